@@ -1,0 +1,24 @@
+{
+  # Two targets: the core as a static library with no Node in it, and the addon over it.
+  'target_defaults': {
+    'cflags_cc!': ['-std=gnu++17', '-std=gnu++20', '-fno-rtti'],
+    'cflags_cc': ['-std=c++20', '-O2', '-fno-exceptions', '-fno-rtti', '-fvisibility=hidden',
+                  '-Wall', '-Wextra', '-Wno-unused-parameter'],
+    'include_dirs': ['.'],
+  },
+  'targets': [
+    {
+      'target_name': 'c1m_core',
+      'type': 'static_library',
+      'cflags_cc': ['-Wshadow'],
+      'sources': ['<!@(ls native/net/*.cc native/poll/*.cc native/mem/*.cc native/conn/*.cc native/loop/*.cc)'],
+    },
+    {
+      'target_name': 'c1m',
+      'dependencies': ['c1m_core'],
+      'sources': ['<!@(ls native/binding/*.cc)'],
+      'include_dirs': ['<!@(node -p "require(\'node-addon-api\').include")'],
+      'defines': ['NAPI_VERSION=8', 'NAPI_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_DISABLE_DEPRECATED'],
+    },
+  ],
+}

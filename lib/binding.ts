@@ -1,0 +1,113 @@
+import { join } from 'node:path'
+import { C1mError } from './errors.js'
+
+/** The memory of one event batch, which the I/O thread fills. */
+export interface EventMemory {
+  readonly records: Uint32Array
+  /** Replaced when little of it is left. */
+  owned: Buffer
+  readonly borrowed: Buffer
+}
+
+export interface IoThreadConfig {
+  readonly name: string
+  readonly maxConnections: number
+  readonly level: boolean
+  readonly flushed: Uint32Array
+  readonly stats: Float64Array
+  readonly eventBatches: readonly EventMemory[]
+  /** A batch of events is there. */
+  readonly deliver: (batch: number, count: number, wantsSlab: boolean) => void
+  /** Handlers, nextTick callbacks and promises have run: publish what they wrote. */
+  readonly flush: () => void
+}
+
+export interface ListenSpec {
+  readonly index: number
+  readonly host: string | undefined
+  readonly port: number
+  readonly path: string | undefined
+  readonly backlog: number
+  readonly reusePort: boolean
+  readonly ipv6Only: boolean
+  readonly mptcp: boolean
+  readonly borrowed: boolean
+  readonly timeoutMs: number
+  readonly settings: readonly number[]
+  readonly congestion: string | undefined
+}
+
+/** `[host, port, family]`; family is 4, 6 or 0. */
+export type AddressParts = readonly [host: string, port: number, family: number]
+
+export interface Failure {
+  readonly errno: number
+  readonly syscall: string
+  readonly option?: string
+  readonly unsupported?: boolean
+}
+export interface Closed {
+  readonly closed: true
+}
+export interface Applied {
+  readonly settings: readonly number[]
+  readonly congestion?: string
+}
+export interface Bound extends Applied {
+  readonly address: AddressParts
+}
+
+/** One I/O thread. Requests answer by callback, in order with the commands around them. */
+export interface NativeIoThread {
+  addCommandBatch(records: Uint32Array, arena: Uint8Array): number
+  publish(batch: number, count: number): number
+  pin(batch: number, bytes: Uint8Array): void
+  listen(batch: number, callback: (answer: Bound | Failure) => void, spec: ListenSpec): void
+  closeListener(batch: number, callback: () => void, index: number): void
+  options(
+    batch: number,
+    callback: (answer: Applied | Failure | Closed) => void,
+    slot: number,
+    generation: number,
+    settings: readonly number[],
+    congestion: string | undefined,
+  ): void
+  tcpInfo(
+    batch: number,
+    callback: (answer: { readonly values: Float64Array } | Failure | Closed) => void,
+    slot: number,
+    generation: number,
+  ): void
+  setOwnedSlab(batch: number, slab: Buffer): void
+  address(slot: number, remote: boolean): AddressParts | undefined
+  cpuMicros(): number
+  setRef(ref: boolean): void
+  close(): void
+}
+
+interface Addon {
+  readonly IoThread: new (config: IoThreadConfig) => NativeIoThread
+  readonly layout: Readonly<Record<string, number | readonly string[]>>
+  readonly reportException: (error: unknown) => void
+}
+
+function load(): Addon {
+  if (process.versions.bun !== undefined) throw unsupported('Bun')
+  if (process.platform !== 'linux') throw unsupported(process.platform)
+  // node-gyp-build finds a build of our own, or the prebuild for this platform.
+  const nodeGypBuild = require('node-gyp-build') as (root: string) => Addon
+  return nodeGypBuild(join(__dirname, '..'))
+}
+
+function unsupported(what: string): C1mError {
+  return new C1mError('ERR_C1M_UNSUPPORTED_PLATFORM', `c1m needs Node.js on Linux; this is ${what}`)
+}
+
+const addon = load()
+
+/** Starts an I/O thread. Throws `{ errno, syscall }` if the system refuses. */
+export const NativeIoThread = addon.IoThread
+/** The addon's record layout, to be compared with `layout.ts`. */
+export const nativeLayout = addon.layout
+/** Raises an uncaught exception at once, on behalf of a handler that threw; returns if the process survives it. */
+export const reportException = addon.reportException

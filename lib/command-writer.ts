@@ -1,0 +1,150 @@
+import type { NativeIoThread } from './binding.js'
+import { COMMAND_REQUEST, COMMAND_WORDS, COMMAND_WRITE, COMMAND_WRITE_PINNED } from './layout.js'
+
+/** Commands in a batch, and bytes of small writes. A batch that is full is published early. */
+const RECORDS = 4096
+const ARENA_BYTES = 256 * 1024
+/**
+ * Writes of this many bytes or more are sent from where they lie. Below, a copy into the arena costs less than
+ * pinning the buffer and releasing it.
+ */
+const PIN_BYTES = 16 * 1024
+
+interface Batch {
+  readonly records: Uint32Array
+  readonly arena: Buffer
+}
+
+/**
+ * Writes commands for one I/O thread into memory that it shares: no call into the addon for each, one to publish a
+ * batch. While events are delivered, the addon calls `flush()` after them; at other times the first command schedules
+ * it for when the current microtasks have run.
+ */
+export class CommandWriter {
+  readonly #native: NativeIoThread
+  readonly #batches: Batch[] = []
+  #index = 0
+  #records: Uint32Array
+  #arena: Buffer
+  #count = 0
+  #used = 0
+  #scheduled = false
+
+  constructor(native: NativeIoThread) {
+    this.#native = native
+    const batch = this.#addBatch()
+    this.#records = batch.records
+    this.#arena = batch.arena
+  }
+
+  /** Someone else calls `flush()` soon. */
+  holdForFlush(): void {
+    this.#scheduled = true
+  }
+
+  /** Publishes all that was written. */
+  readonly flush = (): void => {
+    this.#scheduled = false
+    if (this.#count > 0) this.#publish()
+  }
+
+  push(command: number, slot: number, generation: number, a = 0, b = 0): void {
+    if (this.#count === RECORDS) this.#publish()
+    const records = this.#records
+    const at = this.#count * COMMAND_WORDS
+    records[at] = command
+    records[at + 1] = slot
+    records[at + 2] = generation
+    records[at + 3] = a
+    records[at + 4] = b
+    this.#count++
+    if (!this.#scheduled) this.#schedule()
+  }
+
+  /** Bytes to send; large ones must not change until they are sent. */
+  write(slot: number, generation: number, bytes: Uint8Array): void {
+    const length = bytes.length
+    if (length >= PIN_BYTES && !isResizable(bytes)) {
+      // push() may publish, and the payload belongs to the batch that the record is in.
+      this.push(COMMAND_WRITE_PINNED, slot, generation)
+      this.#native.pin(this.#index, bytes)
+      return
+    }
+    if (length > ARENA_BYTES) {
+      for (let at = 0; at < length; at += ARENA_BYTES) {
+        this.write(slot, generation, bytes.subarray(at, at + ARENA_BYTES))
+      }
+      return
+    }
+    this.#reserve(length)
+    this.#arena.set(bytes, this.#used)
+    this.#appendWrite(slot, generation, length)
+  }
+
+  /** A string to send; answers its length in bytes. */
+  writeString(slot: number, generation: number, text: string, encoding: BufferEncoding): number {
+    // No encoding makes more than three bytes of a UTF-16 code unit.
+    const most = text.length * 3
+    if (most >= PIN_BYTES) {
+      const bytes = Buffer.from(text, encoding)
+      this.write(slot, generation, bytes)
+      return bytes.length
+    }
+    this.#reserve(most)
+    const length = this.#arena.write(text, this.#used, encoding)
+    this.#appendWrite(slot, generation, length)
+    return length
+  }
+
+  /** A request: `submit` hands its payload to the addon for the batch of this number. */
+  request(submit: (batch: number) => void): void {
+    this.push(COMMAND_REQUEST, 0, 0)
+    submit(this.#index)
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#used + bytes > ARENA_BYTES || this.#count === RECORDS) this.#publish()
+  }
+
+  #appendWrite(slot: number, generation: number, length: number): void {
+    const offset = this.#used
+    this.#used = offset + length
+    const records = this.#records
+    const last = (this.#count - 1) * COMMAND_WORDS
+    // Successive writes to one connection lie side by side in the arena: they are one.
+    if (last >= 0 && records[last] === COMMAND_WRITE && records[last + 1] === slot && records[last + 2] === generation) {
+      records[last + 4] = (records[last + 4] as number) + length
+      return
+    }
+    this.push(COMMAND_WRITE, slot, generation, offset, length)
+  }
+
+  #schedule(): void {
+    this.#scheduled = true
+    process.nextTick(this.flush)
+  }
+
+  #publish(): void {
+    this.#index = this.#native.publish(this.#index, this.#count)
+    const batch = this.#index < 0 ? this.#addBatch() : (this.#batches[this.#index] as Batch)
+    this.#records = batch.records
+    this.#arena = batch.arena
+    this.#count = 0
+    this.#used = 0
+  }
+
+  #addBatch(): Batch {
+    const batch = {
+      records: new Uint32Array(RECORDS * COMMAND_WORDS),
+      arena: Buffer.allocUnsafeSlow(ARENA_BYTES),
+    }
+    this.#index = this.#native.addCommandBatch(batch.records, batch.arena)
+    this.#batches[this.#index] = batch
+    return batch
+  }
+}
+
+/** Memory that may shrink under the I/O thread is copied. */
+function isResizable(bytes: Uint8Array): boolean {
+  return (bytes.buffer as ArrayBuffer & { resizable?: boolean }).resizable === true
+}

@@ -1,0 +1,78 @@
+import { type Connection, type ConnectionId, connectionId } from './connection.js'
+import type { IoThread } from './io-thread.js'
+
+const SLOTS = 2 ** 24
+const SLOTS_AND_THREADS = 2 ** 30
+
+/**
+ * The open connections of a reactor, by id. Iterating makes an object for each connection that had none yet: over very
+ * many idle ones, prefer `ids()` and `get()` what you need. What opens or closes during an iteration may or may not
+ * be in it.
+ *
+ * @example
+ * for (const [id, conn] of reactor.connections) conn.write('hello\n')
+ */
+export class ConnectionMap implements Iterable<[ConnectionId, Connection]> {
+  readonly #threads: readonly IoThread[]
+
+  /** @internal */
+  constructor(threads: readonly IoThread[]) {
+    this.#threads = threads
+  }
+
+  /** How many connections are open. */
+  get size(): number {
+    let size = 0
+    for (const thread of this.#threads) size += thread.size
+    return size
+  }
+
+  /** The connection, or `undefined` if it has closed. */
+  get(id: ConnectionId | number): Connection | undefined {
+    const place = this.#locate(id)
+    return place?.thread.get(place.slot, place.generation)
+  }
+
+  /** Whether the connection is open. */
+  has(id: ConnectionId | number): boolean {
+    const place = this.#locate(id)
+    return place?.thread.holds(place.slot, place.generation) ?? false
+  }
+
+  /** The ids of the open connections; makes no objects. */
+  *ids(): IterableIterator<ConnectionId> {
+    for (const thread of this.#threads) {
+      for (const [slot, generation] of thread.open()) yield connectionId(thread.index, slot, generation)
+    }
+  }
+
+  /** The open connections. */
+  *values(): IterableIterator<Connection> {
+    for (const id of this.ids()) {
+      const conn = this.get(id)
+      if (conn !== undefined) yield conn
+    }
+  }
+
+  /** Ids with their connections. */
+  *entries(): IterableIterator<[ConnectionId, Connection]> {
+    for (const conn of this.values()) yield [conn.id, conn]
+  }
+
+  [Symbol.iterator](): IterableIterator<[ConnectionId, Connection]> {
+    return this.entries()
+  }
+
+  /** Calls `callback` for each open connection. */
+  forEach(callback: (conn: Connection, id: ConnectionId, map: this) => void): void {
+    for (const [id, conn] of this) callback(conn, id, this)
+  }
+
+  #locate(id: number): { thread: IoThread; slot: number; generation: number } | undefined {
+    if (!Number.isSafeInteger(id) || id < SLOTS_AND_THREADS) return undefined
+    const place = id % SLOTS_AND_THREADS
+    const thread = this.#threads[Math.floor(place / SLOTS)]
+    if (thread === undefined) return undefined
+    return { thread, slot: place % SLOTS, generation: Math.floor(id / SLOTS_AND_THREADS) }
+  }
+}

@@ -1,0 +1,448 @@
+import { type Applied, type Closed, type Failure, reportException } from './binding.js'
+import { C1mError, invalidType, type SystemError } from './errors.js'
+import type { IoThread } from './io-thread.js'
+import {
+  COMMAND_DESTROY,
+  COMMAND_END,
+  COMMAND_PAUSE,
+  COMMAND_RESET,
+  COMMAND_RESUME,
+  COMMAND_SET_TIMEOUT,
+  COMMAND_WANT_DRAIN,
+} from './layout.js'
+import type { Listener, ListenerContext } from './listener.js'
+import {
+  type AppliedSocketOptions,
+  decodeSocketOptions,
+  encodeSocketOptions,
+  failureOf,
+  type SocketOptions,
+} from './socket-options.js'
+import { decodeTcpInfo, type TcpInfo } from './tcp-info.js'
+import { checkInteger, checkObject } from './validate.js'
+
+/**
+ * A connection's identity: a safe integer, unique in its reactor for as long as anyone may remember it (a slot's
+ * generation comes round after eight million connections in the same slot).
+ */
+export type ConnectionId = number & { readonly __connectionId: unique symbol }
+
+/** @internal */
+export function connectionId(thread: number, slot: number, generation: number): ConnectionId {
+  return (generation * 2 ** 30 + thread * 2 ** 24 + slot) as ConnectionId
+}
+
+const ENDED = 1
+const DESTROYED = 2
+const CLOSED = 4
+const PAUSED = 8
+/** Events wait in `io.held`: they came while the connection was paused, and everything after them queues up there. */
+const HOLDING = 16
+const DRAIN_WANTED = 32
+
+const CANNOT_WRITE = ENDED | DESTROYED | CLOSED
+const GONE = DESTROYED | CLOSED
+
+/** What a paused connection has yet to hear, in order. */
+interface Held {
+  readonly events: (Buffer | 'end')[]
+  /** It has closed meanwhile; its addresses, which could not be asked for any more. */
+  closed?: { readonly local: Address; readonly remote: Address }
+}
+type Address = readonly [host: string, port: number, family: number] | undefined
+
+const heldEvents = new WeakMap<Connection<unknown>, Held>()
+const destroyReasons = new WeakMap<Connection<unknown>, Error>()
+
+/** @internal What the I/O thread's events do to a connection. */
+export interface ConnectionEvents {
+  open(conn: Connection<unknown>): void
+  data(conn: Connection<unknown>, chunk: Buffer, borrowed: boolean): void
+  end(conn: Connection<unknown>): void
+  drain(conn: Connection<unknown>): void
+  timeout(conn: Connection<unknown>): void
+  shutdown(conn: Connection<unknown>): void
+  close(conn: Connection<unknown>, error: SystemError | undefined): void
+}
+/** @internal */
+export let connectionEvents: ConnectionEvents
+
+/**
+ * One TCP or Unix connection. Handlers receive it; `reactor.connections.get(id)` finds it.
+ *
+ * Commands are carried out in order, together, when the handlers of this batch have run (elsewhere: when the current
+ * microtasks have). On a connection that has closed or been destroyed they do nothing and answer `false`.
+ *
+ * @example
+ * await reactor.listen({ port: 7000 }, {
+ *   data(conn, chunk) { if (!conn.write(chunk)) conn.pause() },
+ *   drain(conn) { conn.resume() },
+ * })
+ */
+export class Connection<T = unknown> {
+  /** Yours; `undefined` at first. */
+  data: T = undefined as T
+  readonly #io: IoThread
+  readonly #slot: number
+  readonly #generation: number
+  readonly #context: ListenerContext
+  #state = 0
+  /** Bytes written, modulo 2^32, and how many of these had gone to the kernel when we last looked. */
+  #submitted = 0
+  #flushed = 0
+
+  /** @internal */
+  constructor(io: IoThread, slot: number, generation: number, context: ListenerContext) {
+    this.#io = io
+    this.#slot = slot
+    this.#generation = generation
+    this.#context = context
+  }
+
+  /** Its identity, as in `reactor.connections.get(id)`. */
+  get id(): ConnectionId {
+    return connectionId(this.#io.index, this.#slot, this.#generation)
+  }
+
+  /** The listener that accepted it. */
+  get listener(): Listener<T> {
+    return this.#context.listener as Listener<T>
+  }
+
+  /** Whether it has closed, or been destroyed or reset. */
+  get closed(): boolean {
+    return (this.#state & GONE) !== 0
+  }
+
+  /** Whether `pause()` holds back its data. */
+  get paused(): boolean {
+    return (this.#state & PAUSED) !== 0
+  }
+
+  /** Bytes that were written and have not gone to the kernel. */
+  get writableLength(): number {
+    if ((this.#state & GONE) !== 0) return 0
+    this.#flushed = this.#io.flushedOf(this.#slot)
+    return (this.#submitted - this.#flushed) | 0
+  }
+
+  /** The peer's address; `undefined` on a Unix socket. Readable until the `close` handler has returned. */
+  get remoteAddress(): string | undefined {
+    return this.#address(true)?.[0] || undefined
+  }
+  /** The peer's port; `undefined` on a Unix socket. */
+  get remotePort(): number | undefined {
+    const address = this.#address(true)
+    return address?.[2] ? address[1] : undefined
+  }
+  /** `'IPv4'` or `'IPv6'`; `undefined` on a Unix socket. */
+  get remoteFamily(): 'IPv4' | 'IPv6' | undefined {
+    return familyName(this.#address(true)?.[2])
+  }
+  /** Our address of this connection, or the path of a Unix socket. Readable until the `close` handler has returned. */
+  get localAddress(): string | undefined {
+    return this.#address(false)?.[0] || undefined
+  }
+  /** Our port; `undefined` on a Unix socket. */
+  get localPort(): number | undefined {
+    const address = this.#address(false)
+    return address?.[2] ? address[1] : undefined
+  }
+  /** `'IPv4'` or `'IPv6'`; `undefined` on a Unix socket. */
+  get localFamily(): 'IPv4' | 'IPv6' | undefined {
+    return familyName(this.#address(false)?.[2])
+  }
+
+  /**
+   * Queues bytes to send. Never partly, never dropped: all are accepted, and `false` only says that `highWaterMark` bytes
+   * or more are queued now; one `drain` follows when all have gone to the kernel. Beyond `maxWriteQueue` the connection
+   * is destroyed with ERR_C1M_WRITE_QUEUE_FULL.
+   *
+   * Buffers of 16 KiB and more are sent from where they lie, without a copy: don't change or transfer them until `drain`,
+   * or until `writableLength` is 0.
+   *
+   * @param chunk A string, or bytes. Anything else throws a TypeError (ERR_C1M_INVALID_ARG_TYPE).
+   * @param encoding Of a string. Default: `'utf8'`.
+   */
+  write(chunk: string | Uint8Array, encoding: BufferEncoding = 'utf8'): boolean {
+    if ((this.#state & CANNOT_WRITE) !== 0) {
+      checkChunk(chunk)
+      return false
+    }
+    const commands = this.#io.commands
+    let length: number
+    if (typeof chunk === 'string') {
+      length = commands.writeString(this.#slot, this.#generation, chunk, encoding)
+    } else {
+      checkChunk(chunk)
+      length = chunk.length
+      if (length > this.#context.maxWriteQueue) return this.#overflow(length)
+      commands.write(this.#slot, this.#generation, chunk)
+    }
+    const submitted = (this.#submitted + length) | 0
+    this.#submitted = submitted
+    // The counter of flushed bytes is the I/O thread's, and reading it takes its cache line away: only when it matters.
+    if (((submitted - this.#flushed) | 0) < this.#context.highWaterMark) return true
+    return this.#checkQueue()
+  }
+
+  /**
+   * Ends our side: sends what is queued, and `chunk` with it, then a FIN. Data is still received until the peer's FIN.
+   * `false` if it had been ended before.
+   */
+  end(chunk?: string | Uint8Array, encoding?: BufferEncoding): boolean {
+    if ((this.#state & CANNOT_WRITE) !== 0) return false
+    if (chunk !== undefined) this.write(chunk, encoding)
+    // The write may have gone over the limit.
+    if ((this.#state & GONE) !== 0) return false
+    this.#state |= ENDED
+    return this.#command(COMMAND_END)
+  }
+
+  /** Drops what is queued and closes at once; `close` is called with this error. */
+  destroy(error?: Error): boolean {
+    if (error !== undefined && !(error instanceof Error)) throw invalidType('error', 'an Error', error)
+    return this.#close(COMMAND_DESTROY, error)
+  }
+
+  /** Like `destroy()`, and the peer gets a RST. (SO_LINGER with a time of 0, socket(7)) */
+  reset(): boolean {
+    return this.#close(COMMAND_RESET)
+  }
+
+  /** Delivers no `data` and no `end` until `resume()`. The kernel's buffers fill, and then the peer has to wait. */
+  pause(): boolean {
+    if ((this.#state & GONE) !== 0) return false
+    if ((this.#state & PAUSED) !== 0) return true
+    this.#state |= PAUSED
+    return this.#command(COMMAND_PAUSE)
+  }
+
+  /** Takes back `pause()`. What came meanwhile is delivered soon, in order. */
+  resume(): boolean {
+    if ((this.#state & DESTROYED) !== 0) return false
+    if ((this.#state & PAUSED) === 0) return (this.#state & CLOSED) === 0
+    this.#state &= ~PAUSED
+    if ((this.#state & HOLDING) !== 0) process.nextTick(() => this.#release())
+    return this.#command(COMMAND_RESUME)
+  }
+
+  /**
+   * Sets its idle timeout in place of the listener's `idleTimeoutMs`, and starts it anew.
+   * @param ms Milliseconds without a byte read or written; 0 is never. 0 to 2^31-1, accurate to about 16 ms.
+   */
+  setTimeout(ms: number): boolean {
+    checkInteger('ms', ms, 0, 2 ** 31 - 1)
+    if ((this.#state & GONE) !== 0) return false
+    return this.#command(COMMAND_SET_TIMEOUT, ms)
+  }
+
+  /**
+   * Sets socket options; resolves with all of them as the kernel applied them. Rejects with
+   * ERR_C1M_UNSUPPORTED_OPTION, ERR_C1M_CONNECTION_CLOSED, or the error of setsockopt(2); those before the one that
+   * failed stay set.
+   */
+  async setOptions(options: SocketOptions): Promise<AppliedSocketOptions> {
+    return this.#options(encodeSocketOptions(checkObject('options', options), 'connection'))
+  }
+
+  /** Reads the socket options. Rejects with ERR_C1M_CONNECTION_CLOSED. */
+  async getOptions(): Promise<AppliedSocketOptions> {
+    return this.#options({ settings: [] })
+  }
+
+  /**
+   * What the kernel knows of the connection: round-trip time, congestion window, retransmits, delivery rate
+   * (TCP_INFO, tcp(7)). Rejects with ERR_C1M_CONNECTION_CLOSED; on a Unix socket with ERR_C1M_UNSUPPORTED_OPTION.
+   */
+  async tcpInfo(): Promise<TcpInfo> {
+    const answer = await this.#ask<{ readonly values: Float64Array }>((batch, callback) =>
+      this.#io.native.tcpInfo(batch, callback, this.#slot, this.#generation),
+    )
+    return decodeTcpInfo(answer.values)
+  }
+
+  async #options(encoded: { settings: readonly number[]; congestion?: string }): Promise<AppliedSocketOptions> {
+    const answer = await this.#ask<Applied>((batch, callback) =>
+      this.#io.native.options(
+        batch,
+        callback,
+        this.#slot,
+        this.#generation,
+        encoded.settings,
+        encoded.congestion,
+      ),
+    )
+    return decodeSocketOptions(answer.settings, answer.congestion)
+  }
+
+  async #ask<A extends object>(
+    submit: (batch: number, callback: (answer: A | Failure | Closed) => void) => void,
+  ): Promise<A> {
+    const answer = this.closed ? { closed: true as const } : await this.#io.request(submit)
+    if ('closed' in answer) throw new C1mError('ERR_C1M_CONNECTION_CLOSED', 'The connection has closed')
+    if ('errno' in answer) throw failureOf(answer)
+    return answer as A
+  }
+
+  #command(command: number, a = 0): true {
+    this.#io.commands.push(command, this.#slot, this.#generation, a)
+    return true
+  }
+
+  /** The high-water mark may have been reached. */
+  #checkQueue(): boolean {
+    const queued = this.writableLength
+    if (queued < this.#context.highWaterMark) return true
+    if (queued > this.#context.maxWriteQueue) return this.#overflow(queued)
+    if ((this.#state & DRAIN_WANTED) === 0) {
+      this.#state |= DRAIN_WANTED
+      this.#command(COMMAND_WANT_DRAIN)
+    }
+    return false
+  }
+
+  #overflow(bytes: number): false {
+    const limit = this.#context.maxWriteQueue
+    this.destroy(new C1mError('ERR_C1M_WRITE_QUEUE_FULL', `${bytes} bytes queued, with a maxWriteQueue of ${limit}`))
+    return false
+  }
+
+  #close(command: number, error?: Error): boolean {
+    if ((this.#state & DESTROYED) !== 0) return false
+    if ((this.#state & CLOSED) !== 0) return this.#dropHeld(error)
+    this.#state |= DESTROYED
+    if (error !== undefined) destroyReasons.set(this, error)
+    return this.#command(command)
+  }
+
+  /** It has closed in the kernel, while what came before was held back: destroying it is to give that up. */
+  #dropHeld(error?: Error): boolean {
+    const held = heldEvents.get(this)
+    if (held === undefined) return false
+    this.#state |= DESTROYED
+    process.nextTick(() => {
+      heldEvents.delete(this)
+      this.#context.handlers.close?.(this, error)
+    })
+    return true
+  }
+
+  #address(remote: boolean): Address {
+    const held = heldEvents.get(this)?.closed
+    if (held !== undefined) return remote ? held.remote : held.local
+    // After `close` the slot, and with it the address, is another connection's.
+    return this.#io.holds(this.#slot, this.#generation) ? this.#io.native.address(this.#slot, remote) : undefined
+  }
+
+  #hold(event: Buffer | 'end'): void {
+    const held = heldEvents.get(this)
+    if (held === undefined) {
+      heldEvents.set(this, { events: [event] })
+    } else {
+      held.events.push(event)
+    }
+    this.#state |= HOLDING
+  }
+
+  #release(): void {
+    const held = heldEvents.get(this)
+    while (held !== undefined && (this.#state & (PAUSED | DESTROYED)) === 0) {
+      const event = held.events.shift()
+      if (event === undefined) {
+        this.#state &= ~HOLDING
+        if (held.closed !== undefined) this.#guard(() => this.#context.handlers.close?.(this))
+        heldEvents.delete(this)
+        return
+      }
+      this.#guard(() => (event === 'end' ? this.#end() : this.#context.handlers.data?.(this, event)))
+    }
+  }
+
+  /** Outside a batch nobody else catches what a handler throws. */
+  #guard(deliver: () => void): void {
+    try {
+      deliver()
+    } catch (error) {
+      reportException(error)
+    }
+  }
+
+  #end(): void {
+    try {
+      this.#context.handlers.end?.(this)
+    } finally {
+      if (!this.#context.allowHalfOpen) this.end()
+    }
+  }
+
+  static {
+    connectionEvents = {
+      open(conn) {
+        conn.#context.handlers.open?.(conn)
+      },
+      data(conn, chunk, borrowed) {
+        if ((conn.#state & GONE) !== 0) return
+        if ((conn.#state & (PAUSED | HOLDING)) !== 0) {
+          conn.#hold(borrowed ? Buffer.from(chunk) : chunk)
+          return
+        }
+        conn.#context.handlers.data?.(conn, chunk)
+      },
+      end(conn) {
+        if ((conn.#state & GONE) !== 0) return
+        if ((conn.#state & (PAUSED | HOLDING)) !== 0) {
+          conn.#hold('end')
+          return
+        }
+        conn.#end()
+      },
+      drain(conn) {
+        conn.#state &= ~DRAIN_WANTED
+        if ((conn.#state & GONE) === 0) conn.#context.handlers.drain?.(conn)
+      },
+      timeout(conn) {
+        if ((conn.#state & GONE) !== 0) return
+        if (conn.#context.handlers.timeout !== undefined) {
+          conn.#context.handlers.timeout(conn)
+        } else {
+          conn.destroy(new C1mError('ERR_C1M_IDLE_TIMEOUT', 'The connection was idle for its timeout'))
+        }
+      },
+      shutdown(conn) {
+        if ((conn.#state & GONE) !== 0) return
+        if (conn.#context.handlers.shutdown !== undefined) {
+          conn.#guard(() => conn.#context.handlers.shutdown?.(conn))
+        } else {
+          conn.end()
+        }
+      },
+      close(conn, error) {
+        const held = heldEvents.get(conn)
+        const wasDestroyed = (conn.#state & DESTROYED) !== 0
+        conn.#state |= CLOSED
+        if (held !== undefined && !wasDestroyed && error === undefined) {
+          // A regular end whose last bytes are held back: `close` comes after them, when they have been let go.
+          held.closed = {
+            local: conn.#io.native.address(conn.#slot, false),
+            remote: conn.#io.native.address(conn.#slot, true),
+          }
+          return
+        }
+        heldEvents.delete(conn)
+        const reason = wasDestroyed ? destroyReasons.get(conn) : undefined
+        conn.#context.handlers.close?.(conn, reason ?? error)
+      },
+    }
+  }
+}
+
+function checkChunk(chunk: unknown): asserts chunk is string | Uint8Array {
+  if (typeof chunk !== 'string' && !(chunk instanceof Uint8Array)) {
+    throw invalidType('chunk', 'a string, a Buffer or a Uint8Array', chunk)
+  }
+}
+
+function familyName(family: number | undefined): 'IPv4' | 'IPv6' | undefined {
+  return family === 4 ? 'IPv4' : family === 6 ? 'IPv6' : undefined
+}

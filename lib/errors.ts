@@ -1,0 +1,89 @@
+import { getSystemErrorName } from 'node:util'
+
+/** Every stable code of c1m's own errors. Errors of the system keep the system's code (`ECONNRESET`, `EADDRINUSE`). */
+export type ErrorCode =
+  /** An argument or option has the wrong type (`TypeError`). */
+  | 'ERR_C1M_INVALID_ARG_TYPE'
+  /** An argument or option is out of its range (`RangeError`). */
+  | 'ERR_C1M_OUT_OF_RANGE'
+  /** An option's value makes no sense here, or options contradict each other (`TypeError`). */
+  | 'ERR_C1M_INVALID_ARG_VALUE'
+  /** This platform, kernel or protocol lacks the socket option. */
+  | 'ERR_C1M_UNSUPPORTED_OPTION'
+  /** This operating system or runtime can't load c1m. */
+  | 'ERR_C1M_UNSUPPORTED_PLATFORM'
+  /** The reactor has been shut down. */
+  | 'ERR_C1M_REACTOR_CLOSED'
+  /** The listener has been closed. */
+  | 'ERR_C1M_LISTENER_CLOSED'
+  /** The connection has closed, so that its socket can't be read or set any more. */
+  | 'ERR_C1M_CONNECTION_CLOSED'
+  /** More bytes were queued on a connection than `maxWriteQueue` allows; the connection was destroyed. */
+  | 'ERR_C1M_WRITE_QUEUE_FULL'
+  /** The connection was idle for its timeout and no `timeout` handler took care of it. */
+  | 'ERR_C1M_IDLE_TIMEOUT'
+  /** `shutdown()` cut the connection at its deadline. */
+  | 'ERR_C1M_SHUTDOWN'
+
+/** An error of c1m's own, told apart by its `code`. */
+export class C1mError extends Error {
+  override readonly name: string = 'C1mError'
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+  ) {
+    super(message)
+  }
+}
+
+/** An error that a system call reported, shaped like Node's own: `code`, a negative `errno`, `syscall`. */
+export interface SystemError extends Error {
+  /** The system's name of the error, for example `ECONNRESET`. */
+  readonly code: string
+  /** The negative error number, as in Node's own errors. */
+  readonly errno: number
+  /** The system call that failed, for example `read`. */
+  readonly syscall: string
+  /** The address it was about, where there is one. */
+  readonly address?: string
+  /** The port it was about, where there is one. */
+  readonly port?: number
+}
+
+/** @internal Makes a SystemError from a positive errno. */
+export function systemError(
+  errno: number,
+  syscall: string,
+  about?: { address?: string | undefined; port?: number | undefined },
+): SystemError {
+  const code = getSystemErrorName(-errno)
+  const where =
+    about?.address === undefined ? '' : ` ${about.address}${about.port === undefined ? '' : `:${about.port}`}`
+  const error = new Error(`${syscall} ${code}${where}`)
+  return Object.assign(error, { code, errno: -errno, syscall }, where === '' ? {} : about) as SystemError
+}
+
+function describe(value: unknown): string {
+  if (typeof value === 'string') return `'${value}'`
+  if (typeof value === 'object' && value !== null) return `an instance of ${value.constructor?.name ?? 'Object'}`
+  return String(value)
+}
+
+/** @internal */
+export function invalidType(name: string, expected: string, actual: unknown): TypeError {
+  return Object.assign(new TypeError(`"${name}" must be ${expected}, got ${describe(actual)}`), {
+    code: 'ERR_C1M_INVALID_ARG_TYPE',
+  })
+}
+
+/** @internal */
+export function outOfRange(name: string, expected: string, actual: unknown): RangeError {
+  return Object.assign(new RangeError(`"${name}" must be ${expected}, got ${describe(actual)}`), {
+    code: 'ERR_C1M_OUT_OF_RANGE',
+  })
+}
+
+/** @internal */
+export function invalidValue(message: string): TypeError {
+  return Object.assign(new TypeError(message), { code: 'ERR_C1M_INVALID_ARG_VALUE' })
+}

@@ -1,0 +1,8 @@
+export { Connection, type ConnectionId } from './connection.js'
+export { ConnectionMap } from './connection-map.js'
+export { C1mError, type ErrorCode, type SystemError } from './errors.js'
+export { Listener } from './listener.js'
+export type { Handlers, ListenOptions, ReactorOptions } from './options.js'
+export { Reactor, type ReactorStats, type Saturated, type ShutdownResult } from './reactor.js'
+export type { AppliedSocketOptions, KeepAliveOptions, SocketOptions } from './socket-options.js'
+export type { TcpInfo, TcpState } from './tcp-info.js'

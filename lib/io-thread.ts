@@ -1,0 +1,312 @@
+import {
+  type Bound,
+  type EventMemory,
+  type Failure,
+  type ListenSpec,
+  NativeIoThread,
+  reportException,
+} from './binding.js'
+import { CommandWriter } from './command-writer.js'
+import { Connection, connectionEvents } from './connection.js'
+import { systemError } from './errors.js'
+import {
+  EVENT_CLOSE,
+  EVENT_DATA,
+  EVENT_DRAIN,
+  EVENT_END,
+  EVENT_OPEN,
+  EVENT_RECORDS,
+  EVENT_SATURATED,
+  EVENT_TIMEOUT,
+  EVENT_WORDS,
+  STAT_NAMES,
+  SYSCALLS,
+} from './layout.js'
+import type { ListenerContext } from './listener.js'
+
+/** Batches that go round: one is being delivered, one waits, one is being filled, one is on its way back. */
+const EVENT_BATCHES = 4
+/** Memory that reads fill. A handler that keeps an owned chunk keeps the whole slab it lies in. */
+const SLAB_BYTES = 1024 * 1024
+
+/** What an I/O thread needs of its reactor. */
+export interface IoThreadOwner {
+  readonly maxConnections: number
+  readonly level: boolean
+  readonly poisonBorrowed: boolean
+  /** Something began, or ended, that should keep the process alive. */
+  retain(): void
+  release(): void
+  /** A connection has gone. */
+  connectionClosed(): void
+  saturated(listener: ListenerContext, errno: number): void
+}
+
+interface ListenerEntry {
+  readonly context: ListenerContext
+  connections: number
+  closed: boolean
+}
+
+/**
+ * The JS side of one I/O thread: its table of connections, its commands, and the delivery of its events.
+ *
+ * A connection is a slot and a generation. The table knows both for all of them, in typed arrays; an object is made
+ * when a handler, or the reactor's user, needs one.
+ */
+export class IoThread {
+  readonly commands: CommandWriter
+  readonly native: NativeIoThread
+  /** Connections that are open here. */
+  size = 0
+
+  readonly #owner: IoThreadOwner
+  readonly #batches: EventMemory[]
+  readonly #flushed: Uint32Array
+  readonly #stats: Float64Array
+  /** By slot: the generation, 0 for none; the listener's index; the object, if there is one. */
+  readonly #generations: Uint32Array
+  readonly #listenerOf: Uint32Array
+  readonly #objects: (Connection<unknown> | undefined)[] = []
+  readonly #listeners = new Map<number, ListenerEntry>()
+
+  constructor(
+    readonly index: number,
+    owner: IoThreadOwner,
+  ) {
+    this.#owner = owner
+    this.#flushed = new Uint32Array(owner.maxConnections)
+    this.#generations = new Uint32Array(owner.maxConnections)
+    this.#listenerOf = new Uint32Array(owner.maxConnections)
+    this.#stats = new Float64Array(STAT_NAMES.length)
+    this.#batches = Array.from({ length: EVENT_BATCHES }, () => ({
+      records: new Uint32Array(EVENT_RECORDS * EVENT_WORDS),
+      owned: Buffer.allocUnsafeSlow(SLAB_BYTES),
+      borrowed: Buffer.allocUnsafeSlow(SLAB_BYTES),
+    }))
+    this.native = startNative({
+      name: `c1m-io-${index}`,
+      maxConnections: owner.maxConnections,
+      level: owner.level,
+      flushed: this.#flushed,
+      stats: this.#stats,
+      eventBatches: this.#batches,
+      deliver: (batch, count, wantsSlab) => this.#deliver(batch, count, wantsSlab),
+      flush: () => this.commands.flush(),
+    })
+    this.commands = new CommandWriter(this.native)
+  }
+
+  /** Bytes of the connection in this slot that have gone to the kernel, modulo 2^32, as a signed integer. */
+  flushedOf(slot: number): number {
+    return (this.#flushed[slot] as number) | 0
+  }
+
+  /** Whether this connection has not closed yet, or is being told so right now. */
+  holds(slot: number, generation: number): boolean {
+    return this.#generations[slot] === generation
+  }
+
+  /** The connection, if it is open. */
+  get(slot: number, generation: number): Connection<unknown> | undefined {
+    return generation !== 0 && this.holds(slot, generation) ? this.#connection(slot) : undefined
+  }
+
+  /** Slots and generations of the open connections. */
+  *open(): IterableIterator<[slot: number, generation: number]> {
+    for (let slot = 0; slot < this.#objects.length; slot++) {
+      const generation = this.#generations[slot] as number
+      if (generation !== 0) yield [slot, generation]
+    }
+  }
+
+  /** Ends the connection as a shutdown does. */
+  shutdownConnection(slot: number): void {
+    connectionEvents.shutdown(this.#connection(slot))
+  }
+
+  connectionsOf(listener: number): number {
+    return this.#listeners.get(listener)?.connections ?? 0
+  }
+
+  /** Asks the I/O thread; the process stays alive until it has answered. */
+  request<A>(submit: (batch: number, callback: (answer: A) => void) => void): Promise<A> {
+    return new Promise((resolve) => {
+      this.#owner.retain()
+      this.commands.request((batch) =>
+        submit(batch, (answer) => {
+          this.#owner.release()
+          resolve(answer)
+        }),
+      )
+    })
+  }
+
+  /** Opens a listener. `bound` is called before its first connection opens. */
+  async listen(spec: ListenSpec, context: ListenerContext, bound: (answer: Bound) => void): Promise<Bound | Failure> {
+    const entry: ListenerEntry = { context, connections: 0, closed: false }
+    this.#listeners.set(spec.index, entry)
+    this.#owner.retain()
+    return this.request<Bound | Failure>((batch, callback) =>
+      this.native.listen(
+        batch,
+        (answer) => {
+          if ('errno' in answer) {
+            this.#forgetListener(spec.index, entry)
+          } else {
+            bound(answer)
+          }
+          callback(answer)
+        },
+        spec,
+      ),
+    )
+  }
+
+  async closeListener(index: number): Promise<void> {
+    const entry = this.#listeners.get(index)
+    if (entry === undefined) return
+    await this.request<void>((batch, callback) =>
+      this.native.closeListener(
+        batch,
+        () => {
+          this.#forgetListener(index, entry)
+          callback()
+        },
+        index,
+      ),
+    )
+  }
+
+  counters(): Record<(typeof STAT_NAMES)[number], number> {
+    const entries = STAT_NAMES.map((name, index) => [name, this.#stats[index] as number] as const)
+    return Object.fromEntries(entries) as Record<(typeof STAT_NAMES)[number], number>
+  }
+
+  /** Stops the thread; its descriptors are closed when this returns. */
+  close(): void {
+    this.native.close()
+  }
+
+  /** It takes no more connections. Those it has still need its handlers. */
+  #forgetListener(index: number, entry: ListenerEntry): void {
+    if (entry.closed) return
+    entry.closed = true
+    this.#owner.release()
+    if (entry.connections === 0) this.#listeners.delete(index)
+  }
+
+  #deliver(batch: number, count: number, wantsSlab: boolean): void {
+    this.commands.holdForFlush()
+    const memory = this.#batches[batch] as EventMemory
+    const end = count * EVENT_WORDS
+    let at = 0
+    while (at < end) {
+      try {
+        while (at < end) {
+          const record = at
+          at += EVENT_WORDS
+          this.#event(memory, record)
+        }
+      } catch (error) {
+        // A handler threw: the rest of the batch is still delivered.
+        reportException(error)
+      }
+    }
+    if (wantsSlab) {
+      memory.owned = Buffer.allocUnsafeSlow(SLAB_BYTES)
+      this.native.setOwnedSlab(batch, memory.owned)
+    }
+  }
+
+  #event(memory: EventMemory, at: number): void {
+    const { records } = memory
+    const head = records[at] as number
+    const slot = records[at + 1] as number
+    switch (head & 0xff) {
+      case EVENT_DATA: {
+        const offset = records[at + 2] as number
+        const end = offset + (records[at + 3] as number)
+        if (head >>> 8 === 0) {
+          connectionEvents.data(this.#connection(slot), memory.owned.subarray(offset, end), false)
+        } else {
+          this.#borrowedData(slot, memory.borrowed.subarray(offset, end))
+        }
+        return
+      }
+      case EVENT_OPEN:
+        return this.#open(slot, records[at + 2] as number, head >>> 8)
+      case EVENT_CLOSE:
+        return this.#close(slot, records[at + 2] as number, head >>> 8)
+      case EVENT_END:
+        return connectionEvents.end(this.#connection(slot))
+      case EVENT_DRAIN:
+        return connectionEvents.drain(this.#connection(slot))
+      case EVENT_TIMEOUT:
+        return connectionEvents.timeout(this.#connection(slot))
+      case EVENT_SATURATED: {
+        const entry = this.#listeners.get(head >>> 8)
+        if (entry !== undefined) this.#owner.saturated(entry.context, records[at + 2] as number)
+      }
+    }
+  }
+
+  #borrowedData(slot: number, chunk: Buffer): void {
+    try {
+      connectionEvents.data(this.#connection(slot), chunk, true)
+    } finally {
+      if (this.#owner.poisonBorrowed) chunk.fill(0xdd)
+    }
+  }
+
+  #open(slot: number, generation: number, listener: number): void {
+    const entry = this.#listeners.get(listener) as ListenerEntry
+    entry.connections++
+    this.#generations[slot] = generation
+    this.#listenerOf[slot] = listener
+    this.#objects[slot] = undefined
+    this.size++
+    this.#owner.retain()
+    if (entry.context.handlers.open !== undefined) connectionEvents.open(this.#connection(slot))
+  }
+
+  #close(slot: number, errno: number, syscall: number): void {
+    const listener = this.#listenerOf[slot] as number
+    const entry = this.#listeners.get(listener) as ListenerEntry
+    try {
+      if (this.#objects[slot] !== undefined || entry.context.handlers.close !== undefined) {
+        const error = errno === 0 ? undefined : systemError(errno, SYSCALLS[syscall] ?? 'read')
+        connectionEvents.close(this.#connection(slot), error)
+      }
+    } finally {
+      this.#generations[slot] = 0
+      this.#objects[slot] = undefined
+      this.size--
+      if (--entry.connections === 0 && entry.closed) this.#listeners.delete(listener)
+      this.#owner.release()
+      this.#owner.connectionClosed()
+    }
+  }
+
+  /** The connection in a slot that is open; made now, if there was none. */
+  #connection(slot: number): Connection<unknown> {
+    return this.#objects[slot] ?? this.#makeConnection(slot)
+  }
+
+  #makeConnection(slot: number): Connection<unknown> {
+    const entry = this.#listeners.get(this.#listenerOf[slot] as number) as ListenerEntry
+    const conn = new Connection(this, slot, this.#generations[slot] as number, entry.context)
+    this.#objects[slot] = conn
+    return conn
+  }
+}
+
+function startNative(config: ConstructorParameters<typeof NativeIoThread>[0]): NativeIoThread {
+  try {
+    return new NativeIoThread(config)
+  } catch (error) {
+    const { errno, syscall } = error as Partial<Failure>
+    if (errno === undefined || syscall === undefined) throw error
+    throw systemError(errno, syscall)
+  }
+}

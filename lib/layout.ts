@@ -1,0 +1,61 @@
+/**
+ * The records that cross the thread boundary, as `native/loop/event_batch.h` and `native/loop/command_batch.h` define
+ * them. The addon exports its own values under the same names, and a test compares the two.
+ */
+
+/** 32-bit words in an event: `event | argument << 8`, slot, a, b. */
+export const EVENT_WORDS = 4
+/** Events in a batch. */
+export const EVENT_RECORDS = 4096
+/** Room below which a slab counts as full. */
+export const LEAST_READ_BYTES = 16_384
+
+/** argument: listener, a: generation */
+export const EVENT_OPEN = 1
+/** argument: 0 owned, 1 borrowed; a: offset in that slab, b: length */
+export const EVENT_DATA = 2
+export const EVENT_END = 3
+export const EVENT_DRAIN = 4
+export const EVENT_TIMEOUT = 5
+/** argument: index into SYSCALLS, a: errno or 0 */
+export const EVENT_CLOSE = 6
+/** argument: listener, a: errno, or 0 at maxConnections */
+export const EVENT_SATURATED = 7
+
+/** 32-bit words in a command: `command | argument << 8`, slot, generation, a, b. */
+export const COMMAND_WORDS = 5
+
+/** a: offset in the arena, b: length */
+export const COMMAND_WRITE = 1
+export const COMMAND_WRITE_PINNED = 2
+export const COMMAND_END = 3
+export const COMMAND_DESTROY = 4
+export const COMMAND_RESET = 5
+export const COMMAND_PAUSE = 6
+export const COMMAND_RESUME = 7
+/** a: milliseconds */
+export const COMMAND_SET_TIMEOUT = 8
+export const COMMAND_WANT_DRAIN = 9
+export const COMMAND_REQUEST = 10
+
+/** Generations are 1 to this. */
+export const LAST_GENERATION = 2 ** 23 - 1
+
+export const SYSCALLS = ['read', 'write'] as const
+
+/** The counters that an I/O thread shares, in order; `native/loop/stats.h` says what each counts. */
+export const STAT_NAMES = [
+  'accepted',
+  'closed',
+  'acceptErrors',
+  'shed',
+  'saturations',
+  'reads',
+  'bytesRead',
+  'writes',
+  'bytesWritten',
+  'turns',
+  'batches',
+  'jsWakeups',
+  'queueBytes',
+] as const

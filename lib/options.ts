@@ -1,0 +1,173 @@
+import type { ListenSpec } from './binding.js'
+import type { Connection } from './connection.js'
+import { invalidType, invalidValue } from './errors.js'
+import type { ListenerContext } from './listener.js'
+import { encodeSocketOptions, type SocketOptions } from './socket-options.js'
+import { checkBoolean, checkInteger, checkObject, checkString } from './validate.js'
+
+/** Options of a `Reactor`. */
+export interface ReactorOptions {
+  /**
+   * The most connections held at once, over all listeners. At the limit the listeners stop accepting, and new
+   * connections wait in the kernel's backlog; accepting goes on once 1/32 of the limit has become free.
+   * An integer from 1 to 16,777,216. Default: 1,048,576 (Linux's default `fs.nr_open`).
+   */
+  maxConnections?: number
+  /**
+   * How readiness is asked of the kernel: `'edge'` registers each socket once (EPOLLET), `'level'` changes the
+   * registration as interest changes. It exists to be measured against; the behaviour is the same. Default: `'edge'`.
+   */
+  trigger?: 'edge' | 'level'
+  /**
+   * Overwrites every borrowed chunk with 0xDD when its handler returns, so that code which keeps one fails at once
+   * instead of seldom. Default: `false`.
+   */
+  poisonBorrowed?: boolean
+}
+
+/** Where and how to listen. Give `port` (TCP) or `path` (Unix socket). */
+export interface ListenOptions extends SocketOptions {
+  /** TCP port, 0 to 65535; 0 lets the kernel choose, see `listener.address()`. */
+  port?: number
+  /**
+   * Host name or address literal. Default: `'::'`, which also takes IPv4 (dual stack), or `'0.0.0.0'` on a host
+   * without IPv6. A name is resolved with `dns.lookup`.
+   */
+  host?: string
+  /** Takes only IPv6 on an IPv6 address (IPV6_V6ONLY). Default: `false`. */
+  ipv6Only?: boolean
+  /**
+   * Path of a Unix socket; a leading NUL makes it an abstract one. A stale socket file is replaced, a live one
+   * rejects with EADDRINUSE. The file is removed when the listener closes.
+   */
+  path?: string
+  /** Length of the kernel's accept queue; capped by `net.core.somaxconn`. 1 to 2^31-1. Default: 4096. */
+  backlog?: number
+  /** Lets several listeners share the port (SO_REUSEPORT). Default: `false`, in a `cluster` worker `true`. */
+  reusePort?: boolean
+  /** In a `cluster` worker: don't share the port with the other workers. Default: `false`. */
+  exclusive?: boolean
+  /** `'mptcp'` listens with Multipath TCP (RFC 8684); plain TCP clients are served as well. Default: `'tcp'`. */
+  protocol?: 'tcp' | 'mptcp'
+  /**
+   * `'owned'`: a chunk is the handler's to keep. `'borrowed'`: it is valid until the handler returns, and its memory
+   * is then used again. Default: `'owned'`.
+   */
+  read?: 'owned' | 'borrowed'
+  /** Bytes queued on a connection from which `write()` answers `false`. 1 to 2^30. Default: 65,536. */
+  highWaterMark?: number
+  /**
+   * Bytes that may be queued on a connection. A write beyond destroys it with ERR_C1M_WRITE_QUEUE_FULL.
+   * `highWaterMark` to 2^30. Default: 16 MiB (and at least `highWaterMark`).
+   */
+  maxWriteQueue?: number
+  /**
+   * Milliseconds without a byte read or written after which `timeout` is called (or, without that handler, the
+   * connection destroyed with ERR_C1M_IDLE_TIMEOUT). 0 is never; up to 2^31-1. Default: 0.
+   */
+  idleTimeoutMs?: number
+  /** `false` ends our side by itself once the `end` handler has returned, as in `node:net`. Default: `false`. */
+  allowHalfOpen?: boolean
+}
+
+/** What a listener does with its connections. All handlers are optional; `this` is the handlers object. */
+export interface Handlers<T = undefined> {
+  /** A connection has been accepted. */
+  open?(conn: Connection<T>): void
+  /** Bytes have arrived. Without this handler they are read and thrown away. */
+  data?(conn: Connection<T>, chunk: Buffer): void
+  /** All queued bytes have gone to the kernel, after a `write()` that answered `false`. */
+  drain?(conn: Connection<T>): void
+  /** The peer has sent its FIN, and all it sent before has been delivered. Once. */
+  end?(conn: Connection<T>): void
+  /** The connection was idle for its timeout. It is called again after each further such period. */
+  timeout?(conn: Connection<T>): void
+  /** The reactor is shutting down: say goodbye and `end()`. Without this handler the connection is ended. */
+  shutdown?(conn: Connection<T>): void
+  /** The connection has closed; exactly once for each. `error` says why, if not by the FINs of both sides. */
+  close?(conn: Connection<T>, error?: Error & { readonly code?: string }): void
+}
+
+const MAX_MS = 2 ** 31 - 1
+const MAX_QUEUE_BYTES = 2 ** 30
+const DEFAULT_HIGH_WATER_MARK = 64 * 1024
+const DEFAULT_MAX_WRITE_QUEUE = 16 * 1024 * 1024
+
+/** @internal */
+export function checkReactorOptions(options: ReactorOptions | undefined): {
+  maxConnections: number
+  level: boolean
+  poisonBorrowed: boolean
+} {
+  const { maxConnections = 2 ** 20, trigger = 'edge', poisonBorrowed = false } = checkObject('options', options)
+  return {
+    maxConnections: checkInteger('maxConnections', maxConnections, 1, 2 ** 24),
+    level: checkOneOf('trigger', trigger, ['edge', 'level']) === 'level',
+    poisonBorrowed: checkBoolean('poisonBorrowed', poisonBorrowed),
+  }
+}
+
+/** @internal */
+export function checkHandlers<T>(handlers: Handlers<T>): void {
+  checkObject('handlers', handlers)
+  for (const name of ['open', 'data', 'drain', 'end', 'timeout', 'shutdown', 'close'] as const) {
+    const handler: unknown = handlers[name]
+    if (handler !== undefined && typeof handler !== 'function') throw invalidType(`handlers.${name}`, 'a function', handler)
+  }
+}
+
+/** @internal Checks the options of `listen()`, and parts them into what the core and what the connections need. */
+export function checkListenOptions(options: ListenOptions): {
+  spec: Omit<ListenSpec, 'index' | 'reusePort'>
+  context: Omit<ListenerContext, 'listener' | 'handlers'>
+} {
+  if (options === undefined) throw invalidType('options', 'an object', options)
+  const given = checkObject('options', options)
+  const socket = encodeSocketOptions(given, 'listener')
+  const highWaterMark = checkInteger('highWaterMark', given.highWaterMark ?? DEFAULT_HIGH_WATER_MARK, 1, MAX_QUEUE_BYTES)
+  const defaultQueue = Math.max(DEFAULT_MAX_WRITE_QUEUE, highWaterMark)
+  return {
+    spec: {
+      ...checkAddress(given),
+      backlog: checkInteger('backlog', given.backlog ?? 4096, 1, 2 ** 31 - 1),
+      ipv6Only: checkBoolean('ipv6Only', given.ipv6Only ?? false),
+      mptcp: checkOneOf('protocol', given.protocol ?? 'tcp', ['tcp', 'mptcp']) === 'mptcp',
+      borrowed: checkOneOf('read', given.read ?? 'owned', ['owned', 'borrowed']) === 'borrowed',
+      timeoutMs: checkInteger('idleTimeoutMs', given.idleTimeoutMs ?? 0, 0, MAX_MS),
+      settings: socket.settings,
+      congestion: socket.congestion,
+    },
+    context: {
+      highWaterMark,
+      maxWriteQueue: checkInteger('maxWriteQueue', given.maxWriteQueue ?? defaultQueue, highWaterMark, MAX_QUEUE_BYTES),
+      allowHalfOpen: checkBoolean('allowHalfOpen', given.allowHalfOpen ?? false),
+    },
+  }
+}
+
+function checkAddress(options: ListenOptions): { host: string | undefined; port: number; path: string | undefined } {
+  const { port, host, path, reusePort, exclusive } = options
+  if (reusePort !== undefined) checkBoolean('reusePort', reusePort)
+  if (exclusive !== undefined) checkBoolean('exclusive', exclusive)
+  if (reusePort === true && exclusive === true) {
+    throw invalidValue('"reusePort" shares the address and "exclusive" refuses to: give one of them')
+  }
+  if (path !== undefined) {
+    for (const name of ['port', 'host', 'ipv6Only', 'reusePort', 'protocol'] as const) {
+      if (options[name] !== undefined) throw invalidValue(`"path" is a Unix socket, which has no "${name}"`)
+    }
+    if (checkString('path', path) === '') throw invalidValue('"path" must not be empty')
+    return { host: undefined, port: 0, path }
+  }
+  if (port === undefined) throw invalidValue('"port" or "path" must be given')
+  if (host !== undefined && checkString('host', host) === '') throw invalidValue('"host" must not be empty')
+  return { host, port: checkInteger('port', port, 0, 65_535), path: undefined }
+}
+
+function checkOneOf<T extends string>(name: string, value: unknown, allowed: readonly T[]): T {
+  const found = allowed.find((one) => one === value)
+  if (found !== undefined) return found
+  const list = allowed.map((one) => `'${one}'`).join(' or ')
+  if (typeof value !== 'string') throw invalidType(name, list, value)
+  throw invalidValue(`"${name}" must be ${list}, got '${value}'`)
+}

@@ -1,0 +1,29 @@
+import { invalidType, outOfRange } from './errors.js'
+
+/** @internal */
+export function checkBoolean(name: string, value: unknown): boolean {
+  if (typeof value !== 'boolean') throw invalidType(name, 'a boolean', value)
+  return value
+}
+
+/** @internal */
+export function checkInteger(name: string, value: unknown, min: number, max: number): number {
+  if (typeof value !== 'number') throw invalidType(name, 'a number', value)
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw outOfRange(name, `an integer from ${min} to ${max}`, value)
+  }
+  return value
+}
+
+/** @internal */
+export function checkString(name: string, value: unknown): string {
+  if (typeof value !== 'string') throw invalidType(name, 'a string', value)
+  return value
+}
+
+/** @internal An options bag; left out, it is empty. */
+export function checkObject<T extends object>(name: string, value: T | undefined): Partial<T> {
+  if (value === undefined) return {}
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalidType(name, 'an object', value)
+  return value
+}

@@ -1,0 +1,76 @@
+// The addon's exports. Per-environment state lives in IoThread objects alone, so that workers load it independently.
+#include <napi.h>
+
+#include "native/binding/io_thread.h"
+#include "native/loop/command_batch.h"
+#include "native/loop/event_batch.h"
+#include "native/loop/stats.h"
+#include "native/loop/timer_wheel.h"
+#include "native/net/options.h"
+#include "native/net/tcp_info.h"
+
+namespace c1m {
+
+namespace {
+
+template <class Names>
+Napi::Array names(Napi::Env env, const Names& from) {
+  Napi::Array list = Napi::Array::New(env, from.size());
+  for (uint32_t i = 0; i < from.size(); ++i) list.Set(i, from[i]);
+  return list;
+}
+
+// What lib/layout.ts must agree with; a test compares the two.
+Napi::Object layout(Napi::Env env) {
+  Napi::Object result = Napi::Object::New(env);
+  const auto set = [&](const char* name, auto value) {
+    result.Set(name, Napi::Number::New(env, static_cast<double>(value)));
+  };
+  set("EVENT_WORDS", EventBatch::kRecordWords);
+  set("EVENT_RECORDS", EventBatch::kRecords);
+  set("LEAST_READ_BYTES", EventBatch::kLeastRead);
+  set("EVENT_OPEN", Event::kOpen);
+  set("EVENT_DATA", Event::kData);
+  set("EVENT_END", Event::kEnd);
+  set("EVENT_DRAIN", Event::kDrain);
+  set("EVENT_TIMEOUT", Event::kTimeout);
+  set("EVENT_CLOSE", Event::kClose);
+  set("EVENT_SATURATED", Event::kSaturated);
+  set("COMMAND_WORDS", CommandBatch::kRecordWords);
+  set("COMMAND_WRITE", Command::kWrite);
+  set("COMMAND_WRITE_PINNED", Command::kWritePinned);
+  set("COMMAND_END", Command::kEnd);
+  set("COMMAND_DESTROY", Command::kDestroy);
+  set("COMMAND_RESET", Command::kReset);
+  set("COMMAND_PAUSE", Command::kPause);
+  set("COMMAND_RESUME", Command::kResume);
+  set("COMMAND_SET_TIMEOUT", Command::kSetTimeout);
+  set("COMMAND_WANT_DRAIN", Command::kWantDrain);
+  set("COMMAND_REQUEST", Command::kRequest);
+  set("LAST_GENERATION", EntrySlab::kLastGeneration);
+  result.Set("STAT_NAMES", names(env, kStatNames));
+  result.Set("OPTION_NAMES", names(env, kOptionNames));
+  result.Set("TCP_INFO_FIELDS", names(env, kTcpInfoFields));
+  return result;
+}
+
+// A handler's error surfaces as an uncaught exception, at once; if the process survives it, the batch goes on.
+Napi::Value report_exception(const Napi::CallbackInfo& info) {
+  napi_fatal_exception(info.Env(), info[0]);
+  return info.Env().Undefined();
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  exports.Set("IoThread", IoThread::define(env));
+  exports.Set("layout", layout(env));
+  exports.Set("reportException", Napi::Function::New(env, report_exception, "reportException"));
+  return exports;
+}
+
+}  // namespace
+
+}  // namespace c1m
+
+// NODE_API_MODULE needs an unqualified name.
+static Napi::Object Init(Napi::Env env, Napi::Object exports) { return c1m::init(env, exports); }
+NODE_API_MODULE(c1m, Init)

@@ -1,0 +1,139 @@
+#include "native/binding/answers.h"
+
+#include <netinet/in.h>
+
+#include <cstring>
+
+namespace c1m {
+
+namespace {
+
+std::vector<OptionSetting> to_settings(const Napi::Value& value) {
+  std::vector<OptionSetting> settings;
+  if (!value.IsArray()) return settings;
+  const auto pairs = value.As<Napi::Array>();
+  for (uint32_t i = 0; i + 1 < pairs.Length(); i += 2) {
+    const uint32_t id = pairs.Get(i).ToNumber().Uint32Value();
+    if (id >= kIntOptionCount) continue;
+    settings.push_back({static_cast<Option>(id), pairs.Get(i + 1).ToNumber().Int32Value()});
+  }
+  return settings;
+}
+
+std::string to_string(const Napi::Value& value) {
+  return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
+}
+
+void set_applied(Napi::Object& result, const AppliedOptions& applied) {
+  const Napi::Env env = result.Env();
+  Napi::Array pairs = Napi::Array::New(env, applied.settings.size() * 2);
+  uint32_t at = 0;
+  for (const OptionSetting& setting : applied.settings) {
+    pairs.Set(at++, Napi::Number::New(env, static_cast<double>(setting.option)));
+    pairs.Set(at++, Napi::Number::New(env, setting.value));
+  }
+  result.Set("settings", pairs);
+  if (!applied.congestion.empty()) result.Set("congestion", applied.congestion);
+}
+
+Napi::Object failed(Napi::Env env, const OptionFailure& failure) {
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("errno", failure.error.code);
+  result.Set("syscall", failure.error.syscall);
+  if (failure.option) {
+    result.Set("option", option_name(*failure.option));
+    result.Set("unsupported", is_unsupported(failure.error));
+  }
+  return result;
+}
+
+void call(const Napi::FunctionReference& callback, const Napi::Object& result) { callback.Call({result}); }
+
+Napi::Object closed_answer(Napi::Env env) {
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("closed", true);
+  return result;
+}
+
+}  // namespace
+
+Napi::Array address_parts(Napi::Env env, const Address& address) {
+  Napi::Array parts = Napi::Array::New(env, 3);
+  const int family = address.family() == AF_INET ? 4 : address.family() == AF_INET6 ? 6 : 0;
+  parts.Set(0u, Napi::String::New(env, address.host()));
+  parts.Set(1u, Napi::Number::New(env, address.port()));
+  parts.Set(2u, Napi::Number::New(env, family));
+  return parts;
+}
+
+ListenAnswer::ListenAnswer(const Napi::Function& callback, const Napi::Object& from)
+    : callback_(Napi::Persistent(callback)) {
+  index = from.Get("index").ToNumber().Uint32Value();
+  borrowed = from.Get("borrowed").ToBoolean();
+  timeout_ms = from.Get("timeoutMs").ToNumber().Uint32Value();
+  spec.backlog = from.Get("backlog").ToNumber().Int32Value();
+  spec.reuse_port = from.Get("reusePort").ToBoolean();
+  spec.ipv6_only = from.Get("ipv6Only").ToBoolean();
+  spec.mptcp = from.Get("mptcp").ToBoolean();
+  spec.options = to_settings(from.Get("settings"));
+  spec.congestion = to_string(from.Get("congestion"));
+  const Napi::Value path = from.Get("path");
+  const auto port = static_cast<uint16_t>(from.Get("port").ToNumber().Uint32Value());
+  Result<Address> address =
+      path.IsString() ? Address::unix_path(to_string(path)) : Address::ip(to_string(from.Get("host")).c_str(), port);
+  if (address) {
+    spec.address = address.value();
+  } else {
+    failure.error = address.error();
+  }
+}
+
+void ListenAnswer::run(Loop& loop) {
+  // An address that could not be made into one has failed already.
+  if (!failure) ListenRequest::run(loop);
+}
+
+void ListenAnswer::answer() {
+  const Napi::Env env = callback_.Env();
+  if (failure) return call(callback_, failed(env, failure));
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("address", address_parts(env, bound));
+  set_applied(result, applied);
+  call(callback_, result);
+}
+
+OptionsAnswer::OptionsAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation,
+                             const Napi::Value& values, const Napi::Value& algorithm)
+    : callback_(Napi::Persistent(callback)) {
+  slot = of_slot;
+  generation = of_generation;
+  settings = to_settings(values);
+  congestion = to_string(algorithm);
+}
+
+void OptionsAnswer::answer() {
+  const Napi::Env env = callback_.Env();
+  if (closed) return call(callback_, closed_answer(env));
+  if (failure) return call(callback_, failed(env, failure));
+  Napi::Object result = Napi::Object::New(env);
+  set_applied(result, applied);
+  call(callback_, result);
+}
+
+void TcpInfoAnswer::answer() {
+  const Napi::Env env = callback_.Env();
+  if (closed) return call(callback_, closed_answer(env));
+  if (error) {
+    Napi::Object result = failed(env, OptionFailure{error, {}});
+    result.Set("option", "tcpInfo");
+    result.Set("unsupported", is_unsupported(error));
+    return call(callback_, result);
+  }
+  Napi::Object result = Napi::Object::New(env);
+  auto values = Napi::Float64Array::New(env, kTcpInfoFieldCount);
+  std::memcpy(values.Data(), &info, sizeof info);
+  result.Set("values", values);
+  call(callback_, result);
+}
+
+}  // namespace c1m

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <napi.h>
+
+#include "native/loop/requests.h"
+
+namespace c1m {
+
+// The loop's requests, made from JavaScript's arguments, and answered by a call of JavaScript's function with plain data,
+// failures too: { errno, syscall, option } or { closed: true }; lib/ makes promises and errors of them.
+
+class ListenAnswer final : public ListenRequest {
+ public:
+  // spec: { index, host, port, path, backlog, reusePort, ipv6Only, mptcp, borrowed, timeoutMs, settings, congestion }
+  ListenAnswer(const Napi::Function& callback, const Napi::Object& spec);
+  void run(Loop& loop) override;
+  void answer() override;
+
+ private:
+  Napi::FunctionReference callback_;
+};
+
+class CloseListenerAnswer final : public CloseListenerRequest {
+ public:
+  CloseListenerAnswer(const Napi::Function& callback, uint32_t listener) : callback_(Napi::Persistent(callback)) {
+    index = listener;
+  }
+  void answer() override { callback_.Call({}); }
+
+ private:
+  Napi::FunctionReference callback_;
+};
+
+class OptionsAnswer final : public OptionsRequest {
+ public:
+  OptionsAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation, const Napi::Value& settings,
+                const Napi::Value& congestion);
+  void answer() override;
+
+ private:
+  Napi::FunctionReference callback_;
+};
+
+class TcpInfoAnswer final : public TcpInfoRequest {
+ public:
+  TcpInfoAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation)
+      : callback_(Napi::Persistent(callback)) {
+    slot = of_slot;
+    generation = of_generation;
+  }
+  void answer() override;
+
+ private:
+  Napi::FunctionReference callback_;
+};
+
+// [host, port, family], where the address has them: family is 4, 6 or 0.
+Napi::Array address_parts(Napi::Env env, const Address& address);
+
+}  // namespace c1m

@@ -1,0 +1,158 @@
+#include "native/binding/io_host.h"
+
+#include <signal.h>
+#include <time.h>
+
+#include <utility>
+
+namespace c1m {
+
+namespace {
+
+void* run_loop(void* loop) {
+  static_cast<Loop*>(loop)->run();
+  return nullptr;
+}
+
+// Starts the thread with all signals blocked: they belong to Node's main thread.
+int start_thread(pthread_t* thread, Loop* loop) {
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const int error = pthread_create(thread, nullptr, run_loop, loop);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return error;
+}
+
+}  // namespace
+
+IoHost::IoHost(Napi::Env env, std::vector<EventBatch*> batches, Callbacks callbacks)
+    : env_(env), context_(env, "c1m"), callbacks_(std::move(callbacks)), batches_(std::move(batches)) {}
+
+IoHost::~IoHost() {
+  for (EventBatch* batch : batches_) delete batch;
+}
+
+Result<IoHost*> IoHost::start(Napi::Env env, const std::string& name, const LoopOptions& options,
+                              std::vector<EventBatch*> batches, Callbacks callbacks) {
+  auto* host = new IoHost(env, std::move(batches), std::move(callbacks));
+  const JsWaker waker{[](void* context) { uv_async_send(static_cast<uv_async_t*>(context)); }, &host->async_};
+  Result<std::unique_ptr<Loop>> loop = Loop::create(options, host->mailbox_, waker);
+  if (!loop) {
+    delete host;
+    return loop.error();
+  }
+  host->loop_ = std::move(loop.value());
+  uv_loop_t* event_loop = nullptr;
+  napi_get_uv_event_loop(env, &event_loop);
+  host->async_.data = host;
+  const int failed =
+      uv_async_init(event_loop, &host->async_, [](uv_async_t* async) { static_cast<IoHost*>(async->data)->deliver(); });
+  if (failed != 0) {
+    delete host;
+    return Error{-failed, "uv_async_init"};
+  }
+  uv_unref(reinterpret_cast<uv_handle_t*>(&host->async_));
+  for (EventBatch* batch : host->batches_) host->mailbox_.returned.push(batch);
+  const int error = start_thread(&host->thread_, host->loop_.get());
+  host->running_ = error == 0;
+  if (error == 0) pthread_setname_np(host->thread_, name.substr(0, 15).c_str());
+  napi_add_async_cleanup_hook(
+      env,
+      [](napi_async_cleanup_hook_handle, void* data) { static_cast<IoHost*>(data)->close(); }, host, &host->hook_);
+  if (error == 0) return host;
+  host->close();
+  return Error{error, "pthread_create"};
+}
+
+void IoHost::stop_thread() {
+  if (!std::exchange(running_, false)) return;
+  mailbox_.request_stop();
+  loop_->poller().wake();
+  pthread_join(thread_, nullptr);
+}
+
+void IoHost::close() {
+  stop_thread();
+  if (std::exchange(closing_, true)) return;
+  uv_close(reinterpret_cast<uv_handle_t*>(&async_), [](uv_handle_t* handle) {
+    auto* host = static_cast<IoHost*>(handle->data);
+    // Only now: until the handle is closed, the environment must not be torn down past us.
+    const napi_async_cleanup_hook_handle hook = host->hook_;
+    delete host;
+    napi_remove_async_cleanup_hook(hook);
+  });
+}
+
+void IoHost::set_ref(bool ref) {
+  auto* handle = reinterpret_cast<uv_handle_t*>(&async_);
+  if (ref) {
+    uv_ref(handle);
+  } else {
+    uv_unref(handle);
+  }
+}
+
+void IoHost::publish(CommandBatch* batch) {
+  mailbox_.commands.push(batch);
+  if (mailbox_.must_wake_io(true)) loop_->poller().wake();
+}
+
+CommandBatch* IoHost::take_spent() {
+  if (spent_ == nullptr) spent_ = mailbox_.spent.take();
+  CommandBatch* batch = spent_;
+  if (batch != nullptr) spent_ = batch->next;
+  return batch;
+}
+
+// One batch a call, so that Node's other work gets its turn between two of ours.
+void IoHost::deliver() {
+  if (closing_) return;
+  if (pending_ == nullptr) pending_ = mailbox_.events.take();
+  EventBatch* batch = pending_;
+  if (batch != nullptr) {
+    pending_ = batch->next;
+    const Napi::HandleScope scope(env_);
+    deliver_batch(batch);
+    if (closing_) return;  // a handler has shut the reactor down
+    mailbox_.returned.push(batch);
+    callbacks_.flush.Call({});
+    if (mailbox_.must_wake_io(false)) loop_->poller().wake();
+  }
+  if (pending_ != nullptr || !mailbox_.js_may_sleep()) uv_async_send(&async_);
+}
+
+void IoHost::deliver_batch(EventBatch* batch) {
+  for (void* owner : batch->released) napi_delete_reference(env_, static_cast<napi_ref>(owner));
+  batch->released.clear();
+  const std::vector<std::unique_ptr<Request>> completed = std::move(batch->completed);
+  batch->completed.clear();
+  // nextTick callbacks and promises run when this scope closes: before the commands are published.
+  const Napi::CallbackScope callbacks(env_, context_);
+  // Answers first: a listener must know its address before its first connection opens.
+  for (const auto& request : completed) request->answer();
+  if (batch->count() > 0) {
+    uint32_t index = 0;
+    while (batches_[index] != batch) ++index;
+    const bool wants_slab = batch->slab(ReadMode::kOwned).room() < EventBatch::kSlabLow;
+    callbacks_.deliver.Call({Napi::Number::New(env_, index), Napi::Number::New(env_, batch->count()),
+                             Napi::Boolean::New(env_, wants_slab)});
+  }
+}
+
+Address IoHost::local_address(uint32_t slot) {
+  Result<Address> address = Address::local_of(loop_->entry(slot).fd.get());
+  return address ? address.value() : Address();
+}
+
+Address IoHost::peer_address(uint32_t slot) { return loop_->entry(slot).peer.unpack(); }
+
+double IoHost::cpu_micros() const {
+  clockid_t clock = 0;
+  timespec time{};
+  if (!running_ || pthread_getcpuclockid(thread_, &clock) != 0 || ::clock_gettime(clock, &time) != 0) return 0;
+  return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_nsec) / 1e3;
+}
+
+}  // namespace c1m

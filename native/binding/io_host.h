@@ -1,0 +1,72 @@
+#pragma once
+
+#include <napi.h>
+#include <pthread.h>
+#include <uv.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "native/loop/loop.h"
+
+namespace c1m {
+
+// Runs one Loop on a thread of its own, and brings its batches to the JS thread.
+//
+//   created ─▶ running ─▶ stopped (thread joined) ─▶ deleted, by the callback of uv_close
+//
+// It deletes itself: libuv owns the async handle's memory until that callback, which may be later than the JavaScript
+// object and, at environment teardown, later than the last JavaScript. The cleanup hook is asynchronous for that reason.
+// Owner: itself. Thread: the JS thread's; the loop belongs to the I/O thread while that runs.
+class IoHost {
+ public:
+  struct Callbacks {
+    Napi::FunctionReference deliver;  // (batch, count, wantsSlab): JavaScript's handlers run here
+    Napi::FunctionReference flush;    // (): publishes what they wrote
+  };
+
+  // `name` is the thread's, for ps and debuggers; 15 characters count.
+  static Result<IoHost*> start(Napi::Env env, const std::string& name, const LoopOptions& options,
+                               std::vector<EventBatch*> batches, Callbacks callbacks);
+
+  // Joins the thread, which closes all its descriptors; then lets go of the event loop. `this` is gone soon after.
+  void close();
+
+  // Hands a command batch to the I/O thread.
+  void publish(CommandBatch* batch);
+  // A command batch that has come back, or null.
+  [[nodiscard]] CommandBatch* take_spent();
+  // Keeps the event loop alive, or no longer.
+  void set_ref(bool ref);
+  // Of a connection whose kClose has not been handed back.
+  [[nodiscard]] Address local_address(uint32_t slot);
+  [[nodiscard]] Address peer_address(uint32_t slot);
+  // CPU time of the I/O thread, user and system together, in microseconds.
+  [[nodiscard]] double cpu_micros() const;
+  // Takes a batch's index to its place.
+  [[nodiscard]] EventBatch& event_batch(uint32_t index) { return *batches_[index]; }
+
+ private:
+  IoHost(Napi::Env env, std::vector<EventBatch*> batches, Callbacks callbacks);
+  ~IoHost();
+  void deliver();
+  void deliver_batch(EventBatch* batch);
+  void stop_thread();
+
+  Napi::Env env_;
+  Napi::AsyncContext context_;
+  Callbacks callbacks_;
+  Mailbox mailbox_;
+  std::vector<EventBatch*> batches_;
+  EventBatch* pending_ = nullptr;  // taken from the mailbox, in order, linked by `next`
+  CommandBatch* spent_ = nullptr;
+  std::unique_ptr<Loop> loop_;
+  uv_async_t async_{};
+  pthread_t thread_{};
+  bool running_ = false;
+  bool closing_ = false;
+  napi_async_cleanup_hook_handle hook_ = nullptr;
+};
+
+}  // namespace c1m

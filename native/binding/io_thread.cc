@@ -1,0 +1,184 @@
+#include "native/binding/io_thread.h"
+
+#include <utility>
+
+#include "native/binding/answers.h"
+
+namespace c1m {
+
+namespace {
+
+ReadSlab slab_of(const Napi::Value& value) {
+  auto bytes = value.As<Napi::Uint8Array>();
+  return ReadSlab{.data = bytes.Data(), .size = static_cast<uint32_t>(bytes.ByteLength()), .used = 0};
+}
+
+uint32_t number(const Napi::CallbackInfo& info, size_t at) { return info[at].As<Napi::Number>().Uint32Value(); }
+
+}  // namespace
+
+Napi::Function IoThread::define(Napi::Env env) {
+  return DefineClass(env, "IoThread",
+                     {
+                         InstanceMethod<&IoThread::add_command_batch>("addCommandBatch"),
+                         InstanceMethod<&IoThread::publish>("publish"),
+                         InstanceMethod<&IoThread::pin>("pin"),
+                         InstanceMethod<&IoThread::listen>("listen"),
+                         InstanceMethod<&IoThread::close_listener>("closeListener"),
+                         InstanceMethod<&IoThread::options>("options"),
+                         InstanceMethod<&IoThread::tcp_info>("tcpInfo"),
+                         InstanceMethod<&IoThread::set_owned_slab>("setOwnedSlab"),
+                         InstanceMethod<&IoThread::address>("address"),
+                         InstanceMethod<&IoThread::cpu_micros>("cpuMicros"),
+                         InstanceMethod<&IoThread::set_ref>("setRef"),
+                         InstanceMethod<&IoThread::close>("close"),
+                     });
+}
+
+IoThread::IoThread(const Napi::CallbackInfo& info) : Napi::ObjectWrap<IoThread>(info) {
+  const auto config = info[0].As<Napi::Object>();
+  LoopOptions loop;
+  loop.max_connections = config.Get("maxConnections").ToNumber().Uint32Value();
+  loop.trigger = config.Get("level").ToBoolean() ? Trigger::kLevel : Trigger::kEdge;
+  auto flushed = config.Get("flushed").As<Napi::Uint32Array>();
+  auto stats = config.Get("stats").As<Napi::Float64Array>();
+  keep(flushed);
+  keep(stats);
+  loop.flushed = flushed.Data();
+  loop.stats = stats.Data();
+  const auto memory = config.Get("eventBatches").As<Napi::Array>();
+  std::vector<EventBatch*> batches;
+  for (uint32_t i = 0; i < memory.Length(); ++i) batches.push_back(add_event_batch(memory.Get(i).As<Napi::Object>()));
+  IoHost::Callbacks callbacks{Napi::Persistent(config.Get("deliver").As<Napi::Function>()),
+                              Napi::Persistent(config.Get("flush").As<Napi::Function>())};
+  const Napi::Env env = info.Env();
+  Result<IoHost*> host = IoHost::start(env, config.Get("name").ToString(), loop, std::move(batches), std::move(callbacks));
+  if (host) {
+    host_ = host.value();
+    // While the thread runs, so does this object: it keeps the memory that the thread works in.
+    Ref();
+    return;
+  }
+  Napi::Error error = Napi::Error::New(env, host.error().syscall);
+  error.Set("errno", Napi::Number::New(env, host.error().code));
+  error.Set("syscall", Napi::String::New(env, host.error().syscall));
+  error.ThrowAsJavaScriptException();
+}
+
+// At environment teardown the host's cleanup hook has stopped the thread before objects are destroyed.
+IoThread::~IoThread() = default;
+
+void IoThread::keep(const Napi::Value& value) { kept_.push_back(Napi::Persistent(value.As<Napi::Object>())); }
+
+EventBatch* IoThread::add_event_batch(const Napi::Object& memory) {
+  auto records = memory.Get("records").As<Napi::Uint32Array>();
+  const auto owned = memory.Get("owned");
+  const auto borrowed = memory.Get("borrowed");
+  auto* batch = new EventBatch(records.Data());
+  batch->slab(ReadMode::kOwned) = slab_of(owned);
+  batch->slab(ReadMode::kBorrowed) = slab_of(borrowed);
+  keep(records);
+  keep(borrowed);
+  slabs_.push_back(Napi::Persistent(owned.As<Napi::Object>()));
+  return batch;
+}
+
+// (batch, slab): only while the JS thread holds the batch.
+Napi::Value IoThread::set_owned_slab(const Napi::CallbackInfo& info) {
+  if (host_ == nullptr) return info.Env().Undefined();
+  const uint32_t index = number(info, 0);
+  host_->event_batch(index).slab(ReadMode::kOwned) = slab_of(info[1]);
+  slabs_[index] = Napi::Persistent(info[1].As<Napi::Object>());
+  return info.Env().Undefined();
+}
+
+// (records, arena): the new batch's index.
+Napi::Value IoThread::add_command_batch(const Napi::CallbackInfo& info) {
+  const auto records = info[0].As<Napi::Uint32Array>();
+  const auto arena = info[1].As<Napi::Uint8Array>();
+  keep(records);
+  keep(arena);
+  commands_.push_back(std::make_unique<CommandBatch>(
+      records.Data(), static_cast<uint32_t>(records.ElementLength() / CommandBatch::kRecordWords), arena.Data(),
+      static_cast<uint32_t>(arena.ByteLength())));
+  return Napi::Number::New(info.Env(), static_cast<double>(commands_.size() - 1));
+}
+
+CommandBatch& IoThread::command_batch(const Napi::CallbackInfo& info) { return *commands_[number(info, 0)]; }
+
+// (batch, count): the index of a batch to go on with, or -1 if all are under way.
+Napi::Value IoThread::publish(const Napi::CallbackInfo& info) {
+  if (host_ == nullptr) return info[0];
+  CommandBatch& batch = command_batch(info);
+  batch.count = number(info, 1);
+  host_->publish(&batch);
+  const CommandBatch* spent = host_->take_spent();
+  if (spent == nullptr) return Napi::Number::New(info.Env(), -1);
+  size_t index = 0;
+  while (commands_[index].get() != spent) ++index;
+  return Napi::Number::New(info.Env(), static_cast<double>(index));
+}
+
+// (batch, bytes): the payload of the batch's next kWritePinned.
+Napi::Value IoThread::pin(const Napi::CallbackInfo& info) {
+  const auto bytes = info[1].As<Napi::Uint8Array>();
+  napi_ref owner = nullptr;
+  napi_create_reference(info.Env(), bytes, 1, &owner);
+  command_batch(info).pinned.push_back({bytes.Data(), static_cast<uint32_t>(bytes.ByteLength()), owner});
+  return info.Env().Undefined();
+}
+
+// The payload of the batch's next kRequest. All of these take (batch, callback, …).
+template <class Answer, class... Arguments>
+Napi::Value IoThread::request(const Napi::CallbackInfo& info, Arguments&&... arguments) {
+  command_batch(info).requests.push_back(
+      std::make_unique<Answer>(info[1].As<Napi::Function>(), std::forward<Arguments>(arguments)...));
+  return info.Env().Undefined();
+}
+
+// …, spec)
+Napi::Value IoThread::listen(const Napi::CallbackInfo& info) {
+  return request<ListenAnswer>(info, info[2].As<Napi::Object>());
+}
+
+// …, listener)
+Napi::Value IoThread::close_listener(const Napi::CallbackInfo& info) {
+  return request<CloseListenerAnswer>(info, number(info, 2));
+}
+
+// …, slot, generation, settings, congestion)
+Napi::Value IoThread::options(const Napi::CallbackInfo& info) {
+  return request<OptionsAnswer>(info, number(info, 2), number(info, 3), info[4], info[5]);
+}
+
+// …, slot, generation)
+Napi::Value IoThread::tcp_info(const Napi::CallbackInfo& info) {
+  return request<TcpInfoAnswer>(info, number(info, 2), number(info, 3));
+}
+
+// (slot, remote): of a connection that JavaScript may still know of.
+Napi::Value IoThread::address(const Napi::CallbackInfo& info) {
+  if (host_ == nullptr) return info.Env().Undefined();
+  const uint32_t slot = number(info, 0);
+  const bool remote = info[1].ToBoolean();
+  return address_parts(info.Env(), remote ? host_->peer_address(slot) : host_->local_address(slot));
+}
+
+Napi::Value IoThread::cpu_micros(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), host_ == nullptr ? 0 : host_->cpu_micros());
+}
+
+Napi::Value IoThread::set_ref(const Napi::CallbackInfo& info) {
+  if (host_ != nullptr) host_->set_ref(info[0].ToBoolean());
+  return info.Env().Undefined();
+}
+
+Napi::Value IoThread::close(const Napi::CallbackInfo& info) {
+  if (host_ != nullptr) {
+    std::exchange(host_, nullptr)->close();
+    Unref();
+  }
+  return info.Env().Undefined();
+}
+
+}  // namespace c1m

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+#include <vector>
+
+#include "native/binding/io_host.h"
+
+namespace c1m {
+
+// JavaScript's handle on one I/O thread (lib/binding.ts has its type). Checks nothing that lib/ has checked; its methods
+// do nothing after close().
+// Owner: JavaScript. Thread: the JS thread's.
+class IoThread : public Napi::ObjectWrap<IoThread> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit IoThread(const Napi::CallbackInfo& info);
+  ~IoThread() override;
+
+ private:
+  Napi::Value add_command_batch(const Napi::CallbackInfo& info);
+  Napi::Value publish(const Napi::CallbackInfo& info);
+  Napi::Value pin(const Napi::CallbackInfo& info);
+  Napi::Value listen(const Napi::CallbackInfo& info);
+  Napi::Value close_listener(const Napi::CallbackInfo& info);
+  Napi::Value options(const Napi::CallbackInfo& info);
+  Napi::Value tcp_info(const Napi::CallbackInfo& info);
+  Napi::Value set_owned_slab(const Napi::CallbackInfo& info);
+  Napi::Value address(const Napi::CallbackInfo& info);
+  Napi::Value cpu_micros(const Napi::CallbackInfo& info);
+  Napi::Value set_ref(const Napi::CallbackInfo& info);
+  Napi::Value close(const Napi::CallbackInfo& info);
+
+  template <class Answer, class... Arguments>
+  Napi::Value request(const Napi::CallbackInfo& info, Arguments&&... arguments);
+  EventBatch* add_event_batch(const Napi::Object& memory);
+  [[nodiscard]] CommandBatch& command_batch(const Napi::CallbackInfo& info);
+  void keep(const Napi::Value& value);
+
+  IoHost* host_ = nullptr;
+  std::vector<std::unique_ptr<CommandBatch>> commands_;
+  std::vector<Napi::ObjectReference> kept_;   // memory that the I/O thread uses
+  std::vector<Napi::ObjectReference> slabs_;  // the same, of the event batches' owned slabs
+};
+
+}  // namespace c1m

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "native/base/fd.h"
+#include "native/conn/outbound.h"
+#include "native/net/address.h"
+
+namespace c1m {
+
+// One connection: a socket, what is known of its readiness, its queue, and what JavaScript has yet to hear of it.
+//
+// Life: open ─▶ (end seen | FIN sent, in either order) ─▶ closing ─▶ closed. From `closing` on the descriptor is out of
+// the poller and nothing is read or written; slot and descriptor stay until JavaScript has handed back the batch that
+// carried kClose, because until then it may read them.
+// Owner: the loop's slab. Thread: the loop's; `peer` and `fd` never change while the slot is in use, and may be read by
+// the JS thread.
+struct Connection {
+  enum Flag : uint32_t {
+    // Readiness, kept until the socket says otherwise.
+    kReadable = 1u << 0,
+    kWritable = 1u << 1,
+    kHangup = 1u << 2,  // the peer's FIN is in: read on to it, even after a short read
+    // State.
+    kPaused = 1u << 3,
+    kEndSeen = 1u << 4,      // read(2) returned 0
+    kEndWanted = 1u << 5,    // end(): FIN when the queue is empty
+    kFinSent = 1u << 6,
+    kWriteFailed = 1u << 7,  // nothing can be sent any more; the bytes that came before that are still delivered
+    kClosing = 1u << 8,
+    kDrainWanted = 1u << 9,
+    kBorrowed = 1u << 10,  // reads fill the batch's own memory
+    // Events that wait for room in a batch; each at most once.
+    kOpenDue = 1u << 11,
+    kDrainDue = 1u << 12,
+    kEndDue = 1u << 13,
+    kTimeoutDue = 1u << 14,
+    kCloseDue = 1u << 15,
+    // Membership of the loop's lists.
+    kInReady = 1u << 16,
+    kInFlush = 1u << 17,
+  };
+  static constexpr uint32_t kDue = kOpenDue | kDrainDue | kEndDue | kTimeoutDue | kCloseDue;
+
+  [[nodiscard]] bool has(uint32_t flag) const { return (flags & flag) != 0; }
+  void set(uint32_t flag) { flags |= flag; }
+  void unset(uint32_t flag) { flags &= ~flag; }
+
+  // Something is there to be read, as far as we know, and may be read.
+  [[nodiscard]] bool can_read() const {
+    return has(kReadable | kHangup) && !has(kPaused | kEndSeen | kClosing);
+  }
+
+  Outbound out;
+  Fd fd;
+  PackedAddress peer;
+  uint32_t flags = 0;
+  uint32_t listener = 0;
+  uint16_t error = 0;  // errno of what went wrong
+  uint8_t error_syscall = 0;
+  uint8_t interest = 0;  // level-triggered: what the poller reports
+};
+
+// What a flush() came to.
+struct Flushed {
+  size_t bytes = 0;
+  int error = 0;  // errno; the queue is as it was
+};
+
+// Writes the queue to the socket: at most about `budget` bytes, while it is writable.
+Flushed flush(Connection& connection, OutboundPool& pool, size_t budget);
+
+}  // namespace c1m

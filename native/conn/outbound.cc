@@ -1,0 +1,146 @@
+#include "native/conn/outbound.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+namespace c1m {
+
+OutboundPool::~OutboundPool() {
+  while (free_ != nullptr) {
+    Segment* next = free_->next;
+    delete free_;
+    free_ = next;
+  }
+}
+
+Segment* OutboundPool::take(Segment::Kind kind, const uint8_t* data, uint32_t length) {
+  Segment* segment = free_;
+  if (segment != nullptr) {
+    free_ = segment->next;
+  } else {
+    segment = new Segment;
+  }
+  ++in_use_;
+  segment->data = data;
+  segment->length = length;
+  segment->kind = kind;
+  segment->block = nullptr;
+  segment->next = nullptr;
+  return segment;
+}
+
+void OutboundPool::give(Segment* segment) {
+  if (segment->kind == Segment::Kind::kBlock) blocks_.give(segment->block);
+  if (segment->kind == Segment::Kind::kPinned) released_.push_back(segment->owner);
+  --in_use_;
+  segment->next = free_;
+  free_ = segment;
+}
+
+void Outbound::push(Segment* segment) {
+  if (tail_ == nullptr) {
+    head_ = segment;
+  } else {
+    tail_->next = segment;
+  }
+  tail_ = segment;
+}
+
+void Outbound::append(OutboundPool& pool, const uint8_t* data, uint32_t length) {
+  if (length == 0) return;
+  if (tail_ != nullptr && tail_->kind != Segment::Kind::kArena) {
+    copy_into_blocks(pool, data, length);
+    return;
+  }
+  // Replies that a handler wrote one after the other lie side by side: they become one run, and one iovec.
+  if (tail_ != nullptr && tail_->data + tail_->length == data) {
+    tail_->length += length;
+    return;
+  }
+  push(pool.take(Segment::Kind::kArena, data, length));
+}
+
+void Outbound::append_pinned(OutboundPool& pool, const uint8_t* data, uint32_t length, void* owner) {
+  if (length == 0) {
+    pool.released().push_back(owner);
+    return;
+  }
+  Segment* segment = pool.take(Segment::Kind::kPinned, data, length);
+  segment->owner = owner;
+  push(segment);
+}
+
+int Outbound::gather(iovec* vectors) const {
+  int count = 0;
+  for (const Segment* segment = head_; segment != nullptr && count < kMaxVectors; segment = segment->next) {
+    vectors[count].iov_base = const_cast<uint8_t*>(segment->data);
+    vectors[count].iov_len = segment->length;
+    ++count;
+  }
+  return count;
+}
+
+void Outbound::consume(OutboundPool& pool, size_t count) {
+  while (count > 0) {
+    assert(head_ != nullptr);
+    if (count < head_->length) {
+      head_->data += count;
+      head_->length -= static_cast<uint32_t>(count);
+      return;
+    }
+    count -= head_->length;
+    Segment* sent = head_;
+    head_ = sent->next;
+    if (head_ == nullptr) tail_ = nullptr;
+    pool.give(sent);
+  }
+}
+
+void Outbound::copy_into_blocks(OutboundPool& pool, const uint8_t* data, size_t length) {
+  while (length > 0) {
+    size_t room = 0;
+    if (tail_ != nullptr && tail_->kind == Segment::Kind::kBlock) {
+      room = static_cast<size_t>(tail_->block + BlockPool::kBlockBytes - (tail_->data + tail_->length));
+    }
+    if (room == 0) {
+      uint8_t* block = pool.blocks().take();
+      Segment* segment = pool.take(Segment::Kind::kBlock, block, 0);
+      segment->block = block;
+      push(segment);
+      room = BlockPool::kBlockBytes;
+    }
+    const size_t count = std::min(room, length);
+    std::memcpy(const_cast<uint8_t*>(tail_->data) + tail_->length, data, count);
+    tail_->length += static_cast<uint32_t>(count);
+    data += count;
+    length -= count;
+  }
+}
+
+void Outbound::keep(OutboundPool& pool) {
+  if (head_ == nullptr || head_->kind != Segment::Kind::kArena) return;
+  Segment* segment = head_;
+  Segment* last = tail_;
+  head_ = tail_ = nullptr;
+  while (segment != nullptr && segment->kind == Segment::Kind::kArena) {
+    Segment* next = segment->next;
+    copy_into_blocks(pool, segment->data, segment->length);
+    pool.give(segment);
+    segment = next;
+  }
+  if (segment == nullptr) return;
+  tail_->next = segment;
+  tail_ = last;
+}
+
+void Outbound::clear(OutboundPool& pool) {
+  while (head_ != nullptr) {
+    Segment* next = head_->next;
+    pool.give(head_);
+    head_ = next;
+  }
+  tail_ = nullptr;
+}
+
+}  // namespace c1m

@@ -1,0 +1,92 @@
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "native/mem/block_pool.h"
+
+namespace c1m {
+
+// A run of bytes that waits to be sent.
+struct Segment {
+  enum class Kind : uint8_t {
+    kArena,   // in the command batch's arena: only until the batch is handed back, see Outbound
+    kBlock,   // in a 4 KiB block of our own
+    kPinned,  // in the caller's buffer, which stays where it is until `owner` is released
+  };
+  const uint8_t* data;
+  uint32_t length;
+  Kind kind;
+  union {
+    uint8_t* block;  // kBlock: the block's start
+    void* owner;     // kPinned: what to release
+  };
+  Segment* next;
+};
+
+// What the outbound queues of one loop share: segments, blocks, and the owners of pinned bytes that are done with.
+// Owner: one loop. Thread: the loop's.
+class OutboundPool {
+ public:
+  OutboundPool() = default;
+  OutboundPool(const OutboundPool&) = delete;
+  OutboundPool& operator=(const OutboundPool&) = delete;
+  ~OutboundPool();
+
+  [[nodiscard]] Segment* take(Segment::Kind kind, const uint8_t* data, uint32_t length);
+  // Gives the segment back with its block, or marks its owner as released.
+  void give(Segment* segment);
+
+  [[nodiscard]] BlockPool& blocks() { return blocks_; }
+  // Owners whose bytes were sent or dropped; the reader empties it.
+  [[nodiscard]] std::vector<void*>& released() { return released_; }
+  [[nodiscard]] bool has_released() const { return !released_.empty(); }
+  [[nodiscard]] size_t in_use() const { return in_use_; }
+
+ private:
+  BlockPool blocks_;
+  std::vector<void*> released_;
+  Segment* free_ = nullptr;
+  size_t in_use_ = 0;
+};
+
+// One connection's queue of bytes to send, first in, first out.
+//
+//   head ─▶ [pinned 1 MiB] ─▶ [block 4096] ─▶ [block 812, room for more] ◀─ tail
+//
+// Invariants: no segment is empty. kArena segments exist only while their command batch is being worked through, and only
+// at the front: bytes behind anything else are copied into blocks at once, so that keep() never walks a long queue.
+// An empty queue holds no memory but these two pointers. Owner: its connection. Thread: the loop's.
+class Outbound {
+ public:
+  // iovecs for one sendmsg(2). IOV_MAX is 1024; 64 blocks are 256 KiB, more than a socket takes at once as a rule.
+  static constexpr int kMaxVectors = 64;
+
+  [[nodiscard]] bool empty() const { return head_ == nullptr; }
+
+  // Bytes of the current command batch's arena. They are sent from there, or copied out by keep() at the latest.
+  void append(OutboundPool& pool, const uint8_t* data, uint32_t length);
+  // The caller's own memory, pinned until its owner appears in pool.released().
+  void append_pinned(OutboundPool& pool, const uint8_t* data, uint32_t length, void* owner);
+
+  // Fills at most kMaxVectors iovecs with the queue's front; returns how many.
+  [[nodiscard]] int gather(iovec* vectors) const;
+  // Takes `count` bytes off the front: they were sent.
+  void consume(OutboundPool& pool, size_t count);
+  // Copies what still lies in the arena into blocks, so that the arena may be written again.
+  void keep(OutboundPool& pool);
+  // Drops everything.
+  void clear(OutboundPool& pool);
+
+ private:
+  void push(Segment* segment);
+  void copy_into_blocks(OutboundPool& pool, const uint8_t* data, size_t length);
+
+  Segment* head_ = nullptr;
+  Segment* tail_ = nullptr;
+};
+
+}  // namespace c1m

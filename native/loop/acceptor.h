@@ -1,0 +1,78 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "native/base/fd.h"
+#include "native/net/address.h"
+#include "native/net/options.h"
+
+namespace c1m {
+
+class Loop;
+
+// One listening socket. `index` is JavaScript's number for it; it is never used again.
+struct Listening {
+  Fd fd;
+  Address address;
+  uint32_t index = 0;
+  bool borrowed = false;    // its connections' reads fill the batch's own memory
+  uint32_t timeout_ms = 0;  // idle timeout of its connections
+  std::vector<OptionSetting> after_accept;  // socket options that a connection doesn't inherit
+
+  bool ready = false;          // the queue may hold connections
+  bool paused = false;         // saturated
+  bool saturated_due = false;  // JavaScript is yet to hear of it
+  int saturated_errno = 0;     // 0: maxConnections
+  uint32_t backoff_ms = 0;
+  uint64_t retry_at_ms = 0;  // when paused for want of resources
+};
+
+// Takes connections from the loop's listeners, and governs how many.
+//
+// At maxConnections, and when descriptors or memory run out (EMFILE, ENFILE, ENOBUFS, ENOMEM), accepting pauses: at the
+// maximum until 1/32 of it is free again, without resources for a time that doubles from 10 ms to 1 s. In the latter
+// case one connection is shed at each try, with a descriptor held in reserve for it, so that clients get an answer
+// instead of a silence. Never a spinning loop, never an exit; one kSaturated for each such phase.
+// Owner: one loop. Thread: the loop's.
+class Acceptor {
+ public:
+  explicit Acceptor(uint32_t max_connections);
+
+  [[nodiscard]] Result<void> add(Loop& loop, Listening listening);
+  // False if there is no such listener.
+  bool remove(Loop& loop, uint32_t index);
+
+  void mark_ready(uint32_t index);
+  // Accepts what may be accepted now. Cheap when there is nothing to do.
+  void serve(Loop& loop, uint64_t now_ms);
+  // Hands kSaturated events to the loop while it has room for them.
+  void announce(Loop& loop);
+
+  // True if serve() has work that no edge will announce.
+  [[nodiscard]] bool busy() const { return ready_ > 0; }
+  // Milliseconds until a paused listener should be tried again; -1 for none.
+  [[nodiscard]] int next_retry_ms(uint64_t now_ms) const;
+
+  // Descriptors are closed and sockets' files removed.
+  void close_all();
+
+ private:
+  void accept_some(Loop& loop, Listening& listening, uint64_t now_ms);
+  void saturate(Loop& loop, Listening& listening, int error, uint64_t now_ms);
+  void resume(Loop& loop, Listening& listening);
+  void shed(Loop& loop, Listening& listening);
+  void set_ready(Listening& listening, bool ready);
+
+  std::map<uint32_t, Listening> listeners_;  // few, and their addresses must not change
+  uint32_t max_connections_;
+  uint32_t resume_below_;
+  uint32_t ready_ = 0;   // listeners that are ready and not paused
+  uint32_t paused_ = 0;  // listeners that are paused
+  bool announcing_ = false;
+  Fd reserve_;
+};
+
+}  // namespace c1m

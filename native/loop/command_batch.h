@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "native/loop/request.h"
+
+namespace c1m {
+
+// What JavaScript wants done. lib/layout.ts has the same values. All but kRequest are of one connection, and are
+// dropped if its generation has passed.
+enum class Command : uint8_t {
+  kWrite = 1,        // a: offset in the arena, b: length
+  kWritePinned = 2,  // the next of the batch's `pinned`
+  kEnd = 3,          // FIN when the queue is empty
+  kDestroy = 4,      // close now
+  kReset = 5,        // close now, with an RST
+  kPause = 6,
+  kResume = 7,
+  kSetTimeout = 8,  // a: idle milliseconds, 0 for none
+  kWantDrain = 9,   // one kDrain when the queue is empty
+  kRequest = 10,    // the next of the batch's `requests`
+};
+
+// The caller's bytes, kept where they are until `owner` comes back in EventBatch::released.
+struct PinnedBytes {
+  const uint8_t* data;
+  uint32_t length;
+  void* owner;
+};
+
+// A batch of commands on its way to the I/O thread, and back for the next.
+//
+//   records: | command:8 argument:24 | slot | generation | a | b | …   five 32-bit words each, in the order of the calls
+//   arena:   the bytes of small writes
+//
+// JavaScript writes both straight into memory that it shares with us. One thread holds a batch at a time.
+class CommandBatch {
+ public:
+  static constexpr uint32_t kRecordWords = 5;
+
+  CommandBatch(const uint32_t* records, uint32_t capacity, const uint8_t* arena, uint32_t arena_bytes)
+      : records_(records), capacity_(capacity), arena_(arena), arena_bytes_(arena_bytes) {}
+
+  [[nodiscard]] const uint32_t* record(uint32_t index) const { return records_ + size_t{index} * kRecordWords; }
+  // Null where the record is not inside the arena: nothing that JS writes can make us read elsewhere.
+  [[nodiscard]] const uint8_t* bytes(uint32_t offset, uint32_t length) const {
+    return offset <= arena_bytes_ && length <= arena_bytes_ - offset ? arena_ + offset : nullptr;
+  }
+  [[nodiscard]] uint32_t capacity() const { return capacity_; }
+
+  uint32_t count = 0;
+  std::vector<PinnedBytes> pinned;
+  std::vector<std::unique_ptr<Request>> requests;
+  CommandBatch* next = nullptr;  // for Handoff
+
+ private:
+  const uint32_t* records_;
+  uint32_t capacity_;
+  const uint8_t* arena_;
+  uint32_t arena_bytes_;
+};
+
+}  // namespace c1m

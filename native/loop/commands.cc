@@ -1,0 +1,89 @@
+// What JavaScript wants done.
+#include <cassert>
+
+#include "native/loop/loop.h"
+#include "native/net/socket.h"
+
+namespace c1m {
+
+void Loop::execute_commands() {
+  executed_ = mailbox_.commands.take();
+  for (CommandBatch* batch = executed_; batch != nullptr; batch = batch->next) execute(*batch);
+}
+
+void Loop::execute(CommandBatch& batch) {
+  assert(batch.count <= batch.capacity());
+  next_pinned_ = next_request_ = 0;
+  for (uint32_t i = 0; i < batch.count; ++i) execute_one(batch, batch.record(i));
+}
+
+// After flush_all(): nothing of the arenas is needed any more.
+void Loop::return_commands() {
+  while (executed_ != nullptr) {
+    CommandBatch* next = executed_->next;
+    executed_->count = 0;
+    executed_->pinned.clear();
+    executed_->requests.clear();
+    mailbox_.spent.push(executed_);
+    executed_ = next;
+  }
+}
+
+void Loop::execute_one(CommandBatch& batch, const uint32_t* record) {
+  const auto command = static_cast<Command>(record[0] & 0xff);
+  const uint32_t slot = record[1];
+  if (command == Command::kRequest) {
+    completed_.push_back(std::move(batch.requests[next_request_++]));
+    completed_.back()->run(*this);
+    return;
+  }
+  PinnedBytes pinned{};
+  if (command == Command::kWritePinned) pinned = batch.pinned[next_pinned_++];
+  Entry* entry = find(slot, record[2]);
+  if (entry == nullptr || (entry->has(Connection::kWriteFailed) && command <= Command::kEnd)) {
+    if (pinned.owner != nullptr) pool_.released().push_back(pinned.owner);
+    return;
+  }
+  switch (command) {
+    case Command::kWrite: {
+      const uint8_t* bytes = batch.bytes(record[3], record[4]);
+      assert(bytes != nullptr);
+      if (bytes == nullptr) return;
+      entry->out.append(pool_, bytes, record[4]);
+      flush_.push(slot);
+      return;
+    }
+    case Command::kWritePinned:
+      entry->out.append_pinned(pool_, pinned.data, pinned.length, pinned.owner);
+      flush_.push(slot);
+      return;
+    case Command::kEnd:
+      entry->set(Connection::kEndWanted);
+      flush_.push(slot);
+      return;
+    case Command::kReset:
+      // A socket that is gone already needs no RST.
+      (void)reset_on_close(entry->fd.get());
+      return close(slot, *entry, 0, Syscall::kWrite);
+    case Command::kDestroy:
+      return close(slot, *entry, 0, Syscall::kWrite);
+    case Command::kPause:
+      entry->set(Connection::kPaused);
+      return;
+    case Command::kResume:
+      entry->unset(Connection::kPaused);
+      // No edge comes for what arrived meanwhile.
+      if (entry->can_read()) ready_.push(slot);
+      return;
+    case Command::kSetTimeout:
+      return set_timeout(slot, *entry, record[3]);
+    case Command::kWantDrain:
+      entry->set(Connection::kDrainWanted);
+      flush_.push(slot);
+      return;
+    case Command::kRequest:
+      return;
+  }
+}
+
+}  // namespace c1m

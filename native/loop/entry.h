@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+
+#include "native/conn/connection.h"
+#include "native/loop/timer_wheel.h"
+#include "native/mem/slab.h"
+
+namespace c1m {
+
+// A connection with its places in the loop's lists and in its timer wheel.
+struct Entry : Connection {
+  uint32_t ready_next = 0;
+  uint32_t flush_next = 0;
+  TimerNode timer;
+  uint32_t timeout_ms = 0;   // idle timeout, 0 for none
+  uint32_t last_active = 0;  // tick of the last byte read or written
+};
+
+using EntrySlab = Slab<Entry>;
+
+// A first-in-first-out list of slots, linked through a member of the entries. An entry is in it once at most.
+template <uint32_t Entry::*Next, uint32_t Member>
+class SlotList {
+ public:
+  explicit SlotList(EntrySlab& entries) : entries_(entries) {}
+
+  void push(uint32_t slot) {
+    Entry& entry = entries_[slot];
+    if (entry.has(Member)) return;
+    entry.set(Member);
+    entry.*Next = EntrySlab::kNone;
+    if (last_ == EntrySlab::kNone) {
+      first_ = slot;
+    } else {
+      entries_[last_].*Next = slot;
+    }
+    last_ = slot;
+    ++size_;
+  }
+
+  [[nodiscard]] uint32_t pop() {
+    const uint32_t slot = first_;
+    Entry& entry = entries_[slot];
+    entry.unset(Member);
+    first_ = entry.*Next;
+    if (first_ == EntrySlab::kNone) last_ = EntrySlab::kNone;
+    --size_;
+    return slot;
+  }
+
+  [[nodiscard]] bool empty() const { return size_ == 0; }
+  [[nodiscard]] uint32_t size() const { return size_; }
+
+ private:
+  EntrySlab& entries_;
+  uint32_t first_ = EntrySlab::kNone;
+  uint32_t last_ = EntrySlab::kNone;
+  uint32_t size_ = 0;
+};
+
+// Connections with something to read or to tell. They need room in an event batch.
+using ReadyList = SlotList<&Entry::ready_next, Connection::kInReady>;
+// Connections with bytes to send and a socket that may take them. They don't: a blocked JS thread stops no write.
+using FlushList = SlotList<&Entry::flush_next, Connection::kInFlush>;
+
+}  // namespace c1m

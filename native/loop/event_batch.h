@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "native/loop/request.h"
+
+namespace c1m {
+
+// What happened, as JavaScript reads it. lib/layout.ts has the same values.
+enum class Event : uint8_t {
+  kOpen = 1,       // argument: listener, a: generation
+  kData = 2,       // argument: ReadMode, a: offset in that slab, b: length
+  kEnd = 3,        // the peer's FIN
+  kDrain = 4,      // the queue is empty again
+  kTimeout = 5,    // idle
+  kClose = 6,      // argument: Syscall, a: errno or 0
+  kSaturated = 7,  // argument: listener, a: errno, or 0 at maxConnections
+};
+
+// Whose memory a read fills.
+enum class ReadMode : uint8_t { kOwned = 0, kBorrowed = 1 };
+
+// The system call that a kClose speaks of.
+enum class Syscall : uint8_t { kRead = 0, kWrite = 1 };
+
+// Memory that reads fill from the front. The bytes belong to JavaScript.
+struct ReadSlab {
+  uint8_t* data = nullptr;
+  uint32_t size = 0;
+  uint32_t used = 0;
+
+  [[nodiscard]] uint32_t room() const { return size - used; }
+};
+
+// A batch of events on its way to the JS thread, and back for the next.
+//
+//   records: | event:8 argument:24 | slot | a | b | …    four 32-bit words each, in the order of the events
+//   slabs:   owned ─ used up front to back, replaced by JS when little is left; borrowed ─ used anew by each batch
+//
+// One thread holds it at a time: the loop fills it, JS reads it, and handing it over passes all of it.
+class EventBatch {
+ public:
+  // With 4096 records of about 0.3 µs each, JS is back in Node's own loop after little more than a millisecond.
+  static constexpr uint32_t kRecords = 4096;
+  static constexpr uint32_t kRecordWords = 4;
+  // The least room worth a read: with less, the batch counts as full.
+  static constexpr uint32_t kLeastRead = 16 * 1024;
+
+  // An owned slab with less room than this comes back from JS as a fresh one.
+  static constexpr uint32_t kSlabLow = 64 * 1024;
+
+  explicit EventBatch(uint32_t* records) : records_(records) {}
+
+  [[nodiscard]] bool has_record() const { return count_ < kRecords; }
+  [[nodiscard]] ReadSlab& slab(ReadMode mode) { return slabs_[static_cast<size_t>(mode)]; }
+  [[nodiscard]] bool has_room(ReadMode mode) { return has_record() && slab(mode).room() >= kLeastRead; }
+
+  void append(Event event, uint32_t argument, uint32_t slot, uint32_t a, uint32_t b) {
+    uint32_t* record = records_ + size_t{count_} * kRecordWords;
+    record[0] = static_cast<uint32_t>(event) | argument << 8;
+    record[1] = slot;
+    record[2] = a;
+    record[3] = b;
+    ++count_;
+  }
+
+  [[nodiscard]] uint32_t count() const { return count_; }
+
+  // After its return: ready to be filled again.
+  void reset() {
+    count_ = 0;
+    slab(ReadMode::kBorrowed).used = 0;
+    closed.clear();
+  }
+
+  std::vector<uint32_t> closed;                     // slots whose kClose is inside: freed when the batch comes back
+  std::vector<std::unique_ptr<Request>> completed;  // requests to answer
+  std::vector<void*> released;                      // owners of pinned bytes that are done with
+  EventBatch* next = nullptr;                       // for Handoff
+
+ private:
+  uint32_t* records_;
+  uint32_t count_ = 0;
+  ReadSlab slabs_[2];
+};
+
+}  // namespace c1m

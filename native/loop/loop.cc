@@ -1,0 +1,253 @@
+#include "native/loop/loop.h"
+
+#include <algorithm>
+
+#include "native/base/clock.h"
+#include "native/net/options.h"
+#include "native/net/socket.h"
+
+namespace c1m {
+
+namespace {
+
+// Poller words: a connection's generation is never 0, a listener's word is its bare index.
+constexpr uint32_t slot_of(uint64_t word) { return static_cast<uint32_t>(word); }
+constexpr uint32_t generation_of(uint64_t word) { return static_cast<uint32_t>(word >> 32); }
+
+}  // namespace
+
+Result<std::unique_ptr<Loop>> Loop::create(const LoopOptions& options, Mailbox& mailbox, JsWaker waker) {
+  Result<Poller> poller = Poller::create(options.trigger);
+  if (!poller) return poller.error();
+  return std::make_unique<Loop>(std::move(poller.value()), options, mailbox, waker);
+}
+
+Loop::Loop(Poller poller, const LoopOptions& options, Mailbox& mailbox, JsWaker waker)
+    : poller_(std::move(poller)),
+      mailbox_(mailbox),
+      waker_(waker),
+      flushed_(options.flushed),
+      shared_stats_(options.stats),
+      entries_(options.max_connections),
+      ready_(entries_),
+      flush_(entries_),
+      wheel_(TimerOf{&entries_}),
+      acceptor_(options.max_connections),
+      start_ms_(monotonic_ms()),
+      now_ms_(start_ms_) {}
+
+void Loop::run() {
+  while (!mailbox_.stop_requested()) turn();
+  close_all();
+}
+
+void Loop::turn() {
+  const std::span<const Readiness> ready = wait();
+  ++stats_.turns;
+  update_clock();
+  collect(ready);
+  execute_commands();
+  flush_all();
+  return_commands();
+  // Not before flush_all(): a slot that it frees must be out of the flush list.
+  take_returned();
+  acceptor_.serve(*this, now_ms_);
+  acceptor_.announce(*this);
+  serve_ready();
+  fire_timers();
+  if (poller_.trigger() == Trigger::kLevel) {
+    for (const Readiness& one : ready) {
+      Entry* entry = find(slot_of(one.word), generation_of(one.word));
+      if (entry != nullptr) settle(slot_of(one.word), *entry);
+    }
+  }
+  // While JS has an untouched batch to go on with, this one goes on filling: load makes batches longer.
+  if (has_news() && mailbox_.events.empty()) publish();
+}
+
+// Work that no edge and no wake-up will announce.
+bool Loop::busy() const {
+  return !flush_.empty() || acceptor_.busy() || (!ready_.empty() && !starved_);
+}
+
+bool Loop::has_news() const {
+  return filling_ != nullptr && (filling_->count() > 0 || !completed_.empty() || pool_.has_released());
+}
+
+int Loop::sleep_ms() {
+  const int timer = wheel_.next_ms(now_tick_);
+  const int retry = acceptor_.next_retry_ms(now_ms_);
+  if (timer < 0 || retry < 0) return std::max(timer, retry);
+  return std::min(timer, retry);
+}
+
+std::span<const Readiness> Loop::wait() {
+  if (busy()) return poller_.wait(0);
+  if (has_news()) {
+    // Held back at the end of the turn. Without more to add to it now, it goes out before we sleep.
+    const std::span<const Readiness> ready = poller_.wait(0);
+    if (!ready.empty()) return ready;
+    publish();
+  }
+  const bool wants_returns = filling_ == nullptr || closing_ > 0;
+  const auto sleep = wants_returns ? Mailbox::Sleep::kForCommandsAndReturns : Mailbox::Sleep::kForCommands;
+  const int timeout = mailbox_.io_may_sleep(sleep) ? sleep_ms() : 0;
+  const std::span<const Readiness> ready = poller_.wait(timeout);
+  mailbox_.io_awake();
+  return ready;
+}
+
+void Loop::collect(std::span<const Readiness> ready) {
+  for (const Readiness& one : ready) {
+    const uint32_t slot = slot_of(one.word);
+    if (generation_of(one.word) == 0) {
+      acceptor_.mark_ready(slot);
+      continue;
+    }
+    Entry* entry = find(slot, generation_of(one.word));
+    if (entry == nullptr) continue;
+    if (one.writable) entry->set(Connection::kWritable);
+    if (one.readable) entry->set(Connection::kReadable);
+    if (one.hangup) entry->set(Connection::kReadable | Connection::kHangup);
+    if (one.writable && !entry->out.empty()) flush_.push(slot);
+    if (entry->can_read()) {
+      ready_.push(slot);
+    } else if (one.error) {
+      // Nobody will read, so that nobody else would hear of it. A paused connection's unread bytes go with it: its peer
+      // has reset it and does not wait for them.
+      const Error error = pending_error(entry->fd.get());
+      close(slot, *entry, error ? error.code : ECONNRESET, Syscall::kRead);
+    }
+  }
+}
+
+void Loop::take_returned() {
+  EventBatch* batch = mailbox_.returned.take();
+  while (batch != nullptr) {
+    EventBatch* next = batch->next;
+    for (const uint32_t slot : batch->closed) free_slot(slot);
+    batch->reset();
+    batch->next = spare_;
+    spare_ = batch;
+    batch = next;
+    starved_ = false;
+  }
+  if (filling_ == nullptr && spare_ != nullptr) {
+    filling_ = spare_;
+    spare_ = spare_->next;
+  }
+}
+
+void Loop::free_slot(uint32_t slot) {
+  // Closes the descriptor with it.
+  entries_.release(slot);
+  --closing_;
+  ++stats_.closed;
+}
+
+// Hands the batch over. What completed since rides along.
+void Loop::publish() {
+  std::swap(filling_->completed, completed_);
+  std::swap(filling_->released, pool_.released());
+  stats_.queue_bytes = pool_.blocks().in_use() * BlockPool::kBlockBytes;
+  ++stats_.batches;
+  mailbox_.events.push(filling_);
+  filling_ = spare_;
+  if (spare_ != nullptr) spare_ = spare_->next;
+  if (mailbox_.must_wake_js()) {
+    ++stats_.js_wakeups;
+    waker_.wake(waker_.context);
+  }
+  publish_stats(stats_, shared_stats_);
+}
+
+// A batch is full: on to the next. False if there is none.
+bool Loop::rotate() {
+  if (filling_ != nullptr) publish();
+  return filling_ != nullptr;
+}
+
+bool Loop::emit(Event event, uint32_t argument, uint32_t slot, uint32_t a, uint32_t b) {
+  if ((filling_ == nullptr || !filling_->has_record()) && !rotate()) return false;
+  filling_->append(event, argument, slot, a, b);
+  return true;
+}
+
+int Loop::admit(Fd fd, const PackedAddress& peer, const Listening& listening) {
+  const uint32_t slot = entries_.allocate();
+  if (slot == EntrySlab::kNone) return ENOMEM;
+  const int descriptor = fd.get();
+  const Result<void> added = poller_.add(descriptor, word_of(slot));
+  if (!added) {
+    entries_.release(slot);
+    return added.error().code;
+  }
+  Entry& entry = entries_[slot];
+  entry.fd = std::move(fd);
+  entry.peer = peer;
+  entry.listener = listening.index;
+  entry.interest = Interest::kAll;
+  // A fresh socket's send buffer is empty. What there is to read, the first edge will say.
+  entry.set(Connection::kWritable);
+  if (listening.borrowed) entry.set(Connection::kBorrowed);
+  entry.last_active = now_tick_;
+  std::atomic_ref<uint32_t>(flushed_[slot]).store(0, std::memory_order_relaxed);
+  if (listening.timeout_ms > 0) set_timeout(slot, entry, listening.timeout_ms);
+  // What these options can't do for one connection they could not do for the listener either, which reported it.
+  if (!listening.after_accept.empty()) (void)set_options(descriptor, listening.after_accept);
+  ++stats_.accepted;
+  if (!emit(Event::kOpen, entry.listener, slot, entries_.generation(slot), 0)) {
+    entry.set(Connection::kOpenDue);
+    ready_.push(slot);
+    starved_ = true;
+  }
+  return 0;
+}
+
+Entry* Loop::find(uint32_t slot, uint32_t generation) {
+  Entry* entry = entries_.find(slot, generation);
+  return entry == nullptr || !entry->fd.valid() || entry->has(Connection::kClosing) ? nullptr : entry;
+}
+
+void Loop::update_clock() {
+  now_ms_ = monotonic_ms();
+  now_tick_ = static_cast<uint32_t>((now_ms_ - start_ms_) / Wheel::kTickMs);
+}
+
+void Loop::set_timeout(uint32_t slot, Entry& entry, uint32_t ms) {
+  entry.timeout_ms = ms;
+  entry.last_active = now_tick_;
+  if (ms == 0) {
+    wheel_.cancel(slot);
+  } else {
+    // One tick more, as the current one is partly over: never early.
+    wheel_.arm(slot, now_tick_ + Wheel::ticks(ms) + 1);
+  }
+}
+
+void Loop::fire_timers() {
+  wheel_.advance(now_tick_, [this](uint32_t slot) {
+    Entry& entry = entries_[slot];
+    // Reading and writing only note the time; the timer learns of it here, once a period.
+    const uint32_t deadline = entry.last_active + Wheel::ticks(entry.timeout_ms) + 1;
+    if (static_cast<int32_t>(deadline - now_tick_) > 0) {
+      wheel_.arm(slot, deadline);
+      return;
+    }
+    entry.set(Connection::kTimeoutDue);
+    ready_.push(slot);
+    wheel_.arm(slot, now_tick_ + Wheel::ticks(entry.timeout_ms) + 1);
+  });
+}
+
+void Loop::close_all() {
+  acceptor_.close_all();
+  for (uint32_t slot = 0; slot < entries_.used(); ++slot) {
+    Entry& entry = entries_[slot];
+    entry.out.clear(pool_);
+    entry.fd.reset();
+  }
+  publish_stats(stats_, shared_stats_);
+}
+
+}  // namespace c1m

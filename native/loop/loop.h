@@ -1,0 +1,138 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "native/base/result.h"
+#include "native/loop/acceptor.h"
+#include "native/loop/entry.h"
+#include "native/loop/mailbox.h"
+#include "native/loop/stats.h"
+#include "native/poll/poller.h"
+
+namespace c1m {
+
+// How the loop wakes the JS thread. Called on the I/O thread.
+struct JsWaker {
+  void (*wake)(void* context) = nullptr;
+  void* context = nullptr;
+};
+
+struct LoopOptions {
+  uint32_t max_connections = 1;
+  Trigger trigger = Trigger::kEdge;
+  // Shared with JavaScript, which only reads them: bytes given to the kernel, a counter a slot (modulo 2^32), and the
+  // counters of Stats.
+  uint32_t* flushed = nullptr;
+  double* stats = nullptr;
+};
+
+// The loop of one I/O thread: wait → accept, read, flush → events.
+//
+// A turn: take readiness from the kernel into bits; take back batches and free what they held; carry out commands;
+// write; accept; read and tell; fire timers; publish. Writing comes before reading, so that answers leave before new
+// questions come in, and a connection's last bytes before its end.
+//
+// Memory is bounded under a JS thread that is blocked: without a batch to fill there is no reading and no telling, while
+// writing and accepting go on. What is to be told waits as a bit in its slot, never in a queue.
+// Owner: the binding, or a test. Thread: its own, from run() to its return; only `mailbox` and `poller().wake()` may be
+// used from another.
+class Loop {
+ public:
+  static Result<std::unique_ptr<Loop>> create(const LoopOptions& options, Mailbox& mailbox, JsWaker waker);
+  Loop(Poller poller, const LoopOptions& options, Mailbox& mailbox, JsWaker waker);
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  // Runs turns until the mailbox requests a stop; then closes everything.
+  void run();
+  // One turn; sleeps if there is nothing to do. For tests.
+  void turn();
+
+  // A fresh connection of a listener. 0, or the errno of why it can't be taken.
+  int admit(Fd fd, const PackedAddress& peer, const Listening& listening);
+  // Appends an event, if there is a batch with room for it.
+  [[nodiscard]] bool emit(Event event, uint32_t argument, uint32_t slot, uint32_t a, uint32_t b);
+  // The connection of this identity, unless it is closing or gone.
+  [[nodiscard]] Entry* find(uint32_t slot, uint32_t generation);
+
+  [[nodiscard]] uint32_t live() const { return entries_.live(); }
+  [[nodiscard]] Entry& entry(uint32_t slot) { return entries_[slot]; }
+  [[nodiscard]] Poller& poller() { return poller_; }
+  [[nodiscard]] Acceptor& acceptor() { return acceptor_; }
+  [[nodiscard]] Stats& stats() { return stats_; }
+
+ private:
+  struct TimerOf {
+    EntrySlab* entries;
+    TimerNode& operator()(uint32_t slot) const { return (*entries)[slot].timer; }
+  };
+  using Wheel = TimerWheel<TimerOf>;
+
+  // loop.cc: the turn.
+  std::span<const Readiness> wait();
+  [[nodiscard]] bool busy() const;
+  [[nodiscard]] bool has_news() const;
+  [[nodiscard]] int sleep_ms();
+  void collect(std::span<const Readiness> ready);
+  void take_returned();
+  void free_slot(uint32_t slot);
+  void publish();
+  [[nodiscard]] bool rotate();
+  void update_clock();
+  void fire_timers();
+  void close_all();
+
+  // transfer.cc: one connection.
+  void flush_all();
+  void flush_one(uint32_t slot);
+  void serve_ready();
+  void serve(uint32_t slot);
+  bool read(uint32_t slot, Entry& entry);
+  [[nodiscard]] bool tell(uint32_t slot, Entry& entry, uint32_t due);
+  void after_flush(uint32_t slot, Entry& entry);
+  void fail_write(uint32_t slot, Entry& entry, int error);
+  void end_of_stream(uint32_t slot, Entry& entry);
+  void close(uint32_t slot, Entry& entry, int error, Syscall syscall);
+  void settle(uint32_t slot, Entry& entry);
+  void set_timeout(uint32_t slot, Entry& entry, uint32_t ms);
+
+  // commands.cc
+  void execute_commands();
+  void execute(CommandBatch& batch);
+  void execute_one(CommandBatch& batch, const uint32_t* record);
+  void return_commands();
+
+  [[nodiscard]] uint64_t word_of(uint32_t slot) const { return uint64_t{entries_.generation(slot)} << 32 | slot; }
+
+  Poller poller_;
+  Mailbox& mailbox_;
+  JsWaker waker_;
+  uint32_t* flushed_;
+  double* shared_stats_;
+
+  EntrySlab entries_;
+  OutboundPool pool_;
+  ReadyList ready_;
+  FlushList flush_;
+  Wheel wheel_;
+  Acceptor acceptor_;
+  Stats stats_;
+
+  EventBatch* filling_ = nullptr;  // null: all batches are with the JS thread
+  EventBatch* spare_ = nullptr;    // linked by `next`
+  bool starved_ = false;           // the ready list waits for a batch
+  uint32_t closing_ = 0;           // slots whose kClose is on its way
+  std::vector<std::unique_ptr<Request>> completed_;
+  CommandBatch* executed_ = nullptr;  // this turn's, until their arenas are sent or copied
+  size_t next_pinned_ = 0;            // cursors into the batch that is being executed
+  size_t next_request_ = 0;
+
+  uint64_t start_ms_;
+  uint64_t now_ms_;
+  uint32_t now_tick_ = 0;
+};
+
+}  // namespace c1m

@@ -1,0 +1,22 @@
+#pragma once
+
+namespace c1m {
+
+class Loop;
+
+// A rare call that is answered by promise: it travels in a command batch, in order with the other commands, runs on
+// the I/O thread, and comes back in an event batch with its answer inside. Each kind is a subclass (requests.h).
+class Request {
+ public:
+  Request() = default;
+  Request(const Request&) = delete;
+  Request& operator=(const Request&) = delete;
+  virtual ~Request() = default;
+
+  // On the I/O thread.
+  virtual void run(Loop& loop) = 0;
+  // On the JS thread, once it is back.
+  virtual void answer() {}
+};
+
+}  // namespace c1m

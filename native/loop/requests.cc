@@ -1,0 +1,65 @@
+#include "native/loop/requests.h"
+
+#include "native/loop/loop.h"
+
+namespace c1m {
+
+AppliedOptions AppliedOptions::of(int fd) {
+  AppliedOptions applied;
+  applied.settings = get_options(fd);
+  Result<std::string> congestion = get_congestion(fd);
+  if (congestion) applied.congestion = std::move(congestion.value());
+  return applied;
+}
+
+void ListenRequest::run(Loop& loop) {
+  ListenOutcome outcome = open_listener(spec);
+  failure = outcome.failure;
+  if (!outcome.ok()) return;
+  Result<Address> local = Address::local_of(outcome.fd.get());
+  if (!local) {
+    failure = OptionFailure{local.error(), {}};
+    return;
+  }
+  bound = local.value();
+  applied = AppliedOptions::of(outcome.fd.get());
+
+  Listening listening;
+  listening.fd = std::move(outcome.fd);
+  listening.address = bound;
+  listening.index = index;
+  listening.borrowed = borrowed;
+  listening.timeout_ms = timeout_ms;
+  listening.after_accept = settings_after_accept(spec);
+  const Result<void> added = loop.acceptor().add(loop, std::move(listening));
+  if (!added) failure = OptionFailure{added.error(), {}};
+}
+
+void CloseListenerRequest::run(Loop& loop) { loop.acceptor().remove(loop, index); }
+
+void OptionsRequest::run(Loop& loop) {
+  Entry* entry = loop.find(slot, generation);
+  closed = entry == nullptr;
+  if (closed) return;
+  const int fd = entry->fd.get();
+  failure = set_options(fd, settings);
+  if (!failure && !congestion.empty()) {
+    const Result<void> set = set_congestion(fd, congestion);
+    if (!set) failure = OptionFailure{set.error(), Option::kCongestion};
+  }
+  if (!failure) applied = AppliedOptions::of(fd);
+}
+
+void TcpInfoRequest::run(Loop& loop) {
+  Entry* entry = loop.find(slot, generation);
+  closed = entry == nullptr;
+  if (closed) return;
+  Result<TcpInfo> read = read_tcp_info(entry->fd.get());
+  if (read) {
+    info = read.value();
+  } else {
+    error = read.error();
+  }
+}
+
+}  // namespace c1m

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "native/loop/acceptor.h"
+#include "native/loop/request.h"
+#include "native/net/listen.h"
+#include "native/net/tcp_info.h"
+
+namespace c1m {
+
+// The options of a socket, as the kernel has them.
+struct AppliedOptions {
+  std::vector<OptionSetting> settings;
+  std::string congestion;  // empty if the socket has none
+
+  static AppliedOptions of(int fd);
+};
+
+// Opens a listening socket on the I/O thread, whose file table it must be in, and starts to accept.
+class ListenRequest : public Request {
+ public:
+  ListenSpec spec;
+  uint32_t index = 0;
+  bool borrowed = false;
+  uint32_t timeout_ms = 0;
+
+  OptionFailure failure;
+  Address bound;
+  AppliedOptions applied;
+
+  void run(Loop& loop) override;
+};
+
+class CloseListenerRequest : public Request {
+ public:
+  uint32_t index = 0;
+
+  void run(Loop& loop) override;
+};
+
+// Sets options of a connection, perhaps none, and reads all of them back.
+class OptionsRequest : public Request {
+ public:
+  uint32_t slot = 0;
+  uint32_t generation = 0;
+  std::vector<OptionSetting> settings;
+  std::string congestion;
+
+  bool closed = false;
+  OptionFailure failure;
+  AppliedOptions applied;
+
+  void run(Loop& loop) override;
+};
+
+class TcpInfoRequest : public Request {
+ public:
+  uint32_t slot = 0;
+  uint32_t generation = 0;
+
+  bool closed = false;
+  Error error;
+  TcpInfo info{};
+
+  void run(Loop& loop) override;
+};
+
+}  // namespace c1m

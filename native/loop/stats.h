@@ -1,0 +1,41 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace c1m {
+
+// A loop's counters since its start. lib/layout.ts has the same names in the same order.
+struct Stats {
+  uint64_t accepted = 0;       // connections taken from a listener
+  uint64_t closed = 0;         // connections whose slot is free again
+  uint64_t accept_errors = 0;  // accept(2) calls that failed, except for an empty queue
+  uint64_t shed = 0;           // connections closed at once for want of a descriptor
+  uint64_t saturations = 0;    // times that accepting had to stop
+  uint64_t reads = 0;          // recv(2) calls that brought bytes
+  uint64_t bytes_read = 0;
+  uint64_t writes = 0;  // send(2) and sendmsg(2) calls that took bytes
+  uint64_t bytes_written = 0;
+  uint64_t turns = 0;        // of the loop
+  uint64_t batches = 0;      // of events, handed to the JS thread
+  uint64_t js_wakeups = 0;   // times that the JS thread had to be woken
+  uint64_t queue_bytes = 0;  // held in 4 KiB blocks now
+};
+
+inline constexpr std::array kStatNames{"accepted",     "closed", "acceptErrors", "shed",    "saturations",
+                                       "reads",        "bytesRead", "writes",    "bytesWritten", "turns",
+                                       "batches",      "jsWakeups", "queueBytes"};
+inline constexpr size_t kStatCount = sizeof(Stats) / sizeof(uint64_t);
+static_assert(kStatNames.size() == kStatCount);
+
+// Copies the counters to where JavaScript reads them without a lock: a Float64Array of kStatCount, exact up to 2^53.
+inline void publish_stats(const Stats& stats, double* shared) {
+  const auto* counters = reinterpret_cast<const uint64_t*>(&stats);
+  for (size_t i = 0; i < kStatCount; ++i) {
+    std::atomic_ref<double>(shared[i]).store(static_cast<double>(counters[i]), std::memory_order_relaxed);
+  }
+}
+
+}  // namespace c1m

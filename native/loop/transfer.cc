@@ -1,0 +1,188 @@
+// What a turn does with one connection: write, read, tell JavaScript, close.
+#include "native/loop/loop.h"
+#include "native/net/socket.h"
+
+namespace c1m {
+
+namespace {
+
+// Bytes read from, and written to, one connection in a turn before the next one's turn comes. At 256 KiB a copy of
+// about 50 µs is the longest that one bulk transfer holds up the others.
+constexpr size_t kReadBudget = 256 * 1024;
+constexpr size_t kWriteBudget = 256 * 1024;
+// Bytes asked of one recv(2).
+constexpr size_t kReadWindow = 64 * 1024;
+
+}  // namespace
+
+void Loop::flush_all() {
+  // Only what is in the list now: what goes over its budget comes again in the next turn.
+  for (uint32_t count = flush_.size(); count > 0; --count) flush_one(flush_.pop());
+}
+
+void Loop::flush_one(uint32_t slot) {
+  Entry& entry = entries_[slot];
+  if (entry.has(Connection::kClosing)) return;
+  const Flushed flushed = flush(entry, pool_, kWriteBudget);
+  entry.out.keep(pool_);
+  if (flushed.bytes > 0) {
+    entry.last_active = now_tick_;
+    ++stats_.writes;
+    stats_.bytes_written += flushed.bytes;
+    // We are its only writer; JavaScript reads it.
+    std::atomic_ref<uint32_t> counter(flushed_[slot]);
+    counter.store(counter.load(std::memory_order_relaxed) + static_cast<uint32_t>(flushed.bytes),
+                  std::memory_order_relaxed);
+  }
+  if (flushed.error != 0) {
+    fail_write(slot, entry, flushed.error);
+  } else if (entry.out.empty()) {
+    after_flush(slot, entry);
+  } else if (entry.has(Connection::kWritable)) {
+    flush_.push(slot);
+  }
+  settle(slot, entry);
+}
+
+// The queue is empty.
+void Loop::after_flush(uint32_t slot, Entry& entry) {
+  if (entry.has(Connection::kDrainWanted)) {
+    entry.unset(Connection::kDrainWanted);
+    entry.set(Connection::kDrainDue);
+    ready_.push(slot);
+  }
+  if (entry.has(Connection::kEndWanted) && !entry.has(Connection::kFinSent)) {
+    // ENOTCONN, the only answer but success, means that the peer has reset the connection: the poller will say so.
+    (void)shutdown_write(entry.fd.get());
+    entry.set(Connection::kFinSent);
+  }
+  if (entry.has(Connection::kFinSent) && entry.has(Connection::kEndSeen)) close(slot, entry, 0, Syscall::kRead);
+}
+
+void Loop::fail_write(uint32_t slot, Entry& entry, int error) {
+  entry.out.clear(pool_);
+  if (entry.has(Connection::kPaused | Connection::kEndSeen)) return close(slot, entry, error, Syscall::kWrite);
+  // The peer may have sent an answer before it went away: read to the end, then close with this error.
+  entry.error = static_cast<uint16_t>(error);
+  entry.error_syscall = static_cast<uint8_t>(Syscall::kWrite);
+  entry.set(Connection::kWriteFailed | Connection::kReadable);
+  ready_.push(slot);
+}
+
+void Loop::serve_ready() {
+  if (starved_) return;
+  for (uint32_t count = ready_.size(); count > 0; --count) {
+    if ((filling_ == nullptr || !filling_->has_record()) && !rotate()) {
+      starved_ = true;
+      return;
+    }
+    serve(ready_.pop());
+  }
+}
+
+void Loop::serve(uint32_t slot) {
+  Entry& entry = entries_[slot];
+  const bool told = tell(slot, entry, Connection::kOpenDue | Connection::kDrainDue | Connection::kTimeoutDue) &&
+                    (!entry.can_read() || read(slot, entry)) &&
+                    tell(slot, entry, Connection::kEndDue | Connection::kCloseDue);
+  if (!told) starved_ = filling_ == nullptr;
+  if (entry.has(Connection::kDue) || entry.can_read()) ready_.push(slot);
+  settle(slot, entry);
+}
+
+// Reads while there is something, within the budget. False if it stopped for want of room in a batch.
+bool Loop::read(uint32_t slot, Entry& entry) {
+  const ReadMode mode = entry.has(Connection::kBorrowed) ? ReadMode::kBorrowed : ReadMode::kOwned;
+  size_t budget = kReadBudget;
+  while (budget > 0 && entry.can_read()) {
+    if ((filling_ == nullptr || !filling_->has_room(mode)) && !(rotate() && filling_->has_room(mode))) return false;
+    ReadSlab& slab = filling_->slab(mode);
+    const size_t asked = std::min({kReadWindow, size_t{slab.room()}, budget});
+    const ssize_t got = receive(entry.fd.get(), slab.data + slab.used, asked);
+    if (got > 0) {
+      const auto bytes = static_cast<uint32_t>(got);
+      filling_->append(Event::kData, static_cast<uint32_t>(mode), slot, slab.used, bytes);
+      slab.used += bytes;
+      budget -= bytes;
+      entry.last_active = now_tick_;
+      ++stats_.reads;
+      stats_.bytes_read += bytes;
+      // A short read means drained (epoll(7), question 9), unless a FIN is to be read as well.
+      if (bytes < asked && !entry.has(Connection::kHangup)) entry.unset(Connection::kReadable);
+    } else if (got == 0) {
+      end_of_stream(slot, entry);
+    } else if (got == -EAGAIN) {
+      entry.unset(Connection::kReadable | Connection::kHangup);
+      if (entry.has(Connection::kWriteFailed)) close(slot, entry, entry.error, Syscall::kWrite);
+    } else {
+      close(slot, entry, static_cast<int>(-got), Syscall::kRead);
+    }
+  }
+  return true;
+}
+
+void Loop::end_of_stream(uint32_t slot, Entry& entry) {
+  if (entry.has(Connection::kWriteFailed)) return close(slot, entry, entry.error, Syscall::kWrite);
+  entry.unset(Connection::kReadable | Connection::kHangup);
+  entry.set(Connection::kEndSeen | Connection::kEndDue);
+  if (entry.has(Connection::kFinSent)) close(slot, entry, 0, Syscall::kRead);
+}
+
+// Tells JavaScript those of `due` that are due, in the order in which they belong. False for want of room.
+bool Loop::tell(uint32_t slot, Entry& entry, uint32_t due) {
+  due &= entry.flags;
+  if (due == 0) return true;
+  if ((due & Connection::kOpenDue) != 0) {
+    if (!emit(Event::kOpen, entry.listener, slot, entries_.generation(slot), 0)) return false;
+    entry.unset(Connection::kOpenDue);
+  }
+  if ((due & Connection::kDrainDue) != 0) {
+    if (!emit(Event::kDrain, 0, slot, 0, 0)) return false;
+    entry.unset(Connection::kDrainDue);
+  }
+  if ((due & Connection::kTimeoutDue) != 0) {
+    if (!emit(Event::kTimeout, 0, slot, 0, 0)) return false;
+    entry.unset(Connection::kTimeoutDue);
+  }
+  if ((due & Connection::kEndDue) != 0) {
+    if (!emit(Event::kEnd, 0, slot, 0, 0)) return false;
+    entry.unset(Connection::kEndDue);
+  }
+  if ((due & Connection::kCloseDue) != 0) {
+    if (!emit(Event::kClose, entry.error_syscall, slot, entry.error, 0)) return false;
+    entry.unset(Connection::kCloseDue);
+    // The batch that carries it, and no other, frees the slot.
+    filling_->closed.push_back(slot);
+  }
+  return true;
+}
+
+void Loop::close(uint32_t slot, Entry& entry, int error, Syscall syscall) {
+  if (entry.has(Connection::kClosing)) return;
+  if (!entry.has(Connection::kWriteFailed)) {
+    entry.error = static_cast<uint16_t>(error);
+    entry.error_syscall = static_cast<uint8_t>(syscall);
+  }
+  poller_.remove(entry.fd.get());
+  wheel_.cancel(slot);
+  entry.out.clear(pool_);
+  entry.unset(Connection::kReadable | Connection::kHangup | Connection::kDrainDue | Connection::kTimeoutDue);
+  entry.set(Connection::kClosing | Connection::kCloseDue);
+  ++closing_;
+  ready_.push(slot);
+}
+
+// Level-triggered: asks the poller for just what we don't know. What we know and do not act on (a paused connection's
+// bytes, a full batch) would otherwise be reported for ever.
+void Loop::settle(uint32_t slot, Entry& entry) {
+  if (poller_.trigger() == Trigger::kEdge || entry.has(Connection::kClosing)) return;
+  uint8_t interest = 0;
+  if (!entry.has(Connection::kReadable | Connection::kEndSeen)) interest |= Interest::kRead;
+  if (!entry.has(Connection::kWritable)) interest |= Interest::kWrite;
+  if (!entry.has(Connection::kHangup | Connection::kEndSeen)) interest |= Interest::kHangup;
+  if (interest == entry.interest) return;
+  entry.interest = interest;
+  poller_.rearm(entry.fd.get(), word_of(slot), interest);
+}
+
+}  // namespace c1m

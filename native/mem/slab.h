@@ -1,0 +1,94 @@
+#pragma once
+
+#include <cassert>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace c1m {
+
+// Slots of T that never move, each with a generation that tells a later tenant from an earlier one.
+//
+//   chunks_ ─▶ [ ptr | ptr | … ]      reserved to its full length at once: readers on another thread may follow
+//                │                    a chunk's pointer while later chunks are added
+//                ▼
+//              [ slot 0 | slot 1 | … | slot 1023 ]
+//                 │ free: linked through `next_free`, oldest first, so that a slot rests as long as it can
+//
+// Invariants: a slot's generation is in 1 … kLastGeneration and changes on release; `live()` counts the allocated slots.
+// Owner: one loop. Thread: the loop's; another thread may read a live slot's constant fields.
+template <class T>
+class Slab {
+ public:
+  static constexpr uint32_t kNone = UINT32_MAX;
+  // 23 bits: with 24 bits of slot and 6 of thread, a connection's identity is a safe integer in JavaScript.
+  static constexpr uint32_t kLastGeneration = (1u << 23) - 1;
+
+  explicit Slab(uint32_t capacity) : capacity_(capacity) { chunks_.reserve((capacity + kChunk - 1) / kChunk); }
+
+  // The index of a fresh, value-initialised slot, or kNone at capacity.
+  [[nodiscard]] uint32_t allocate() {
+    uint32_t index = oldest_free_;
+    if (index != kNone) {
+      oldest_free_ = slot(index).next_free;
+      if (oldest_free_ == kNone) newest_free_ = kNone;
+    } else {
+      if (used_ == capacity_) return kNone;
+      if (used_ % kChunk == 0) chunks_.push_back(std::make_unique<Slot[]>(kChunk));
+      index = used_++;
+    }
+    ++live_;
+    return index;
+  }
+
+  void release(uint32_t index) {
+    Slot& freed = slot(index);
+    freed.value = T{};
+    freed.generation = freed.generation == kLastGeneration ? 1 : freed.generation + 1;
+    freed.next_free = kNone;
+    if (newest_free_ == kNone) {
+      oldest_free_ = index;
+    } else {
+      slot(newest_free_).next_free = index;
+    }
+    newest_free_ = index;
+    --live_;
+  }
+
+  [[nodiscard]] T& operator[](uint32_t index) { return slot(index).value; }
+  [[nodiscard]] uint32_t generation(uint32_t index) const { return slot(index).generation; }
+
+  // The slot, if it exists and still is of this generation. Whether it is allocated is T's to know.
+  [[nodiscard]] T* find(uint32_t index, uint32_t generation) {
+    if (index >= used_ || slot(index).generation != generation) return nullptr;
+    return &slot(index).value;
+  }
+
+  [[nodiscard]] uint32_t live() const { return live_; }
+  // One past the highest index ever allocated.
+  [[nodiscard]] uint32_t used() const { return used_; }
+
+ private:
+  static constexpr uint32_t kChunk = 1024;
+
+  struct Slot {
+    T value{};
+    uint32_t generation = 1;
+    uint32_t next_free = kNone;
+  };
+
+  Slot& slot(uint32_t index) {
+    assert(index < used_ || index / kChunk < chunks_.size());
+    return chunks_[index / kChunk][index % kChunk];
+  }
+  const Slot& slot(uint32_t index) const { return chunks_[index / kChunk][index % kChunk]; }
+
+  std::vector<std::unique_ptr<Slot[]>> chunks_;
+  uint32_t capacity_;
+  uint32_t used_ = 0;
+  uint32_t live_ = 0;
+  uint32_t oldest_free_ = kNone;
+  uint32_t newest_free_ = kNone;
+};
+
+}  // namespace c1m

@@ -1,0 +1,164 @@
+#include "native/net/listen.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+
+#include "native/net/socket.h"
+
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
+namespace c1m {
+namespace {
+
+ListenOutcome failed(const Error& error, std::optional<Option> option = std::nullopt) {
+  return {Fd(), {error, option}};
+}
+
+bool is_ip(const Address& address) noexcept { return address.family() != AF_UNIX; }
+
+ListenerKind kind_of(const ListenSpec& spec) noexcept {
+  if (!is_ip(spec.address)) return ListenerKind::kUnix;
+  return spec.mptcp ? ListenerKind::kMptcp : ListenerKind::kTcp;
+}
+
+// The path in the file system, or nullptr: unix_path() keeps a NUL at its end, and from() may not.
+const char* file_path(const Address& address) noexcept {
+  if (address.family() != AF_UNIX || address.length() <= offsetof(sockaddr_un, sun_path)) return nullptr;
+  const char* path = reinterpret_cast<const sockaddr_un*>(address.get())->sun_path;
+  return *path != '\0' ? path : nullptr;
+}
+
+Result<void> set_flag(int fd, int level, int name, int value) {
+  if (::setsockopt(fd, level, name, &value, sizeof(value)) != 0) return Error::last("setsockopt");
+  return {};
+}
+
+// Kernels without MPTCP say so in three ways: not enabled ENOPROTOOPT, not built in EPROTONOSUPPORT, too old to know
+// of protocol numbers above 255 EINVAL. All three become the one that is_unsupported() knows.
+ListenOutcome open_for(const ListenSpec& spec) {
+  if (spec.mptcp && !is_ip(spec.address)) return failed({ENOPROTOOPT, "socket"}, Option::kProtocol);
+  Result<Fd> socket = open_socket(spec.address.family(), spec.mptcp ? IPPROTO_MPTCP : 0);
+  if (socket) return {std::move(socket.value()), {}};
+  const Error error = socket.error();
+  const bool refused = error.code == ENOPROTOOPT || error.code == EPROTONOSUPPORT || error.code == EINVAL;
+  if (spec.mptcp && refused) return failed({ENOPROTOOPT, "socket"}, Option::kProtocol);
+  return failed(error);
+}
+
+// The flags that decide who may bind what, set before the user's options.
+OptionFailure set_binding_flags(int fd, const ListenSpec& spec) {
+  const bool ipv6 = spec.address.family() == AF_INET6;
+  if (spec.ipv6_only && !ipv6) return {{ENOPROTOOPT, "setsockopt"}, Option::kIpv6Only};
+  // Linux before 6.14 takes SO_REUSEPORT on a Unix socket, where it does nothing.
+  if (spec.reuse_port && !is_ip(spec.address)) return {{ENOPROTOOPT, "setsockopt"}, Option::kReusePort};
+  if (!is_ip(spec.address)) return {};
+  // Without it a restarted server can't bind while its old connections are in TIME_WAIT.
+  if (Result<void> set = set_flag(fd, SOL_SOCKET, SO_REUSEADDR, 1); !set) return {set.error(), std::nullopt};
+  if (spec.reuse_port) {
+    if (Result<void> set = set_flag(fd, SOL_SOCKET, SO_REUSEPORT, 1); !set) return {set.error(), Option::kReusePort};
+  }
+  if (ipv6) {
+    Result<void> set = set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, spec.ipv6_only ? 1 : 0);
+    if (!set) return {set.error(), Option::kIpv6Only};
+  }
+  return {};
+}
+
+// Linux takes every option before bind(2). Others take TCP_FASTOPEN on a listening socket only.
+constexpr bool settable_after_listen_only([[maybe_unused]] Option option) noexcept {
+#ifdef __linux__
+  return false;
+#else
+  return option == Option::kFastOpen;
+#endif
+}
+
+OptionFailure set_user_options(int fd, const ListenSpec& spec, bool listening) {
+  for (const OptionSetting& setting : spec.options) {
+    if (settable_after_listen_only(setting.option) != listening) continue;
+    if (const OptionFailure failure = set_options(fd, {&setting, 1})) return failure;
+  }
+  if (listening || spec.congestion.empty()) return {};
+  Result<void> set = set_congestion(fd, spec.congestion);
+  return set ? OptionFailure{} : OptionFailure{set.error(), Option::kCongestion};
+}
+
+bool same_file(const struct stat& one, const struct stat& other) noexcept {
+  return one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+// Removes a socket file whose owner is gone; answers whether a second bind(2) is worth trying. Only ECONNREFUSED
+// proves that nobody listens: a full queue (EAGAIN), a missing permission or a socket of another type don't. The file
+// must still be the one that was looked at, in case another process has replaced it meanwhile. A window remains
+// between that check and unlink(2), and a socket that is bound but not yet listening looks stale: two servers that
+// start on one path in the same millisecond can still take it from each other.
+bool remove_stale(const Address& address) {
+  const char* path = file_path(address);
+  struct stat before {};
+  if (path == nullptr || ::lstat(path, &before) != 0) return path != nullptr && errno == ENOENT;
+  if (!S_ISSOCK(before.st_mode)) return false;
+  Result<Fd> probe = open_socket(AF_UNIX, 0);
+  if (!probe) return false;
+  Result<void> connected = connect_socket(probe.value().get(), address);
+  if (connected) return false;
+  if (connected.error().code == ENOENT) return true;
+  if (connected.error().code != ECONNREFUSED) return false;
+  struct stat after {};
+  if (::lstat(path, &after) != 0) return errno == ENOENT;
+  if (!same_file(before, after)) return false;
+  return ::unlink(path) == 0 || errno == ENOENT;
+}
+
+Result<void> bind_replacing_stale(int fd, const Address& address) {
+  Result<void> bound = bind_socket(fd, address);
+  if (bound || bound.error().code != EADDRINUSE || is_ip(address) || !remove_stale(address)) return bound;
+  return bind_socket(fd, address);
+}
+
+}  // namespace
+
+ListenOutcome open_listener(const ListenSpec& spec) {
+  ListenOutcome opened = open_for(spec);
+  if (!opened.ok()) return opened;
+  const int fd = opened.fd.get();
+  if (const OptionFailure failure = set_binding_flags(fd, spec)) return {Fd(), failure};
+  if (const OptionFailure failure = set_user_options(fd, spec, false)) return {Fd(), failure};
+  if (Result<void> bound = bind_replacing_stale(fd, spec.address); !bound) return failed(bound.error());
+  OptionFailure failure;
+  if (Result<void> listening = listen_socket(fd, spec.backlog); !listening) {
+    failure.error = listening.error();
+  } else {
+    failure = set_user_options(fd, spec, true);
+  }
+  if (!failure) return opened;
+  (void)remove_socket_file(spec.address);  // ours since bind(2); the first failure is the one to tell
+  return {Fd(), failure};
+}
+
+std::vector<OptionSetting> settings_after_accept(const ListenSpec& spec) {
+  std::vector<OptionSetting> settings;
+  for (const OptionSetting& setting : spec.options) {
+    if (!inherited(setting.option, kind_of(spec))) settings.push_back(setting);
+  }
+  return settings;
+}
+
+Result<void> remove_socket_file(const Address& address) {
+  const char* path = file_path(address);
+  if (path == nullptr) return {};
+  struct stat file {};
+  if (::lstat(path, &file) != 0) return errno == ENOENT ? Result<void>{} : Error::last("lstat");
+  if (!S_ISSOCK(file.st_mode)) return {};
+  if (::unlink(path) != 0 && errno != ENOENT) return Error::last("unlink");
+  return {};
+}
+
+}  // namespace c1m

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "native/base/fd.h"
+#include "native/base/result.h"
+#include "native/net/address.h"
+#include "native/net/options.h"
+
+namespace c1m {
+
+// Everything that opening a listener needs. Options are set in the order given, before bind(2) where that is possible,
+// so that the first connection has them already.
+struct ListenSpec {
+  Address address;
+  int backlog = 4096;       // connections; the kernel caps it at net.core.somaxconn
+  bool reuse_port = false;  // SO_REUSEPORT
+  bool ipv6_only = false;   // IPV6_V6ONLY; an IPv6 address is dual-stack otherwise, whatever net.ipv6.bindv6only says
+  bool mptcp = false;       // Multipath TCP (RFC 8684); IP only
+  std::vector<OptionSetting> options;
+  std::string congestion;  // empty: the system's default
+};
+
+// A listening descriptor, or why there is none. `failure.option` is set when an option was refused, also for
+// reuse_port (kReusePort), ipv6_only (kIpv6Only), mptcp (kProtocol) and congestion (kCongestion).
+struct ListenOutcome {
+  Fd fd;
+  OptionFailure failure;
+  [[nodiscard]] bool ok() const noexcept { return fd.valid(); }
+};
+
+// Opens, configures, binds and listens. Blocks for no longer than its system calls take; any thread may call it.
+// A Unix socket's file that nobody listens on any more is replaced; one with a live owner, and a file that isn't a
+// socket, give EADDRINUSE and stay untouched.
+[[nodiscard]] ListenOutcome open_listener(const ListenSpec& spec);
+
+// What the loop still has to set on each connection that it accepts from such a listener, see inherited(). Usually
+// empty; worked out once per listener.
+[[nodiscard]] std::vector<OptionSetting> settings_after_accept(const ListenSpec& spec);
+
+// Removes the file of a Unix listener that closes, if it is still a socket. Does nothing for other addresses.
+Result<void> remove_socket_file(const Address& address);
+
+}  // namespace c1m
