@@ -63,6 +63,7 @@ void Loop::turn() {
   }
   // While JS has an untouched batch to go on with, this one goes on filling: load makes batches longer.
   if (has_news() && mailbox_.events.empty()) publish();
+  publish_stats(stats_, shared_stats_);
 }
 
 // Work that no edge and no wake-up will announce.
@@ -158,7 +159,6 @@ void Loop::publish() {
     ++stats_.js_wakeups;
     waker_.wake(waker_.context);
   }
-  publish_stats(stats_, shared_stats_);
 }
 
 // A batch is full: on to the next. False if there is none.
