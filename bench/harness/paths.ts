@@ -1,0 +1,11 @@
+import { join } from 'node:path'
+
+/** The folder of package.json. This file is compiled to build/js/bench/harness. */
+export const root = join(__dirname, '../../../..')
+
+export const nativeFolder = join(root, 'bench/native')
+export const resultsFolder = join(root, 'bench/results')
+export const loadProgram = join(root, 'build/bench/load')
+export const rawProgram = join(root, 'build/bench/raw-echo')
+export const compiledPeers = join(__dirname, '../peers')
+export const bunPeer = join(root, 'bench/peers/bun.js')

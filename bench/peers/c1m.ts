@@ -1,0 +1,47 @@
+import { type Connection, type Handlers, Reactor } from 'c1m'
+import { Control, type Mode, modeFromArguments, print } from './control.js'
+
+/** The c1m peer: `c1m.js <mode> <edge|level>`. */
+
+interface Peer {
+  number: number
+}
+
+let stored = 0
+
+const handlers: Record<Mode, Handlers<Peer>> = {
+  echo: {
+    open() {
+      control.opened()
+    },
+    data(conn: Connection<Peer>, chunk: Buffer) {
+      if (!conn.write(chunk)) conn.pause()
+    },
+    drain(conn: Connection<Peer>) {
+      conn.resume()
+    },
+  },
+  idle: {},
+  store: {
+    open(conn: Connection<Peer>) {
+      conn.data = { number: stored++ }
+    },
+  },
+}
+
+const reactor = new Reactor({ trigger: process.argv[3] === 'level' ? 'level' : 'edge' })
+const control = new Control(
+  () => reactor.connections.size,
+  () => globalThis.gc?.(),
+)
+
+async function main(): Promise<void> {
+  const listener = await reactor.listen<Peer>(
+    { host: '127.0.0.1', port: 0, noDelay: true },
+    handlers[modeFromArguments()],
+  )
+  const address = listener.address()
+  if (typeof address === 'object') print({ event: 'listening', port: address.port })
+}
+
+void main()
