@@ -18,7 +18,11 @@
       'dependencies': ['c1m_core'],
       'sources': ['<!@(ls native/binding/*.cc)'],
       'include_dirs': ['<!@(node -p "require(\'node-addon-api\').include")'],
-      'defines': ['NAPI_VERSION=8', 'NAPI_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_DISABLE_DEPRECATED'],
+      # A prebuild must not depend on the C++ library of the machine that it was built on.
+      'ldflags': ['-static-libstdc++', '-static-libgcc'],
+      # While the environment goes, batches still come and JavaScript runs no more: its calls fail, and that is all.
+      'defines': ['NAPI_VERSION=8', 'NAPI_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_DISABLE_DEPRECATED',
+                  'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS'],
     },
   ],
 }

@@ -63,7 +63,8 @@ export interface NativeIoThread {
   publish(batch: number, count: number): number
   pin(batch: number, bytes: Uint8Array): void
   listen(batch: number, callback: (answer: Bound | Failure) => void, spec: ListenSpec): void
-  closeListener(batch: number, callback: () => void, index: number): void
+  /** Answers how many connections it accepted, modulo 2^32; the events of some may come later than this. */
+  closeListener(batch: number, callback: (accepted: number) => void, index: number): void
   options(
     batch: number,
     callback: (answer: Applied | Failure | Closed) => void,

@@ -10,6 +10,14 @@ const ARENA_BYTES = 256 * 1024
  */
 const PIN_BYTES = 16 * 1024
 
+/** The slabs of borrowed reads: a chunk that is echoed must outlive its handler. */
+const readAgain = new WeakSet<ArrayBufferLike>()
+
+/** Says that this memory is read into again and again, so that writes are never sent from there. */
+export function markReadAgain(slab: Uint8Array): void {
+  readAgain.add(slab.buffer)
+}
+
 interface Batch {
   readonly records: Uint32Array
   readonly arena: Buffer
@@ -64,7 +72,7 @@ export class CommandWriter {
   /** Bytes to send; large ones must not change until they are sent. */
   write(slot: number, generation: number, bytes: Uint8Array): void {
     const length = bytes.length
-    if (length >= PIN_BYTES && !isResizable(bytes)) {
+    if (length >= PIN_BYTES && staysPut(bytes)) {
       // push() may publish, and the payload belongs to the batch that the record is in.
       this.push(COMMAND_WRITE_PINNED, slot, generation)
       this.#native.pin(this.#index, bytes)
@@ -112,7 +120,12 @@ export class CommandWriter {
     const records = this.#records
     const last = (this.#count - 1) * COMMAND_WORDS
     // Successive writes to one connection lie side by side in the arena: they are one.
-    if (last >= 0 && records[last] === COMMAND_WRITE && records[last + 1] === slot && records[last + 2] === generation) {
+    if (
+      last >= 0 &&
+      records[last] === COMMAND_WRITE &&
+      records[last + 1] === slot &&
+      records[last + 2] === generation
+    ) {
       records[last + 4] = (records[last + 4] as number) + length
       return
     }
@@ -144,7 +157,8 @@ export class CommandWriter {
   }
 }
 
-/** Memory that may shrink under the I/O thread is copied. */
-function isResizable(bytes: Uint8Array): boolean {
-  return (bytes.buffer as ArrayBuffer & { resizable?: boolean }).resizable === true
+/** Memory that may shrink under the I/O thread, or be filled anew by it, is copied. */
+function staysPut(bytes: Uint8Array): boolean {
+  const buffer = bytes.buffer as ArrayBuffer & { resizable?: boolean }
+  return buffer.resizable !== true && !readAgain.has(buffer)
 }

@@ -5,9 +5,10 @@ const SLOTS = 2 ** 24
 const SLOTS_AND_THREADS = 2 ** 30
 
 /**
- * The open connections of a reactor, by id. Iterating makes an object for each connection that had none yet: over very
- * many idle ones, prefer `ids()` and `get()` what you need. What opens or closes during an iteration may or may not
- * be in it.
+ * The open connections of a reactor, by id: from before their `open` handler until after their `close` handler.
+ *
+ * Iterating makes an object for each connection that had none yet: over very many idle ones, prefer `ids()` and `get()`
+ * what you need. What opens or closes during an iteration may or may not be in it.
  *
  * @example
  * for (const [id, conn] of reactor.connections) conn.write('hello\n')
@@ -27,10 +28,10 @@ export class ConnectionMap implements Iterable<[ConnectionId, Connection]> {
     return size
   }
 
-  /** The connection, or `undefined` if it has closed. */
-  get(id: ConnectionId | number): Connection | undefined {
+  /** The connection, or `undefined` if it has closed, or the id is none of this reactor's; it never throws. `T` is yours to know: `get<Peer>(id)`. */
+  get<T = unknown>(id: ConnectionId | number): Connection<T> | undefined {
     const place = this.#locate(id)
-    return place?.thread.get(place.slot, place.generation)
+    return place?.thread.get(place.slot, place.generation) as Connection<T> | undefined
   }
 
   /** Whether the connection is open. */
@@ -46,10 +47,10 @@ export class ConnectionMap implements Iterable<[ConnectionId, Connection]> {
     }
   }
 
-  /** The open connections. */
-  *values(): IterableIterator<Connection> {
+  /** The open connections; `values<Peer>()` if all are of a kind. */
+  *values<T = unknown>(): IterableIterator<Connection<T>> {
     for (const id of this.ids()) {
-      const conn = this.get(id)
+      const conn = this.get<T>(id)
       if (conn !== undefined) yield conn
     }
   }

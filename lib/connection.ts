@@ -1,6 +1,6 @@
+import { inspect } from 'node:util'
 import { type Applied, type Closed, type Failure, reportException } from './binding.js'
-import { C1mError, invalidType, type SystemError } from './errors.js'
-import type { IoThread } from './io-thread.js'
+import { C1mError, invalidType, invalidValue, type SystemError } from './errors.js'
 import {
   COMMAND_DESTROY,
   COMMAND_END,
@@ -19,11 +19,11 @@ import {
   type SocketOptions,
 } from './socket-options.js'
 import { decodeTcpInfo, type TcpInfo } from './tcp-info.js'
-import { checkInteger, checkObject } from './validate.js'
+import { checkInteger, checkObject, checkString } from './validate.js'
 
 /**
  * A connection's identity: a safe integer, unique in its reactor for as long as anyone may remember it (a slot's
- * generation comes round after eight million connections in the same slot).
+ * generation comes round after 8,388,607 connections in the same slot).
  */
 export type ConnectionId = number & { readonly __connectionId: unique symbol }
 
@@ -36,7 +36,7 @@ const ENDED = 1
 const DESTROYED = 2
 const CLOSED = 4
 const PAUSED = 8
-/** Events wait in `io.held`: they came while the connection was paused, and everything after them queues up there. */
+/** Events wait in `heldEvents`: they came while it was paused, and everything after them queues up there. */
 const HOLDING = 16
 const DRAIN_WANTED = 32
 
@@ -70,8 +70,9 @@ export let connectionEvents: ConnectionEvents
 /**
  * One TCP or Unix connection. Handlers receive it; `reactor.connections.get(id)` finds it.
  *
- * Commands are carried out in order, together, when the handlers of this batch have run (elsewhere: when the current
- * microtasks have). On a connection that has closed or been destroyed they do nothing and answer `false`.
+ * Commands are carried out in order, together: those of handlers when their batch, its nextTick callbacks and its
+ * promises have run, others from the next `process.nextTick` on. On a connection that has closed or been destroyed they
+ * do nothing and answer `false`.
  *
  * @example
  * await reactor.listen({ port: 7000 }, {
@@ -80,287 +81,321 @@ export let connectionEvents: ConnectionEvents
  * })
  */
 export class Connection<T = unknown> {
+  // `private` and not `#private`: a class with #methods marks each of its objects, and that is 8 bytes of the 80 that an
+  // object costs here.
+
   /** Yours; `undefined` at first. */
   data: T = undefined as T
-  readonly #io: IoThread
-  readonly #slot: number
-  readonly #generation: number
-  readonly #context: ListenerContext
-  #state = 0
+  private readonly slot: number
+  private readonly generation: number
+  private readonly context: ListenerContext
+  private state = 0
   /** Bytes written, modulo 2^32, and how many of these had gone to the kernel when we last looked. */
-  #submitted = 0
-  #flushed = 0
+  private submitted = 0
+  private flushed = 0
 
   /** @internal */
-  constructor(io: IoThread, slot: number, generation: number, context: ListenerContext) {
-    this.#io = io
-    this.#slot = slot
-    this.#generation = generation
-    this.#context = context
+  constructor(slot: number, generation: number, context: ListenerContext) {
+    this.slot = slot
+    this.generation = generation
+    this.context = context
   }
 
   /** Its identity, as in `reactor.connections.get(id)`. */
   get id(): ConnectionId {
-    return connectionId(this.#io.index, this.#slot, this.#generation)
+    return connectionId(this.context.io.index, this.slot, this.generation)
   }
 
   /** The listener that accepted it. */
   get listener(): Listener<T> {
-    return this.#context.listener as Listener<T>
+    return this.context.listener as Listener<T>
   }
 
-  /** Whether it has closed, or been destroyed or reset. */
+  /** Whether it has closed, or been destroyed or reset and will; `true` in its `close` handler. */
   get closed(): boolean {
-    return (this.#state & GONE) !== 0
+    return (this.state & GONE) !== 0
   }
 
   /** Whether `pause()` holds back its data. */
   get paused(): boolean {
-    return (this.#state & PAUSED) !== 0
+    return (this.state & PAUSED) !== 0
   }
 
-  /** Bytes that were written and have not gone to the kernel. */
+  /** Bytes that were written and have not gone to the kernel; 0 when it has closed. */
   get writableLength(): number {
-    if ((this.#state & GONE) !== 0) return 0
-    this.#flushed = this.#io.flushedOf(this.#slot)
-    return (this.#submitted - this.#flushed) | 0
+    if ((this.state & GONE) !== 0) return 0
+    this.flushed = this.context.io.flushedOf(this.slot)
+    return (this.submitted - this.flushed) | 0
   }
 
-  /** The peer's address; `undefined` on a Unix socket. Readable until the `close` handler has returned. */
+  /**
+   * The peer's address; `undefined` on a Unix socket. Readable until the `close` handler has returned. As in
+   * `node:net`, an IPv4 peer of a dual-stack listener is `::ffff:192.0.2.7`. (accept4(2))
+   */
   get remoteAddress(): string | undefined {
-    return this.#address(true)?.[0] || undefined
+    return this.address(true)?.[0] || undefined
   }
   /** The peer's port; `undefined` on a Unix socket. */
   get remotePort(): number | undefined {
-    const address = this.#address(true)
+    const address = this.address(true)
     return address?.[2] ? address[1] : undefined
   }
   /** `'IPv4'` or `'IPv6'`; `undefined` on a Unix socket. */
   get remoteFamily(): 'IPv4' | 'IPv6' | undefined {
-    return familyName(this.#address(true)?.[2])
+    return familyName(this.address(true)?.[2])
   }
-  /** Our address of this connection, or the path of a Unix socket. Readable until the `close` handler has returned. */
+  /**
+   * Our address of this connection, or the path of a Unix socket. Readable until the `close` handler has returned.
+   * (getsockname(2))
+   */
   get localAddress(): string | undefined {
-    return this.#address(false)?.[0] || undefined
+    return this.address(false)?.[0] || undefined
   }
   /** Our port; `undefined` on a Unix socket. */
   get localPort(): number | undefined {
-    const address = this.#address(false)
+    const address = this.address(false)
     return address?.[2] ? address[1] : undefined
   }
   /** `'IPv4'` or `'IPv6'`; `undefined` on a Unix socket. */
   get localFamily(): 'IPv4' | 'IPv6' | undefined {
-    return familyName(this.#address(false)?.[2])
+    return familyName(this.address(false)?.[2])
   }
 
   /**
-   * Queues bytes to send. Never partly, never dropped: all are accepted, and `false` only says that `highWaterMark` bytes
-   * or more are queued now; one `drain` follows when all have gone to the kernel. Beyond `maxWriteQueue` the connection
-   * is destroyed with ERR_C1M_WRITE_QUEUE_FULL.
+   * Queues bytes to send. Never partly, never dropped: all are accepted, and `false` only says that `highWaterMark`
+   * bytes or more are queued now; one `drain` follows when all have gone to the kernel. Beyond `maxWriteQueue` (default
+   * 16 MiB) the connection is destroyed with ERR_C1M_WRITE_QUEUE_FULL, also by a single large write. After `end()`, or
+   * when it has closed, nothing is queued and the answer is `false`. (send(2), sendmsg(2))
    *
-   * Buffers of 16 KiB and more are sent from where they lie, without a copy: don't change or transfer them until `drain`,
-   * or until `writableLength` is 0.
+   * Buffers of 16 KiB and more are sent from where they lie, without a copy: don't change or transfer them until
+   * `drain`, or until `writableLength` is 0. Borrowed chunks, and smaller buffers, are copied at once.
    *
    * @param chunk A string, or bytes. Anything else throws a TypeError (ERR_C1M_INVALID_ARG_TYPE).
-   * @param encoding Of a string. Default: `'utf8'`.
+   * @param encoding Of a string. Default: `'utf8'`. One that Node doesn't have throws a TypeError
+   *   (ERR_C1M_INVALID_ARG_VALUE).
+   * @example
+   * if (!conn.write('hello\n')) conn.pause() // and resume in `drain`
    */
   write(chunk: string | Uint8Array, encoding: BufferEncoding = 'utf8'): boolean {
-    if ((this.#state & CANNOT_WRITE) !== 0) {
-      checkChunk(chunk)
+    if ((this.state & CANNOT_WRITE) !== 0) {
+      checkChunk(chunk, encoding)
       return false
     }
-    const commands = this.#io.commands
+    const commands = this.context.io.commands
     let length: number
     if (typeof chunk === 'string') {
-      length = commands.writeString(this.#slot, this.#generation, chunk, encoding)
+      checkEncoding(encoding)
+      length = commands.writeString(this.slot, this.generation, chunk, encoding)
     } else {
-      checkChunk(chunk)
+      checkChunk(chunk, encoding)
       length = chunk.length
-      if (length > this.#context.maxWriteQueue) return this.#overflow(length)
-      commands.write(this.#slot, this.#generation, chunk)
+      if (length > this.context.maxWriteQueue) return this.overflow(length)
+      commands.write(this.slot, this.generation, chunk)
     }
-    const submitted = (this.#submitted + length) | 0
-    this.#submitted = submitted
+    const submitted = (this.submitted + length) | 0
+    this.submitted = submitted
     // The counter of flushed bytes is the I/O thread's, and reading it takes its cache line away: only when it matters.
-    if (((submitted - this.#flushed) | 0) < this.#context.highWaterMark) return true
-    return this.#checkQueue()
+    if (((submitted - this.flushed) | 0) < this.context.highWaterMark) return true
+    return this.checkQueue()
   }
 
   /**
-   * Ends our side: sends what is queued, and `chunk` with it, then a FIN. Data is still received until the peer's FIN.
-   * `false` if it had been ended before.
+   * Ends our side: sends what is queued, and `chunk` with it, then a FIN. Data is still received until the peer's FIN,
+   * and then the connection closes. `false` if it had been ended or closed before; `chunk` isn't sent then. Throws as
+   * `write()` does. (shutdown(2))
    */
   end(chunk?: string | Uint8Array, encoding?: BufferEncoding): boolean {
-    if ((this.#state & CANNOT_WRITE) !== 0) return false
+    // It does nothing where we do nothing, and may go over the limit.
     if (chunk !== undefined) this.write(chunk, encoding)
-    // The write may have gone over the limit.
-    if ((this.#state & GONE) !== 0) return false
-    this.#state |= ENDED
-    return this.#command(COMMAND_END)
+    if ((this.state & CANNOT_WRITE) !== 0) return false
+    this.state |= ENDED
+    return this.command(COMMAND_END)
   }
 
-  /** Drops what is queued and closes at once; `close` is called with this error. */
+  /**
+   * Drops what is queued and closes; `close` is called with this error. Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE)
+   * if that isn't an Error. What the kernel has taken is still sent. (close(2))
+   */
   destroy(error?: Error): boolean {
     if (error !== undefined && !(error instanceof Error)) throw invalidType('error', 'an Error', error)
-    return this.#close(COMMAND_DESTROY, error)
+    return this.close(COMMAND_DESTROY, error)
   }
 
-  /** Like `destroy()`, and the peer gets a RST. (SO_LINGER with a time of 0, socket(7)) */
+  /**
+   * Like `destroy()`, and the peer gets a RST; what the kernel has taken is dropped. On a Unix socket an ordinary
+   * close. (SO_LINGER with a time of 0, socket(7))
+   */
   reset(): boolean {
-    return this.#close(COMMAND_RESET)
+    return this.close(COMMAND_RESET)
   }
 
-  /** Delivers no `data` and no `end` until `resume()`. The kernel's buffers fill, and then the peer has to wait. */
+  /**
+   * Delivers no `data` and no `end` until `resume()`, not even what is on its way. The kernel's buffers fill, and
+   * then the peer has to wait. Its FIN isn't read either; its reset closes the connection, and what is held back is
+   * dropped.
+   */
   pause(): boolean {
-    if ((this.#state & GONE) !== 0) return false
-    if ((this.#state & PAUSED) !== 0) return true
-    this.#state |= PAUSED
-    return this.#command(COMMAND_PAUSE)
+    // One that has closed is still to be held up while it hears of what came before.
+    if ((this.state & DESTROYED) !== 0 || (this.state & (CLOSED | HOLDING)) === CLOSED) return false
+    if ((this.state & PAUSED) !== 0) return true
+    this.state |= PAUSED
+    return this.command(COMMAND_PAUSE)
   }
 
   /** Takes back `pause()`. What came meanwhile is delivered soon, in order. */
   resume(): boolean {
-    if ((this.#state & DESTROYED) !== 0) return false
-    if ((this.#state & PAUSED) === 0) return (this.#state & CLOSED) === 0
-    this.#state &= ~PAUSED
-    if ((this.#state & HOLDING) !== 0) process.nextTick(() => this.#release())
-    return this.#command(COMMAND_RESUME)
+    if ((this.state & DESTROYED) !== 0) return false
+    if ((this.state & PAUSED) === 0) return (this.state & CLOSED) === 0
+    this.state &= ~PAUSED
+    if ((this.state & HOLDING) !== 0) process.nextTick(() => this.release())
+    return this.command(COMMAND_RESUME)
   }
 
   /**
-   * Sets its idle timeout in place of the listener's `idleTimeoutMs`, and starts it anew.
-   * @param ms Milliseconds without a byte read or written; 0 is never. 0 to 2^31-1, accurate to about 16 ms.
+   * Sets its idle timeout in place of the listener's `idleTimeoutMs`, and starts it anew. Throws a TypeError
+   * (ERR_C1M_INVALID_ARG_TYPE) or RangeError (ERR_C1M_OUT_OF_RANGE) for a bad `ms`.
+   * @param ms Milliseconds without a byte read or written; 0 is never. 0 to 2^31-1; never early, up to 16 ms late.
    */
   setTimeout(ms: number): boolean {
     checkInteger('ms', ms, 0, 2 ** 31 - 1)
-    if ((this.#state & GONE) !== 0) return false
-    return this.#command(COMMAND_SET_TIMEOUT, ms)
+    if ((this.state & GONE) !== 0) return false
+    return this.command(COMMAND_SET_TIMEOUT, ms)
   }
 
   /**
-   * Sets socket options; resolves with all of them as the kernel applied them. Rejects with
-   * ERR_C1M_UNSUPPORTED_OPTION, ERR_C1M_CONNECTION_CLOSED, or the error of setsockopt(2); those before the one that
-   * failed stay set.
+   * Sets socket options; resolves with all of them as the kernel applied them. Rejects with a TypeError or RangeError
+   * for bad values (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_OUT_OF_RANGE), with ERR_C1M_UNSUPPORTED_OPTION,
+   * ERR_C1M_CONNECTION_CLOSED, or the error of setsockopt(2); those before the one that failed stay set.
+   *
+   * @example
+   * const { keepAlive } = await conn.setOptions({ keepAlive: { idleMs: 30_000 } })
    */
   async setOptions(options: SocketOptions): Promise<AppliedSocketOptions> {
-    return this.#options(encodeSocketOptions(checkObject('options', options), 'connection'))
+    return this.options(encodeSocketOptions(checkObject('options', options), 'connection'))
   }
 
-  /** Reads the socket options. Rejects with ERR_C1M_CONNECTION_CLOSED. */
+  /** Reads the socket options. Rejects with ERR_C1M_CONNECTION_CLOSED. (getsockopt(2)) */
   async getOptions(): Promise<AppliedSocketOptions> {
-    return this.#options({ settings: [] })
+    return this.options({ settings: [] })
   }
 
   /**
    * What the kernel knows of the connection: round-trip time, congestion window, retransmits, delivery rate
    * (TCP_INFO, tcp(7)). Rejects with ERR_C1M_CONNECTION_CLOSED; on a Unix socket with ERR_C1M_UNSUPPORTED_OPTION.
+   *
+   * @example
+   * const { rttMicros, totalRetransmits } = await conn.tcpInfo()
    */
   async tcpInfo(): Promise<TcpInfo> {
-    const answer = await this.#ask<{ readonly values: Float64Array }>((batch, callback) =>
-      this.#io.native.tcpInfo(batch, callback, this.#slot, this.#generation),
+    const answer = await this.ask<{ readonly values: Float64Array }>((batch, callback) =>
+      this.context.io.native.tcpInfo(batch, callback, this.slot, this.generation),
     )
     return decodeTcpInfo(answer.values)
   }
 
-  async #options(encoded: { settings: readonly number[]; congestion?: string }): Promise<AppliedSocketOptions> {
-    const answer = await this.#ask<Applied>((batch, callback) =>
-      this.#io.native.options(
-        batch,
-        callback,
-        this.#slot,
-        this.#generation,
-        encoded.settings,
-        encoded.congestion,
-      ),
+  /** What `console.log` shows. */
+  [inspect.custom](): string {
+    const where = this.remoteAddress === undefined ? '' : ` ${this.remoteAddress} ${this.remotePort}`
+    return `Connection ${this.id}${where}${this.closed ? ' closed' : ''}`
+  }
+
+  private async options(encoded: { settings: readonly number[]; congestion?: string }): Promise<AppliedSocketOptions> {
+    const answer = await this.ask<Applied>((batch, callback) =>
+      this.context.io.native.options(batch, callback, this.slot, this.generation, encoded.settings, encoded.congestion),
     )
     return decodeSocketOptions(answer.settings, answer.congestion)
   }
 
-  async #ask<A extends object>(
+  private async ask<A extends object>(
     submit: (batch: number, callback: (answer: A | Failure | Closed) => void) => void,
   ): Promise<A> {
-    const answer = this.closed ? { closed: true as const } : await this.#io.request(submit)
+    const answer = this.closed ? { closed: true as const } : await this.context.io.request(submit)
     if ('closed' in answer) throw new C1mError('ERR_C1M_CONNECTION_CLOSED', 'The connection has closed')
     if ('errno' in answer) throw failureOf(answer)
     return answer as A
   }
 
-  #command(command: number, a = 0): true {
-    this.#io.commands.push(command, this.#slot, this.#generation, a)
+  private command(command: number, a = 0): true {
+    this.context.io.commands.push(command, this.slot, this.generation, a)
     return true
   }
 
   /** The high-water mark may have been reached. */
-  #checkQueue(): boolean {
+  private checkQueue(): boolean {
     const queued = this.writableLength
-    if (queued < this.#context.highWaterMark) return true
-    if (queued > this.#context.maxWriteQueue) return this.#overflow(queued)
-    if ((this.#state & DRAIN_WANTED) === 0) {
-      this.#state |= DRAIN_WANTED
-      this.#command(COMMAND_WANT_DRAIN)
+    if (queued < this.context.highWaterMark) return true
+    if (queued > this.context.maxWriteQueue) return this.overflow(queued)
+    if ((this.state & DRAIN_WANTED) === 0) {
+      this.state |= DRAIN_WANTED
+      this.command(COMMAND_WANT_DRAIN)
     }
     return false
   }
 
-  #overflow(bytes: number): false {
-    const limit = this.#context.maxWriteQueue
+  private overflow(bytes: number): false {
+    const limit = this.context.maxWriteQueue
     this.destroy(new C1mError('ERR_C1M_WRITE_QUEUE_FULL', `${bytes} bytes queued, with a maxWriteQueue of ${limit}`))
     return false
   }
 
-  #close(command: number, error?: Error): boolean {
-    if ((this.#state & DESTROYED) !== 0) return false
-    if ((this.#state & CLOSED) !== 0) return this.#dropHeld(error)
-    this.#state |= DESTROYED
+  private close(command: number, error?: Error): boolean {
+    if ((this.state & DESTROYED) !== 0) return false
+    if ((this.state & CLOSED) !== 0) return this.dropHeld(error)
+    this.state |= DESTROYED
     if (error !== undefined) destroyReasons.set(this, error)
-    return this.#command(command)
+    return this.command(command)
   }
 
   /** It has closed in the kernel, while what came before was held back: destroying it is to give that up. */
-  #dropHeld(error?: Error): boolean {
-    const held = heldEvents.get(this)
-    if (held === undefined) return false
-    this.#state |= DESTROYED
-    process.nextTick(() => {
-      heldEvents.delete(this)
-      this.#context.handlers.close?.(this, error)
-    })
+  private dropHeld(error?: Error): boolean {
+    if ((this.state & HOLDING) === 0) return false
+    this.state |= DESTROYED
+    process.nextTick(() => this.closeHeld(error))
     return true
   }
 
-  #address(remote: boolean): Address {
+  /** All that was held back has been let go, or given up. */
+  private closeHeld(error?: Error): void {
+    this.guard(() => this.context.handlers.close?.(this, error))
+    heldEvents.delete(this)
+    this.context.io.forgetClosed(this)
+  }
+
+  private address(remote: boolean): Address {
     const held = heldEvents.get(this)?.closed
     if (held !== undefined) return remote ? held.remote : held.local
     // After `close` the slot, and with it the address, is another connection's.
-    return this.#io.holds(this.#slot, this.#generation) ? this.#io.native.address(this.#slot, remote) : undefined
+    return this.context.io.holds(this.slot, this.generation)
+      ? this.context.io.native.address(this.slot, remote)
+      : undefined
   }
 
-  #hold(event: Buffer | 'end'): void {
+  private hold(event: Buffer | 'end'): void {
     const held = heldEvents.get(this)
     if (held === undefined) {
       heldEvents.set(this, { events: [event] })
     } else {
       held.events.push(event)
     }
-    this.#state |= HOLDING
+    this.state |= HOLDING
   }
 
-  #release(): void {
+  private release(): void {
     const held = heldEvents.get(this)
-    while (held !== undefined && (this.#state & (PAUSED | DESTROYED)) === 0) {
+    while (held !== undefined && (this.state & (PAUSED | DESTROYED)) === 0) {
       const event = held.events.shift()
       if (event === undefined) {
-        this.#state &= ~HOLDING
-        if (held.closed !== undefined) this.#guard(() => this.#context.handlers.close?.(this))
+        this.state &= ~HOLDING
+        if (held.closed !== undefined) return this.closeHeld()
         heldEvents.delete(this)
         return
       }
-      this.#guard(() => (event === 'end' ? this.#end() : this.#context.handlers.data?.(this, event)))
+      this.guard(() => (event === 'end' ? this.deliverEnd() : this.context.handlers.data?.(this, event)))
     }
   }
 
   /** Outside a batch nobody else catches what a handler throws. */
-  #guard(deliver: () => void): void {
+  private guard(deliver: () => void): void {
     try {
       deliver()
     } catch (error) {
@@ -368,79 +403,85 @@ export class Connection<T = unknown> {
     }
   }
 
-  #end(): void {
+  private deliverEnd(): void {
     try {
-      this.#context.handlers.end?.(this)
+      this.context.handlers.end?.(this)
     } finally {
-      if (!this.#context.allowHalfOpen) this.end()
+      if (!this.context.allowHalfOpen) this.end()
     }
   }
 
   static {
     connectionEvents = {
       open(conn) {
-        conn.#context.handlers.open?.(conn)
+        conn.context.handlers.open?.(conn)
       },
       data(conn, chunk, borrowed) {
-        if ((conn.#state & GONE) !== 0) return
-        if ((conn.#state & (PAUSED | HOLDING)) !== 0) {
-          conn.#hold(borrowed ? Buffer.from(chunk) : chunk)
+        if ((conn.state & GONE) !== 0) return
+        if ((conn.state & (PAUSED | HOLDING)) !== 0) {
+          conn.hold(borrowed ? Buffer.from(chunk) : chunk)
           return
         }
-        conn.#context.handlers.data?.(conn, chunk)
+        conn.context.handlers.data?.(conn, chunk)
       },
       end(conn) {
-        if ((conn.#state & GONE) !== 0) return
-        if ((conn.#state & (PAUSED | HOLDING)) !== 0) {
-          conn.#hold('end')
+        if ((conn.state & GONE) !== 0) return
+        if ((conn.state & (PAUSED | HOLDING)) !== 0) {
+          conn.hold('end')
           return
         }
-        conn.#end()
+        conn.deliverEnd()
       },
       drain(conn) {
-        conn.#state &= ~DRAIN_WANTED
-        if ((conn.#state & GONE) === 0) conn.#context.handlers.drain?.(conn)
+        conn.state &= ~DRAIN_WANTED
+        if ((conn.state & GONE) === 0) conn.context.handlers.drain?.(conn)
       },
       timeout(conn) {
-        if ((conn.#state & GONE) !== 0) return
-        if (conn.#context.handlers.timeout !== undefined) {
-          conn.#context.handlers.timeout(conn)
+        if ((conn.state & GONE) !== 0) return
+        if (conn.context.handlers.timeout !== undefined) {
+          conn.context.handlers.timeout(conn)
         } else {
           conn.destroy(new C1mError('ERR_C1M_IDLE_TIMEOUT', 'The connection was idle for its timeout'))
         }
       },
       shutdown(conn) {
-        if ((conn.#state & GONE) !== 0) return
-        if (conn.#context.handlers.shutdown !== undefined) {
-          conn.#guard(() => conn.#context.handlers.shutdown?.(conn))
+        if ((conn.state & GONE) !== 0) return
+        if (conn.context.handlers.shutdown !== undefined) {
+          conn.guard(() => conn.context.handlers.shutdown?.(conn))
         } else {
           conn.end()
         }
       },
       close(conn, error) {
         const held = heldEvents.get(conn)
-        const wasDestroyed = (conn.#state & DESTROYED) !== 0
-        conn.#state |= CLOSED
+        const wasDestroyed = (conn.state & DESTROYED) !== 0
+        conn.state |= CLOSED
         if (held !== undefined && !wasDestroyed && error === undefined) {
           // A regular end whose last bytes are held back: `close` comes after them, when they have been let go.
           held.closed = {
-            local: conn.#io.native.address(conn.#slot, false),
-            remote: conn.#io.native.address(conn.#slot, true),
+            local: conn.context.io.native.address(conn.slot, false),
+            remote: conn.context.io.native.address(conn.slot, true),
           }
+          conn.context.io.closedUntold.add(conn)
           return
         }
         heldEvents.delete(conn)
         const reason = wasDestroyed ? destroyReasons.get(conn) : undefined
-        conn.#context.handlers.close?.(conn, reason ?? error)
+        conn.context.handlers.close?.(conn, reason ?? error)
       },
     }
   }
 }
 
-function checkChunk(chunk: unknown): asserts chunk is string | Uint8Array {
-  if (typeof chunk !== 'string' && !(chunk instanceof Uint8Array)) {
-    throw invalidType('chunk', 'a string, a Buffer or a Uint8Array', chunk)
-  }
+function checkChunk(chunk: unknown, encoding: unknown): asserts chunk is string | Uint8Array {
+  if (typeof chunk === 'string') return checkEncoding(encoding)
+  if (!(chunk instanceof Uint8Array)) throw invalidType('chunk', 'a string, a Buffer or a Uint8Array', chunk)
+}
+
+function checkEncoding(encoding: unknown): void {
+  if (encoding === 'utf8') return
+  const name = checkString('encoding', encoding)
+  if (!Buffer.isEncoding(name)) throw invalidValue(`"encoding" must be one that Node has, got '${name}'`)
 }
 
 function familyName(family: number | undefined): 'IPv4' | 'IPv6' | undefined {

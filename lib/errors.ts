@@ -6,7 +6,7 @@ export type ErrorCode =
   | 'ERR_C1M_INVALID_ARG_TYPE'
   /** An argument or option is out of its range (`RangeError`). */
   | 'ERR_C1M_OUT_OF_RANGE'
-  /** An option's value makes no sense here, or options contradict each other (`TypeError`). */
+  /** A value makes no sense here, or options contradict each other (`TypeError`). */
   | 'ERR_C1M_INVALID_ARG_VALUE'
   /** This platform, kernel or protocol lacks the socket option. */
   | 'ERR_C1M_UNSUPPORTED_OPTION'
@@ -14,8 +14,8 @@ export type ErrorCode =
   | 'ERR_C1M_UNSUPPORTED_PLATFORM'
   /** The reactor has been shut down. */
   | 'ERR_C1M_REACTOR_CLOSED'
-  /** The listener has been closed. */
-  | 'ERR_C1M_LISTENER_CLOSED'
+  /** The reactor holds `maxConnections`; a `saturated` event says so. */
+  | 'ERR_C1M_MAX_CONNECTIONS'
   /** The connection has closed, so that its socket can't be read or set any more. */
   | 'ERR_C1M_CONNECTION_CLOSED'
   /** More bytes were queued on a connection than `maxWriteQueue` allows; the connection was destroyed. */
@@ -25,7 +25,10 @@ export type ErrorCode =
   /** `shutdown()` cut the connection at its deadline. */
   | 'ERR_C1M_SHUTDOWN'
 
-/** An error of c1m's own, told apart by its `code`. */
+/**
+ * An error of c1m's own, told apart by its `code`. Wrong arguments are a TypeError or a RangeError instead, with a code
+ * as well.
+ */
 export class C1mError extends Error {
   override readonly name: string = 'C1mError'
   constructor(

@@ -6,7 +6,7 @@ import {
   NativeIoThread,
   reportException,
 } from './binding.js'
-import { CommandWriter } from './command-writer.js'
+import { CommandWriter, markReadAgain } from './command-writer.js'
 import { Connection, connectionEvents } from './connection.js'
 import { systemError } from './errors.js'
 import {
@@ -22,7 +22,7 @@ import {
   STAT_NAMES,
   SYSCALLS,
 } from './layout.js'
-import type { ListenerContext } from './listener.js'
+import type { Listener, ListenerContext } from './listener.js'
 
 /** Batches that go round: one is being delivered, one waits, one is being filled, one is on its way back. */
 const EVENT_BATCHES = 4
@@ -44,8 +44,15 @@ export interface IoThreadOwner {
 
 interface ListenerEntry {
   readonly context: ListenerContext
+  /** Open now. */
   connections: number
+  /** Opened so far, modulo 2^32. */
+  opened: number
+  /** What `opened` will come to: known when the socket is closed. */
+  accepted: number | undefined
+  /** It takes no more connections, and all that it took have opened. */
   closed: boolean
+  onClosed: (() => void) | undefined
 }
 
 /**
@@ -59,6 +66,8 @@ export class IoThread {
   readonly native: NativeIoThread
   /** Connections that are open here. */
   size = 0
+  /** Those that have closed, but are paused and have yet to hear of it, and of what came before. */
+  readonly closedUntold = new Set<Connection<unknown>>()
 
   readonly #owner: IoThreadOwner
   readonly #batches: EventMemory[]
@@ -69,6 +78,8 @@ export class IoThread {
   readonly #listenerOf: Uint32Array
   readonly #objects: (Connection<unknown> | undefined)[] = []
   readonly #listeners = new Map<number, ListenerEntry>()
+  #requests = 0
+  #onAnswered: (() => void) | undefined
 
   constructor(
     readonly index: number,
@@ -84,6 +95,7 @@ export class IoThread {
       owned: Buffer.allocUnsafeSlow(SLAB_BYTES),
       borrowed: Buffer.allocUnsafeSlow(SLAB_BYTES),
     }))
+    for (const { borrowed } of this.#batches) markReadAgain(borrowed)
     this.native = startNative({
       name: `c1m-io-${index}`,
       maxConnections: owner.maxConnections,
@@ -120,9 +132,20 @@ export class IoThread {
     }
   }
 
+  /** It has heard of its close. */
+  forgetClosed(conn: Connection<unknown>): void {
+    this.closedUntold.delete(conn)
+    this.#owner.connectionClosed()
+  }
+
   /** Ends the connection as a shutdown does. */
   shutdownConnection(slot: number): void {
     connectionEvents.shutdown(this.#connection(slot))
+  }
+
+  /** The listeners that are open, or about to be. */
+  listeners(): Listener<unknown>[] {
+    return Array.from(this.#listeners.values(), ({ context }) => context.listener)
   }
 
   connectionsOf(listener: number): number {
@@ -133,18 +156,35 @@ export class IoThread {
   request<A>(submit: (batch: number, callback: (answer: A) => void) => void): Promise<A> {
     return new Promise((resolve) => {
       this.#owner.retain()
+      this.#requests++
       this.commands.request((batch) =>
         submit(batch, (answer) => {
           this.#owner.release()
           resolve(answer)
+          if (--this.#requests === 0) this.#onAnswered?.()
         }),
       )
     })
   }
 
+  /** Resolves when no request waits for its answer. */
+  answered(): Promise<void> {
+    if (this.#requests === 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#onAnswered = resolve
+    })
+  }
+
   /** Opens a listener. `bound` is called before its first connection opens. */
   async listen(spec: ListenSpec, context: ListenerContext, bound: (answer: Bound) => void): Promise<Bound | Failure> {
-    const entry: ListenerEntry = { context, connections: 0, closed: false }
+    const entry: ListenerEntry = {
+      context,
+      connections: 0,
+      opened: 0,
+      accepted: undefined,
+      closed: false,
+      onClosed: undefined,
+    }
     this.#listeners.set(spec.index, entry)
     this.#owner.retain()
     return this.request<Bound | Failure>((batch, callback) =>
@@ -152,7 +192,7 @@ export class IoThread {
         batch,
         (answer) => {
           if ('errno' in answer) {
-            this.#forgetListener(spec.index, entry)
+            this.#acceptedInAll(spec.index, entry, 0)
           } else {
             bound(answer)
           }
@@ -163,19 +203,23 @@ export class IoThread {
     )
   }
 
-  async closeListener(index: number): Promise<void> {
+  /** Resolves when its socket is closed and the last connection that it accepted has opened. */
+  closeListener(index: number): Promise<void> {
     const entry = this.#listeners.get(index)
-    if (entry === undefined) return
-    await this.request<void>((batch, callback) =>
-      this.native.closeListener(
-        batch,
-        () => {
-          this.#forgetListener(index, entry)
-          callback()
-        },
-        index,
-      ),
-    )
+    if (entry === undefined) return Promise.resolve()
+    return new Promise((resolve) => {
+      entry.onClosed = resolve
+      void this.request<number>((batch, callback) =>
+        this.native.closeListener(
+          batch,
+          (accepted) => {
+            this.#acceptedInAll(index, entry, accepted)
+            callback(accepted)
+          },
+          index,
+        ),
+      )
+    })
   }
 
   counters(): Record<(typeof STAT_NAMES)[number], number> {
@@ -188,11 +232,19 @@ export class IoThread {
     this.native.close()
   }
 
-  /** It takes no more connections. Those it has still need its handlers. */
+  #acceptedInAll(index: number, entry: ListenerEntry, accepted: number): void {
+    entry.accepted = accepted
+    this.#forgetListener(index, entry)
+  }
+
+  /** Its connections need its handlers: those that it has, and those whose `open` is yet to come. */
   #forgetListener(index: number, entry: ListenerEntry): void {
-    if (entry.closed) return
-    entry.closed = true
-    this.#owner.release()
+    if (entry.opened !== entry.accepted) return
+    if (!entry.closed) {
+      entry.closed = true
+      entry.onClosed?.()
+      this.#owner.release()
+    }
     if (entry.connections === 0) this.#listeners.delete(index)
   }
 
@@ -262,11 +314,13 @@ export class IoThread {
   #open(slot: number, generation: number, listener: number): void {
     const entry = this.#listeners.get(listener) as ListenerEntry
     entry.connections++
+    entry.opened = (entry.opened + 1) >>> 0
     this.#generations[slot] = generation
     this.#listenerOf[slot] = listener
     this.#objects[slot] = undefined
     this.size++
     this.#owner.retain()
+    if (entry.accepted !== undefined) this.#forgetListener(listener, entry)
     if (entry.context.handlers.open !== undefined) connectionEvents.open(this.#connection(slot))
   }
 
@@ -282,7 +336,8 @@ export class IoThread {
       this.#generations[slot] = 0
       this.#objects[slot] = undefined
       this.size--
-      if (--entry.connections === 0 && entry.closed) this.#listeners.delete(listener)
+      entry.connections--
+      if (entry.closed) this.#forgetListener(listener, entry)
       this.#owner.release()
       this.#owner.connectionClosed()
     }
@@ -295,7 +350,7 @@ export class IoThread {
 
   #makeConnection(slot: number): Connection<unknown> {
     const entry = this.#listeners.get(this.#listenerOf[slot] as number) as ListenerEntry
-    const conn = new Connection(this, slot, this.#generations[slot] as number, entry.context)
+    const conn = new Connection(slot, this.#generations[slot] as number, entry.context)
     this.#objects[slot] = conn
     return conn
   }

@@ -6,6 +6,7 @@ import type { AppliedSocketOptions } from './socket-options.js'
 
 /** @internal What a connection needs of the listener that it came from. */
 export interface ListenerContext {
+  readonly io: IoThread
   readonly listener: Listener<unknown>
   readonly handlers: Handlers<unknown>
   readonly highWaterMark: number
@@ -28,7 +29,8 @@ export interface ListenerState {
  * await listener.close()
  */
 export class Listener<T = unknown> {
-  declare private readonly __data: T
+  /** Only a type: it tells listeners of different data apart. A private one would lose its type in the declarations. */
+  declare protected readonly __data: T
   readonly #io: IoThread
   readonly #index: number
   readonly #state: ListenerState
@@ -41,7 +43,10 @@ export class Listener<T = unknown> {
     this.#state = state
   }
 
-  /** Where it listens: `{ address, family, port }` as in `node:net`, or the path of a Unix socket. */
+  /**
+   * Where it listens: `{ address, family, port }` as in `node:net`, or the path of a Unix socket. Still answers after
+   * `close()`. (getsockname(2))
+   */
   address(): AddressInfo | string {
     const [address, port, family] = this.#state.address
     return family === 0 ? address : { address, family: family === 4 ? 'IPv4' : 'IPv6', port }
@@ -53,12 +58,12 @@ export class Listener<T = unknown> {
     return family === 0 ? undefined : port
   }
 
-  /** The socket options as the kernel applied them. */
+  /** The socket options of the listening socket, as the kernel applied them when it was opened. (getsockopt(2)) */
   get options(): AppliedSocketOptions {
     return this.#state.options
   }
 
-  /** Connections that it accepted and that have not closed. */
+  /** How many connections that it accepted have not closed. */
   get connections(): number {
     return this.#io.connectionsOf(this.#index)
   }
@@ -69,8 +74,9 @@ export class Listener<T = unknown> {
   }
 
   /**
-   * Stops listening; resolves when the socket is closed and the file of a Unix socket removed. Connections stay. What
-   * waits in the kernel's queue is reset by the kernel.
+   * Stops listening; resolves when the socket is closed, the file of a Unix socket removed, and the last connection
+   * that it had accepted has opened. Connections stay. What waits in the kernel's queue is reset by the kernel.
+   * Called again, it answers the same promise. (close(2))
    */
   close(): Promise<void> {
     this.#closing ??= this.#io.closeListener(this.#index)

@@ -9,7 +9,8 @@ import { checkBoolean, checkInteger, checkObject, checkString } from './validate
 export interface ReactorOptions {
   /**
    * The most connections held at once, over all listeners. At the limit the listeners stop accepting, and new
-   * connections wait in the kernel's backlog; accepting goes on once 1/32 of the limit has become free.
+   * connections wait in the kernel's backlog; accepting goes on once 1/32 of the limit (at least one) has become free.
+   * Each costs 12 bytes of address space, used or not.
    * An integer from 1 to 16,777,216. Default: 1,048,576 (Linux's default `fs.nr_open`).
    */
   maxConnections?: number
@@ -31,34 +32,43 @@ export interface ListenOptions extends SocketOptions {
   port?: number
   /**
    * Host name or address literal. Default: `'::'`, which also takes IPv4 (dual stack), or `'0.0.0.0'` on a host
-   * without IPv6. A name is resolved with `dns.lookup`.
+   * without IPv6. A name is resolved with `dns.lookup`, and its first address is used. (bind(2))
    */
   host?: string
-  /** Takes only IPv6 on an IPv6 address (IPV6_V6ONLY). Default: `false`. */
+  /**
+   * Takes only IPv6 on an IPv6 address; on an IPv4 address it is ERR_C1M_UNSUPPORTED_OPTION. Default: `false`.
+   * (IPV6_V6ONLY, ipv6(7))
+   */
   ipv6Only?: boolean
   /**
-   * Path of a Unix socket; a leading NUL makes it an abstract one. A stale socket file is replaced, a live one
-   * rejects with EADDRINUSE. The file is removed when the listener closes.
+   * Path of a Unix socket, up to 107 bytes; a leading NUL makes it an abstract one. A stale socket file is replaced, a
+   * live one rejects with EADDRINUSE. The file is removed when the listener closes. (unix(7))
    */
   path?: string
-  /** Length of the kernel's accept queue; capped by `net.core.somaxconn`. 1 to 2^31-1. Default: 4096. */
+  /**
+   * Connections that may wait to be accepted; capped by `net.core.somaxconn`. 1 to 2^31-1. Default: 4096. (listen(2))
+   */
   backlog?: number
-  /** Lets several listeners share the port (SO_REUSEPORT). Default: `false`, in a `cluster` worker `true`. */
+  /**
+   * Lets several listeners share the port, if all of them set this. Default: `false`, in a `cluster` worker `true`.
+   * (SO_REUSEPORT, socket(7))
+   */
   reusePort?: boolean
   /** In a `cluster` worker: don't share the port with the other workers. Default: `false`. */
   exclusive?: boolean
   /** `'mptcp'` listens with Multipath TCP (RFC 8684); plain TCP clients are served as well. Default: `'tcp'`. */
   protocol?: 'tcp' | 'mptcp'
   /**
-   * `'owned'`: a chunk is the handler's to keep. `'borrowed'`: it is valid until the handler returns, and its memory
-   * is then used again. Default: `'owned'`.
+   * `'owned'`: a chunk is the handler's to keep; it is a slice of a slab of 1 MiB, which it keeps alive, so copy what
+   * you keep for long. `'borrowed'`: it is valid until the handler returns, and its memory is then used again;
+   * nothing is allocated. Default: `'owned'`.
    */
   read?: 'owned' | 'borrowed'
   /** Bytes queued on a connection from which `write()` answers `false`. 1 to 2^30. Default: 65,536. */
   highWaterMark?: number
   /**
-   * Bytes that may be queued on a connection. A write beyond destroys it with ERR_C1M_WRITE_QUEUE_FULL.
-   * `highWaterMark` to 2^30. Default: 16 MiB (and at least `highWaterMark`).
+   * Bytes that may be queued on a connection. A write beyond, also a single large one, destroys it with
+   * ERR_C1M_WRITE_QUEUE_FULL. `highWaterMark` to 2^30. Default: 16 MiB (and at least `highWaterMark`).
    */
   maxWriteQueue?: number
   /**
@@ -70,21 +80,43 @@ export interface ListenOptions extends SocketOptions {
   allowHalfOpen?: boolean
 }
 
-/** What a listener does with its connections. All handlers are optional; `this` is the handlers object. */
+/**
+ * What a listener does with its connections. All handlers are optional; `this` is the handlers object. `T` is the
+ * type of `conn.data`.
+ *
+ * A handler that throws is an uncaught exception; if the process survives it, the other events are still delivered.
+ * Of an async handler nobody waits for the promise.
+ *
+ * @example
+ * const handlers: Handlers<{ messages: number }> = {
+ *   open(conn) { conn.data = { messages: 0 } },
+ *   data(conn, chunk) { conn.data.messages++ },
+ *   close(conn, error) { console.log(conn.data.messages, error?.code) },
+ * }
+ */
 export interface Handlers<T = undefined> {
-  /** A connection has been accepted. */
+  /** A connection has been accepted. Without this handler, a connection has no object until another needs one. */
   open?(conn: Connection<T>): void
-  /** Bytes have arrived. Without this handler they are read and thrown away. */
+  /** Bytes have arrived, at most 64 KiB. Without this handler they are read and thrown away. */
   data?(conn: Connection<T>, chunk: Buffer): void
   /** All queued bytes have gone to the kernel, after a `write()` that answered `false`. */
   drain?(conn: Connection<T>): void
-  /** The peer has sent its FIN, and all it sent before has been delivered. Once. */
+  /**
+   * The peer has sent its FIN, and all it sent before has been delivered. Once. Our side then ends, see
+   * `allowHalfOpen`.
+   */
   end?(conn: Connection<T>): void
-  /** The connection was idle for its timeout. It is called again after each further such period. */
+  /**
+   * The connection was idle for its timeout; called again after each further such period. Without this handler it is
+   * destroyed with ERR_C1M_IDLE_TIMEOUT.
+   */
   timeout?(conn: Connection<T>): void
   /** The reactor is shutting down: say goodbye and `end()`. Without this handler the connection is ended. */
   shutdown?(conn: Connection<T>): void
-  /** The connection has closed; exactly once for each. `error` says why, if not by the FINs of both sides. */
+  /**
+   * The connection has closed; exactly once for each, and last. `error` says why; it is `undefined` after the FINs of
+   * both sides, and after our own `reset()` or `destroy()` without an error.
+   */
   close?(conn: Connection<T>, error?: Error & { readonly code?: string }): void
 }
 
@@ -112,35 +144,38 @@ export function checkHandlers<T>(handlers: Handlers<T>): void {
   checkObject('handlers', handlers)
   for (const name of ['open', 'data', 'drain', 'end', 'timeout', 'shutdown', 'close'] as const) {
     const handler: unknown = handlers[name]
-    if (handler !== undefined && typeof handler !== 'function') throw invalidType(`handlers.${name}`, 'a function', handler)
+    if (handler !== undefined && typeof handler !== 'function')
+      throw invalidType(`handlers.${name}`, 'a function', handler)
   }
 }
 
 /** @internal Checks the options of `listen()`, and parts them into what the core and what the connections need. */
 export function checkListenOptions(options: ListenOptions): {
   spec: Omit<ListenSpec, 'index' | 'reusePort'>
-  context: Omit<ListenerContext, 'listener' | 'handlers'>
+  context: Omit<ListenerContext, 'io' | 'listener' | 'handlers'>
 } {
   if (options === undefined) throw invalidType('options', 'an object', options)
   const given = checkObject('options', options)
   const socket = encodeSocketOptions(given, 'listener')
-  const highWaterMark = checkInteger('highWaterMark', given.highWaterMark ?? DEFAULT_HIGH_WATER_MARK, 1, MAX_QUEUE_BYTES)
-  const defaultQueue = Math.max(DEFAULT_MAX_WRITE_QUEUE, highWaterMark)
+  const { backlog = 4096, ipv6Only = false, protocol = 'tcp', read = 'owned', idleTimeoutMs = 0 } = given
+  const { highWaterMark = DEFAULT_HIGH_WATER_MARK, allowHalfOpen = false } = given
+  const leastQueue = checkInteger('highWaterMark', highWaterMark, 1, MAX_QUEUE_BYTES)
+  const { maxWriteQueue = Math.max(DEFAULT_MAX_WRITE_QUEUE, leastQueue) } = given
   return {
     spec: {
       ...checkAddress(given),
-      backlog: checkInteger('backlog', given.backlog ?? 4096, 1, 2 ** 31 - 1),
-      ipv6Only: checkBoolean('ipv6Only', given.ipv6Only ?? false),
-      mptcp: checkOneOf('protocol', given.protocol ?? 'tcp', ['tcp', 'mptcp']) === 'mptcp',
-      borrowed: checkOneOf('read', given.read ?? 'owned', ['owned', 'borrowed']) === 'borrowed',
-      timeoutMs: checkInteger('idleTimeoutMs', given.idleTimeoutMs ?? 0, 0, MAX_MS),
+      backlog: checkInteger('backlog', backlog, 1, 2 ** 31 - 1),
+      ipv6Only: checkBoolean('ipv6Only', ipv6Only),
+      mptcp: checkOneOf('protocol', protocol, ['tcp', 'mptcp']) === 'mptcp',
+      borrowed: checkOneOf('read', read, ['owned', 'borrowed']) === 'borrowed',
+      timeoutMs: checkInteger('idleTimeoutMs', idleTimeoutMs, 0, MAX_MS),
       settings: socket.settings,
       congestion: socket.congestion,
     },
     context: {
       highWaterMark,
-      maxWriteQueue: checkInteger('maxWriteQueue', given.maxWriteQueue ?? defaultQueue, highWaterMark, MAX_QUEUE_BYTES),
-      allowHalfOpen: checkBoolean('allowHalfOpen', given.allowHalfOpen ?? false),
+      maxWriteQueue: checkInteger('maxWriteQueue', maxWriteQueue, leastQueue, MAX_QUEUE_BYTES),
+      allowHalfOpen: checkBoolean('allowHalfOpen', allowHalfOpen),
     },
   }
 }

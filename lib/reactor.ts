@@ -19,24 +19,40 @@ import {
 import { decodeSocketOptions, failureOf } from './socket-options.js'
 import { checkInteger, checkObject } from './validate.js'
 
-/** `reactor.stats()`: counters since the reactor's start, except where they say "now". */
+/**
+ * `reactor.stats()`: counters since the reactor's start, except where they say "now".
+ *
+ * - `accepted`: connections taken from a listener; `closed`: those whose slot and descriptor are free again
+ * - `acceptErrors`: accept(2) calls that failed, for another reason than an empty queue
+ * - `shed`: connections closed at once for want of a descriptor; `saturations`: times that accepting had to stop
+ * - `reads`, `bytesRead`: recv(2) calls that brought bytes, and the bytes; `writes`, `bytesWritten`: send(2) and
+ *   sendmsg(2) calls that took bytes, and the bytes
+ * - `turns`: of the I/O thread's loop; `batches`: of events, handed to this thread; `jsWakeups`: times that it had to
+ *   be woken for one
+ * - `queueBytes`: memory held now, in blocks of 4 KiB, by writes that the kernel hasn't taken; large buffers, which
+ *   are sent from where they lie, aren't in it
+ */
 export interface ReactorStats extends Readonly<Record<(typeof STAT_NAMES)[number], number>> {
   /** Connections open now. */
   readonly connections: number
-  /** One for each I/O thread: its name, as `ps -L` shows it, and its CPU time in microseconds. */
+  /** One for each I/O thread: its name, as `ps -L` shows it, and its CPU time in microseconds, user and system. */
   readonly ioThreads: readonly { readonly name: string; readonly cpuMicros: number }[]
 }
 
 /** The reactor's `saturated` event: accepting has stopped for a while. */
 export interface Saturated {
-  /** The system's `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, `ENOSPC`, or ERR_C1M_MAX_CONNECTIONS. */
+  /**
+   * ERR_C1M_MAX_CONNECTIONS at `maxConnections`, or the system's: `EMFILE` or `ENFILE` without descriptors, `ENOBUFS`
+   * or `ENOMEM` without memory, `ENOSPC` at `fs.epoll.max_user_watches`, or another error of accept(2).
+   */
   readonly code: string
+  /** The listener that has stopped accepting. */
   readonly listener: Listener<unknown>
 }
 
 /** How a shutdown went. */
 export interface ShutdownResult {
-  /** Connections that closed by themselves. */
+  /** Connections that closed by themselves before the deadline. */
   readonly drained: number
   /** Connections that were still open at the deadline, and were destroyed. */
   readonly cut: number
@@ -55,7 +71,7 @@ const DEFAULT_SHUTDOWN_MS = 10_000
  * live in one thread, and in `worker_threads`.
  *
  * Emits `saturated` when accepting has to stop for a while, for want of descriptors or memory or at `maxConnections`;
- * once for each such phase.
+ * once for each such phase. It emits no `error`.
  *
  * @example
  * import { Reactor } from 'c1m'
@@ -69,14 +85,17 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   /** The open connections. */
   readonly connections: ConnectionMap
   readonly #threads: readonly IoThread[]
-  readonly #listeners = new Set<Listener<unknown>>()
   #nextListener = 0
   #active = 0
   #unrefed = false
   #shutdown: Promise<ShutdownResult> | undefined
   #onEmpty: (() => void) | undefined
 
-  /** Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE) or RangeError (ERR_C1M_OUT_OF_RANGE) for bad options. */
+  /**
+   * Starts the I/O thread. Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE) or RangeError
+   * (ERR_C1M_OUT_OF_RANGE) for bad options, and the system's error if it refuses the thread or its descriptors: EMFILE,
+   * ENFILE, ENOMEM, EAGAIN. (epoll_create1(2), eventfd(2), pthread_create(3))
+   */
   constructor(options?: ReactorOptions) {
     super()
     const checked = checkReactorOptions(options)
@@ -89,7 +108,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
         if (--this.#active === 0) this.#updateRef()
       },
       connectionClosed: () => {
-        if (this.#onEmpty !== undefined && this.connections.size === 0) this.#onEmpty()
+        if (this.#onEmpty !== undefined && this.#left === 0) this.#onEmpty()
       },
       saturated: (context, errno) => {
         const code = errno === 0 ? 'ERR_C1M_MAX_CONNECTIONS' : systemError(errno, 'accept').code
@@ -101,12 +120,19 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   }
 
   /**
-   * Listens on a TCP port or a Unix socket. Resolves when connections are accepted.
+   * Listens on a TCP port or a Unix socket. Resolves when connections are accepted. Without handlers, what arrives is
+   * read and thrown away. `T` is the type of `conn.data`.
    *
    * Rejects, before anything happens, with a TypeError or RangeError for bad options (ERR_C1M_INVALID_ARG_TYPE,
    * ERR_C1M_INVALID_ARG_VALUE, ERR_C1M_OUT_OF_RANGE); with ERR_C1M_UNSUPPORTED_OPTION for a socket option that this
    * system lacks; with ERR_C1M_REACTOR_CLOSED after `shutdown()`; and with the system's errors: EADDRINUSE, EACCES,
-   * EADDRNOTAVAIL, ENOTFOUND. (socket(2), bind(2), listen(2))
+   * EADDRNOTAVAIL and others with `listen` as their `syscall`, those of setsockopt(2) with the option in the message,
+   * and ENOTFOUND for a host name. (socket(2), bind(2), listen(2))
+   *
+   * @example
+   * const listener = await reactor.listen({ host: '127.0.0.1', port: 0, noDelay: true }, {
+   *   data(conn, chunk) { conn.write(chunk) },
+   * })
    */
   async listen<T = undefined>(options: ListenOptions, handlers: Handlers<T> = {}): Promise<Listener<T>> {
     const checked = checkListenOptions(options)
@@ -116,9 +142,9 @@ export class Reactor extends EventEmitter<ReactorEvents> {
       ...checked.spec,
       host: await resolve(checked.spec.host),
       index: this.#nextListener++,
-      reusePort: options.reusePort ?? (cluster.isWorker && options.exclusive !== true && checked.spec.path === undefined),
+      reusePort:
+        options.reusePort ?? (cluster.isWorker && options.exclusive !== true && checked.spec.path === undefined),
     }
-    this.#checkOpen()
     const open = (host: string | undefined) => this.#open<T>({ ...spec, host }, checked.context, handlers)
     if (spec.host !== undefined || spec.path !== undefined) return open(spec.host)
     try {
@@ -130,7 +156,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     }
   }
 
-  /** Counters, cheap enough to read at any rate. */
+  /** Counters, as of the end of the I/O thread's last turn; read from shared memory, cheap enough for any rate. */
   stats(): ReactorStats {
     const total: Record<string, number> = { connections: this.connections.size }
     for (const thread of this.#threads) {
@@ -160,34 +186,36 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   /**
    * Stops accepting; tells every connection (its `shutdown` handler, or else `end()`); waits until all have closed;
    * destroys those that are left at the deadline with ERR_C1M_SHUTDOWN; and stops the I/O thread. Called again, it
-   * answers the same promise.
+   * answers with the same result. A paused connection doesn't read its peer's FIN: resume it in `shutdown`, or it is cut.
    *
-   * @param options.timeoutMs Milliseconds until the deadline. 0 cuts at once; up to 2^31-1. Default: 10,000.
+   * Rejects, before anything happens, with a TypeError (ERR_C1M_INVALID_ARG_TYPE) or RangeError (ERR_C1M_OUT_OF_RANGE)
+   * for a bad `timeoutMs`.
+   *
+   * @param options.timeoutMs Milliseconds until the deadline. 0 cuts at once, without a call of `shutdown` handlers;
+   *   up to 2^31-1. Default: 10,000.
+   * @example
+   * process.once('SIGTERM', () => reactor.shutdown({ timeoutMs: 5000 }))
    */
-  shutdown(options?: { timeoutMs?: number }): Promise<ShutdownResult> {
-    const timeoutMs = checkInteger(
-      'timeoutMs',
-      checkObject('options', options).timeoutMs ?? DEFAULT_SHUTDOWN_MS,
-      0,
-      2 ** 31 - 1,
-    )
+  async shutdown(options?: { timeoutMs?: number }): Promise<ShutdownResult> {
+    const { timeoutMs = DEFAULT_SHUTDOWN_MS } = checkObject('options', options)
+    checkInteger('timeoutMs', timeoutMs, 0, 2 ** 31 - 1)
     this.#shutdown ??= this.#drain(timeoutMs)
     return this.#shutdown
   }
 
   async #open<T>(
     spec: ListenSpec,
-    checked: Omit<ListenerContext, 'listener' | 'handlers'>,
+    checked: Omit<ListenerContext, 'io' | 'listener' | 'handlers'>,
     handlers: Handlers<T>,
   ): Promise<Listener<T>> {
+    this.#checkOpen()
     const thread = this.#place()
     const state: ListenerState = { address: ['', 0, 0], options: {} }
     const listener = new Listener<T>(thread, spec.index, state)
-    const context = { ...checked, listener, handlers: handlers as Handlers<unknown> }
+    const context = { ...checked, io: thread, listener, handlers: handlers as Handlers<unknown> }
     const answer = await thread.listen(spec, context, (bound) => {
       state.address = bound.address
       state.options = decodeSocketOptions(bound.settings, bound.congestion)
-      this.#listeners.add(listener)
     })
     if ('errno' in answer) throw listenError(answer, spec)
     if (this.#shutdown !== undefined) {
@@ -203,27 +231,35 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   }
 
   async #drain(timeoutMs: number): Promise<ShutdownResult> {
-    const before = this.connections.size
-    await Promise.all([...this.#listeners].map((listener) => listener.close()))
-    const accepted = Math.max(before, this.connections.size)
+    const before = this.#left
+    await Promise.all(this.#threads.flatMap((thread) => thread.listeners().map((listener) => listener.close())))
+    const accepted = Math.max(before, this.#left)
     if (timeoutMs > 0) {
       for (const thread of this.#threads) {
         for (const [slot] of thread.open()) thread.shutdownConnection(slot)
       }
       await this.#emptyWithin(timeoutMs)
     }
-    const cut = this.connections.size
-    for (const conn of this.connections.values()) {
+    const cut = this.#left
+    const untold = this.#threads.flatMap((thread) => [...thread.closedUntold])
+    for (const conn of [...this.connections.values(), ...untold]) {
       conn.destroy(new C1mError('ERR_C1M_SHUTDOWN', 'The reactor was shut down'))
     }
     await this.#emptyWithin()
+    // A promise that waits for its answer would wait for ever.
+    await Promise.all(this.#threads.map((thread) => thread.answered()))
     for (const thread of this.#threads) thread.close()
     return { drained: accepted - cut, cut }
   }
 
+  /** Connections that have yet to hear of their close. */
+  get #left(): number {
+    return this.#threads.reduce((sum, { closedUntold }) => sum + closedUntold.size, this.connections.size)
+  }
+
   /** Resolves when no connection is left, or after this many milliseconds. */
   #emptyWithin(ms?: number): Promise<void> {
-    if (this.connections.size === 0) return Promise.resolve()
+    if (this.#left === 0) return Promise.resolve()
     return new Promise((resolve) => {
       const timer = ms === undefined ? undefined : setTimeout(resolve, ms)
       this.#onEmpty = () => {
@@ -251,8 +287,9 @@ async function resolve(host: string | undefined): Promise<string | undefined> {
 
 function listenError(failure: Failure, spec: ListenSpec): Error {
   if (failure.option !== undefined) return failureOf(failure)
-  return systemError(failure.errno, failure.syscall, {
+  // One name for socket(2), bind(2) and listen(2), as in `node:net`: programs compare it.
+  return systemError(failure.errno, 'listen', {
     address: spec.path ?? spec.host,
-    port: spec.path === undefined ? spec.port : undefined,
+    ...(spec.path === undefined && { port: spec.port }),
   })
 }

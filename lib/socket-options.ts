@@ -28,6 +28,9 @@ export interface KeepAliveOptions {
  * ERR_C1M_UNSUPPORTED_OPTION and is never dropped silently: a Unix socket has `sendBufferBytes` only, and Multipath
  * TCP lacks `userTimeoutMs`, `quickAck` and, over IPv6, `ipTos`. A wrong type throws a TypeError with
  * ERR_C1M_INVALID_ARG_TYPE, a value out of range a RangeError with ERR_C1M_OUT_OF_RANGE.
+ *
+ * @example
+ * await reactor.listen({ port: 7000, noDelay: true, keepAlive: { idleMs: 60_000, count: 3 } }, handlers)
  */
 export interface SocketOptions {
   /**
@@ -56,8 +59,8 @@ export interface SocketOptions {
   /**
    * Takes data in the SYN of clients that have been here before, and saves them a round trip. A number is how many
    * such connections may be pending at once, 0 (off) to 2,147,483,647, capped at `net.core.somaxconn`; `true` is 1024.
-   * Needs the server's bit, 2, in `net.ipv4.tcp_fastopen`; without it nothing happens. A SYN may be repeated: only for requests that
-   * do no harm when they come twice. Default: `false`. Listeners only. (TCP_FASTOPEN, tcp(7); RFC 7413)
+   * Needs the server's bit, 2, in `net.ipv4.tcp_fastopen`; without it nothing happens. A SYN may be repeated: only for
+   * requests that do no harm when they come twice. Default: `false`. Listeners only. (TCP_FASTOPEN, tcp(7); RFC 7413)
    */
   fastOpen?: boolean | number
   /**
@@ -92,8 +95,8 @@ export interface SocketOptions {
   lingerMs?: 0 | false
   /**
    * The socket counts as writable only while fewer bytes than this wait in the kernel without having been sent, so
-   * that more stays in the queue of the connection, where it can still be reordered or dropped. 0 to 2,147,483,647;
-   * 0 is the system's `net.ipv4.tcp_notsent_lowat`. Default: 0. (TCP_NOTSENT_LOWAT, tcp(7))
+   * that more stays in the queue of the connection, where `writableLength` shows it and `destroy()` drops it. 0 to
+   * 2,147,483,647; 0 is the system's `net.ipv4.tcp_notsent_lowat`. Default: 0. (TCP_NOTSENT_LOWAT, tcp(7))
    */
   notSentLowAtBytes?: number
   /**

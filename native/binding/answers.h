@@ -25,7 +25,7 @@ class CloseListenerAnswer final : public CloseListenerRequest {
   CloseListenerAnswer(const Napi::Function& callback, uint32_t listener) : callback_(Napi::Persistent(callback)) {
     index = listener;
   }
-  void answer() override { callback_.Call({}); }
+  void answer() override { callback_.Call({Napi::Number::New(callback_.Env(), accepted)}); }
 
  private:
   Napi::FunctionReference callback_;

@@ -8,7 +8,8 @@ Flushed flush(Connection& connection, OutboundPool& pool, size_t budget) {
   Flushed result;
   iovec vectors[Outbound::kMaxVectors];
   while (!connection.out.empty() && connection.has(Connection::kWritable) && result.bytes < budget) {
-    const int count = connection.out.gather(vectors);
+    // A peer that reads as fast as we send would take a large buffer in one long call.
+    const int count = connection.out.gather(vectors, budget - result.bytes);
     size_t offered = 0;
     for (int i = 0; i < count; ++i) offered += vectors[i].iov_len;
     // One run of bytes is the rule, and send(2) is the cheaper call.
@@ -23,6 +24,7 @@ Flushed flush(Connection& connection, OutboundPool& pool, size_t budget) {
       return result;
     }
     result.bytes += static_cast<size_t>(sent);
+    ++result.calls;
     connection.out.consume(pool, static_cast<size_t>(sent));
     // A short write means a full socket buffer: the edge will come when there is room.
     if (static_cast<size_t>(sent) < offered) connection.unset(Connection::kWritable);

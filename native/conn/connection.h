@@ -21,7 +21,7 @@ struct Connection {
     // Readiness, kept until the socket says otherwise.
     kReadable = 1u << 0,
     kWritable = 1u << 1,
-    kHangup = 1u << 2,  // the peer's FIN is in: read on to it, even after a short read
+    kHangup = 1u << 2,  // the peer's FIN, or an urgent byte, is in: read on to it, even after a short read
     // State.
     kPaused = 1u << 3,
     kEndSeen = 1u << 4,      // read(2) returned 0
@@ -40,6 +40,7 @@ struct Connection {
     // Membership of the loop's lists.
     kInReady = 1u << 16,
     kInFlush = 1u << 17,
+    kBroken = 1u << 18,  // readiness: an error waits behind what is to be read
   };
   static constexpr uint32_t kDue = kOpenDue | kDrainDue | kEndDue | kTimeoutDue | kCloseDue;
 
@@ -66,9 +67,10 @@ struct Connection {
 struct Flushed {
   size_t bytes = 0;
   int error = 0;  // errno; the queue is as it was
+  uint32_t calls = 0;  // that took bytes
 };
 
-// Writes the queue to the socket: at most about `budget` bytes, while it is writable.
+// Writes the queue to the socket: at most `budget` bytes, while it is writable.
 Flushed flush(Connection& connection, OutboundPool& pool, size_t budget);
 
 }  // namespace c1m

@@ -71,11 +71,12 @@ void Outbound::append_pinned(OutboundPool& pool, const uint8_t* data, uint32_t l
   push(segment);
 }
 
-int Outbound::gather(iovec* vectors) const {
+int Outbound::gather(iovec* vectors, size_t most) const {
   int count = 0;
-  for (const Segment* segment = head_; segment != nullptr && count < kMaxVectors; segment = segment->next) {
+  for (const Segment* segment = head_; segment != nullptr && count < kMaxVectors && most > 0; segment = segment->next) {
     vectors[count].iov_base = const_cast<uint8_t*>(segment->data);
-    vectors[count].iov_len = segment->length;
+    vectors[count].iov_len = std::min<size_t>(segment->length, most);
+    most -= vectors[count].iov_len;
     ++count;
   }
   return count;
@@ -130,6 +131,7 @@ void Outbound::keep(OutboundPool& pool) {
     segment = next;
   }
   if (segment == nullptr) return;
+  assert(tail_ != nullptr);  // no segment is empty, so that the arena's bytes made at least one block
   tail_->next = segment;
   tail_ = last;
 }

@@ -72,8 +72,8 @@ class Outbound {
   // The caller's own memory, pinned until its owner appears in pool.released().
   void append_pinned(OutboundPool& pool, const uint8_t* data, uint32_t length, void* owner);
 
-  // Fills at most kMaxVectors iovecs with the queue's front; returns how many.
-  [[nodiscard]] int gather(iovec* vectors) const;
+  // Fills at most kMaxVectors iovecs with the queue's front, `most` bytes of it; returns how many.
+  [[nodiscard]] int gather(iovec* vectors, size_t most) const;
   // Takes `count` bytes off the front: they were sent.
   void consume(OutboundPool& pool, size_t count);
   // Copies what still lies in the arena into blocks, so that the arena may be written again.

@@ -20,10 +20,6 @@ constexpr uint32_t kLastBackoffMs = 1000;
 
 Fd open_reserve() { return Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
 
-bool out_of_resources(int error) {
-  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM || error == ENOSPC;
-}
-
 // accept(2): errors of the one connection that is gone, or of its network; the next one may be well.
 bool concerns_one_connection(int error) {
   switch (error) {
@@ -53,21 +49,25 @@ Acceptor::Acceptor(uint32_t max_connections)
 Result<void> Acceptor::add(Loop& loop, Listening listening) {
   const uint32_t index = listening.index;
   Result<void> added = loop.poller().add_listener(listening.fd.get(), index);
-  if (!added) return added;
+  if (!added) {
+    (void)remove_socket_file(listening.address);
+    return added;
+  }
   set_ready(listeners_.emplace(index, std::move(listening)).first->second, true);
   return {};
 }
 
-bool Acceptor::remove(Loop& loop, uint32_t index) {
+uint32_t Acceptor::remove(Loop& loop, uint32_t index) {
   const auto found = listeners_.find(index);
-  if (found == listeners_.end()) return false;
+  if (found == listeners_.end()) return 0;
   Listening& listening = found->second;
   set_ready(listening, false);
   if (listening.paused) --paused_;
   loop.poller().remove(listening.fd.get());
   (void)remove_socket_file(listening.address);
+  const uint32_t accepted = listening.accepted;
   listeners_.erase(found);
-  return true;
+  return accepted;
 }
 
 void Acceptor::set_ready(Listening& listening, bool ready) {
@@ -96,6 +96,7 @@ void Acceptor::serve(Loop& loop, uint64_t now_ms) {
 }
 
 void Acceptor::accept_some(Loop& loop, Listening& listening, uint64_t now_ms) {
+  int failed = 0;
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
     if (loop.live() >= max_connections_) return saturate(loop, listening, 0, now_ms);
     sockaddr_storage peer;
@@ -106,15 +107,20 @@ void Acceptor::accept_some(Loop& loop, Listening& listening, uint64_t now_ms) {
       const PackedAddress from = PackedAddress::from(reinterpret_cast<const sockaddr*>(&peer), length);
       error = loop.admit(std::move(accepted.value()), from, listening);
     }
-    if (error == 0) continue;
+    if (error == 0) {
+      ++listening.accepted;
+      continue;
+    }
     if (error == EAGAIN) {
       // Only an empty queue ends a phase of saturation: a single descriptor that came free does not.
       listening.backoff_ms = 0;
+      // Someone else may have taken the number while shed() was at work.
+      if (!reserve_.valid()) reserve_ = open_reserve();
       return set_ready(listening, false);
     }
     ++loop.stats().accept_errors;
-    if (concerns_one_connection(error)) continue;
-    if (!out_of_resources(error)) return set_ready(listening, false);
+    // A whole turn of those is a firewall or a sandbox that lets nothing through: to go on would be to spin.
+    if (concerns_one_connection(error) && ++failed < kAcceptsPerTurn) continue;
     if (error == EMFILE || error == ENFILE) shed(loop, listening);
     return saturate(loop, listening, error, now_ms);
   }

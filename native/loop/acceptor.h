@@ -22,28 +22,30 @@ struct Listening {
   uint32_t timeout_ms = 0;  // idle timeout of its connections
   std::vector<OptionSetting> after_accept;  // socket options that a connection doesn't inherit
 
+  uint32_t accepted = 0;       // connections taken from it, modulo 2^32
   bool ready = false;          // the queue may hold connections
   bool paused = false;         // saturated
   bool saturated_due = false;  // JavaScript is yet to hear of it
   int saturated_errno = 0;     // 0: maxConnections
   uint32_t backoff_ms = 0;
-  uint64_t retry_at_ms = 0;  // when paused for want of resources
+  uint64_t retry_at_ms = 0;  // when paused by an error
 };
 
 // Takes connections from the loop's listeners, and governs how many.
 //
-// At maxConnections, and when descriptors or memory run out (EMFILE, ENFILE, ENOBUFS, ENOMEM), accepting pauses: at the
-// maximum until 1/32 of it is free again, without resources for a time that doubles from 10 ms to 1 s. In the latter
-// case one connection is shed at each try, with a descriptor held in reserve for it, so that clients get an answer
-// instead of a silence. Never a spinning loop, never an exit; one kSaturated for each such phase.
+// At maxConnections, and when accepting fails for want of descriptors or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM) or for
+// a reason that won't go away, it pauses: at the maximum until 1/32 of it is free again, otherwise for a time that
+// doubles from 10 ms to 1 s. Without descriptors one connection is shed at each try, with one held in reserve for it,
+// so that clients get an answer instead of a silence. Never a spinning loop, never an exit; one kSaturated for each such
+// phase.
 // Owner: one loop. Thread: the loop's.
 class Acceptor {
  public:
   explicit Acceptor(uint32_t max_connections);
 
   [[nodiscard]] Result<void> add(Loop& loop, Listening listening);
-  // False if there is no such listener.
-  bool remove(Loop& loop, uint32_t index);
+  // How many connections it took from this listener, modulo 2^32; 0 if there is none.
+  uint32_t remove(Loop& loop, uint32_t index);
 
   void mark_ready(uint32_t index);
   // Accepts what may be accepted now. Cheap when there is nothing to do.

@@ -69,6 +69,8 @@ void Loop::execute_one(CommandBatch& batch, const uint32_t* record) {
       return close(slot, *entry, 0, Syscall::kWrite);
     case Command::kPause:
       entry->set(Connection::kPaused);
+      // Its last edge has come: nothing else would close it while it is paused.
+      if (entry->has(Connection::kBroken | Connection::kWriteFailed)) close_broken(slot, *entry);
       return;
     case Command::kResume:
       entry->unset(Connection::kPaused);

@@ -63,6 +63,7 @@ void Loop::turn() {
   }
   // While JS has an untouched batch to go on with, this one goes on filling: load makes batches longer.
   if (has_news() && mailbox_.events.empty()) publish();
+  stats_.queue_bytes = pool_.blocks().in_use() * BlockPool::kBlockBytes;
   publish_stats(stats_, shared_stats_);
 }
 
@@ -110,14 +111,12 @@ void Loop::collect(std::span<const Readiness> ready) {
     if (one.writable) entry->set(Connection::kWritable);
     if (one.readable) entry->set(Connection::kReadable);
     if (one.hangup) entry->set(Connection::kReadable | Connection::kHangup);
+    if (one.error) entry->set(Connection::kBroken);
     if (one.writable && !entry->out.empty()) flush_.push(slot);
     if (entry->can_read()) {
       ready_.push(slot);
     } else if (one.error) {
-      // Nobody will read, so that nobody else would hear of it. A paused connection's unread bytes go with it: its peer
-      // has reset it and does not wait for them.
-      const Error error = pending_error(entry->fd.get());
-      close(slot, *entry, error ? error.code : ECONNRESET, Syscall::kRead);
+      close_broken(slot, *entry);
     }
   }
 }
@@ -150,7 +149,6 @@ void Loop::free_slot(uint32_t slot) {
 void Loop::publish() {
   std::swap(filling_->completed, completed_);
   std::swap(filling_->released, pool_.released());
-  stats_.queue_bytes = pool_.blocks().in_use() * BlockPool::kBlockBytes;
   ++stats_.batches;
   mailbox_.events.push(filling_);
   filling_ = spare_;
@@ -228,6 +226,8 @@ void Loop::set_timeout(uint32_t slot, Entry& entry, uint32_t ms) {
 void Loop::fire_timers() {
   wheel_.advance(now_tick_, [this](uint32_t slot) {
     Entry& entry = entries_[slot];
+    // With JavaScript away, bytes wait to be read and connections to be opened: neither is their own silence.
+    if (entry.can_read() || entry.has(Connection::kOpenDue)) entry.last_active = now_tick_;
     // Reading and writing only note the time; the timer learns of it here, once a period.
     const uint32_t deadline = entry.last_active + Wheel::ticks(entry.timeout_ms) + 1;
     if (static_cast<int32_t>(deadline - now_tick_) > 0) {

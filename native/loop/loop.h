@@ -96,6 +96,7 @@ class Loop {
   void fail_write(uint32_t slot, Entry& entry, int error);
   void end_of_stream(uint32_t slot, Entry& entry);
   void close(uint32_t slot, Entry& entry, int error, Syscall syscall);
+  void close_broken(uint32_t slot, Entry& entry);
   void settle(uint32_t slot, Entry& entry);
   void set_timeout(uint32_t slot, Entry& entry, uint32_t ms);
 

@@ -35,7 +35,7 @@ void ListenRequest::run(Loop& loop) {
   if (!added) failure = OptionFailure{added.error(), {}};
 }
 
-void CloseListenerRequest::run(Loop& loop) { loop.acceptor().remove(loop, index); }
+void CloseListenerRequest::run(Loop& loop) { accepted = loop.acceptor().remove(loop, index); }
 
 void OptionsRequest::run(Loop& loop) {
   Entry* entry = loop.find(slot, generation);

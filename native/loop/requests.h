@@ -38,6 +38,9 @@ class CloseListenerRequest : public Request {
  public:
   uint32_t index = 0;
 
+  // The kOpen of some of them may still be under way.
+  uint32_t accepted = 0;
+
   void run(Loop& loop) override;
 };
 

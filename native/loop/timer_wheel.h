@@ -60,6 +60,8 @@ class TimerWheel {
     if (node.next != TimerNode::kNone) nodes_(node.next).previous = node.previous;
     if (node.previous != TimerNode::kNone) {
       nodes_(node.previous).next = node.next;
+    } else if (expiring_ == id) {
+      expiring_ = node.next;
     } else {
       heads_[bucket] = node.next;
       if (node.next == TimerNode::kNone) used_[bucket / 64] &= ~(uint64_t{1} << (bucket % 64));
@@ -71,8 +73,9 @@ class TimerWheel {
   // Calls fire(id), disarmed, for every timer whose deadline has come. fire may arm and cancel any timer.
   template <class Fire>
   void advance(uint32_t now, Fire&& fire) {
+    // The clock never goes back. With nothing armed a wheel may rest for more than half of all ticks (198 days).
     const uint32_t passed = now - now_;
-    if (static_cast<int32_t>(passed) <= 0) return;
+    if (passed == 0) return;
     const uint32_t first = now_ + 1;
     now_ = now;
     if (count_ == 0) return;
@@ -80,7 +83,7 @@ class TimerWheel {
   }
 
   // Milliseconds from `now` until a bucket in use comes round; -1 if there is none. Its timers may be of a later
-  // round: then the loop wakes once for nothing, at most twice a minute.
+  // round: a timer that is far away wakes the loop once a round, every 33 s, for nothing.
   [[nodiscard]] int next_ms(uint32_t now) const {
     if (count_ == 0) return -1;
     const uint32_t start = (now_ + 1) % kBuckets;
@@ -94,7 +97,7 @@ class TimerWheel {
       }
       offset += 64 - bucket % 64;
     }
-    return 0;  // only the part of the first word that lies behind `start` is in use: a whole round away
+    return 0;  // not reached: every armed timer has its bucket's bit set, and all words were looked at
   }
 
   [[nodiscard]] uint32_t now() const { return now_; }
@@ -104,14 +107,15 @@ class TimerWheel {
   template <class Fire>
   void expire(uint32_t bucket, Fire& fire) {
     // Detached first, so that what fire() arms into this very bucket waits for its round.
-    uint32_t id = heads_[bucket];
+    expiring_ = heads_[bucket];
     heads_[bucket] = TimerNode::kNone;
     used_[bucket / 64] &= ~(uint64_t{1} << (bucket % 64));
-    while (id != TimerNode::kNone) {
+    while (expiring_ != TimerNode::kNone) {
+      const uint32_t id = expiring_;
       TimerNode& node = nodes_(id);
-      const uint32_t next = node.next;
       const uint32_t deadline = node.deadline;
-      if (next != TimerNode::kNone) nodes_(next).previous = TimerNode::kNone;
+      expiring_ = node.next;
+      if (expiring_ != TimerNode::kNone) nodes_(expiring_).previous = TimerNode::kNone;
       node = TimerNode{};
       --count_;
       if (static_cast<int32_t>(deadline - now_) <= 0) {
@@ -119,7 +123,6 @@ class TimerWheel {
       } else {
         arm(id, deadline);
       }
-      id = next;
     }
   }
 
@@ -127,6 +130,7 @@ class TimerWheel {
   std::array<uint32_t, kBuckets> heads_;
   std::array<uint64_t, kBuckets / 64> used_{};
   uint32_t now_ = 0;
+  uint32_t expiring_ = TimerNode::kNone;  // what is left of the bucket that is being worked through
   size_t count_ = 0;
 };
 

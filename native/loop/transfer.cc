@@ -13,6 +13,12 @@ constexpr size_t kWriteBudget = 256 * 1024;
 // Bytes asked of one recv(2).
 constexpr size_t kReadWindow = 64 * 1024;
 
+// A short read means drained (epoll(7), question 9), unless there is more to read up to: a FIN, an urgent byte, or the
+// end of a connection whose writing has failed. And recv(2) on a Unix socket stops at a descriptor that was passed.
+bool drained_by_short_read(const Connection& connection) {
+  return !connection.has(Connection::kHangup | Connection::kWriteFailed) && connection.peer.family != AF_UNIX;
+}
+
 }  // namespace
 
 void Loop::flush_all() {
@@ -27,7 +33,7 @@ void Loop::flush_one(uint32_t slot) {
   entry.out.keep(pool_);
   if (flushed.bytes > 0) {
     entry.last_active = now_tick_;
-    ++stats_.writes;
+    stats_.writes += flushed.calls;
     stats_.bytes_written += flushed.bytes;
     // We are its only writer; JavaScript reads it.
     std::atomic_ref<uint32_t> counter(flushed_[slot]);
@@ -82,10 +88,16 @@ void Loop::serve_ready() {
 
 void Loop::serve(uint32_t slot) {
   Entry& entry = entries_[slot];
+  // It counts as listed until we know better: were it listed again by close(), and its kClose told here as well, then the
+  // batch could come back, and free the slot, before the list is through with it.
+  entry.set(Connection::kInReady);
+  // It has spoken before JavaScript could be told of its silence.
+  if (entry.can_read()) entry.unset(Connection::kTimeoutDue);
   const bool told = tell(slot, entry, Connection::kOpenDue | Connection::kDrainDue | Connection::kTimeoutDue) &&
                     (!entry.can_read() || read(slot, entry)) &&
                     tell(slot, entry, Connection::kEndDue | Connection::kCloseDue);
   if (!told) starved_ = filling_ == nullptr;
+  entry.unset(Connection::kInReady);
   if (entry.has(Connection::kDue) || entry.can_read()) ready_.push(slot);
   settle(slot, entry);
 }
@@ -107,12 +119,11 @@ bool Loop::read(uint32_t slot, Entry& entry) {
       entry.last_active = now_tick_;
       ++stats_.reads;
       stats_.bytes_read += bytes;
-      // A short read means drained (epoll(7), question 9), unless a FIN is to be read as well.
-      if (bytes < asked && !entry.has(Connection::kHangup)) entry.unset(Connection::kReadable);
+      if (bytes < asked && drained_by_short_read(entry)) entry.unset(Connection::kReadable);
     } else if (got == 0) {
       end_of_stream(slot, entry);
     } else if (got == -EAGAIN) {
-      entry.unset(Connection::kReadable | Connection::kHangup);
+      entry.unset(Connection::kReadable | Connection::kHangup | Connection::kBroken);
       if (entry.has(Connection::kWriteFailed)) close(slot, entry, entry.error, Syscall::kWrite);
     } else {
       close(slot, entry, static_cast<int>(-got), Syscall::kRead);
@@ -125,7 +136,9 @@ void Loop::end_of_stream(uint32_t slot, Entry& entry) {
   if (entry.has(Connection::kWriteFailed)) return close(slot, entry, entry.error, Syscall::kWrite);
   entry.unset(Connection::kReadable | Connection::kHangup);
   entry.set(Connection::kEndSeen | Connection::kEndDue);
-  if (entry.has(Connection::kFinSent)) close(slot, entry, 0, Syscall::kRead);
+  if (entry.has(Connection::kFinSent)) return close(slot, entry, 0, Syscall::kRead);
+  // recv(2) answers 0 behind a FIN even if a reset came after it.
+  if (entry.has(Connection::kBroken)) close_broken(slot, entry);
 }
 
 // Tells JavaScript those of `due` that are due, in the order in which they belong. False for want of room.
@@ -135,6 +148,7 @@ bool Loop::tell(uint32_t slot, Entry& entry, uint32_t due) {
   if ((due & Connection::kOpenDue) != 0) {
     if (!emit(Event::kOpen, entry.listener, slot, entries_.generation(slot), 0)) return false;
     entry.unset(Connection::kOpenDue);
+    entry.last_active = now_tick_;
   }
   if ((due & Connection::kDrainDue) != 0) {
     if (!emit(Event::kDrain, 0, slot, 0, 0)) return false;
@@ -170,6 +184,14 @@ void Loop::close(uint32_t slot, Entry& entry, int error, Syscall syscall) {
   entry.set(Connection::kClosing | Connection::kCloseDue);
   ++closing_;
   ready_.push(slot);
+}
+
+// The socket has failed, and nobody will read on to its error. A paused connection's unread bytes go with it: its peer
+// has reset it and does not wait for them.
+void Loop::close_broken(uint32_t slot, Entry& entry) {
+  const Error error = pending_error(entry.fd.get());
+  // Linux calls a RST behind a FIN EPIPE, as if we had written something. To the user it is a reset like any other.
+  close(slot, entry, error && error.code != EPIPE ? error.code : ECONNRESET, Syscall::kRead);
 }
 
 // Level-triggered: asks the poller for just what we don't know. What we know and do not act on (a paused connection's

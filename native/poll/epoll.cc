@@ -10,13 +10,16 @@ namespace c1m {
 
 namespace {
 
-constexpr uint32_t kStreamEdge = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+constexpr uint32_t kStreamEdge = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET;
 
 uint32_t level_events(uint8_t interest) {
   uint32_t events = 0;
   if (interest & Interest::kRead) events |= EPOLLIN;
   if (interest & Interest::kWrite) events |= EPOLLOUT;
   if (interest & Interest::kHangup) events |= EPOLLRDHUP;
+  // EPOLLERR and EPOLLHUP can't be switched off (epoll_ctl(2)). On a connection that is not read now, because it is paused
+  // or the batch is full, they would be reported for ever: as an edge they come once.
+  if (!(interest & Interest::kRead)) events |= EPOLLET;
   return events;
 }
 
@@ -80,7 +83,7 @@ std::span<const Readiness> Poller::wait(int timeout_ms) {
         .word = events[i].data.u64,
         .readable = (bits & EPOLLIN) != 0,
         .writable = (bits & EPOLLOUT) != 0,
-        .hangup = (bits & (EPOLLRDHUP | EPOLLHUP)) != 0,
+        .hangup = (bits & (EPOLLRDHUP | EPOLLHUP | EPOLLPRI)) != 0,
         .error = (bits & EPOLLERR) != 0,
     };
   }

@@ -15,7 +15,7 @@ struct Readiness {
   uint64_t word;  // as given to add()
   bool readable;
   bool writable;
-  bool hangup;  // the peer's FIN, or both directions shut
+  bool hangup;  // the peer's FIN, both directions shut, or an urgent byte, at which recv(2) stops: read to EAGAIN
   bool error;   // an error waits in SO_ERROR
 };
 
