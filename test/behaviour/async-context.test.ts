@@ -1,0 +1,67 @@
+import { AsyncLocalStorage, createHook, executionAsyncId } from 'node:async_hooks'
+import { test } from 'tap'
+import { connectPeer } from '../fixtures/peer.js'
+import { makeReactor, serve, until } from '../fixtures/reactor.js'
+
+test('an AsyncLocalStorage follows what a handler starts, for each connection its own', async (t) => {
+  const storage = new AsyncLocalStorage<number>()
+  const seen: (number | undefined)[] = []
+  let number = 0
+  const { port } = await serve<number>(t, {
+    open(conn) {
+      conn.data = ++number
+    },
+    data(conn) {
+      storage.run(conn.data, () => {
+        setTimeout(() => seen.push(storage.getStore()), 1)
+        queueMicrotask(() => seen.push(storage.getStore()))
+        process.nextTick(() => seen.push(storage.getStore()))
+        void conn.tcpInfo().then(() => seen.push(storage.getStore()))
+      })
+    },
+  })
+  const peers = await Promise.all(Array.from({ length: 10 }, () => connectPeer(t, port)))
+  for (const peer of peers) peer.write('go')
+  await until(() => seen.length === 40)
+  const counts = new Map<number | undefined, number>()
+  for (const store of seen) counts.set(store, (counts.get(store) ?? 0) + 1)
+  t.strictSame(
+    [...counts].sort(([a = 0], [b = 0]) => a - b),
+    Array.from({ length: 10 }, (_, at) => [at + 1, 4]),
+  )
+})
+
+test('the store of a request’s caller comes back with its answer', async (t) => {
+  const storage = new AsyncLocalStorage<string>()
+  const reactor = makeReactor(t)
+  const store = await storage.run('mine', async () => {
+    const listener = await reactor.listen({ host: '127.0.0.1', port: 0 }, {})
+    await listener.close()
+    return storage.getStore()
+  })
+  t.equal(store, 'mine')
+})
+
+test('with async hooks on, handlers run in a context of c1m’s own', async (t) => {
+  const types = new Map<number, string>()
+  const hook = createHook({
+    init: (id, type) => void types.set(id, type),
+    before() {},
+    after() {},
+  })
+  hook.enable()
+  t.teardown(() => hook.disable())
+  const contexts: (string | undefined)[] = []
+  const { reactor, port } = await serve(t, {
+    data(conn, chunk) {
+      contexts.push(types.get(executionAsyncId()))
+      conn.end(chunk)
+    },
+  })
+  const peer = await connectPeer(t, port)
+  peer.write('hello')
+  await peer.untilEnded()
+  peer.end()
+  await until(() => reactor.connections.size === 0)
+  t.strictSame(contexts, ['c1m'])
+})

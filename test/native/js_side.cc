@@ -1,0 +1,237 @@
+#include "test/native/js_side.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace c1m {
+
+namespace {
+
+constexpr uint32_t kCommands = 4096;
+constexpr uint8_t kPoison = 0xdd;
+
+}  // namespace
+
+JsSide::JsSide(const Memory& memory)
+    : sizes_(memory),
+      memory_(static_cast<size_t>(memory.batches)),
+      flushed_(memory.max_connections),
+      stats_(kStatCount) {
+  for (BatchMemory& one : memory_) {
+    one.records.resize(size_t{EventBatch::kRecords} * EventBatch::kRecordWords);
+    one.batch = std::make_unique<EventBatch>(one.records.data());
+    for (const ReadMode mode : {ReadMode::kOwned, ReadMode::kBorrowed}) {
+      std::vector<uint8_t>& slab = one.slabs[static_cast<size_t>(mode)];
+      slab.resize(sizes_.slab_bytes);
+      one.batch->slab(mode) = {.data = slab.data(), .size = sizes_.slab_bytes, .used = 0};
+    }
+    mailbox.returned.push(one.batch.get());
+  }
+  add_command_batch();
+}
+
+JsSide::~JsSide() = default;
+
+LoopOptions JsSide::options(Trigger trigger) {
+  return {.max_connections = sizes_.max_connections,
+          .trigger = trigger,
+          .flushed = flushed_.data(),
+          .stats = stats_.data()};
+}
+
+bool JsSide::deliver() {
+  if (!woken.exchange(false)) return false;
+  if (EventBatch* batch = take()) give_back(batch);
+  if (pending_ != nullptr || !mailbox.js_may_sleep()) woken = true;
+  return true;
+}
+
+int JsSide::deliver_all() {
+  const int before = batches_taken;
+  while (deliver()) continue;
+  return batches_taken - before;
+}
+
+EventBatch* JsSide::take() {
+  if (pending_ == nullptr) pending_ = mailbox.events.take();
+  EventBatch* batch = pending_;
+  if (batch == nullptr) return nullptr;
+  pending_ = batch->next;
+  read(*batch);
+  return batch;
+}
+
+void JsSide::give_back(EventBatch* batch) {
+  const auto memory = std::find_if(memory_.begin(), memory_.end(),
+                                   [&](const BatchMemory& one) { return one.batch.get() == batch; });
+  std::fill_n(memory->records.begin(), size_t{batch->count()} * EventBatch::kRecordWords, 0xdddddddd);
+  std::fill_n(memory->slabs[1].begin(), batch->slab(ReadMode::kBorrowed).used, kPoison);
+  // As lib/ does: what is left of an owned slab is used on; one with little left is replaced.
+  ReadSlab& owned = batch->slab(ReadMode::kOwned);
+  if (owned.room() < EventBatch::kSlabLow) owned.used = 0;
+  mailbox.returned.push(batch);
+  flush();
+  if (mailbox.must_wake_io(false)) loop_->poller().wake();
+}
+
+void JsSide::read(EventBatch& batch) {
+  ++batches_taken;
+  events_taken += batch.count();
+  for (void* owner : batch.released) CHECK(pinned_.erase(owner) == 1);
+  batch.released.clear();
+  for (auto& request : batch.completed) completed.push_back(std::move(request));
+  batch.completed.clear();
+  const auto memory = std::find_if(memory_.begin(), memory_.end(),
+                                   [&](const BatchMemory& one) { return one.batch.get() == &batch; });
+  REQUIRE(memory != memory_.end());
+  chunk_ends_[0] = chunk_ends_[1] = 0;
+  for (uint32_t i = 0; i < batch.count(); ++i) {
+    read_one(batch, memory->records.data() + size_t{i} * EventBatch::kRecordWords);
+  }
+}
+
+void JsSide::read_one(EventBatch& batch, const uint32_t* record) {
+  const auto event = static_cast<Event>(record[0] & 0xff);
+  const uint32_t argument = record[0] >> 8;
+  const uint32_t slot = record[1];
+  if (event == Event::kSaturated) return saturated.push_back(static_cast<int>(record[2]));
+  if (event == Event::kOpen) return open(slot, record[2], argument);
+  REQUIRE_MESSAGE(by_slot_.count(slot) == 1, "an event of a connection that is not open: " << (record[0] & 0xff));
+  Told& to = *by_slot_[slot];
+  switch (event) {
+    case Event::kData:
+      CHECK_FALSE(to.ended());
+      if (!to.log.ends_with('D')) to.log += 'D';
+      return take_chunk(batch, to, static_cast<ReadMode>(argument), record[2], record[3]);
+    case Event::kEnd:
+      CHECK_FALSE(to.ended());
+      to.log += 'E';
+      return;
+    case Event::kDrain:
+      to.log += 'R';
+      return;
+    case Event::kTimeout:
+      to.log += 'T';
+      return;
+    case Event::kClose:
+      to.log += 'C';
+      to.error = static_cast<int>(record[2]);
+      to.syscall = static_cast<Syscall>(argument);
+      by_slot_.erase(slot);
+      --open_;
+      return;
+    default:
+      FAIL("event " << (record[0] & 0xff));
+  }
+}
+
+void JsSide::open(uint32_t slot, uint32_t generation, uint32_t listener) {
+  REQUIRE_MESSAGE(by_slot_.count(slot) == 0, "a second open of slot " << slot);
+  REQUIRE(slot < sizes_.max_connections);
+  CHECK(generation > 0);
+  ++open_;
+  Told& told = connections.emplace_back();
+  told.slot = slot;
+  told.generation = generation;
+  told.listener = listener;
+  told.log = "O";
+  by_slot_[slot] = &told;
+}
+
+// Chunks lie in the slab one behind the other, and don't touch what others have.
+void JsSide::take_chunk(EventBatch& batch, Told& to, ReadMode mode, uint32_t offset, uint32_t length) {
+  uint32_t& end = chunk_ends_[static_cast<size_t>(mode)];
+  CHECK(length > 0);
+  CHECK(offset >= end);
+  end = offset + length;
+  const ReadSlab& slab = batch.slab(mode);
+  REQUIRE(end <= slab.used);
+  REQUIRE(slab.used <= slab.size);
+  to.received.append(reinterpret_cast<const char*>(slab.data + offset), length);
+}
+
+void JsSide::add_command_batch() {
+  auto memory = std::make_unique<CommandMemory>();
+  memory->records.resize(size_t{kCommands} * CommandBatch::kRecordWords);
+  memory->arena.resize(sizes_.arena_bytes);
+  memory->batch = std::make_unique<CommandBatch>(memory->records.data(), kCommands, memory->arena.data(),
+                                                 sizes_.arena_bytes);
+  current_ = memory.get();
+  commands_.push_back(std::move(memory));
+}
+
+void JsSide::append(Command command, uint32_t slot, uint32_t generation, uint32_t a, uint32_t b) {
+  if (current_->batch->count == kCommands) flush();
+  uint32_t* record = current_->records.data() + size_t{current_->batch->count++} * CommandBatch::kRecordWords;
+  record[0] = static_cast<uint32_t>(command);
+  record[1] = slot;
+  record[2] = generation;
+  record[3] = a;
+  record[4] = b;
+}
+
+void JsSide::write(const Told& to, std::string_view bytes) {
+  const auto length = static_cast<uint32_t>(bytes.size());
+  REQUIRE(length <= sizes_.arena_bytes);
+  if (arena_used_ + length > sizes_.arena_bytes || current_->batch->count == kCommands) flush();
+  std::memcpy(current_->arena.data() + arena_used_, bytes.data(), length);
+  append(Command::kWrite, to.slot, to.generation, arena_used_, length);
+  arena_used_ += length;
+}
+
+void JsSide::write_pinned(const Told& to, std::string bytes) {
+  auto owner = std::make_unique<std::string>(std::move(bytes));
+  append(Command::kWritePinned, to.slot, to.generation, 0, 0);
+  current_->batch->pinned.push_back(
+      {reinterpret_cast<const uint8_t*>(owner->data()), static_cast<uint32_t>(owner->size()), owner.get()});
+  pinned_[owner.get()] = std::move(owner);
+}
+
+void JsSide::push(Command command, const Told& to, uint32_t a) { append(command, to.slot, to.generation, a, 0); }
+
+void JsSide::request(std::unique_ptr<Request> request) {
+  append(Command::kRequest, 0, 0, 0, 0);
+  current_->batch->requests.push_back(std::move(request));
+}
+
+void JsSide::flush() {
+  if (current_->batch->count == 0) return;
+  mailbox.commands.push(current_->batch.get());
+  if (mailbox.must_wake_io(true)) loop_->poller().wake();
+  arena_used_ = 0;
+  take_spent();
+  if (spent_ == nullptr) return add_command_batch();
+  const auto memory = std::find_if(commands_.begin(), commands_.end(),
+                                   [&](const auto& one) { return one->batch.get() == spent_; });
+  spent_ = spent_->next;
+  current_ = memory->get();
+}
+
+void JsSide::take_spent() {
+  CommandBatch* batch = mailbox.spent.take();
+  while (batch != nullptr) {
+    CommandBatch* next = batch->next;
+    const auto memory = std::find_if(commands_.begin(), commands_.end(),
+                                     [&](const auto& one) { return one->batch.get() == batch; });
+    CHECK(batch->count == 0);
+    CHECK(batch->pinned.empty());
+    CHECK(batch->requests.empty());
+    std::fill((*memory)->arena.begin(), (*memory)->arena.end(), kPoison);
+    std::fill((*memory)->records.begin(), (*memory)->records.end(), 0xdddddddd);
+    batch->next = spent_;
+    spent_ = batch;
+    batch = next;
+  }
+}
+
+uint32_t JsSide::flushed(const Told& of) { return std::atomic_ref<uint32_t>(flushed_[of.slot]).load(); }
+
+double JsSide::stat(const char* name) {
+  const auto found = std::find(kStatNames.begin(), kStatNames.end(), std::string_view(name));
+  REQUIRE(found != kStatNames.end());
+  return std::atomic_ref<double>(stats_[static_cast<size_t>(found - kStatNames.begin())]).load();
+}
+
+}  // namespace c1m

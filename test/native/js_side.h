@@ -1,0 +1,133 @@
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "native/loop/loop.h"
+#include "native/loop/mailbox.h"
+
+namespace c1m {
+
+// A connection as JavaScript knows it: what it was told, in order.
+struct Told {
+  uint32_t slot = 0;
+  uint32_t generation = 0;
+  uint32_t listener = 0;
+  // A letter an event: O open, D data (once for any number in a row), E end, R drain, T timeout, C close.
+  std::string log;
+  std::string received;
+  int error = 0;
+  Syscall syscall = Syscall::kRead;
+
+  [[nodiscard]] bool closed() const { return log.ends_with('C'); }
+  [[nodiscard]] bool ended() const { return log.find('E') != std::string::npos; }
+  [[nodiscard]] size_t times(char event) const {
+    return static_cast<size_t>(std::count(log.begin(), log.end(), event));
+  }
+};
+
+// Plays the JS thread as the binding and lib/ do: owns the memory of the batches, checks the order of events, and writes
+// commands. Memory that it hands back is poisoned, so that whoever still uses it is found out.
+// Thread: any one; the loop may run on another, or on the same.
+class JsSide {
+ public:
+  struct Memory {
+    int batches = 4;
+    uint32_t slab_bytes = 1 << 20;
+    uint32_t arena_bytes = 1 << 18;
+    uint32_t max_connections = 1;
+  };
+
+  explicit JsSide(const Memory& memory);
+  JsSide(const JsSide&) = delete;
+  JsSide& operator=(const JsSide&) = delete;
+  ~JsSide();
+
+  // Before anything else: the loop that works in this memory.
+  void attach(Loop& loop) { loop_ = &loop; }
+  [[nodiscard]] LoopOptions options(Trigger trigger);
+
+  // Like the callback of the async handle: one batch. False if there was nothing to do, because nobody woke us.
+  bool deliver();
+  // Batches until there is nothing more to do; answers how many.
+  int deliver_all();
+  // The same in two steps, for what happens in between. Null if there is no batch.
+  [[nodiscard]] EventBatch* take();
+  void give_back(EventBatch* batch);
+
+  // Commands, published by flush().
+  void write(const Told& to, std::string_view bytes);
+  void write_pinned(const Told& to, std::string bytes);
+  void push(Command command, const Told& to, uint32_t a = 0);
+  void end(const Told& to) { push(Command::kEnd, to); }
+  void destroy(const Told& to) { push(Command::kDestroy, to); }
+  void reset(const Told& to) { push(Command::kReset, to); }
+  void pause(const Told& to) { push(Command::kPause, to); }
+  void resume(const Told& to) { push(Command::kResume, to); }
+  void want_drain(const Told& to) { push(Command::kWantDrain, to); }
+  void request(std::unique_ptr<Request> request);
+  void flush();
+  // Poisons what has come back of these.
+  void take_spent();
+
+  // Pinned buffers that have not come back. Each must come back once.
+  [[nodiscard]] size_t pinned() const { return pinned_.size(); }
+  [[nodiscard]] uint32_t flushed(const Told& of);
+  [[nodiscard]] double stat(const char* name);
+  // Connections that were opened and not closed.
+  [[nodiscard]] size_t open() const { return open_; }
+
+  Mailbox mailbox;
+  std::deque<Told> connections;  // all that ever opened, in that order; they don't move
+  std::vector<std::unique_ptr<Request>> completed;
+  std::vector<int> saturated;  // errno of each kSaturated
+  int batches_taken = 0;
+  uint32_t events_taken = 0;
+  // Set by the loop's waker, and only by that while we sleep.
+  std::atomic<bool> woken{false};
+
+ private:
+  struct BatchMemory {
+    std::vector<uint32_t> records;
+    std::vector<uint8_t> slabs[2];
+    std::unique_ptr<EventBatch> batch;
+  };
+  struct CommandMemory {
+    std::vector<uint32_t> records;
+    std::vector<uint8_t> arena;
+    std::unique_ptr<CommandBatch> batch;
+  };
+
+  void read(EventBatch& batch);
+  void read_one(EventBatch& batch, const uint32_t* record);
+  void open(uint32_t slot, uint32_t generation, uint32_t listener);
+  void take_chunk(EventBatch& batch, Told& to, ReadMode mode, uint32_t offset, uint32_t length);
+  void add_command_batch();
+  void append(Command command, uint32_t slot, uint32_t generation, uint32_t a, uint32_t b);
+
+  Memory sizes_;
+  std::vector<BatchMemory> memory_;
+  EventBatch* pending_ = nullptr;
+  std::map<uint32_t, Told*> by_slot_;
+  size_t open_ = 0;
+  uint32_t chunk_ends_[2] = {};  // where the batch that is being read got to in its slabs
+
+  std::vector<std::unique_ptr<CommandMemory>> commands_;
+  CommandMemory* current_ = nullptr;
+  CommandBatch* spent_ = nullptr;
+  uint32_t arena_used_ = 0;
+
+  std::map<void*, std::unique_ptr<std::string>> pinned_;
+  std::vector<uint32_t> flushed_;
+  std::vector<double> stats_;
+  Loop* loop_ = nullptr;
+};
+
+}  // namespace c1m

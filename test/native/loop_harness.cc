@@ -1,0 +1,209 @@
+#include "test/native/loop_harness.h"
+
+#include <dirent.h>
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+
+#include "native/net/socket.h"
+
+namespace c1m {
+
+int count_descriptors() {
+  DIR* directory = ::opendir("/proc/self/fd");
+  REQUIRE(directory != nullptr);
+  int count = 0;
+  while (const dirent* entry = ::readdir(directory)) count += entry->d_name[0] != '.' ? 1 : 0;
+  ::closedir(directory);
+  return count - 1;  // without the directory's own
+}
+
+DescriptorCheck::~DescriptorCheck() {
+  if (std::uncaught_exceptions() == 0) CHECK(count_descriptors() == before_);
+}
+
+std::string pattern(size_t length, uint32_t seed) {
+  std::string bytes(length, '\0');
+  uint32_t state = seed * 2654435761u + 12345;
+  for (char& byte : bytes) {
+    state = state * 1664525 + 1013904223;
+    byte = static_cast<char>(state >> 24);
+  }
+  return bytes;
+}
+
+Client::Client(const Address& to, int receive_buffer) : fd(::socket(to.family(), SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  REQUIRE(fd.valid());
+  if (receive_buffer > 0) {
+    REQUIRE(::setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof(receive_buffer)) == 0);
+  }
+  const Result<void> connected = connect_socket(fd.get(), to);
+  REQUIRE(connected.ok());
+  REQUIRE(::fcntl(fd.get(), F_SETFL, O_NONBLOCK) == 0);
+}
+
+size_t Client::send_some(std::string_view bytes) {
+  const ssize_t sent = shim::__real_send(fd.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  if (sent < 0) REQUIRE(errno == EAGAIN);
+  return sent < 0 ? 0 : static_cast<size_t>(sent);
+}
+
+void Client::send(std::string_view bytes) { REQUIRE(send_some(bytes) == bytes.size()); }
+
+const std::string& Client::receive() {
+  char buffer[65536];
+  for (;;) {
+    const ssize_t got = shim::__real_recv(fd.get(), buffer, sizeof(buffer), 0);
+    if (got > 0) {
+      received.append(buffer, static_cast<size_t>(got));
+      continue;
+    }
+    if (got == 0) ended = true;
+    if (got < 0 && errno != EAGAIN) error = errno;
+    return received;
+  }
+}
+
+void Client::fin() { REQUIRE(shutdown_write(fd.get()).ok()); }
+
+void Client::rst() {
+  REQUIRE(reset_on_close(fd.get()).ok());
+  fd.reset();
+}
+
+Harness::Harness(const Setup& setup)
+    : js({.batches = setup.batches, .slab_bytes = setup.slab_bytes, .max_connections = setup.max_connections}) {
+  hooks.monotonic_ms = [this] { return now_ms; };
+  hooks.epoll_wait = [this](int poll, epoll_event* events, int most, int timeout) {
+    return wait(poll, events, most, timeout);
+  };
+  const JsWaker waker{[](void* side) { static_cast<JsSide*>(side)->woken = true; }, &js};
+  Result<std::unique_ptr<Loop>> created = Loop::create(js.options(setup.trigger), js.mailbox, waker);
+  REQUIRE(created.ok());
+  loop = std::move(created.value());
+  js.attach(*loop);
+}
+
+Harness::~Harness() {
+  if (std::uncaught_exceptions() == 0) finish();
+  stop();
+}
+
+void Harness::stop() {
+  finished_ = true;
+  js.mailbox.request_stop();
+  loop->run();
+}
+
+int Harness::wait(int poll, epoll_event* events, int most, int timeout) {
+  ++waits;
+  asked_ = timeout;
+  const int count = std::min(most, static_cast<int>(injected_.size()));
+  std::copy_n(injected_.begin(), count, events);
+  injected_.erase(injected_.begin(), injected_.begin() + count);
+  const int nap = timeout == 0 || count > 0 ? 0 : nap_ms_;
+  got_ = count;
+  if (count == most) return count;
+  const int real = shim::__real_epoll_wait(poll, events + count, most - count, nap);
+  if (real > 0) got_ += real;
+  return got_;
+}
+
+void Harness::inject(uint64_t word, uint32_t events) {
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = word;
+  injected_.push_back(event);
+}
+
+void Harness::turn(int nap_ms) {
+  js.flush();
+  nap_ms_ = nap_ms;
+  loop->turn();
+  js.take_spent();
+}
+
+void Harness::settle() {
+  int quiet_rounds = 0;
+  for (int i = 0; quiet_rounds < 2; ++i) {
+    REQUIRE_MESSAGE(i < 20'000, "the loop doesn't come to rest");
+    turn(quiet_rounds > 0 ? 1 : 0);
+    quiet_rounds = js.deliver_all() == 0 && quiet() ? quiet_rounds + 1 : 0;
+  }
+}
+
+void Harness::settle_blocked() {
+  int quiet_rounds = 0;
+  for (int i = 0; quiet_rounds < 2; ++i) {
+    REQUIRE_MESSAGE(i < 20'000, "the loop doesn't come to rest");
+    turn(quiet_rounds > 0 ? 1 : 0);
+    quiet_rounds = quiet() ? quiet_rounds + 1 : 0;
+  }
+}
+
+void Harness::until(const std::function<bool()>& so) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (!so()) {
+    REQUIRE_MESSAGE(std::chrono::steady_clock::now() < deadline, "it doesn't come");
+    turn(1);
+    js.deliver_all();
+  }
+}
+
+void Harness::finish() {
+  if (std::exchange(finished_, true)) return;
+  clients.clear();
+  js.deliver_all();
+  // Those that were accepted and not told yet open on the way.
+  for (int i = 0; i < 1000 && (js.open() > 0 || loop->live() > 0 || i < 3); ++i) {
+    for (const Told& told : js.connections) {
+      if (!told.closed()) js.destroy(told);
+    }
+    turn(i > 0 ? 1 : 0);
+    js.deliver_all();
+  }
+  CHECK(js.open() == 0);
+  CHECK(loop->live() == 0);
+  for (const Told& told : js.connections) {
+    CAPTURE(told.log);
+    CHECK(told.times('O') == 1);
+    CHECK(told.times('C') == 1);
+    CHECK(told.closed());
+    CHECK(told.times('E') <= 1);
+  }
+  CHECK(js.pinned() == 0);
+  CHECK(loop->stats().accepted == loop->stats().closed);
+  CHECK(js.connections.size() == loop->stats().accepted);
+  CHECK(js.stat("queueBytes") == 0);
+}
+
+Harness::Port Harness::listen(const ListenOptions& options) {
+  auto request = std::make_unique<ListenRequest>();
+  request->spec.address = options.address;
+  request->spec.options = options.options;
+  request->index = next_listener_++;
+  request->borrowed = options.borrowed;
+  request->timeout_ms = options.timeout_ms;
+  const ListenRequest* listening = request.get();
+  js.request(std::move(request));
+  until([&] { return !js.completed.empty() && js.completed.back().get() == listening; });
+  REQUIRE(listening->failure.error.code == 0);
+  return {.index = listening->index, .address = listening->bound};
+}
+
+Client& Harness::connect(const Port& port, int receive_buffer) {
+  return clients.emplace_back(port.address, receive_buffer);
+}
+
+Harness::Connected Harness::accept(const Port& port, int receive_buffer) {
+  const size_t before = js.connections.size();
+  Client& client = connect(port, receive_buffer);
+  until([&] { return js.connections.size() > before; });
+  return {client, js.connections.back()};
+}
+
+}  // namespace c1m

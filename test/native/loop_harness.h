@@ -1,0 +1,139 @@
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "native/loop/loop.h"
+#include "native/loop/requests.h"
+#include "test/native/js_side.h"
+#include "test/native/shim.h"
+
+namespace c1m {
+
+// Descriptors that this process has open.
+[[nodiscard]] int count_descriptors();
+
+// Checks that there are as many descriptors at its end as at its beginning.
+class DescriptorCheck {
+ public:
+  DescriptorCheck() : before_(count_descriptors()) {}
+  DescriptorCheck(const DescriptorCheck&) = delete;
+  DescriptorCheck& operator=(const DescriptorCheck&) = delete;
+  ~DescriptorCheck();
+
+ private:
+  int before_;
+};
+
+// A peer, with a socket of its own that the shim doesn't touch. Never blocks, but for connecting.
+class Client {
+ public:
+  explicit Client(const Address& to, int receive_buffer = 0);
+
+  // Sends all of it, which must fit; or as much as fits.
+  void send(std::string_view bytes);
+  size_t send_some(std::string_view bytes);
+  // Takes what there is; notes an end or an error.
+  const std::string& receive();
+  void fin();
+  void close() { fd.reset(); }
+  void rst();
+
+  Fd fd;
+  std::string received;
+  bool ended = false;
+  int error = 0;
+};
+
+// A loop and its JS side on one thread. Where the loop would sleep it comes back, and its clock stands still until a
+// test moves it. At its end everything is closed, and nothing may be left: no connection without its kClose, no
+// descriptor, no block, no pinned buffer.
+class Harness {
+ public:
+  struct Setup {
+    uint32_t max_connections = 64;
+    Trigger trigger = Trigger::kEdge;
+    int batches = 4;
+    uint32_t slab_bytes = 1 << 20;
+  };
+  struct Port {
+    uint32_t index = 0;
+    Address address;
+  };
+  struct ListenOptions {
+    bool borrowed = false;
+    uint32_t timeout_ms = 0;
+    Address address = Address::ip("127.0.0.1", 0).value();
+    std::vector<OptionSetting> options{};
+  };
+  struct Connected {
+    Client& client;
+    Told& told;
+  };
+
+  explicit Harness(const Setup& setup);
+  Harness() : Harness(Setup{}) {}
+  Harness(const Harness&) = delete;
+  Harness& operator=(const Harness&) = delete;
+  ~Harness();
+
+  Port listen(const ListenOptions& options);
+  Port listen() { return listen(ListenOptions{}); }
+  Client& connect(const Port& port, int receive_buffer = 0);
+  // Connects, and waits until JavaScript has been told.
+  Connected accept(const Port& port, int receive_buffer = 0);
+
+  // Publishes the commands; then one turn, sleeping for at most `nap_ms`.
+  void turn(int nap_ms = 0);
+  // The last turn would have slept, and nothing came.
+  [[nodiscard]] bool quiet() const { return asked_ != 0 && got_ == 0; }
+  // For how long it asked to sleep; -1 for ever, 0 not at all.
+  [[nodiscard]] int asked() const { return asked_; }
+  // Turns, and delivers what they bring, until neither has anything to do.
+  void settle();
+  // The same with a JS thread that is blocked.
+  void settle_blocked();
+  // Turns and deliveries until it is so; fails after ten seconds.
+  void until(const std::function<bool()>& so);
+  // Closes all connections and checks that nothing is left. The destructor does it, too.
+  void finish();
+  // Ends the loop as it is, in the middle of everything.
+  void stop();
+
+  // Readiness that the next wait reports, without the kernel.
+  void inject(uint64_t word, uint32_t events);
+  void inject(const Told& to, uint32_t events) { inject(uint64_t{to.generation} << 32 | to.slot, events); }
+  // The descriptor of a connection that is open.
+  [[nodiscard]] int fd(const Told& of) { return loop->entry(of.slot).fd.get(); }
+
+ private:
+  DescriptorCheck descriptors_;  // first to come, last to go
+
+ public:
+  shim::Scope scope;
+  shim::Hooks& hooks = scope.hooks;
+  uint64_t now_ms = 1'000'000;
+  int waits = 0;  // epoll_wait calls
+  JsSide js;
+  std::unique_ptr<Loop> loop;
+  std::deque<Client> clients;
+
+ private:
+  int wait(int poll, epoll_event* events, int most, int timeout);
+
+  int nap_ms_ = 0;
+  int asked_ = 0;
+  int got_ = 0;
+  uint32_t next_listener_ = 0;
+  std::vector<epoll_event> injected_;
+  bool finished_ = false;
+};
+
+// Bytes that are unlike their neighbours, so that a gap, a repetition or a swap shows.
+[[nodiscard]] std::string pattern(size_t length, uint32_t seed = 0);
+
+}  // namespace c1m

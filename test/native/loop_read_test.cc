@@ -1,0 +1,394 @@
+// Reading: what arrives is told, all of it, once, in order.
+#include <doctest/doctest.h>
+#include <sys/un.h>
+
+#include <map>
+
+#include "native/net/socket.h"
+#include "test/native/loop_harness.h"
+
+using namespace c1m;
+using namespace std::string_literals;
+
+namespace {
+
+// Sends more than fits at once.
+void pump(Harness& h, Client& client, std::string_view bytes) {
+  h.until([&] {
+    bytes.remove_prefix(client.send_some(bytes));
+    return bytes.empty();
+  });
+}
+
+}  // namespace
+
+TEST_CASE("a connection opens, brings its bytes, ends and closes, in that order") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  CHECK(told.listener == port.index);
+  client.send("hello");
+  client.fin();
+  h.settle();
+  CHECK(told.received == "hello");
+  CHECK(told.log == "ODE");
+  h.js.end(told);
+  h.settle();
+  CHECK(told.log == "ODEC");
+  CHECK(told.error == 0);
+  client.receive();
+  CHECK(client.ended);
+}
+
+TEST_CASE("a client that comes, sends and leaves at once is told whole") {
+  Harness h;
+  const auto port = h.listen();
+  Client& client = h.connect(port);
+  client.send("all of it");
+  client.fin();
+  h.settle();
+  REQUIRE(h.js.connections.size() == 1);
+  CHECK(h.js.connections[0].log == "ODE");
+  CHECK(h.js.connections[0].received == "all of it");
+}
+
+TEST_CASE("a long tail is delivered before the end, over many batches") {
+  for (const bool borrowed : {false, true}) {
+    Harness h;
+    const auto port = h.listen({.borrowed = borrowed});
+    auto [client, told] = h.accept(port);
+    const std::string bytes = pattern(5'000'000);
+    pump(h, client, bytes);
+    client.fin();
+    h.settle();
+    CHECK(told.log == "ODE");
+    CHECK(told.received == bytes);
+    CHECK(h.js.batches_taken > 4);
+  }
+}
+
+TEST_CASE("memory for reads that runs out in the middle of a connection is replaced by the next batch's") {
+  Harness h({.slab_bytes = EventBatch::kSlabLow});
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  const std::string bytes = pattern(2'000'000);
+  pump(h, client, bytes);
+  client.fin();
+  h.settle();
+  CHECK(told.received == bytes);
+  CHECK(told.log == "ODE");
+}
+
+TEST_CASE("bytes that came before a reset are delivered, then one close says ECONNRESET") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  client.send("last words");
+  client.rst();
+  h.settle();
+  CHECK(told.received == "last words");
+  CHECK(told.log == "ODC");
+  CHECK(told.error == ECONNRESET);
+  CHECK(told.syscall == Syscall::kRead);
+}
+
+TEST_CASE("a reset between two reads of one turn ends it as a reset") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  const int fd = h.fd(told);
+  int calls = 0;
+  h.hooks.recv = [&](int from, void* buffer, size_t size, int flags) -> ssize_t {
+    if (from != fd || ++calls < 3) return shim::__real_recv(from, buffer, size, flags);
+    return shim::fail(ECONNRESET);
+  };
+  const std::string bytes = pattern(128 * 1024);
+  pump(h, client, bytes);
+  h.settle();
+  h.inject(told, EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLRDHUP);
+  h.settle();
+  CHECK(told.log == "ODC");
+  CHECK(told.error == ECONNRESET);
+}
+
+TEST_CASE("a reset of a half-closed connection, which nobody reads any more, closes it") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  client.fin();
+  h.settle();
+  CHECK(told.log == "OE");
+  client.rst();
+  h.settle();
+  CHECK(told.log == "OEC");
+  CHECK(told.error != 0);
+}
+
+TEST_CASE("an interrupted recv is repeated") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  int interrupts = 5;
+  h.hooks.recv = [&](int fd, void* buffer, size_t size, int flags) -> ssize_t {
+    return interrupts-- > 0 ? shim::fail(EINTR) : shim::__real_recv(fd, buffer, size, flags);
+  };
+  client.send("abc");
+  h.settle();
+  CHECK(told.received == "abc");
+  CHECK(interrupts < 0);
+}
+
+TEST_CASE("an interrupted wait is an empty turn") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  const auto wait = h.hooks.epoll_wait;
+  int interrupts = 3;
+  h.hooks.epoll_wait = [&](int poll, epoll_event* events, int most, int timeout) {
+    return interrupts-- > 0 ? shim::fail(EINTR) : wait(poll, events, most, timeout);
+  };
+  client.send("abc");
+  for (int i = 0; i < 3; ++i) h.turn();
+  CHECK(told.received.empty());
+  h.settle();
+  CHECK(told.received == "abc");
+}
+
+TEST_CASE("an edge with nothing behind it is forgotten, and the next one counts") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  h.inject(told, EPOLLIN);
+  h.settle();
+  CHECK(told.log == "O");
+  h.inject(told, EPOLLIN | EPOLLRDHUP);
+  h.settle();
+  CHECK(told.log == "O");
+  client.send("x");
+  h.settle();
+  CHECK(told.received == "x");
+}
+
+TEST_CASE("an error of recv closes with it") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  h.hooks.recv = [&](int, void*, size_t, int) -> ssize_t { return shim::fail(ETIMEDOUT); };
+  client.send("x");
+  h.settle();
+  CHECK(told.log == "OC");
+  CHECK(told.error == ETIMEDOUT);
+  CHECK(told.syscall == Syscall::kRead);
+}
+
+TEST_CASE("bytes behind an urgent one are read at once, although recv stops there") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  client.send("ab");
+  REQUIRE(shim::__real_send(client.fd.get(), "!", 1, MSG_OOB) == 1);
+  client.send("cd");
+  h.settle();
+  CHECK(told.received == "abcd");
+  CHECK(h.quiet());
+  // And with each part in a turn of its own.
+  REQUIRE(shim::__real_send(client.fd.get(), "!", 1, MSG_OOB) == 1);
+  h.settle();
+  client.send("ef");
+  h.settle();
+  CHECK(told.received == "abcdef");
+  REQUIRE(shim::__real_send(client.fd.get(), "g!", 2, MSG_OOB) == 2);
+  client.send("hi");
+  client.fin();
+  h.settle();
+  CHECK(told.received == "abcdefghi");
+  CHECK(told.log == "ODE");
+}
+
+TEST_CASE("bytes behind a descriptor that a Unix peer passes are read at once, although recv stops there") {
+  Harness h;
+  const auto port = h.listen({.address = Address::unix_path("\0c1m-loop-read-test-"s + std::to_string(::getpid())).value()});
+  auto [client, told] = h.accept(port);
+  client.send("ab");
+  char bytes[2] = {'c', 'd'};
+  iovec vector{bytes, 2};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))]{};
+  msghdr message{};
+  message.msg_iov = &vector;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  *reinterpret_cast<int*>(CMSG_DATA(header)) = client.fd.get();
+  REQUIRE(shim::__real_sendmsg(client.fd.get(), &message, MSG_NOSIGNAL) == 2);
+  client.send("ef");
+  h.settle();
+  CHECK(told.received == "abcdef");
+  CHECK(h.quiet());
+}
+
+TEST_CASE("one connection with much to read does not hold up another") {
+  Harness h({.batches = 8});
+  const auto port = h.listen();
+  auto [bulk, bulk_told] = h.accept(port);
+  auto [small, small_told] = h.accept(port);
+  const int fd = h.fd(bulk_told);
+  // A peer that always has more.
+  const std::string chunk = pattern(64 * 1024);
+  size_t in_turn = 0;
+  h.hooks.recv = [&](int from, void* buffer, size_t size, int flags) -> ssize_t {
+    if (from != fd) return shim::__real_recv(from, buffer, size, flags);
+    in_turn += size;
+    std::copy_n(chunk.begin(), size, static_cast<char*>(buffer));
+    return static_cast<ssize_t>(size);
+  };
+  h.inject(bulk_told, EPOLLIN);
+  for (int i = 0; i < 5; ++i) {
+    in_turn = 0;
+    small.send("x");
+    h.turn();
+    h.js.deliver_all();
+    CHECK(in_turn > 0);
+    CHECK(in_turn <= 256 * 1024);
+    CHECK(small_told.received.size() == static_cast<size_t>(i) + 1);
+    CHECK(bulk_told.received.size() == static_cast<size_t>(i + 1) * 256 * 1024);
+  }
+}
+
+TEST_CASE("a paused connection is not read, and rests; resume needs no edge") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  h.js.pause(told);
+  h.settle();
+  client.send("abc");
+  h.settle();
+  CHECK(told.log == "O");
+  CHECK(h.quiet());
+  h.js.resume(told);
+  h.settle();
+  CHECK(told.received == "abc");
+  // Paused with nothing there, and resumed with nothing there.
+  h.js.pause(told);
+  h.settle();
+  h.js.resume(told);
+  h.settle();
+  CHECK(h.quiet());
+  client.send("def");
+  h.settle();
+  CHECK(told.received == "abcdef");
+}
+
+TEST_CASE("a FIN that waits behind a pause comes with the resume, after the bytes before it") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  h.js.pause(told);
+  h.settle();
+  client.send("abc");
+  client.fin();
+  h.settle();
+  CHECK(told.log == "O");
+  CHECK(h.quiet());
+  h.js.resume(told);
+  h.settle();
+  CHECK(told.log == "ODE");
+  CHECK(told.received == "abc");
+}
+
+TEST_CASE("a pause in the middle of a long transfer stops it; nothing is lost after the resume") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  const std::string bytes = pattern(3'000'000);
+  std::string_view rest = bytes;
+  int calls = 0;
+  h.hooks.recv = [&](int fd, void* buffer, size_t size, int flags) {
+    ++calls;
+    return shim::__real_recv(fd, buffer, size, flags);
+  };
+  for (int i = 0; i < 2000 && told.received.size() < bytes.size(); ++i) {
+    rest.remove_prefix(client.send_some(rest));
+    if (i % 3 == 0) h.js.pause(told);
+    if (i % 3 == 2) h.js.resume(told);
+    const bool paused = i % 3 != 2;
+    const int before = calls;
+    h.turn(paused ? 0 : 1);
+    h.js.deliver_all();
+    if (paused) CHECK(calls == before);
+  }
+  CHECK(told.received == bytes);
+}
+
+TEST_CASE("a reset of a paused connection closes it") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  h.js.pause(told);
+  h.settle();
+  client.rst();
+  h.settle();
+  CHECK(told.log == "OC");
+  CHECK(told.error == ECONNRESET);
+}
+
+TEST_CASE("a reset that arrives together with the pause closes the connection") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  // Both in one turn: the edge is taken from the poller before the command is carried out.
+  client.rst();
+  h.js.pause(told);
+  h.settle();
+  CHECK(told.log == "OC");
+  CHECK(told.error == ECONNRESET);
+}
+
+TEST_CASE("a reset that waits for a batch, and then meets a pause, closes the connection") {
+  Harness h({.batches = 1});
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  auto [other, other_told] = h.accept(port);
+  // JS holds the only batch while the reset comes in.
+  other.send("x");
+  h.turn();
+  h.turn();
+  client.rst();
+  h.settle_blocked();
+  h.js.pause(told);
+  h.settle_blocked();
+  h.settle();
+  CHECK(told.log == "OC");
+  CHECK(told.error == ECONNRESET);
+}
+
+TEST_CASE("a reset behind a FIN closes the connection, even if both are seen at once") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  // The peer stops sending, and leaves with bytes unread: its kernel sends a FIN, and then a RST.
+  h.js.write(told, "not read");
+  h.settle();
+  client.send("tail");
+  client.fin();
+  client.close();
+  h.settle();
+  CHECK(told.received == "tail");
+  CHECK(told.log == "ODEC");
+}
+
+TEST_CASE("bytes that were told are counted") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  client.send(pattern(1000));
+  h.settle();
+  client.send(pattern(500));
+  h.settle();
+  CHECK(h.js.stat("bytesRead") == 1500);
+  CHECK(h.js.stat("reads") == 2);
+  CHECK(h.js.stat("accepted") == 1);
+}

@@ -1,0 +1,471 @@
+// Writing: every byte once, in order, whatever the kernel takes at a time; and what is pinned comes back once.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "native/net/socket.h"
+#include "test/native/loop_harness.h"
+
+using namespace c1m;
+
+namespace {
+
+// A socket that takes so many bytes, and then is full until it is told that there is room again.
+class FullSocket {
+ public:
+  FullSocket(Harness& h, int fd) : fd_(fd) {
+    h.hooks.send = [this](int to, const void* bytes, size_t size, int flags) -> ssize_t {
+      if (to != fd_) return shim::__real_send(to, bytes, size, flags);
+      ++calls;
+      offered += size;
+      if (room == 0) return shim::fail(EAGAIN);
+      const ssize_t sent = shim::__real_send(to, bytes, std::min(size, room), flags);
+      if (sent > 0) room -= static_cast<size_t>(sent);
+      return sent;
+    };
+    h.hooks.sendmsg = [this](int to, const msghdr* message, int flags) -> ssize_t {
+      if (to != fd_) return shim::__real_sendmsg(to, message, flags);
+      ++calls;
+      std::string bytes;
+      for (size_t i = 0; i < message->msg_iovlen; ++i) {
+        bytes.append(static_cast<const char*>(message->msg_iov[i].iov_base), message->msg_iov[i].iov_len);
+      }
+      offered += bytes.size();
+      if (room == 0) return shim::fail(EAGAIN);
+      const ssize_t sent = shim::__real_send(to, bytes.data(), std::min(bytes.size(), room), flags);
+      if (sent > 0) room -= static_cast<size_t>(sent);
+      return sent;
+    };
+  }
+
+  size_t room = 0;
+  size_t offered = 0;
+  int calls = 0;
+
+ private:
+  int fd_;
+};
+
+void fail_writes(Harness& h, int error) {
+  h.hooks.send = [error](int, const void*, size_t, int) -> ssize_t { return shim::fail(error); };
+  h.hooks.sendmsg = [error](int, const msghdr*, int) -> ssize_t { return shim::fail(error); };
+}
+
+// Bytes of every kind, in one batch of commands. Answers what must arrive.
+std::string write_mixed(Harness& h, const Told& to) {
+  const size_t lengths[] = {5, 7, 9, 6, 3, 4, BlockPool::kBlockBytes + 10, 8};
+  std::string all = pattern(std::accumulate(std::begin(lengths), std::end(lengths), size_t{0}));
+  size_t at = 0;
+  int i = 0;
+  for (const size_t length : lengths) {
+    const std::string bytes = all.substr(at, length);
+    at += length;
+    // Pinned ones: the third, the fifth and the sixth.
+    if (i == 2 || i == 4 || i == 5) {
+      h.js.write_pinned(to, bytes);
+    } else {
+      h.js.write(to, bytes);
+    }
+    ++i;
+  }
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("what is written arrives, in order, and is counted") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  const std::string bytes = write_mixed(h, told);
+  CHECK(h.js.pinned() == 3);
+  h.settle();
+  CHECK(client.receive() == bytes);
+  CHECK(h.js.flushed(told) == bytes.size());
+  CHECK(h.js.pinned() == 0);
+  CHECK(h.js.stat("bytesWritten") == static_cast<double>(bytes.size()));
+  CHECK(h.js.stat("writes") == 1);
+  CHECK(told.log == "O");
+}
+
+TEST_CASE("a mixed queue survives a socket that is full after any of its bytes") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  FullSocket socket(h, h.fd(told));
+  size_t total = 1;
+  for (size_t room = 0; room <= total; ++room) {
+    // Past the first block there is only more of the same.
+    if (room == 100) room = BlockPool::kBlockBytes - 20;
+    if (room == BlockPool::kBlockBytes - 10) room = BlockPool::kBlockBytes + 5;
+    socket.room = room;
+    const std::string bytes = write_mixed(h, told);
+    total = bytes.size();
+    h.settle();
+    if (room < total) CHECK(h.quiet());  // full: nothing to do until the edge
+    if (client.receive() != bytes.substr(0, room)) FAIL("room " << room);
+    socket.room = total;
+    h.inject(told, EPOLLOUT);
+    h.settle();
+    if (client.receive() != bytes) FAIL("room " << room);
+    client.received.clear();
+    REQUIRE(h.js.pinned() == 0);
+    REQUIRE(h.js.stat("queueBytes") == 0);
+  }
+}
+
+TEST_CASE("a mixed queue survives a socket that takes a byte at a time") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  FullSocket socket(h, h.fd(told));
+  const std::string bytes = write_mixed(h, told);
+  h.turn();
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    socket.room = 1;
+    h.inject(told, EPOLLOUT);
+    h.turn();
+    h.js.deliver_all();
+    if (i == 50) h.js.write(told, "more");  // behind it all
+  }
+  socket.room = SIZE_MAX;
+  h.inject(told, EPOLLOUT);
+  h.settle();
+  CHECK(client.receive() == bytes + "more");
+  CHECK(h.js.pinned() == 0);
+}
+
+TEST_CASE("an EAGAIN costs one call an edge, and no turn without one") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  FullSocket socket(h, h.fd(told));
+  h.js.write(told, "abc");
+  h.settle();
+  CHECK(socket.calls == 1);
+  CHECK(h.quiet());
+  CHECK(h.asked() == -1);
+  h.js.write(told, "def");  // no edge since: no use trying
+  h.settle();
+  CHECK(socket.calls == 1);
+  h.inject(told, EPOLLOUT);
+  h.settle();
+  CHECK(socket.calls == 2);
+  socket.room = 100;
+  h.inject(told, EPOLLOUT);
+  h.settle();
+  CHECK(client.receive() == "abcdef");
+}
+
+TEST_CASE("interrupted writes are repeated") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  int interrupts = 4;
+  h.hooks.send = [&](int fd, const void* bytes, size_t size, int flags) -> ssize_t {
+    return interrupts-- > 0 ? shim::fail(EINTR) : shim::__real_send(fd, bytes, size, flags);
+  };
+  h.hooks.sendmsg = [&](int fd, const msghdr* message, int flags) -> ssize_t {
+    return interrupts-- > 0 ? shim::fail(EINTR) : shim::__real_sendmsg(fd, message, flags);
+  };
+  h.js.write(told, "one");
+  h.settle();
+  CHECK(interrupts == -1);
+  interrupts = 4;
+  h.js.write_pinned(told, "two");
+  h.js.write(told, "three");
+  h.settle();
+  CHECK(interrupts == -1);
+  CHECK(client.receive() == "onetwothree");
+}
+
+TEST_CASE("several batches of commands in one turn are one write") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  std::string expected;
+  for (int i = 0; i < 10; ++i) {
+    const std::string bytes = pattern(100, static_cast<uint32_t>(i));
+    h.js.write(told, bytes);
+    expected += bytes;
+    h.js.flush();
+  }
+  h.turn();
+  CHECK(client.receive() == expected);
+  h.settle();
+  CHECK(h.js.stat("writes") == 1);
+}
+
+TEST_CASE("a slow reader's queue waits in blocks, and leaves none behind") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port, 4096);
+  const std::string bytes = pattern(8'000'000);
+  for (size_t at = 0; at < bytes.size(); at += 100'000) h.js.write(told, std::string_view(bytes).substr(at, 100'000));
+  h.js.want_drain(told);
+  h.settle();
+  CHECK(h.quiet());
+  CHECK(told.log == "O");
+  CHECK(h.js.stat("queueBytes") > 1'000'000);
+  CHECK(h.js.flushed(told) < bytes.size());
+  h.until([&] { return client.receive().size() == bytes.size(); });
+  CHECK(client.received == bytes);
+  h.settle();
+  CHECK(told.log == "OR");
+  CHECK(h.js.flushed(told) == bytes.size());
+  CHECK(h.js.stat("queueBytes") == 0);
+}
+
+TEST_CASE("one drain for each wish, when the queue is empty, at once if it is already") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  h.js.want_drain(told);
+  h.settle();
+  CHECK(told.log == "OR");
+  FullSocket socket(h, h.fd(told));
+  h.js.write(told, "abc");
+  h.js.want_drain(told);
+  h.js.want_drain(told);
+  h.settle();
+  CHECK(told.log == "OR");
+  socket.room = 2;
+  h.inject(told, EPOLLOUT);
+  h.settle();
+  CHECK(told.log == "OR");
+  socket.room = 2;
+  h.inject(told, EPOLLOUT);
+  h.settle();
+  CHECK(told.log == "ORR");
+}
+
+TEST_CASE("the FIN follows the last byte, and is sent once") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  int fins = 0;
+  h.hooks.shutdown = [&](int fd, int how) {
+    CHECK(fd == h.fd(told));
+    CHECK(how == SHUT_WR);
+    ++fins;
+    return shim::__real_shutdown(fd, how);
+  };
+  FullSocket socket(h, h.fd(told));
+  socket.room = 2;
+  h.js.write(told, "abc");
+  h.js.end(told);
+  h.settle();
+  CHECK(client.receive() == "ab");
+  CHECK_FALSE(client.ended);
+  CHECK(fins == 0);
+  socket.room = 100;
+  h.inject(told, EPOLLOUT);
+  h.settle();
+  CHECK(client.receive() == "abc");
+  CHECK(client.ended);
+  CHECK(fins == 1);
+  // Our side has ended; the other still speaks.
+  client.send("still here");
+  h.settle();
+  CHECK(told.received == "still here");
+  client.close();
+  h.settle();
+  CHECK(told.log == "ODEC");
+  CHECK(told.error == 0);
+  CHECK(fins == 1);
+}
+
+TEST_CASE("an end with nothing queued sends the FIN at once") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  h.js.end(told);
+  h.turn();
+  client.receive();
+  CHECK(client.ended);
+}
+
+TEST_CASE("a write that fails while bytes are unread: these are delivered, then one close with the write's error") {
+  for (const size_t unread : {size_t{0}, size_t{5}, size_t{700'000}}) {
+    CAPTURE(unread);
+    Harness h;
+    const auto port = h.listen();
+    auto [client, told] = h.accept(port);
+    fail_writes(h, EPIPE);
+    const std::string bytes = pattern(unread);
+    // In the socket before the loop hears of it; no reset, and no edge, comes after the failure.
+    std::string_view rest = bytes;
+    rest.remove_prefix(client.send_some(rest));
+    h.js.write(told, "never sent");
+    h.js.write_pinned(told, "nor this");
+    h.until([&] {
+      rest.remove_prefix(client.send_some(rest));
+      return told.closed() || rest.empty();
+    });
+    h.settle();
+    CHECK(told.log == (unread == 0 ? "OC" : "ODC"));
+    CHECK(told.received == bytes.substr(0, told.received.size()));
+    if (unread <= 5) CHECK(told.received == bytes);
+    CHECK(told.error == EPIPE);
+    CHECK(told.syscall == Syscall::kWrite);
+    CHECK(h.js.pinned() == 0);
+  }
+}
+
+TEST_CASE("a write that fails on a paused connection, or behind its end, closes it at once") {
+  for (const bool paused : {true, false}) {
+    Harness h;
+    const auto port = h.listen();
+    auto [client, told] = h.accept(port);
+    if (paused) {
+      h.js.pause(told);
+    } else {
+      client.fin();
+    }
+    h.settle();
+    fail_writes(h, ECONNRESET);
+    h.js.write(told, "x");
+    h.settle();
+    CHECK(told.log == (paused ? "OC" : "OEC"));
+    CHECK(told.error == ECONNRESET);
+    CHECK(told.syscall == Syscall::kWrite);
+  }
+}
+
+TEST_CASE("a write that fails, and then a pause before all is read, still closes") {
+  Harness h({.batches = 1});
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  auto [other, other_told] = h.accept(port);
+  // No batch to read into while the write fails.
+  other.send("x");
+  h.settle_blocked();
+  client.send("unread");
+  fail_writes(h, EPIPE);
+  h.js.write(told, "y");
+  h.settle_blocked();
+  h.js.pause(told);
+  h.settle_blocked();
+  h.settle();
+  CHECK(told.closed());
+  CHECK(told.error == EPIPE);
+}
+
+TEST_CASE("what is written after a write has failed is dropped, pinned or not, and its drain is not waited for") {
+  Harness h({.batches = 1});
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  auto [other, other_told] = h.accept(port);
+  other.send("x");
+  h.settle_blocked();
+  fail_writes(h, EPIPE);
+  h.js.write(told, "y");
+  h.settle_blocked();
+  h.js.write(told, "z");
+  h.js.write_pinned(told, "z");
+  h.js.want_drain(told);
+  h.js.end(told);
+  h.settle_blocked();
+  h.settle();
+  CHECK(told.closed());
+  CHECK(told.error == EPIPE);
+  CHECK(h.js.pinned() == 0);
+}
+
+TEST_CASE("a peer that resets while we write closes the connection once") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  client.send("question");
+  client.rst();
+  h.js.write(told, "answer");
+  h.settle();
+  CHECK(told.received == "question");
+  CHECK(told.log == "ODC");
+  CHECK((told.error == ECONNRESET || told.error == EPIPE));
+}
+
+TEST_CASE("pinned bytes of a connection that is gone come back") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  FullSocket socket(h, h.fd(told));
+  h.js.write_pinned(told, pattern(100));
+  h.js.write_pinned(told, "");
+  h.settle();
+  CHECK(h.js.pinned() == 1);  // the empty one is done
+  h.js.write_pinned(told, "in the same batch as the destroy");
+  h.js.destroy(told);
+  h.js.write_pinned(told, "behind the destroy");
+  h.settle();
+  CHECK(told.log == "OC");
+  CHECK(h.js.pinned() == 0);
+  h.js.write_pinned(told, "of a generation that has passed");
+  h.settle();
+  CHECK(h.js.pinned() == 0);
+}
+
+TEST_CASE("a connection with much to send does not hold up another") {
+  for (const bool many : {false, true}) {
+    CAPTURE(many);
+    Harness h;
+    const auto port = h.listen();
+    auto [bulk, bulk_told] = h.accept(port);
+    auto [small, small_told] = h.accept(port);
+    // A peer that takes all it is offered, at once.
+    const int fd = h.fd(bulk_told);
+    size_t taken = 0;
+    h.hooks.send = [&](int to, const void* bytes, size_t size, int flags) -> ssize_t {
+      if (to != fd) return shim::__real_send(to, bytes, size, flags);
+      taken += size;
+      return static_cast<ssize_t>(size);
+    };
+    h.hooks.sendmsg = [&](int, const msghdr* message, int) -> ssize_t {
+      size_t size = 0;
+      for (size_t i = 0; i < message->msg_iovlen; ++i) size += message->msg_iov[i].iov_len;
+      taken += size;
+      return static_cast<ssize_t>(size);
+    };
+    constexpr size_t kTotal = 4'000'000;
+    if (many) {
+      for (size_t i = 0; i < kTotal / 20'000; ++i) h.js.write_pinned(bulk_told, pattern(20'000));
+    } else {
+      h.js.write_pinned(bulk_told, pattern(kTotal));
+    }
+    int turns = 0;
+    while (taken < kTotal) {
+      const size_t before = taken;
+      h.js.write(small_told, "x");
+      h.turn();
+      h.js.deliver_all();
+      ++turns;
+      REQUIRE(taken > before);
+      CHECK(taken - before <= 256 * 1024);
+      CHECK(small.receive().size() == static_cast<size_t>(turns));
+    }
+    h.settle();
+    CHECK(h.js.flushed(bulk_told) == kTotal);
+    CHECK(h.js.pinned() == 0);
+  }
+}
+
+TEST_CASE("the counters tell of what has gone, when nothing more happens") {
+  // The last bytes leave without an event for JavaScript.
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  FullSocket socket(h, h.fd(told));
+  h.js.write(told, "abc");
+  h.settle();
+  socket.room = 100;
+  h.inject(told, EPOLLOUT);
+  h.settle();
+  CHECK(client.receive() == "abc");
+  CHECK(h.js.stat("bytesWritten") == 3);
+  CHECK(h.js.stat("queueBytes") == 0);
+  client.rst();
+  h.settle();
+  CHECK(told.closed());
+  CHECK(h.js.stat("closed") == 1);
+}

@@ -1,0 +1,368 @@
+// The queue of bytes to send.
+#include "native/conn/outbound.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+using namespace c1m;
+
+namespace {
+
+constexpr size_t kBlock = BlockPool::kBlockBytes;
+
+// A queue with the memory that its segments lie in. What is appended is remembered; what is taken off is compared.
+class Queue {
+ public:
+  explicit Queue(size_t arena_bytes = 1 << 20) : arena_(arena_bytes) {}
+  ~Queue() {
+    out.clear(pool);
+    CHECK(pool.in_use() == 0);
+    CHECK(pool.blocks().in_use() == 0);
+    check_owners();
+  }
+
+  // Like CommandWriter: bytes side by side in the arena.
+  void append(size_t length) { append_at(used_, length); }
+  // With a gap before them.
+  void append_apart(size_t length) { append_at(used_ + 1, length); }
+
+  void append_pinned(size_t length) {
+    pinned_.push_back(std::make_unique<std::string>(pattern(length)));
+    std::string& bytes = *pinned_.back();
+    expected += bytes;
+    owners_[&bytes] = length == 0 ? 1 : 0;
+    out.append_pinned(pool, reinterpret_cast<const uint8_t*>(bytes.data()), static_cast<uint32_t>(length), &bytes);
+  }
+
+  // As at the end of a command batch: the arena is written anew.
+  void keep() {
+    out.keep(pool);
+    std::fill(arena_.begin(), arena_.end(), uint8_t{0xdd});
+    used_ = 0;
+  }
+
+  // What the next sendmsg would be given.
+  [[nodiscard]] std::string gathered() const {
+    iovec vectors[Outbound::kMaxVectors];
+    const int count = out.gather(vectors, SIZE_MAX);
+    std::string bytes;
+    for (int i = 0; i < count; ++i) {
+      CHECK(vectors[i].iov_len > 0);
+      bytes.append(static_cast<const char*>(vectors[i].iov_base), vectors[i].iov_len);
+    }
+    return bytes;
+  }
+
+  [[nodiscard]] int vectors() const {
+    iovec vectors[Outbound::kMaxVectors];
+    return out.gather(vectors, SIZE_MAX);
+  }
+
+  // Sends `count` bytes, as far as one call would.
+  void send(size_t count) {
+    const std::string front = gathered();
+    count = std::min(count, front.size());
+    if (front != expected.substr(0, front.size())) FAIL("wrong bytes at the front");
+    out.consume(pool, count);
+    expected.erase(0, count);
+  }
+
+  void send_all() {
+    while (!out.empty()) send(SIZE_MAX);
+    CHECK(expected.empty());
+  }
+
+  // How often each pinned buffer's owner has been released so far.
+  [[nodiscard]] int released(size_t index) {
+    take_released();
+    return seen_[pinned_[index].get()];
+  }
+
+  OutboundPool pool;
+  Outbound out;
+  std::string expected;
+
+ private:
+  void append_at(size_t offset, size_t length) {
+    REQUIRE(offset + length <= arena_.size());
+    const std::string bytes = pattern(length);
+    std::copy(bytes.begin(), bytes.end(), arena_.begin() + static_cast<ptrdiff_t>(offset));
+    out.append(pool, arena_.data() + offset, static_cast<uint32_t>(length));
+    used_ = offset + length;
+    expected += bytes;
+  }
+
+  std::string pattern(size_t length) {
+    std::string bytes(length, '\0');
+    for (char& byte : bytes) byte = static_cast<char>(next_++ * 31 >> 3);
+    return bytes;
+  }
+
+  void take_released() {
+    for (void* owner : pool.released()) ++seen_[owner];
+    pool.released().clear();
+  }
+
+  // Each owner once, and nothing else.
+  void check_owners() {
+    take_released();
+    CHECK(seen_.size() == owners_.size());
+    for (const auto& [owner, count] : seen_) CHECK(count == 1);
+  }
+
+  std::vector<uint8_t> arena_;
+  size_t used_ = 0;
+  uint32_t next_ = 1;
+  std::vector<std::unique_ptr<std::string>> pinned_;
+  std::map<void*, int> owners_;
+  std::map<void*, int> seen_;
+};
+
+// Segments of every kind in every order that the queue allows.
+void fill_mixed(Queue& queue) {
+  queue.append(5);
+  queue.append_apart(7);
+  queue.append_pinned(9);
+  queue.append(6);  // into a block, as it comes behind a pinned one
+  queue.append_pinned(3);
+  queue.append_pinned(4);
+  queue.append(kBlock + 10);  // over the end of a block
+  queue.append(8);
+}
+
+}  // namespace
+
+TEST_CASE("an empty queue has nothing to send") {
+  Queue queue;
+  CHECK(queue.out.empty());
+  CHECK(queue.vectors() == 0);
+  queue.append(0);
+  CHECK(queue.out.empty());
+  queue.keep();
+  queue.out.clear(queue.pool);
+  queue.out.consume(queue.pool, 0);
+  CHECK(queue.out.empty());
+  CHECK(queue.pool.in_use() == 0);
+}
+
+TEST_CASE("bytes that lie side by side in the arena are one run") {
+  Queue queue;
+  queue.append(10);
+  queue.append(20);
+  queue.append(30);
+  CHECK(queue.vectors() == 1);
+  queue.append_apart(5);
+  CHECK(queue.vectors() == 2);
+  queue.append(5);
+  CHECK(queue.vectors() == 2);
+  CHECK(queue.gathered() == queue.expected);
+  queue.send_all();
+}
+
+TEST_CASE("a run that was sent in part still grows") {
+  Queue queue;
+  queue.append(10);
+  queue.send(4);
+  queue.append(10);
+  CHECK(queue.vectors() == 1);
+  queue.send(11);
+  queue.append(3);
+  queue.keep();
+  queue.send_all();
+}
+
+TEST_CASE("bytes behind a pinned buffer are copied at once") {
+  Queue queue;
+  queue.append_pinned(10);
+  queue.append(20);
+  CHECK(queue.pool.blocks().in_use() == 1);
+  queue.append_apart(20);  // the same block
+  CHECK(queue.pool.blocks().in_use() == 1);
+  CHECK(queue.vectors() == 2);
+  queue.keep();
+  queue.send_all();
+}
+
+TEST_CASE("kept bytes fill a block to its end before the next is taken") {
+  Queue queue;
+  queue.append(kBlock - 1);
+  queue.keep();
+  CHECK(queue.pool.blocks().in_use() == 1);
+  queue.append(1);
+  CHECK(queue.pool.blocks().in_use() == 1);
+  queue.append(1);
+  CHECK(queue.pool.blocks().in_use() == 2);
+  queue.append(2 * kBlock);
+  CHECK(queue.pool.blocks().in_use() == 4);
+  CHECK(queue.vectors() == 4);
+  queue.keep();
+  queue.send_all();
+  CHECK(queue.pool.blocks().in_use() == 0);
+}
+
+TEST_CASE("a block that was sent in part takes more at its end") {
+  Queue queue;
+  queue.append(kBlock - 8);
+  queue.keep();
+  queue.send(100);
+  queue.append(8);
+  CHECK(queue.vectors() == 1);
+  queue.append(1);
+  CHECK(queue.vectors() == 2);
+  queue.send_all();
+}
+
+TEST_CASE("keep() copies only what lies in the arena, and keeps the order") {
+  Queue queue;
+  fill_mixed(queue);
+  const size_t blocks = queue.pool.blocks().in_use();
+  queue.keep();
+  CHECK(queue.pool.blocks().in_use() == blocks + 1);
+  queue.keep();
+  CHECK(queue.pool.blocks().in_use() == blocks + 1);
+  queue.append(11);
+  CHECK(queue.gathered() == queue.expected);
+  queue.send_all();
+}
+
+TEST_CASE("a mixed queue is sent in order, whatever part of it is taken first") {
+  size_t total = 0;
+  {
+    Queue queue;
+    fill_mixed(queue);
+    total = queue.expected.size();
+  }
+  // keep() before, after or instead of the partial send: as the loop does it, and as it might.
+  for (size_t first = 0; first <= total; ++first) {
+    for (const bool keep_first : {false, true}) {
+      Queue queue;
+      fill_mixed(queue);
+      if (keep_first) queue.keep();
+      queue.send(first);
+      queue.keep();
+      queue.append(3);
+      queue.append_pinned(2);
+      queue.append(1);
+      queue.keep();
+      queue.send_all();
+    }
+  }
+}
+
+TEST_CASE("a mixed queue is sent in order, a byte at a time") {
+  Queue queue;
+  fill_mixed(queue);
+  while (!queue.out.empty()) {
+    queue.send(1);
+    queue.keep();
+  }
+  CHECK(queue.expected.empty());
+}
+
+TEST_CASE("a pinned buffer's owner is released when its last byte is sent, not before") {
+  Queue queue;
+  queue.append(2);
+  queue.append_pinned(5);
+  queue.append_pinned(5);
+  queue.send(6);
+  CHECK(queue.released(0) == 0);
+  queue.send(1);
+  CHECK(queue.released(0) == 1);
+  CHECK(queue.released(1) == 0);
+  queue.out.clear(queue.pool);
+  CHECK(queue.released(1) == 1);
+  CHECK(queue.released(0) == 1);
+  queue.expected.clear();
+}
+
+TEST_CASE("an empty pinned buffer is released at once and leaves no segment") {
+  Queue queue;
+  queue.append_pinned(0);
+  CHECK(queue.out.empty());
+  CHECK(queue.released(0) == 1);
+  queue.append(4);
+  queue.append_pinned(0);
+  CHECK(queue.vectors() == 1);
+}
+
+TEST_CASE("a longer queue than one call takes is gathered from its front") {
+  Queue queue;
+  constexpr int kSegments = 3 * Outbound::kMaxVectors + 5;
+  for (int i = 0; i < kSegments; ++i) queue.append_pinned(100);
+  CHECK(queue.vectors() == Outbound::kMaxVectors);
+  queue.send(SIZE_MAX);
+  CHECK(queue.pool.in_use() == kSegments - Outbound::kMaxVectors);
+  queue.send_all();
+}
+
+TEST_CASE("no more is gathered than was asked for") {
+  Queue queue;
+  fill_mixed(queue);
+  const std::string all = queue.gathered();
+  for (size_t most = 0; most <= all.size() + 1; ++most) {
+    iovec vectors[Outbound::kMaxVectors];
+    const int count = queue.out.gather(vectors, most);
+    std::string bytes;
+    for (int i = 0; i < count; ++i) {
+      REQUIRE(vectors[i].iov_len > 0);
+      bytes.append(static_cast<const char*>(vectors[i].iov_base), vectors[i].iov_len);
+    }
+    REQUIRE(bytes == all.substr(0, most));
+  }
+  queue.send_all();
+}
+
+TEST_CASE("clear() drops a queue of any kind, and it can be used again") {
+  Queue queue;
+  for (int round = 0; round < 3; ++round) {
+    fill_mixed(queue);
+    if (round == 1) queue.keep();
+    if (round == 2) queue.send(20);
+    queue.out.clear(queue.pool);
+    queue.expected.clear();
+    CHECK(queue.out.empty());
+    CHECK(queue.pool.in_use() == 0);
+    CHECK(queue.pool.blocks().in_use() == 0);
+  }
+  queue.append(10);
+  queue.send_all();
+}
+
+TEST_CASE("random appends, sends and keeps lose and reorder nothing") {
+  std::mt19937 random(20240607);
+  const auto upto = [&](size_t most) { return std::uniform_int_distribution<size_t>(0, most)(random); };
+  for (int round = 0; round < 200; ++round) {
+    Queue queue(64 * 1024);
+    for (int step = 0; step < 100; ++step) {
+      switch (upto(5)) {
+        case 0:
+          queue.append(upto(200));
+          break;
+        case 1:
+          queue.append_apart(upto(40));
+          break;
+        case 2:
+          queue.append_pinned(upto(3) == 0 ? 0 : upto(9000));
+          break;
+        case 3:
+          queue.send(upto(12000));
+          break;
+        case 4:
+          queue.keep();
+          break;
+        default:
+          queue.send(upto(3));
+          queue.keep();
+          queue.append(upto(30) == 0 ? upto(2 * kBlock) : upto(20));
+      }
+    }
+    queue.keep();
+    if (upto(1) == 0) queue.send_all();
+  }
+}

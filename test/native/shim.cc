@@ -1,0 +1,86 @@
+#include "test/native/shim.h"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <cerrno>
+
+namespace c1m::shim {
+
+namespace {
+
+// Relaxed on purpose: the shim must not order the threads of a test that TSan looks at. Null in those.
+std::atomic<Hooks*> current{nullptr};
+
+Hooks* installed() { return current.load(std::memory_order_relaxed); }
+
+}  // namespace
+
+Scope::Scope() {
+  REQUIRE(installed() == nullptr);
+  current = &hooks;
+}
+
+Scope::~Scope() { current = nullptr; }
+
+extern "C" {
+
+int __wrap_accept4(int fd, sockaddr* peer, socklen_t* length, int flags) {
+  const Hooks* to = installed();
+  return to != nullptr && to->accept4 ? to->accept4(fd, peer, length, flags) : __real_accept4(fd, peer, length, flags);
+}
+
+ssize_t __wrap_recv(int fd, void* buffer, size_t size, int flags) {
+  const Hooks* to = installed();
+  return to != nullptr && to->recv ? to->recv(fd, buffer, size, flags) : __real_recv(fd, buffer, size, flags);
+}
+
+ssize_t __wrap_send(int fd, const void* bytes, size_t size, int flags) {
+  const Hooks* to = installed();
+  return to != nullptr && to->send ? to->send(fd, bytes, size, flags) : __real_send(fd, bytes, size, flags);
+}
+
+ssize_t __wrap_sendmsg(int fd, const msghdr* message, int flags) {
+  const Hooks* to = installed();
+  return to != nullptr && to->sendmsg ? to->sendmsg(fd, message, flags) : __real_sendmsg(fd, message, flags);
+}
+
+int __wrap_shutdown(int fd, int how) {
+  const Hooks* to = installed();
+  return to != nullptr && to->shutdown ? to->shutdown(fd, how) : __real_shutdown(fd, how);
+}
+
+int __wrap_epoll_ctl(int poll, int operation, int fd, epoll_event* event) {
+  const Hooks* to = installed();
+  return to != nullptr && to->epoll_ctl ? to->epoll_ctl(poll, operation, fd, event)
+                                        : __real_epoll_ctl(poll, operation, fd, event);
+}
+
+int __wrap_epoll_wait(int poll, epoll_event* events, int most, int timeout) {
+  const Hooks* to = installed();
+  return to != nullptr && to->epoll_wait ? to->epoll_wait(poll, events, most, timeout)
+                                         : __real_epoll_wait(poll, events, most, timeout);
+}
+
+int __wrap_close(int fd) {
+  const Hooks* to = installed();
+  return to != nullptr && to->close ? to->close(fd) : __real_close(fd);
+}
+
+// Without O_CREAT, which the core doesn't use, there is no third argument.
+int __wrap_open(const char* path, int flags, ...) {
+  const Hooks* to = installed();
+  return to != nullptr && to->open ? to->open(path, flags) : __real_open(path, flags);
+}
+
+int __wrap_clock_gettime(clockid_t clock, timespec* time) {
+  const Hooks* to = installed();
+  if (to == nullptr || !to->monotonic_ms || clock != CLOCK_MONOTONIC) return __real_clock_gettime(clock, time);
+  const uint64_t now = to->monotonic_ms();
+  time->tv_sec = static_cast<time_t>(now / 1000);
+  time->tv_nsec = static_cast<int64_t>(now % 1000) * 1'000'000;
+  return 0;
+}
+}
+
+}  // namespace c1m::shim

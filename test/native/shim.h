@@ -1,0 +1,60 @@
+#pragma once
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+
+// System calls of the core, taken over by the linker (`--wrap`, see the Makefile). Each goes straight on to the kernel
+// until a test puts a function in its place; the tests' own sockets use the real ones.
+namespace c1m::shim {
+
+struct Hooks {
+  std::function<int(int fd, sockaddr* peer, socklen_t* length, int flags)> accept4;
+  std::function<ssize_t(int fd, void* buffer, size_t size, int flags)> recv;
+  std::function<ssize_t(int fd, const void* bytes, size_t size, int flags)> send;
+  std::function<ssize_t(int fd, const msghdr* message, int flags)> sendmsg;
+  std::function<int(int fd, int how)> shutdown;
+  std::function<int(int poll, int operation, int fd, epoll_event* event)> epoll_ctl;
+  std::function<int(int poll, epoll_event* events, int most, int timeout)> epoll_wait;
+  std::function<int(int fd)> close;
+  std::function<int(const char* path, int flags)> open;
+  std::function<uint64_t()> monotonic_ms;
+};
+
+// Puts hooks in place for as long as it lives. One at a time, and with the core on this same thread only.
+class Scope {
+ public:
+  Scope();
+  Scope(const Scope&) = delete;
+  Scope& operator=(const Scope&) = delete;
+  ~Scope();
+
+  Hooks hooks;
+};
+
+// For `return fail(EMFILE)`.
+inline int fail(int error) {
+  errno = error;
+  return -1;
+}
+
+extern "C" {
+int __real_accept4(int fd, sockaddr* peer, socklen_t* length, int flags);
+ssize_t __real_recv(int fd, void* buffer, size_t size, int flags);
+ssize_t __real_send(int fd, const void* bytes, size_t size, int flags);
+ssize_t __real_sendmsg(int fd, const msghdr* message, int flags);
+int __real_shutdown(int fd, int how);
+int __real_epoll_ctl(int poll, int operation, int fd, epoll_event* event);
+int __real_epoll_wait(int poll, epoll_event* events, int most, int timeout);
+int __real_close(int fd);
+int __real_open(const char* path, int flags, ...);
+int __real_clock_gettime(clockid_t clock, timespec* time);
+}
+
+}  // namespace c1m::shim

@@ -1,0 +1,70 @@
+import { type Connection, type Handlers, Reactor, type Saturated } from 'c1m'
+import { holds, type Same } from './same.js'
+
+// Compiled, and never run: which handlers there are, and what they get.
+
+export const none: Handlers = {}
+
+export const all: Handlers<string> = {
+  open: (conn: Connection<string>) => void conn.write('hi'),
+  data(conn, chunk) {
+    holds<Same<typeof conn, Connection<string>>>()
+    holds<Same<typeof chunk, Buffer>>()
+  },
+  // A function may take less than it is given.
+  drain() {},
+  end: () => {},
+  // And may be asynchronous, though nobody waits for it.
+  timeout: async () => {},
+  shutdown(conn) {
+    conn.end('bye')
+  },
+  close(_conn, error) {
+    holds<Same<NonNullable<typeof error>['code'], string | undefined>>()
+  },
+}
+
+export const misspelt: Handlers = {
+  // @ts-expect-error: there is no such handler
+  onData() {},
+}
+
+export const ofNodeNet: Handlers = {
+  // @ts-expect-error: node:net's name of it is `error`; here errors come with `close`
+  error() {},
+}
+
+export const wrongChunk: Handlers = {
+  // @ts-expect-error: chunks are Buffers, there is no setEncoding()
+  data(_conn: Connection<undefined>, chunk: string) {
+    chunk.trim()
+  },
+}
+
+export const notAFunction: Handlers = {
+  // @ts-expect-error: not a function
+  open: 'hello',
+}
+
+export async function inline(reactor: Reactor): Promise<void> {
+  await reactor.listen({ port: 0 })
+  await reactor.listen({ port: 0 }, {})
+  await reactor.listen(
+    { port: 0 },
+    {
+      // @ts-expect-error: there is no such handler
+      message() {},
+    },
+  )
+  // @ts-expect-error: handlers are an object, not a listener of connections
+  await reactor.listen({ port: 0 }, (conn: Connection) => conn.end())
+}
+
+export function events(): void {
+  const reactor = new Reactor()
+  reactor.on('saturated', (event) => {
+    holds<Same<typeof event, Saturated>>()
+    holds<Same<typeof event.code, string>>()
+    void event.listener.close()
+  })
+}
