@@ -46,7 +46,7 @@ async function measureAll(peers: readonly Peer[]): Promise<Map<Peer, Figures>> {
   for (const [peer, own] of figures) {
     own.acceptsWhileBusy.push(await acceptRate(peer, 'busy', 'accepting as many while it echoes'))
     progress.step(`${peer.title}: holding ${integer(idle)} idle connections`)
-    own.idleBytes = (await measureIdle(peer, 'idle', idle, placement)).bytesPerConnection
+    own.idleBytes = (await measureIdle(peer, 'idle', idle, placement, true)).bytesPerConnection
   }
   progress.clear()
   return figures

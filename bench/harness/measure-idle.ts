@@ -29,17 +29,18 @@ export async function measureIdle(
   mode: 'idle' | 'store',
   connections: number,
   placement: Placement,
+  quick: boolean,
 ): Promise<IdleRun> {
   const server = await Server.start(peer, mode, placement.server)
   const load = new HoldLoad(server.port, placement.load)
   await load.open(warmupConnections)
   await load.close('fin')
   await server.reaches(0)
-  const baselineBytes = await settledBytes(server)
+  const baselineBytes = await settledBytes(server, quick)
 
   await load.open(connections)
   await server.reaches(connections)
-  const heldBytes = await settledBytes(server)
+  const heldBytes = await settledBytes(server, quick)
 
   await load.close('reset')
   await server.reaches(0)

@@ -1,9 +1,7 @@
 import { connectionsWithinLimit } from '../harness/descriptor-limit.js'
 import { HoldLoad } from '../harness/load.js'
 import type { Peer, PeerName } from '../harness/peers.js'
-import type { Placement } from '../harness/placement.js'
 import { openDescriptors } from '../harness/process-stats.js'
-import type { Progress } from '../harness/progress.js'
 import { type Context, type Outcome, peersOf, type Scenario } from '../harness/scenario.js'
 import { Server } from '../harness/server.js'
 import { settledBytes } from '../harness/settled-memory.js'
@@ -27,13 +25,13 @@ interface GrowthRun {
 export const growth: Scenario = {
   name: 'growth',
   async run(context: Context): Promise<Outcome> {
-    const { quick, pinned, progress } = context
+    const { quick, progress } = context
     const peers = peersOf(context, ['c1m']).filter(({ name }) => compared.includes(name))
     const rounds = quick ? 3 : 10
     const connections = connectionsWithinLimit(quick ? 2000 : 15_000)
     progress.begin(rounds * peers.length)
     const runs: GrowthRun[] = []
-    for (const peer of peers) runs.push(await measureGrowth(peer, rounds, connections, pinned, progress))
+    for (const peer of peers) runs.push(await measureGrowth(context, peer, rounds, connections))
     const own = runs.find(({ peer }) => peer === 'c1m')
     return {
       runs,
@@ -64,14 +62,13 @@ export const growth: Scenario = {
 }
 
 async function measureGrowth(
+  { pinned, progress, quick }: Context,
   peer: Peer,
   rounds: number,
   connections: number,
-  placement: Placement,
-  progress: Progress,
 ): Promise<GrowthRun> {
-  const server = await Server.start(peer, 'echo', placement.server)
-  const load = new HoldLoad(server.port, placement.load)
+  const server = await Server.start(peer, 'echo', pinned.server)
+  const load = new HoldLoad(server.port, pinned.load)
   const run = { residentBytes: [] as number[], descriptors: [] as number[], errors: 0 }
   for (let round = 1; round <= rounds; round++) {
     progress.step(`growth, round ${round} of ${rounds}: ${peer.title}`)
@@ -79,7 +76,7 @@ async function measureGrowth(
     run.errors += await load.use(bytes)
     run.errors += await load.close('fin')
     await server.reaches(0)
-    run.residentBytes.push(await settledBytes(server))
+    run.residentBytes.push(await settledBytes(server, quick))
     run.descriptors.push(openDescriptors(server.pid))
   }
   await load.stop()

@@ -28,7 +28,7 @@ export const idle: Scenario = {
       for (const mode of ['idle', 'store'] as const) {
         for (const peer of peers) {
           progress.step(`idle, ${modes[mode]}, round ${round} of ${rounds}: ${peer.title}`)
-          runs.push(await measureIdle(peer, mode, connections, pinned))
+          runs.push(await measureIdle(peer, mode, connections, pinned, context.quick))
         }
       }
     }
