@@ -37,6 +37,9 @@ export interface IoThreadOwner {
   /** Something began, or ended, that should keep the process alive. */
   retain(): void
   release(): void
+  /** Somebody waits for an answer, or has it: that keeps the process alive in any case. */
+  asked(): void
+  answered(): void
   /** A connection has gone. */
   connectionClosed(): void
   saturated(listener: ListenerContext, errno: number): void
@@ -155,11 +158,11 @@ export class IoThread {
   /** Asks the I/O thread; the process stays alive until it has answered. */
   request<A>(submit: (batch: number, callback: (answer: A) => void) => void): Promise<A> {
     return new Promise((resolve) => {
-      this.#owner.retain()
+      this.#owner.asked()
       this.#requests++
       this.commands.request((batch) =>
         submit(batch, (answer) => {
-          this.#owner.release()
+          this.#owner.answered()
           resolve(answer)
           if (--this.#requests === 0) this.#onAnswered?.()
         }),

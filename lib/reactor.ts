@@ -87,6 +87,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   readonly #threads: readonly IoThread[]
   #nextListener = 0
   #active = 0
+  #questions = 0
   #unrefed = false
   #shutdown: Promise<ShutdownResult> | undefined
   #onEmpty: (() => void) | undefined
@@ -106,6 +107,12 @@ export class Reactor extends EventEmitter<ReactorEvents> {
       },
       release: () => {
         if (--this.#active === 0) this.#updateRef()
+      },
+      asked: () => {
+        if (this.#questions++ === 0) this.#updateRef()
+      },
+      answered: () => {
+        if (--this.#questions === 0) this.#updateRef()
       },
       connectionClosed: () => {
         if (this.#onEmpty !== undefined && this.#left === 0) this.#onEmpty()
@@ -169,7 +176,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     return { ...total, ioThreads } as unknown as ReactorStats
   }
 
-  /** Lets the process exit although the reactor is in use. */
+  /** Lets the process exit although the reactor is in use; not before promises of its methods are settled. */
   unref(): this {
     this.#unrefed = true
     this.#updateRef()
@@ -200,6 +207,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     const { timeoutMs = DEFAULT_SHUTDOWN_MS } = checkObject('options', options)
     checkInteger('timeoutMs', timeoutMs, 0, 2 ** 31 - 1)
     this.#shutdown ??= this.#drain(timeoutMs)
+    this.#updateRef()
     return this.#shutdown
   }
 
@@ -274,7 +282,9 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   }
 
   #updateRef(): void {
-    const ref = this.#active > 0 && !this.#unrefed
+    // Whoever waits for a promise of ours waits to its end: an `await` alone keeps no process alive.
+    const awaited = this.#questions > 0 || (this.#active > 0 && this.#shutdown !== undefined)
+    const ref = awaited || (this.#active > 0 && !this.#unrefed)
     for (const thread of this.#threads) thread.native.setRef(ref)
   }
 }

@@ -18,8 +18,8 @@ struct Listening {
   Fd fd;
   Address address;
   uint32_t index = 0;
-  bool borrowed = false;    // its connections' reads fill the batch's own memory
-  uint32_t timeout_ms = 0;  // idle timeout of its connections
+  bool borrowed = false;                    // its connections' reads fill the batch's own memory
+  uint32_t timeout_ms = 0;                  // idle timeout of its connections
   std::vector<OptionSetting> after_accept;  // socket options that a connection doesn't inherit
 
   uint32_t accepted = 0;       // connections taken from it, modulo 2^32

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
-import type { ListenOptions } from 'c1m'
 import { join } from 'node:path'
+import type { ListenOptions } from 'c1m'
 import { type Test, test } from 'tap'
 import { makeReactor, serve } from '../fixtures/reactor.js'
 import { temporaryDirectory } from '../fixtures/temporary.js'

@@ -60,7 +60,7 @@ test('a shutdown with bad options fails, and the reactor goes on', async (t) => 
   let opened = 0
   const { reactor, port } = await serve(t, { open: () => void opened++ })
   for (const [options, expected] of badShutdowns) {
-    await t.rejects(async () => reactor.shutdown(options as { timeoutMs: number }), expected)
+    await t.rejects(reactor.shutdown(options as { timeoutMs: number }), expected)
   }
   await connectPeer(t, port)
   await until(() => opened === 1)

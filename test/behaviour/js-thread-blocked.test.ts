@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'tap'
 import { startChild } from '../fixtures/child.js'
 import { patternAt } from '../fixtures/pattern.js'
@@ -21,6 +20,14 @@ interface Life {
 function kindOf(chunk: Buffer): NonNullable<Life['kind']> {
   const head = chunk.toString('latin1', 0, 5)
   return head === 'knock' ? 'knock' : head === 'downl' ? 'download' : 'stream'
+}
+
+/** Holds up the JS thread for a while, and longer only if the condition needs it: the machine may be busy. */
+function blockUntil(condition: () => boolean): number {
+  const startedAt = performance.now()
+  const elapsed = () => performance.now() - startedAt
+  while (elapsed() < BLOCK_MS || (!condition() && elapsed() < 10 * BLOCK_MS)) block(50)
+  return Math.round(elapsed())
 }
 
 for (const trigger of TRIGGERS) {
@@ -48,32 +55,31 @@ for (const trigger of TRIGGERS) {
           if (error !== undefined) throw error
         },
       },
-      // A backlog that holds few of those that will knock: the others get in only if they are accepted.
-      { backlog: 8 },
+      {},
       { trigger },
     )
     const child = startChild(t, 'load', { args: [`${port}`] })
     child.tell(`stream ${STREAMS}`)
     await until(() => lives.filter((life) => life.bytes > MIB).length === STREAMS, 'load')
-    const accepted = reactor.stats().accepted
     child.tell('download')
     await until(() => lives.some((life) => life.kind === 'download'))
+    const before = reactor.stats()
+    const memory = process.memoryUsage.rss()
     child.tell(`knock ${KNOCKS}`)
-    await sleep(1)
-    const before = process.memoryUsage.rss()
-    block(BLOCK_MS)
-    const grown = process.memoryUsage.rss() - before
-    const unblockedAt = Date.now()
+    const took = blockUntil(() => {
+      const { accepted, bytesWritten } = reactor.stats()
+      return accepted === before.accepted + KNOCKS && bytesWritten === DOWNLOAD
+    })
+    const grown = process.memoryUsage.rss() - memory
+    t.comment(`blocked for ${took} ms, memory grew by ${grown} bytes`)
+    t.equal(reactor.stats().accepted - before.accepted, KNOCKS, 'accepts went on')
+    t.equal(reactor.stats().bytesWritten, DOWNLOAD, 'writes went on')
     t.ok(grown < 24 * MIB, `memory grew by ${grown} bytes`)
+    t.equal(lives.length, STREAMS + 1)
 
     const words = [await child.next(), await child.next()] as Record<string, number>[]
-    const knocked = words.find((word) => word.knocked !== undefined)
-    const downloaded = words.find((word) => word.downloaded !== undefined)
-    t.ok((knocked?.at ?? Infinity) < unblockedAt, 'accepts went on')
-    t.equal(downloaded?.downloaded, DOWNLOAD)
-    t.ok((downloaded?.at ?? Infinity) < unblockedAt, 'writes went on')
+    t.match(words.find((word) => word.downloaded !== undefined)?.downloaded, DOWNLOAD)
     await until(() => lives.length === STREAMS + KNOCKS + 1, 'all opened')
-    t.equal(reactor.stats().accepted - accepted, KNOCKS + 1)
     // And the streams go on.
     const total = () => lives.reduce((sum, life) => sum + life.bytes, 0)
     const soFar = total()

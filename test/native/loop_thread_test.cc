@@ -33,10 +33,11 @@ class Running {
   Running& operator=(const Running&) = delete;
   ~Running() { stop(); }
 
-  // Sleeps until the loop wakes us, and delivers until there is nothing more.
+  // Sleeps until the loop wakes us, and delivers a batch.
   void deliver() {
     if (!bell_.wait()) FAIL("nobody wakes the JS thread");
-    js.deliver_all();
+    js.deliver();
+    if (js.woken) bell_.ring();
   }
 
   Address listen(uint32_t timeout_ms = 0) {
