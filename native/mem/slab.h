@@ -1,15 +1,15 @@
 #pragma once
 
 #include <cassert>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <vector>
 
 namespace c1m {
 
 // Slots of T that never move, each with a generation that tells a later tenant from an earlier one.
 //
-//   chunks_ ─▶ [ ptr | ptr | … ]      reserved to its full length at once: readers on another thread may follow
+//   chunks_ ─▶ [ ptr | ptr | … ]      of its full length from the start: readers on another thread may follow
 //                │                    a chunk's pointer while later chunks are added
 //                ▼
 //              [ slot 0 | slot 1 | … | slot 1023 ]
@@ -24,7 +24,9 @@ class Slab {
   // 23 bits: with 24 bits of slot and 6 of thread, a connection's identity is a safe integer in JavaScript.
   static constexpr uint32_t kLastGeneration = (1u << 23) - 1;
 
-  explicit Slab(uint32_t capacity) : capacity_(capacity) { chunks_.reserve((capacity + kChunk - 1) / kChunk); }
+  explicit Slab(uint32_t capacity)
+      : chunks_(std::make_unique<std::unique_ptr<Slot[]>[]>((size_t{capacity} + kChunk - 1) / kChunk)),
+        capacity_(capacity) {}
 
   // The index of a fresh, value-initialised slot, or kNone at capacity.
   [[nodiscard]] uint32_t allocate() {
@@ -34,7 +36,7 @@ class Slab {
       if (oldest_free_ == kNone) newest_free_ = kNone;
     } else {
       if (used_ == capacity_) return kNone;
-      if (used_ % kChunk == 0) chunks_.push_back(std::make_unique<Slot[]>(kChunk));
+      if (used_ % kChunk == 0) chunks_[used_ / kChunk] = std::make_unique<Slot[]>(kChunk);
       index = used_++;
     }
     ++live_;
@@ -77,13 +79,14 @@ class Slab {
     uint32_t next_free = kNone;
   };
 
+  // On another thread, too: it looks at nothing that allocate() changes.
   Slot& slot(uint32_t index) {
-    assert(index < used_ || index / kChunk < chunks_.size());
+    assert(index < capacity_);
     return chunks_[index / kChunk][index % kChunk];
   }
   const Slot& slot(uint32_t index) const { return chunks_[index / kChunk][index % kChunk]; }
 
-  std::vector<std::unique_ptr<Slot[]>> chunks_;
+  std::unique_ptr<std::unique_ptr<Slot[]>[]> chunks_;
   uint32_t capacity_;
   uint32_t used_ = 0;
   uint32_t live_ = 0;
