@@ -59,8 +59,7 @@ Result<IoHost*> IoHost::start(Napi::Env env, const std::string& name, const Loop
   host->running_ = error == 0;
   if (error == 0) pthread_setname_np(host->thread_, name.substr(0, 15).c_str());
   napi_add_async_cleanup_hook(
-      env,
-      [](napi_async_cleanup_hook_handle, void* data) { static_cast<IoHost*>(data)->close(); }, host, &host->hook_);
+      env, [](napi_async_cleanup_hook_handle, void* data) { static_cast<IoHost*>(data)->close(); }, host, &host->hook_);
   if (error == 0) return host;
   host->close();
   return Error{error, "pthread_create"};

@@ -52,7 +52,8 @@ IoThread::IoThread(const Napi::CallbackInfo& info) : Napi::ObjectWrap<IoThread>(
   IoHost::Callbacks callbacks{Napi::Persistent(config.Get("deliver").As<Napi::Function>()),
                               Napi::Persistent(config.Get("flush").As<Napi::Function>())};
   const Napi::Env env = info.Env();
-  Result<IoHost*> host = IoHost::start(env, config.Get("name").ToString(), loop, std::move(batches), std::move(callbacks));
+  Result<IoHost*> host =
+      IoHost::start(env, config.Get("name").ToString(), loop, std::move(batches), std::move(callbacks));
   if (host) {
     host_ = host.value();
     // While the thread runs, so does this object: it keeps the memory that the thread works in.

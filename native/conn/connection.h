@@ -24,8 +24,8 @@ struct Connection {
     kHangup = 1u << 2,  // the peer's FIN, or an urgent byte, is in: read on to it, even after a short read
     // State.
     kPaused = 1u << 3,
-    kEndSeen = 1u << 4,      // read(2) returned 0
-    kEndWanted = 1u << 5,    // end(): FIN when the queue is empty
+    kEndSeen = 1u << 4,    // read(2) returned 0
+    kEndWanted = 1u << 5,  // end(): FIN when the queue is empty
     kFinSent = 1u << 6,
     kWriteFailed = 1u << 7,  // nothing can be sent any more; the bytes that came before that are still delivered
     kClosing = 1u << 8,
@@ -49,9 +49,7 @@ struct Connection {
   void unset(uint32_t flag) { flags &= ~flag; }
 
   // Something is there to be read, as far as we know, and may be read.
-  [[nodiscard]] bool can_read() const {
-    return has(kReadable | kHangup) && !has(kPaused | kEndSeen | kClosing);
-  }
+  [[nodiscard]] bool can_read() const { return has(kReadable | kHangup) && !has(kPaused | kEndSeen | kClosing); }
 
   Outbound out;
   Fd fd;
@@ -66,7 +64,7 @@ struct Connection {
 // What a flush() came to.
 struct Flushed {
   size_t bytes = 0;
-  int error = 0;  // errno; the queue is as it was
+  int error = 0;       // errno; the queue is as it was
   uint32_t calls = 0;  // that took bytes
 };
 

@@ -18,6 +18,7 @@ Segment* OutboundPool::take(Segment::Kind kind, const uint8_t* data, uint32_t le
   Segment* segment = free_;
   if (segment != nullptr) {
     free_ = segment->next;
+    --kept_;
   } else {
     segment = new Segment;
   }
@@ -34,6 +35,11 @@ void OutboundPool::give(Segment* segment) {
   if (segment->kind == Segment::Kind::kBlock) blocks_.give(segment->block);
   if (segment->kind == Segment::Kind::kPinned) released_.push_back(segment->owner);
   --in_use_;
+  if (kept_ == kKept) {
+    delete segment;
+    return;
+  }
+  ++kept_;
   segment->next = free_;
   free_ = segment;
 }

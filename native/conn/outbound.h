@@ -45,12 +45,18 @@ class OutboundPool {
   [[nodiscard]] std::vector<void*>& released() { return released_; }
   [[nodiscard]] bool has_released() const { return !released_.empty(); }
   [[nodiscard]] size_t in_use() const { return in_use_; }
+  // Segments kept for the next burst.
+  [[nodiscard]] size_t kept() const { return kept_; }
+
+  // 160 KiB of segments; more go back to the allocator, as blocks do.
+  static constexpr size_t kKept = 4096;
 
  private:
   BlockPool blocks_;
   std::vector<void*> released_;
   Segment* free_ = nullptr;
   size_t in_use_ = 0;
+  size_t kept_ = 0;
 };
 
 // One connection's queue of bytes to send, first in, first out.

@@ -65,17 +65,22 @@ void Loop::turn() {
       if (entry != nullptr) settle(slot_of(one.word), *entry);
     }
   }
-  // A shorter one goes on filling: more may be ready by now, and wait() publishes before it sleeps. So does a longer one
-  // while JS has an untouched batch to go on with. Load makes batches longer, and wake-ups rarer.
-  if (filling_ != nullptr && filling_->count() >= kEnoughRecords && mailbox_.events.empty()) publish();
+  // A shorter one goes on filling for a turn: more may be ready by now, and wait() publishes before it sleeps. For one
+  // only, as a loop that is busy with others comes to no sleep. So does a longer one while JS has an untouched batch to
+  // go on with. Load makes batches longer, and wake-ups rarer.
+  if (has_news() && mailbox_.events.empty()) {
+    if (held_back_ || filling_->count() >= kEnoughRecords) {
+      publish();
+    } else {
+      held_back_ = true;
+    }
+  }
   stats_.queue_bytes = pool_.blocks().in_use() * BlockPool::kBlockBytes;
   publish_stats(stats_, shared_stats_);
 }
 
 // Work that no edge and no wake-up will announce.
-bool Loop::busy() const {
-  return !flush_.empty() || acceptor_.busy() || (!ready_.empty() && !starved_);
-}
+bool Loop::busy() const { return !flush_.empty() || acceptor_.busy() || (!ready_.empty() && !starved_); }
 
 bool Loop::has_news() const {
   return filling_ != nullptr && (filling_->count() > 0 || !completed_.empty() || pool_.has_released());
@@ -155,6 +160,7 @@ void Loop::publish() {
   std::swap(filling_->completed, completed_);
   std::swap(filling_->released, pool_.released());
   ++stats_.batches;
+  held_back_ = false;
   mailbox_.events.push(filling_);
   filling_ = spare_;
   if (spare_ != nullptr) spare_ = spare_->next;

@@ -125,6 +125,7 @@ class Loop {
   EventBatch* filling_ = nullptr;  // null: all batches are with the JS thread
   EventBatch* spare_ = nullptr;    // linked by `next`
   bool starved_ = false;           // the ready list waits for a batch
+  bool held_back_ = false;         // a short batch has waited for a turn
   uint32_t closing_ = 0;           // slots whose kClose is on its way
   std::vector<std::unique_ptr<Request>> completed_;
   CommandBatch* executed_ = nullptr;  // this turn's, until their arenas are sent or copied

@@ -24,9 +24,9 @@ struct Stats {
   uint64_t queue_bytes = 0;  // held in 4 KiB blocks now
 };
 
-inline constexpr std::array kStatNames{"accepted",     "closed", "acceptErrors", "shed",    "saturations",
-                                       "reads",        "bytesRead", "writes",    "bytesWritten", "turns",
-                                       "batches",      "jsWakeups", "queueBytes"};
+inline constexpr std::array kStatNames{"accepted", "closed",    "acceptErrors", "shed",         "saturations",
+                                       "reads",    "bytesRead", "writes",       "bytesWritten", "turns",
+                                       "batches",  "jsWakeups", "queueBytes"};
 inline constexpr size_t kStatCount = sizeof(Stats) / sizeof(uint64_t);
 static_assert(kStatNames.size() == kStatCount);
 

@@ -37,7 +37,9 @@ class TimerWheel {
   explicit TimerWheel(Nodes nodes) : nodes_(nodes) { heads_.fill(TimerNode::kNone); }
 
   // Ticks that last at least as long as these milliseconds.
-  [[nodiscard]] static constexpr uint32_t ticks(uint32_t ms) { return static_cast<uint32_t>((uint64_t{ms} + kTickMs - 1) / kTickMs); }
+  [[nodiscard]] static constexpr uint32_t ticks(uint32_t ms) {
+    return static_cast<uint32_t>((uint64_t{ms} + kTickMs - 1) / kTickMs);
+  }
 
   // Fires at the first advance() to `deadline` or later. An armed timer is moved.
   void arm(uint32_t id, uint32_t deadline) {

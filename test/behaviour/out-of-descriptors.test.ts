@@ -85,7 +85,7 @@ for (const trigger of TRIGGERS) {
 
     // And a new phase is a new event.
     await connectSome(t, port, LIMIT)
-    const again = await untilFacts(child, ({ saturations }) => saturations > 1, 'a second phase')
+    const again = await untilFacts(child, ({ saturated }) => saturated.length > 1, 'a second phase')
     t.strictSame(again.saturated, ['EMFILE', 'EMFILE'])
     child.tell('shutdown')
     t.strictSame(await child.next(), 'shut down')

@@ -64,8 +64,8 @@ EventBatch* JsSide::take() {
 }
 
 void JsSide::give_back(EventBatch* batch) {
-  const auto memory = std::find_if(memory_.begin(), memory_.end(),
-                                   [&](const BatchMemory& one) { return one.batch.get() == batch; });
+  const auto memory =
+      std::find_if(memory_.begin(), memory_.end(), [&](const BatchMemory& one) { return one.batch.get() == batch; });
   std::fill_n(memory->records.begin(), size_t{batch->count()} * EventBatch::kRecordWords, 0xdddddddd);
   std::fill_n(memory->slabs[1].begin(), batch->slab(ReadMode::kBorrowed).used, kPoison);
   // As lib/ does: what is left of an owned slab is used on; one with little left is replaced.
@@ -83,8 +83,8 @@ void JsSide::read(EventBatch& batch) {
   batch.released.clear();
   for (auto& request : batch.completed) completed.push_back(std::move(request));
   batch.completed.clear();
-  const auto memory = std::find_if(memory_.begin(), memory_.end(),
-                                   [&](const BatchMemory& one) { return one.batch.get() == &batch; });
+  const auto memory =
+      std::find_if(memory_.begin(), memory_.end(), [&](const BatchMemory& one) { return one.batch.get() == &batch; });
   REQUIRE(memory != memory_.end());
   chunk_ends_[0] = chunk_ends_[1] = 0;
   for (uint32_t i = 0; i < batch.count(); ++i) {
@@ -156,8 +156,8 @@ void JsSide::add_command_batch() {
   auto memory = std::make_unique<CommandMemory>();
   memory->records.resize(size_t{kCommands} * CommandBatch::kRecordWords);
   memory->arena.resize(sizes_.arena_bytes);
-  memory->batch = std::make_unique<CommandBatch>(memory->records.data(), kCommands, memory->arena.data(),
-                                                 sizes_.arena_bytes);
+  memory->batch =
+      std::make_unique<CommandBatch>(memory->records.data(), kCommands, memory->arena.data(), sizes_.arena_bytes);
   current_ = memory.get();
   commands_.push_back(std::move(memory));
 }
@@ -203,8 +203,8 @@ void JsSide::flush() {
   arena_used_ = 0;
   take_spent();
   if (spent_ == nullptr) return add_command_batch();
-  const auto memory = std::find_if(commands_.begin(), commands_.end(),
-                                   [&](const auto& one) { return one->batch.get() == spent_; });
+  const auto memory =
+      std::find_if(commands_.begin(), commands_.end(), [&](const auto& one) { return one->batch.get() == spent_; });
   spent_ = spent_->next;
   current_ = memory->get();
 }
@@ -213,8 +213,8 @@ void JsSide::take_spent() {
   CommandBatch* batch = mailbox.spent.take();
   while (batch != nullptr) {
     CommandBatch* next = batch->next;
-    const auto memory = std::find_if(commands_.begin(), commands_.end(),
-                                     [&](const auto& one) { return one->batch.get() == batch; });
+    const auto memory =
+        std::find_if(commands_.begin(), commands_.end(), [&](const auto& one) { return one->batch.get() == batch; });
     CHECK(batch->count == 0);
     CHECK(batch->pinned.empty());
     CHECK(batch->requests.empty());

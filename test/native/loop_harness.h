@@ -17,6 +17,9 @@ namespace c1m {
 // Descriptors that this process has open.
 [[nodiscard]] int count_descriptors();
 
+// Takes as many as the system grants: some tests hold a few thousand.
+void raise_descriptor_limit();
+
 // Checks that there are as many descriptors at its end as at its beginning.
 class DescriptorCheck {
  public:
