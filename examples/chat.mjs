@@ -24,7 +24,8 @@ const handlers = {
     for (const line of lines) tellAll(`${conn.data.name}: ${line}\n`, conn.id)
   },
   timeout(conn) {
-    conn.end('you seem to sleep\n')
+    // The second time our FIN has gone, and the peer doesn't answer it.
+    if (!conn.end('you seem to sleep\n')) conn.destroy()
   },
   close(conn) {
     tellAll(`${conn.data.name} left\n`, conn.id)
