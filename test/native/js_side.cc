@@ -149,6 +149,7 @@ void JsSide::take_chunk(EventBatch& batch, Told& to, ReadMode mode, uint32_t off
   const ReadSlab& slab = batch.slab(mode);
   REQUIRE(end <= slab.used);
   REQUIRE(slab.used <= slab.size);
+  to.mode = mode;
   to.received.append(reinterpret_cast<const char*>(slab.data + offset), length);
 }
 

@@ -23,6 +23,7 @@ struct Told {
   // A letter an event: O open, D data (once for any number in a row), E end, R drain, T timeout, C close.
   std::string log;
   std::string received;
+  ReadMode mode = ReadMode::kOwned;  // of the last chunk
   int error = 0;
   Syscall syscall = Syscall::kRead;
 

@@ -63,6 +63,7 @@ TEST_CASE("a long tail is delivered before the end, over many batches") {
     h.settle();
     CHECK(told.log == "ODE");
     CHECK(told.received == bytes);
+    CHECK(told.mode == (borrowed ? ReadMode::kBorrowed : ReadMode::kOwned));
     CHECK(h.js.batches_taken > 4);
   }
 }

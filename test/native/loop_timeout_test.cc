@@ -70,6 +70,7 @@ TEST_CASE("the loop sleeps until the deadline, and never without end") {
 TEST_CASE("a byte read or written starts the time anew") {
   for (const bool reads : {true, false}) {
     Harness h;
+    h.now_ms += kTick - 1;  // at a tick's end: the byte comes later than the tick says
     const auto port = h.listen({.timeout_ms = 500});
     auto [client, told] = h.accept(port);
     for (int i = 0; i < 10; ++i) {
@@ -197,6 +198,26 @@ TEST_CASE("a connection whose bytes wait for a JS thread that is away is not idl
   // From now on it is.
   sleep(h, 1000 + kLatest);
   CHECK(told.log == "ODT");
+}
+
+TEST_CASE("nor is one that is paused when the JS thread is back, before the bytes could be read") {
+  Harness h({.batches = 1});
+  const auto port = h.listen({.timeout_ms = 1000});
+  auto [client, told] = h.accept(port);
+  auto [other, other_told] = h.accept(port);
+  other.send("x");
+  h.settle_blocked();
+  client.send("y");
+  for (int i = 0; i < 30; ++i) {
+    h.now_ms += 100;
+    h.settle_blocked();
+  }
+  h.js.pause(told);
+  h.settle();
+  CHECK(told.log == "O");
+  h.js.resume(told);
+  h.settle();
+  CHECK(told.log == "OD");
 }
 
 TEST_CASE("a connection that opens while the JS thread is away has its whole time when it is told") {

@@ -89,6 +89,20 @@ TEST_CASE("what is written arrives, in order, and is counted") {
   CHECK(told.log == "O");
 }
 
+TEST_CASE("a slot's next tenant has sent nothing yet") {
+  Harness h({.max_connections = 1});
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  h.js.write(told, "abc");
+  h.settle();
+  CHECK(h.js.flushed(told) == 3);
+  h.js.destroy(told);
+  h.settle();
+  auto [next, next_told] = h.accept(port);
+  REQUIRE(next_told.slot == told.slot);
+  CHECK(h.js.flushed(next_told) == 0);
+}
+
 TEST_CASE("a mixed queue survives a socket that is full after any of its bytes") {
   Harness h;
   const auto port = h.listen();
@@ -238,6 +252,10 @@ TEST_CASE("one drain for each wish, when the queue is empty, at once if it is al
   h.inject(told, EPOLLOUT);
   h.settle();
   CHECK(told.log == "ORR");
+  socket.room = SIZE_MAX;
+  h.js.write(told, "unasked");
+  h.settle();
+  CHECK(told.log == "ORR");
 }
 
 TEST_CASE("the FIN follows the last byte, and is sent once") {
@@ -265,13 +283,17 @@ TEST_CASE("the FIN follows the last byte, and is sent once") {
   CHECK(client.receive() == "abc");
   CHECK(client.ended);
   CHECK(fins == 1);
+  h.js.want_drain(told);
+  h.settle();
+  CHECK(told.log == "OR");
+  CHECK(fins == 1);
   // Our side has ended; the other still speaks.
   client.send("still here");
   h.settle();
   CHECK(told.received == "still here");
   client.close();
   h.settle();
-  CHECK(told.log == "ODEC");
+  CHECK(told.log == "ORDEC");
   CHECK(told.error == 0);
   CHECK(fins == 1);
 }
