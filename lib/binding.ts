@@ -22,8 +22,15 @@ export interface IoThreadConfig {
   readonly flush: () => void
 }
 
+/** How the I/O thread serves a connection: the same for all of a listener's. */
+export interface ConnectionSettings {
+  /** The number of its `ConnectionContext`; never used again. */
+  readonly context: number
+  readonly borrowed: boolean
+  readonly idleTimeoutMs: number
+}
+
 export interface ListenSpec {
-  readonly index: number
   readonly host: string | undefined
   readonly port: number
   readonly path: string | undefined
@@ -31,10 +38,23 @@ export interface ListenSpec {
   readonly reusePort: boolean
   readonly ipv6Only: boolean
   readonly mptcp: boolean
-  readonly borrowed: boolean
-  readonly timeoutMs: number
   readonly settings: readonly number[]
   readonly congestion: string | undefined
+  readonly connections: ConnectionSettings
+}
+
+export interface ConnectSpec {
+  readonly host: string | undefined
+  readonly port: number
+  readonly path: string | undefined
+  readonly localAddress: string | undefined
+  readonly localPort: number
+  readonly mptcp: boolean
+  readonly fastOpen: boolean
+  readonly connectTimeoutMs: number
+  readonly settings: readonly number[]
+  readonly congestion: string | undefined
+  readonly connection: ConnectionSettings
 }
 
 /** `[host, port, family]`; family is 4, 6 or 0. */
@@ -64,6 +84,8 @@ export interface NativeIoThread {
   pin(batch: number, bytes: Uint8Array): void
   listen(batch: number, callback: (answer: Bound | Failure) => void, spec: ListenSpec): void
   /** Answers how many connections it accepted, modulo 2^32; the events of some may come later than this. */
+  connect(batch: number, callback: (failure: Failure | undefined) => void, spec: ConnectSpec): void
+  cancelConnect(batch: number, callback: () => void, index: number): void
   closeListener(batch: number, callback: (accepted: number) => void, index: number): void
   options(
     batch: number,

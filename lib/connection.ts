@@ -1,6 +1,7 @@
 import { inspect } from 'node:util'
 import { type Applied, type Closed, type Failure, reportException } from './binding.js'
 import { C1mError, invalidType, invalidValue, type SystemError } from './errors.js'
+import type { IoThread } from './io-thread.js'
 import {
   COMMAND_DESTROY,
   COMMAND_END,
@@ -10,7 +11,8 @@ import {
   COMMAND_SET_TIMEOUT,
   COMMAND_WANT_DRAIN,
 } from './layout.js'
-import type { Listener, ListenerContext } from './listener.js'
+import type { Listener } from './listener.js'
+import type { Handlers } from './options.js'
 import {
   type AppliedSocketOptions,
   decodeSocketOptions,
@@ -30,6 +32,17 @@ export type ConnectionId = number & { readonly __connectionId: unique symbol }
 /** @internal */
 export function connectionId(thread: number, slot: number, generation: number): ConnectionId {
   return (generation * 2 ** 30 + thread * 2 ** 24 + slot) as ConnectionId
+}
+
+/** @internal What a connection needs of the call that it came from. */
+export interface ConnectionContext {
+  readonly io: IoThread
+  /** None for an outgoing connection. */
+  readonly listener: Listener<unknown> | undefined
+  readonly handlers: Handlers<unknown>
+  readonly highWaterMark: number
+  readonly maxWriteQueue: number
+  readonly allowHalfOpen: boolean
 }
 
 const ENDED = 1
@@ -88,14 +101,14 @@ export class Connection<T = unknown> {
   data: T = undefined as T
   private readonly slot: number
   private readonly generation: number
-  private readonly context: ListenerContext
+  private readonly context: ConnectionContext
   private state = 0
   /** Bytes written, modulo 2^32, and how many of these had gone to the kernel when we last looked. */
   private submitted = 0
   private flushed = 0
 
   /** @internal */
-  constructor(slot: number, generation: number, context: ListenerContext) {
+  constructor(slot: number, generation: number, context: ConnectionContext) {
     this.slot = slot
     this.generation = generation
     this.context = context
@@ -106,9 +119,9 @@ export class Connection<T = unknown> {
     return connectionId(this.context.io.index, this.slot, this.generation)
   }
 
-  /** The listener that accepted it. */
-  get listener(): Listener<T> {
-    return this.context.listener as Listener<T>
+  /** The listener that accepted it; `undefined` for an outgoing connection. */
+  get listener(): Listener<T> | undefined {
+    return this.context.listener as Listener<T> | undefined
   }
 
   /** Whether it has closed, or been destroyed or reset and will; `true` in its `close` handler. */

@@ -1,5 +1,6 @@
 import {
   type Bound,
+  type ConnectSpec,
   type EventMemory,
   type Failure,
   type ListenSpec,
@@ -7,7 +8,7 @@ import {
   reportException,
 } from './binding.js'
 import { CommandWriter, markReadAgain } from './command-writer.js'
-import { Connection, connectionEvents } from './connection.js'
+import { Connection, type ConnectionContext, connectionEvents } from './connection.js'
 import { systemError } from './errors.js'
 import {
   EVENT_CLOSE,
@@ -22,12 +23,12 @@ import {
   STAT_NAMES,
   SYSCALLS,
 } from './layout.js'
-import type { Listener, ListenerContext } from './listener.js'
+import type { Listener } from './listener.js'
 
 /** Batches that go round: one is being delivered, one waits, one is being filled, one is on its way back. */
 const EVENT_BATCHES = 4
 /** Memory that reads fill. A handler that keeps an owned chunk keeps the whole slab it lies in. */
-const SLAB_BYTES = 1024 * 1024
+const SLAB_BYTES = 256 * 1024
 
 /** What an I/O thread needs of its reactor. */
 export interface IoThreadOwner {
@@ -42,11 +43,11 @@ export interface IoThreadOwner {
   answered(): void
   /** A connection has gone. */
   connectionClosed(): void
-  saturated(listener: ListenerContext, errno: number): void
+  saturated(listener: ConnectionContext, errno: number): void
 }
 
-interface ListenerEntry {
-  readonly context: ListenerContext
+interface ContextEntry {
+  readonly context: ConnectionContext
   /** Open now. */
   connections: number
   /** Opened so far, modulo 2^32. */
@@ -56,6 +57,8 @@ interface ListenerEntry {
   /** It takes no more connections, and all that it took have opened. */
   closed: boolean
   onClosed: (() => void) | undefined
+  /** An outgoing connection is there. */
+  onOpen: ((conn: Connection<unknown>) => void) | undefined
 }
 
 /**
@@ -76,11 +79,11 @@ export class IoThread {
   readonly #batches: EventMemory[]
   readonly #flushed: Uint32Array
   readonly #stats: Float64Array
-  /** By slot: the generation, 0 for none; the listener's index; the object, if there is one. */
+  /** By slot: the generation, 0 for none; the context's number; the object, if there is one. */
   readonly #generations: Uint32Array
-  readonly #listenerOf: Uint32Array
+  readonly #contextOf: Uint32Array
   readonly #objects: (Connection<unknown> | undefined)[] = []
-  readonly #listeners = new Map<number, ListenerEntry>()
+  readonly #contexts = new Map<number, ContextEntry>()
   #requests = 0
   #onAnswered: (() => void) | undefined
 
@@ -91,7 +94,7 @@ export class IoThread {
     this.#owner = owner
     this.#flushed = new Uint32Array(owner.maxConnections)
     this.#generations = new Uint32Array(owner.maxConnections)
-    this.#listenerOf = new Uint32Array(owner.maxConnections)
+    this.#contextOf = new Uint32Array(owner.maxConnections)
     this.#stats = new Float64Array(STAT_NAMES.length)
     this.#batches = Array.from({ length: EVENT_BATCHES }, () => ({
       records: new Uint32Array(EVENT_RECORDS * EVENT_WORDS),
@@ -148,11 +151,13 @@ export class IoThread {
 
   /** The listeners that are open, or about to be. */
   listeners(): Listener<unknown>[] {
-    return Array.from(this.#listeners.values(), ({ context }) => context.listener)
+    return Array.from(this.#contexts.values(), ({ context }) => context.listener).filter(
+      (listener) => listener !== undefined,
+    )
   }
 
   connectionsOf(listener: number): number {
-    return this.#listeners.get(listener)?.connections ?? 0
+    return this.#contexts.get(listener)?.connections ?? 0
   }
 
   /** Asks the I/O thread; the process stays alive until it has answered. */
@@ -179,23 +184,14 @@ export class IoThread {
   }
 
   /** Opens a listener. `bound` is called before its first connection opens. */
-  async listen(spec: ListenSpec, context: ListenerContext, bound: (answer: Bound) => void): Promise<Bound | Failure> {
-    const entry: ListenerEntry = {
-      context,
-      connections: 0,
-      opened: 0,
-      accepted: undefined,
-      closed: false,
-      onClosed: undefined,
-    }
-    this.#listeners.set(spec.index, entry)
-    this.#owner.retain()
+  async listen(spec: ListenSpec, context: ConnectionContext, bound: (answer: Bound) => void): Promise<Bound | Failure> {
+    const entry = this.#addContext(spec.connections.context, context)
     return this.request<Bound | Failure>((batch, callback) =>
       this.native.listen(
         batch,
         (answer) => {
           if ('errno' in answer) {
-            this.#acceptedInAll(spec.index, entry, 0)
+            this.#acceptedInAll(spec.connections.context, entry, 0)
           } else {
             bound(answer)
           }
@@ -206,9 +202,54 @@ export class IoThread {
     )
   }
 
+  /**
+   * Opens a connection. Resolves with a failure, or with the connection, before any of its events but `open` can have been
+   * delivered.
+   */
+  connect(spec: ConnectSpec, context: ConnectionContext): Promise<Connection<unknown> | Failure> {
+    const entry = this.#addContext(spec.connection.context, context)
+    entry.accepted = 1
+    return new Promise((resolve) => {
+      entry.onOpen = resolve
+      void this.request<Failure | undefined>((batch, callback) =>
+        this.native.connect(
+          batch,
+          (failure) => {
+            if (failure !== undefined) {
+              this.#acceptedInAll(spec.connection.context, entry, 0)
+              resolve(failure)
+            }
+            callback(failure)
+          },
+          spec,
+        ),
+      )
+    })
+  }
+
+  /** Gives up an attempt to connect. */
+  cancelConnect(context: number): void {
+    void this.request<void>((batch, callback) => this.native.cancelConnect(batch, callback, context))
+  }
+
+  #addContext(index: number, context: ConnectionContext): ContextEntry {
+    const entry: ContextEntry = {
+      context,
+      connections: 0,
+      opened: 0,
+      accepted: undefined,
+      closed: false,
+      onClosed: undefined,
+      onOpen: undefined,
+    }
+    this.#contexts.set(index, entry)
+    this.#owner.retain()
+    return entry
+  }
+
   /** Resolves when its socket is closed and the last connection that it accepted has opened. */
   closeListener(index: number): Promise<void> {
-    const entry = this.#listeners.get(index)
+    const entry = this.#contexts.get(index)
     if (entry === undefined) return Promise.resolve()
     return new Promise((resolve) => {
       entry.onClosed = resolve
@@ -235,20 +276,20 @@ export class IoThread {
     this.native.close()
   }
 
-  #acceptedInAll(index: number, entry: ListenerEntry, accepted: number): void {
+  #acceptedInAll(index: number, entry: ContextEntry, accepted: number): void {
     entry.accepted = accepted
-    this.#forgetListener(index, entry)
+    this.#forgetContext(index, entry)
   }
 
   /** Its connections need its handlers: those that it has, and those whose `open` is yet to come. */
-  #forgetListener(index: number, entry: ListenerEntry): void {
+  #forgetContext(index: number, entry: ContextEntry): void {
     if (entry.opened !== entry.accepted) return
     if (!entry.closed) {
       entry.closed = true
       entry.onClosed?.()
       this.#owner.release()
     }
-    if (entry.connections === 0) this.#listeners.delete(index)
+    if (entry.connections === 0) this.#contexts.delete(index)
   }
 
   #deliver(batch: number, count: number, wantsSlab: boolean): void {
@@ -300,7 +341,7 @@ export class IoThread {
       case EVENT_TIMEOUT:
         return connectionEvents.timeout(this.#connection(slot))
       case EVENT_SATURATED: {
-        const entry = this.#listeners.get(head >>> 8)
+        const entry = this.#contexts.get(head >>> 8)
         if (entry !== undefined) this.#owner.saturated(entry.context, records[at + 2] as number)
       }
     }
@@ -314,22 +355,23 @@ export class IoThread {
     }
   }
 
-  #open(slot: number, generation: number, listener: number): void {
-    const entry = this.#listeners.get(listener) as ListenerEntry
+  #open(slot: number, generation: number, context: number): void {
+    const entry = this.#contexts.get(context) as ContextEntry
     entry.connections++
     entry.opened = (entry.opened + 1) >>> 0
     this.#generations[slot] = generation
-    this.#listenerOf[slot] = listener
+    this.#contextOf[slot] = context
     this.#objects[slot] = undefined
     this.size++
     this.#owner.retain()
-    if (entry.accepted !== undefined) this.#forgetListener(listener, entry)
+    if (entry.accepted !== undefined) this.#forgetContext(context, entry)
+    entry.onOpen?.(this.#connection(slot))
     if (entry.context.handlers.open !== undefined) connectionEvents.open(this.#connection(slot))
   }
 
   #close(slot: number, errno: number, syscall: number): void {
-    const listener = this.#listenerOf[slot] as number
-    const entry = this.#listeners.get(listener) as ListenerEntry
+    const context = this.#contextOf[slot] as number
+    const entry = this.#contexts.get(context) as ContextEntry
     try {
       if (this.#objects[slot] !== undefined || entry.context.handlers.close !== undefined) {
         const error = errno === 0 ? undefined : systemError(errno, SYSCALLS[syscall] ?? 'read')
@@ -340,7 +382,7 @@ export class IoThread {
       this.#objects[slot] = undefined
       this.size--
       entry.connections--
-      if (entry.closed) this.#forgetListener(listener, entry)
+      if (entry.closed) this.#forgetContext(context, entry)
       this.#owner.release()
       this.#owner.connectionClosed()
     }
@@ -352,7 +394,7 @@ export class IoThread {
   }
 
   #makeConnection(slot: number): Connection<unknown> {
-    const entry = this.#listeners.get(this.#listenerOf[slot] as number) as ListenerEntry
+    const entry = this.#contexts.get(this.#contextOf[slot] as number) as ContextEntry
     const conn = new Connection(slot, this.#generations[slot] as number, entry.context)
     this.#objects[slot] = conn
     return conn

@@ -10,7 +10,7 @@ export const EVENT_RECORDS = 4096
 /** Room below which a slab counts as full. */
 export const LEAST_READ_BYTES = 16_384
 
-/** argument: listener, a: generation */
+/** argument: context, a: generation */
 export const EVENT_OPEN = 1
 /** argument: 0 owned, 1 borrowed; a: offset in that slab, b: length */
 export const EVENT_DATA = 2
@@ -46,6 +46,7 @@ export const SYSCALLS = ['read', 'write'] as const
 /** The counters that an I/O thread shares, in order; `native/loop/stats.h` says what each counts. */
 export const STAT_NAMES = [
   'accepted',
+  'connected',
   'closed',
   'acceptErrors',
   'shed',

@@ -1,18 +1,7 @@
 import type { AddressInfo } from 'node:net'
 import type { AddressParts } from './binding.js'
 import type { IoThread } from './io-thread.js'
-import type { Handlers } from './options.js'
 import type { AppliedSocketOptions } from './socket-options.js'
-
-/** @internal What a connection needs of the listener that it came from. */
-export interface ListenerContext {
-  readonly io: IoThread
-  readonly listener: Listener<unknown>
-  readonly handlers: Handlers<unknown>
-  readonly highWaterMark: number
-  readonly maxWriteQueue: number
-  readonly allowHalfOpen: boolean
-}
 
 /** @internal Where a listener is, once it is. */
 export interface ListenerState {

@@ -1,9 +1,8 @@
-import type { ListenSpec } from './binding.js'
-import type { Connection } from './connection.js'
+import type { ConnectionSettings, ListenSpec } from './binding.js'
+import type { Connection, ConnectionContext } from './connection.js'
 import { invalidType, invalidValue } from './errors.js'
-import type { ListenerContext } from './listener.js'
 import { encodeSocketOptions, type SocketOptions } from './socket-options.js'
-import { checkBoolean, checkInteger, checkObject, checkString } from './validate.js'
+import { checkBoolean, checkInteger, checkObject, checkOneOf, checkString } from './validate.js'
 
 /** Options of a `Reactor`. */
 export interface ReactorOptions {
@@ -26,8 +25,32 @@ export interface ReactorOptions {
   poisonBorrowed?: boolean
 }
 
+/** How connections are served: those of a listener, or one that was opened. */
+export interface ConnectionOptions {
+  /**
+   * `'owned'`: a chunk is the handler's to keep; it is a slice of a slab of 256 KiB, which it keeps alive, so copy what
+   * you keep for long. `'borrowed'`: it is valid until the handler returns, and its memory is then used again;
+   * nothing is allocated. Default: `'owned'`.
+   */
+  read?: 'owned' | 'borrowed'
+  /** Bytes queued on a connection from which `write()` answers `false`. 1 to 2^30. Default: 65,536. */
+  highWaterMark?: number
+  /**
+   * Bytes that may be queued on a connection. A write beyond, also a single large one, destroys it with
+   * ERR_C1M_WRITE_QUEUE_FULL. `highWaterMark` to 2^30. Default: 16 MiB (and at least `highWaterMark`).
+   */
+  maxWriteQueue?: number
+  /**
+   * Milliseconds without a byte read or written after which `timeout` is called (or, without that handler, the
+   * connection destroyed with ERR_C1M_IDLE_TIMEOUT). 0 is never; up to 2^31-1. Default: 0.
+   */
+  idleTimeoutMs?: number
+  /** `false` ends our side by itself once the `end` handler has returned, as in `node:net`. Default: `false`. */
+  allowHalfOpen?: boolean
+}
+
 /** Where and how to listen. Give `port` (TCP) or `path` (Unix socket). */
-export interface ListenOptions extends SocketOptions {
+export interface ListenOptions extends SocketOptions, ConnectionOptions {
   /** TCP port, 0 to 65535; 0 lets the kernel choose, see `listener.address()`. */
   port?: number
   /**
@@ -58,26 +81,6 @@ export interface ListenOptions extends SocketOptions {
   exclusive?: boolean
   /** `'mptcp'` listens with Multipath TCP (RFC 8684); plain TCP clients are served as well. Default: `'tcp'`. */
   protocol?: 'tcp' | 'mptcp'
-  /**
-   * `'owned'`: a chunk is the handler's to keep; it is a slice of a slab of 1 MiB, which it keeps alive, so copy what
-   * you keep for long. `'borrowed'`: it is valid until the handler returns, and its memory is then used again;
-   * nothing is allocated. Default: `'owned'`.
-   */
-  read?: 'owned' | 'borrowed'
-  /** Bytes queued on a connection from which `write()` answers `false`. 1 to 2^30. Default: 65,536. */
-  highWaterMark?: number
-  /**
-   * Bytes that may be queued on a connection. A write beyond, also a single large one, destroys it with
-   * ERR_C1M_WRITE_QUEUE_FULL. `highWaterMark` to 2^30. Default: 16 MiB (and at least `highWaterMark`).
-   */
-  maxWriteQueue?: number
-  /**
-   * Milliseconds without a byte read or written after which `timeout` is called (or, without that handler, the
-   * connection destroyed with ERR_C1M_IDLE_TIMEOUT). 0 is never; up to 2^31-1. Default: 0.
-   */
-  idleTimeoutMs?: number
-  /** `false` ends our side by itself once the `end` handler has returned, as in `node:net`. Default: `false`. */
-  allowHalfOpen?: boolean
 }
 
 /**
@@ -149,33 +152,45 @@ export function checkHandlers<T>(handlers: Handlers<T>): void {
   }
 }
 
-/** @internal Checks the options of `listen()`, and parts them into what the core and what the connections need. */
-export function checkListenOptions(options: ListenOptions): {
-  spec: Omit<ListenSpec, 'index' | 'reusePort'>
-  context: Omit<ListenerContext, 'io' | 'listener' | 'handlers'>
+/** @internal Checks what listeners and connections have in common; parts it into what the core and what lib/ needs. */
+export function checkConnectionOptions(options: ConnectionOptions): {
+  settings: Omit<ConnectionSettings, 'context'>
+  context: Pick<ConnectionContext, 'highWaterMark' | 'maxWriteQueue' | 'allowHalfOpen'>
 } {
-  if (options === undefined) throw invalidType('options', 'an object', options)
-  const given = checkObject('options', options)
-  const socket = encodeSocketOptions(given, 'listener')
-  const { backlog = 4096, ipv6Only = false, protocol = 'tcp', read = 'owned', idleTimeoutMs = 0 } = given
-  const { highWaterMark = DEFAULT_HIGH_WATER_MARK, allowHalfOpen = false } = given
+  const { read = 'owned', idleTimeoutMs = 0, allowHalfOpen = false } = options
+  const { highWaterMark = DEFAULT_HIGH_WATER_MARK } = options
   const leastQueue = checkInteger('highWaterMark', highWaterMark, 1, MAX_QUEUE_BYTES)
-  const { maxWriteQueue = Math.max(DEFAULT_MAX_WRITE_QUEUE, leastQueue) } = given
+  const { maxWriteQueue = Math.max(DEFAULT_MAX_WRITE_QUEUE, leastQueue) } = options
   return {
-    spec: {
-      ...checkAddress(given),
-      backlog: checkInteger('backlog', backlog, 1, 2 ** 31 - 1),
-      ipv6Only: checkBoolean('ipv6Only', ipv6Only),
-      mptcp: checkOneOf('protocol', protocol, ['tcp', 'mptcp']) === 'mptcp',
+    settings: {
       borrowed: checkOneOf('read', read, ['owned', 'borrowed']) === 'borrowed',
-      timeoutMs: checkInteger('idleTimeoutMs', idleTimeoutMs, 0, MAX_MS),
-      settings: socket.settings,
-      congestion: socket.congestion,
+      idleTimeoutMs: checkInteger('idleTimeoutMs', idleTimeoutMs, 0, MAX_MS),
     },
     context: {
       highWaterMark,
       maxWriteQueue: checkInteger('maxWriteQueue', maxWriteQueue, leastQueue, MAX_QUEUE_BYTES),
       allowHalfOpen: checkBoolean('allowHalfOpen', allowHalfOpen),
+    },
+  }
+}
+
+/** @internal Checks the options of `listen()`. */
+export function checkListenOptions(
+  options: ListenOptions,
+): { spec: Omit<ListenSpec, 'connections' | 'reusePort'> } & ReturnType<typeof checkConnectionOptions> {
+  if (options === undefined) throw invalidType('options', 'an object', options)
+  const given = checkObject('options', options)
+  const socket = encodeSocketOptions(given, 'listener')
+  const { backlog = 4096, ipv6Only = false, protocol = 'tcp' } = given
+  return {
+    ...checkConnectionOptions(given),
+    spec: {
+      ...checkAddress(given),
+      backlog: checkInteger('backlog', backlog, 1, 2 ** 31 - 1),
+      ipv6Only: checkBoolean('ipv6Only', ipv6Only),
+      mptcp: checkOneOf('protocol', protocol, ['tcp', 'mptcp']) === 'mptcp',
+      settings: socket.settings,
+      congestion: socket.congestion,
     },
   }
 }
@@ -197,12 +212,4 @@ function checkAddress(options: ListenOptions): { host: string | undefined; port:
   if (port === undefined) throw invalidValue('"port" or "path" must be given')
   if (host !== undefined && checkString('host', host) === '') throw invalidValue('"host" must not be empty')
   return { host, port: checkInteger('port', port, 0, 65_535), path: undefined }
-}
-
-function checkOneOf<T extends string>(name: string, value: unknown, allowed: readonly T[]): T {
-  const found = allowed.find((one) => one === value)
-  if (found !== undefined) return found
-  const list = allowed.map((one) => `'${one}'`).join(' or ')
-  if (typeof value !== 'string') throw invalidType(name, list, value)
-  throw invalidValue(`"${name}" must be ${list}, got '${value}'`)
 }

@@ -7,7 +7,7 @@ import { ConnectionMap } from './connection-map.js'
 import { C1mError, systemError } from './errors.js'
 import { IoThread, type IoThreadOwner } from './io-thread.js'
 import type { STAT_NAMES } from './layout.js'
-import { Listener, type ListenerContext, type ListenerState } from './listener.js'
+import { Listener, type ListenerState } from './listener.js'
 import {
   checkHandlers,
   checkListenOptions,
@@ -85,7 +85,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   /** The open connections. */
   readonly connections: ConnectionMap
   readonly #threads: readonly IoThread[]
-  #nextListener = 0
+  #nextContext = 0
   #active = 0
   #questions = 0
   #unrefed = false
@@ -119,7 +119,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
       },
       saturated: (context, errno) => {
         const code = errno === 0 ? 'ERR_C1M_MAX_CONNECTIONS' : systemError(errno, 'accept').code
-        this.emit('saturated', { code, listener: context.listener })
+        if (context.listener !== undefined) this.emit('saturated', { code, listener: context.listener })
       },
     }
     this.#threads = [new IoThread(0, owner)]
@@ -148,7 +148,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     const spec = {
       ...checked.spec,
       host: await resolve(checked.spec.host),
-      index: this.#nextListener++,
+      connections: { ...checked.settings, context: this.#nextContext++ },
       reusePort:
         options.reusePort ?? (cluster.isWorker && options.exclusive !== true && checked.spec.path === undefined),
     }
@@ -213,13 +213,13 @@ export class Reactor extends EventEmitter<ReactorEvents> {
 
   async #open<T>(
     spec: ListenSpec,
-    checked: Omit<ListenerContext, 'io' | 'listener' | 'handlers'>,
+    checked: ReturnType<typeof checkListenOptions>['context'],
     handlers: Handlers<T>,
   ): Promise<Listener<T>> {
     this.#checkOpen()
     const thread = this.#place()
     const state: ListenerState = { address: ['', 0, 0], options: {} }
-    const listener = new Listener<T>(thread, spec.index, state)
+    const listener = new Listener<T>(thread, spec.connections.context, state)
     const context = { ...checked, io: thread, listener, handlers: handlers as Handlers<unknown> }
     const answer = await thread.listen(spec, context, (bound) => {
       state.address = bound.address

@@ -1,4 +1,4 @@
-import { invalidType, outOfRange } from './errors.js'
+import { invalidType, invalidValue, outOfRange } from './errors.js'
 
 /** @internal */
 export function checkBoolean(name: string, value: unknown): boolean {
@@ -26,4 +26,13 @@ export function checkObject<T extends object>(name: string, value: T | undefined
   if (value === undefined) return {}
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalidType(name, 'an object', value)
   return value
+}
+
+/** @internal */
+export function checkOneOf<T extends string>(name: string, value: unknown, allowed: readonly T[]): T {
+  const found = allowed.find((one) => one === value)
+  if (found !== undefined) return found
+  const list = allowed.map((one) => `'${one}'`).join(' or ')
+  if (typeof value !== 'string') throw invalidType(name, list, value)
+  throw invalidValue(`"${name}" must be ${list}, got '${value}'`)
 }

@@ -20,6 +20,22 @@ std::vector<OptionSetting> to_settings(const Napi::Value& value) {
   return settings;
 }
 
+ConnectionSettings to_connection_settings(const Napi::Object& from) {
+  ConnectionSettings settings;
+  settings.context = from.Get("context").ToNumber().Uint32Value();
+  settings.borrowed = from.Get("borrowed").ToBoolean();
+  settings.idle_timeout_ms = from.Get("idleTimeoutMs").ToNumber().Uint32Value();
+  return settings;
+}
+
+// Of { host, port } or { path }.
+Result<Address> to_address(const Napi::Object& from) {
+  const Napi::Value path = from.Get("path");
+  if (path.IsString()) return Address::unix_path(path.As<Napi::String>().Utf8Value());
+  const auto port = static_cast<uint16_t>(from.Get("port").ToNumber().Uint32Value());
+  return Address::ip(from.Get("host").ToString().Utf8Value().c_str(), port);
+}
+
 std::string to_string(const Napi::Value& value) {
   return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
 }
@@ -68,19 +84,14 @@ Napi::Array address_parts(Napi::Env env, const Address& address) {
 
 ListenAnswer::ListenAnswer(const Napi::Function& callback, const Napi::Object& from)
     : callback_(Napi::Persistent(callback)) {
-  index = from.Get("index").ToNumber().Uint32Value();
-  borrowed = from.Get("borrowed").ToBoolean();
-  timeout_ms = from.Get("timeoutMs").ToNumber().Uint32Value();
+  connections = to_connection_settings(from.Get("connections").As<Napi::Object>());
   spec.backlog = from.Get("backlog").ToNumber().Int32Value();
   spec.reuse_port = from.Get("reusePort").ToBoolean();
   spec.ipv6_only = from.Get("ipv6Only").ToBoolean();
   spec.mptcp = from.Get("mptcp").ToBoolean();
   spec.options = to_settings(from.Get("settings"));
   spec.congestion = to_string(from.Get("congestion"));
-  const Napi::Value path = from.Get("path");
-  const auto port = static_cast<uint16_t>(from.Get("port").ToNumber().Uint32Value());
-  Result<Address> address =
-      path.IsString() ? Address::unix_path(to_string(path)) : Address::ip(to_string(from.Get("host")).c_str(), port);
+  Result<Address> address = to_address(from);
   if (address) {
     spec.address = address.value();
   } else {
@@ -88,9 +99,9 @@ ListenAnswer::ListenAnswer(const Napi::Function& callback, const Napi::Object& f
   }
 }
 
-void ListenAnswer::run(Loop& loop) {
+bool ListenAnswer::run(Loop& loop) {
   // An address that could not be made into one has failed already.
-  if (!failure) ListenRequest::run(loop);
+  return failure ? true : ListenRequest::run(loop);
 }
 
 void ListenAnswer::answer() {
@@ -100,6 +111,36 @@ void ListenAnswer::answer() {
   result.Set("address", address_parts(env, bound));
   set_applied(result, applied);
   call(callback_, result);
+}
+
+ConnectAnswer::ConnectAnswer(const Napi::Function& callback, const Napi::Object& from)
+    : callback_(Napi::Persistent(callback)) {
+  connection = to_connection_settings(from.Get("connection").As<Napi::Object>());
+  connect_timeout_ms = from.Get("connectTimeoutMs").ToNumber().Uint32Value();
+  spec.mptcp = from.Get("mptcp").ToBoolean();
+  spec.fast_open = from.Get("fastOpen").ToBoolean();
+  spec.options = to_settings(from.Get("settings"));
+  spec.congestion = to_string(from.Get("congestion"));
+  Result<Address> address = to_address(from);
+  const Napi::Value local = from.Get("localAddress");
+  Result<Address> source =
+      local.IsString()
+          ? Address::ip(to_string(local).c_str(), static_cast<uint16_t>(from.Get("localPort").ToNumber().Uint32Value()))
+          : Result<Address>(Address());
+  if (!address || !source) {
+    failure.error = address ? source.error() : address.error();
+    return;
+  }
+  spec.address = address.value();
+  if (local.IsString()) spec.local = source.value();
+}
+
+bool ConnectAnswer::run(Loop& loop) { return failure ? true : ConnectRequest::run(loop); }
+
+void ConnectAnswer::answer() {
+  const Napi::Env env = callback_.Env();
+  if (failure) return call(callback_, failed(env, failure));
+  callback_.Call({env.Undefined()});
 }
 
 OptionsAnswer::OptionsAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation,

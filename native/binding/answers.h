@@ -11,10 +11,33 @@ namespace c1m {
 
 class ListenAnswer final : public ListenRequest {
  public:
-  // spec: { index, host, port, path, backlog, reusePort, ipv6Only, mptcp, borrowed, timeoutMs, settings, congestion }
+  // spec: { host, port, path, backlog, reusePort, ipv6Only, mptcp, settings, congestion, connections }
   ListenAnswer(const Napi::Function& callback, const Napi::Object& spec);
-  void run(Loop& loop) override;
+  bool run(Loop& loop) override;
   void answer() override;
+
+ private:
+  Napi::FunctionReference callback_;
+};
+
+class ConnectAnswer final : public ConnectRequest {
+ public:
+  // spec: { host, port, path, localAddress, localPort, mptcp, fastOpen, connectTimeoutMs, settings, congestion, connection }
+  ConnectAnswer(const Napi::Function& callback, const Napi::Object& spec);
+  bool run(Loop& loop) override;
+  // With nothing if the connection is there.
+  void answer() override;
+
+ private:
+  Napi::FunctionReference callback_;
+};
+
+class CancelConnectAnswer final : public CancelConnectRequest {
+ public:
+  CancelConnectAnswer(const Napi::Function& callback, uint32_t of_context) : callback_(Napi::Persistent(callback)) {
+    context = of_context;
+  }
+  void answer() override { callback_.Call({}); }
 
  private:
   Napi::FunctionReference callback_;

@@ -25,6 +25,8 @@ Napi::Function IoThread::define(Napi::Env env) {
                          InstanceMethod<&IoThread::pin>("pin"),
                          InstanceMethod<&IoThread::listen>("listen"),
                          InstanceMethod<&IoThread::close_listener>("closeListener"),
+                         InstanceMethod<&IoThread::connect>("connect"),
+                         InstanceMethod<&IoThread::cancel_connect>("cancelConnect"),
                          InstanceMethod<&IoThread::options>("options"),
                          InstanceMethod<&IoThread::tcp_info>("tcpInfo"),
                          InstanceMethod<&IoThread::set_owned_slab>("setOwnedSlab"),
@@ -140,6 +142,16 @@ Napi::Value IoThread::request(const Napi::CallbackInfo& info, Arguments&&... arg
 // …, spec)
 Napi::Value IoThread::listen(const Napi::CallbackInfo& info) {
   return request<ListenAnswer>(info, info[2].As<Napi::Object>());
+}
+
+// …, spec)
+Napi::Value IoThread::connect(const Napi::CallbackInfo& info) {
+  return request<ConnectAnswer>(info, info[2].As<Napi::Object>());
+}
+
+// …, context)
+Napi::Value IoThread::cancel_connect(const Napi::CallbackInfo& info) {
+  return request<CancelConnectAnswer>(info, number(info, 2));
 }
 
 // …, listener)

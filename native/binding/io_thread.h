@@ -24,6 +24,8 @@ class IoThread : public Napi::ObjectWrap<IoThread> {
   Napi::Value pin(const Napi::CallbackInfo& info);
   Napi::Value listen(const Napi::CallbackInfo& info);
   Napi::Value close_listener(const Napi::CallbackInfo& info);
+  Napi::Value connect(const Napi::CallbackInfo& info);
+  Napi::Value cancel_connect(const Napi::CallbackInfo& info);
   Napi::Value options(const Napi::CallbackInfo& info);
   Napi::Value tcp_info(const Napi::CallbackInfo& info);
   Napi::Value set_owned_slab(const Napi::CallbackInfo& info);

@@ -40,7 +40,8 @@ struct Connection {
     // Membership of the loop's lists.
     kInReady = 1u << 16,
     kInFlush = 1u << 17,
-    kBroken = 1u << 18,  // readiness: an error waits behind what is to be read
+    kBroken = 1u << 18,      // readiness: an error waits behind what is to be read
+    kConnecting = 1u << 19,  // JavaScript knows nothing of it yet
   };
   static constexpr uint32_t kDue = kOpenDue | kDrainDue | kEndDue | kTimeoutDue | kCloseDue;
 
@@ -55,7 +56,7 @@ struct Connection {
   Fd fd;
   PackedAddress peer;
   uint32_t flags = 0;
-  uint32_t listener = 0;
+  uint32_t context = 0;
   uint16_t error = 0;  // errno of what went wrong
   uint8_t error_syscall = 0;
   uint8_t interest = 0;  // level-triggered: what the poller reports

@@ -47,7 +47,7 @@ Acceptor::Acceptor(uint32_t max_connections)
       reserve_(open_reserve()) {}
 
 Result<void> Acceptor::add(Loop& loop, Listening listening) {
-  const uint32_t index = listening.index;
+  const uint32_t index = listening.connections.context;
   Result<void> added = loop.poller().add_listener(listening.fd.get(), index);
   if (!added) {
     (void)remove_socket_file(listening.address);
@@ -140,7 +140,8 @@ void Acceptor::saturate(Loop& loop, Listening& listening, int error, uint64_t no
   --ready_;
   ++paused_;
   listening.paused = true;
-  if (loop.poller().trigger() == Trigger::kLevel) loop.poller().rearm(listening.fd.get(), listening.index, 0);
+  if (loop.poller().trigger() == Trigger::kLevel)
+    loop.poller().rearm(listening.fd.get(), listening.connections.context, 0);
 }
 
 void Acceptor::resume(Loop& loop, Listening& listening) {
@@ -150,7 +151,7 @@ void Acceptor::resume(Loop& loop, Listening& listening) {
   listening.ready = true;
   ++ready_;
   if (loop.poller().trigger() == Trigger::kLevel) {
-    loop.poller().rearm(listening.fd.get(), listening.index, Interest::kRead);
+    loop.poller().rearm(listening.fd.get(), listening.connections.context, Interest::kRead);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "native/base/fd.h"
+#include "native/loop/connection_settings.h"
 #include "native/net/address.h"
 #include "native/net/options.h"
 
@@ -13,13 +14,11 @@ namespace c1m {
 
 class Loop;
 
-// One listening socket. `index` is JavaScript's number for it; it is never used again.
+// One listening socket. Its connections' context is its number.
 struct Listening {
   Fd fd;
   Address address;
-  uint32_t index = 0;
-  bool borrowed = false;                    // its connections' reads fill the batch's own memory
-  uint32_t timeout_ms = 0;                  // idle timeout of its connections
+  ConnectionSettings connections;
   std::vector<OptionSetting> after_accept;  // socket options that a connection doesn't inherit
 
   uint32_t accepted = 0;       // connections taken from it, modulo 2^32

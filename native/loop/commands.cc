@@ -33,8 +33,12 @@ void Loop::execute_one(CommandBatch& batch, const uint32_t* record) {
   const auto command = static_cast<Command>(record[0] & 0xff);
   const uint32_t slot = record[1];
   if (command == Command::kRequest) {
-    completed_.push_back(std::move(batch.requests[next_request_++]));
-    completed_.back()->run(*this);
+    std::unique_ptr<Request>& request = batch.requests[next_request_++];
+    if (request->run(*this)) {
+      completed_.push_back(std::move(request));
+    } else {
+      waiting_.emplace(request.get(), std::move(request));
+    }
     return;
   }
   PinnedBytes pinned{};
@@ -78,7 +82,7 @@ void Loop::execute_one(CommandBatch& batch, const uint32_t* record) {
       if (entry->can_read()) ready_.push(slot);
       return;
     case Command::kSetTimeout:
-      return set_timeout(slot, *entry, record[3]);
+      return set_timeout(slot, record[3]);
     case Command::kWantDrain:
       entry->set(Connection::kDrainWanted);
       flush_.push(slot);

@@ -11,7 +11,7 @@ namespace c1m {
 
 // What happened, as JavaScript reads it. lib/layout.ts has the same values.
 enum class Event : uint8_t {
-  kOpen = 1,       // argument: listener, a: generation
+  kOpen = 1,       // argument: context, a: generation
   kData = 2,       // argument: ReadMode, a: offset in that slab, b: length
   kEnd = 3,        // the peer's FIN
   kDrain = 4,      // the queue is empty again

@@ -118,6 +118,12 @@ void Loop::collect(std::span<const Readiness> ready) {
     }
     Entry* entry = find(slot, generation_of(one.word));
     if (entry == nullptr) continue;
+    if (entry->has(Connection::kConnecting)) {
+      connector_.on_ready(*this, slot);
+      // It may be gone, or there already be something to read.
+      entry = find(slot, generation_of(one.word));
+      if (entry == nullptr) continue;
+    }
     if (one.writable) entry->set(Connection::kWritable);
     if (one.readable) entry->set(Connection::kReadable);
     if (one.hangup) entry->set(Connection::kReadable | Connection::kHangup);
@@ -182,36 +188,54 @@ bool Loop::emit(Event event, uint32_t argument, uint32_t slot, uint32_t a, uint3
   return true;
 }
 
-int Loop::admit(Fd fd, const PackedAddress& peer, const Listening& listening) {
+Result<uint32_t> Loop::take(Fd fd, const PackedAddress& peer) {
   const uint32_t slot = entries_.allocate();
-  if (slot == EntrySlab::kNone) return ENOMEM;
-  const int descriptor = fd.get();
-  const Result<void> added = poller_.add(descriptor, word_of(slot));
+  if (slot == EntrySlab::kNone) return Error{ENOMEM, "socket"};
+  const Result<void> added = poller_.add(fd.get(), word_of(slot));
   if (!added) {
     entries_.release(slot);
-    return added.error().code;
+    return added.error();
   }
   Entry& entry = entries_[slot];
   entry.fd = std::move(fd);
   entry.peer = peer;
-  entry.listener = listening.index;
   entry.interest = Interest::kAll;
+  return slot;
+}
+
+void Loop::drop(uint32_t slot) {
+  poller_.remove(entries_[slot].fd.get());
+  wheel_.cancel(slot);
+  entries_.release(slot);
+}
+
+void Loop::open(uint32_t slot, const ConnectionSettings& settings) {
+  Entry& entry = entries_[slot];
+  entry.context = settings.context;
   // A fresh socket's send buffer is empty. What there is to read, the first edge will say.
   entry.set(Connection::kWritable);
-  if (listening.borrowed) entry.set(Connection::kBorrowed);
-  entry.last_active = now_tick_;
+  if (settings.borrowed) entry.set(Connection::kBorrowed);
   std::atomic_ref<uint32_t>(flushed_[slot]).store(0, std::memory_order_relaxed);
-  if (listening.timeout_ms > 0) set_timeout(slot, entry, listening.timeout_ms);
-  // What these options can't do for one connection they could not do for the listener either, which reported it.
-  if (!listening.after_accept.empty()) (void)set_options(descriptor, listening.after_accept);
-  ++stats_.accepted;
-  if (!emit(Event::kOpen, entry.listener, slot, entries_.generation(slot), 0)) {
+  set_timeout(slot, settings.idle_timeout_ms);
+  if (!emit(Event::kOpen, settings.context, slot, entries_.generation(slot), 0)) {
     entry.set(Connection::kOpenDue);
     ready_.push(slot);
     starved_ = true;
   }
+}
+
+int Loop::admit(Fd fd, const PackedAddress& peer, const Listening& listening) {
+  const int descriptor = fd.get();
+  Result<uint32_t> slot = take(std::move(fd), peer);
+  if (!slot) return slot.error().code;
+  // What these options can't do for one connection they could not do for the listener either, which reported it.
+  if (!listening.after_accept.empty()) (void)set_options(descriptor, listening.after_accept);
+  ++stats_.accepted;
+  open(slot.value(), listening.connections);
   return 0;
 }
+
+void Loop::complete(Request* request) { completed_.push_back(std::move(waiting_.extract(request).mapped())); }
 
 Entry* Loop::find(uint32_t slot, uint32_t generation) {
   Entry* entry = entries_.find(slot, generation);
@@ -223,7 +247,8 @@ void Loop::update_clock() {
   now_tick_ = static_cast<uint32_t>((now_ms_ - start_ms_) / Wheel::kTickMs);
 }
 
-void Loop::set_timeout(uint32_t slot, Entry& entry, uint32_t ms) {
+void Loop::set_timeout(uint32_t slot, uint32_t ms) {
+  Entry& entry = entries_[slot];
   entry.timeout_ms = ms;
   entry.last_active = now_tick_;
   if (ms == 0) {
@@ -237,6 +262,7 @@ void Loop::set_timeout(uint32_t slot, Entry& entry, uint32_t ms) {
 void Loop::fire_timers() {
   wheel_.advance(now_tick_, [this](uint32_t slot) {
     Entry& entry = entries_[slot];
+    if (entry.has(Connection::kConnecting)) return connector_.on_timeout(*this, slot);
     // With JavaScript away, bytes wait to be read and connections to be opened: neither is their own silence.
     if (entry.can_read() || entry.has(Connection::kOpenDue)) entry.last_active = now_tick_;
     // Reading and writing only note the time; the timer learns of it here, once a period.

@@ -3,10 +3,12 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "native/base/result.h"
 #include "native/loop/acceptor.h"
+#include "native/loop/connector.h"
 #include "native/loop/entry.h"
 #include "native/loop/mailbox.h"
 #include "native/loop/stats.h"
@@ -53,6 +55,15 @@ class Loop {
 
   // A fresh connection of a listener. 0, or the errno of why it can't be taken.
   int admit(Fd fd, const PackedAddress& peer, const Listening& listening);
+  // A slot for a socket, registered with the poller; nothing is told of it before open().
+  [[nodiscard]] Result<uint32_t> take(Fd fd, const PackedAddress& peer);
+  // Tells JavaScript of the connection.
+  void open(uint32_t slot, const ConnectionSettings& settings);
+  // Gives back a slot that was not opened.
+  void drop(uint32_t slot);
+  void set_timeout(uint32_t slot, uint32_t ms);
+  // A request that did not finish in run() has its answer.
+  void complete(Request* request);
   // Appends an event, if there is a batch with room for it.
   [[nodiscard]] bool emit(Event event, uint32_t argument, uint32_t slot, uint32_t a, uint32_t b);
   // The connection of this identity, unless it is closing or gone.
@@ -62,6 +73,7 @@ class Loop {
   [[nodiscard]] Entry& entry(uint32_t slot) { return entries_[slot]; }
   [[nodiscard]] Poller& poller() { return poller_; }
   [[nodiscard]] Acceptor& acceptor() { return acceptor_; }
+  [[nodiscard]] Connector& connector() { return connector_; }
   [[nodiscard]] Stats& stats() { return stats_; }
 
  private:
@@ -98,7 +110,6 @@ class Loop {
   void close(uint32_t slot, Entry& entry, int error, Syscall syscall);
   void close_broken(uint32_t slot, Entry& entry);
   void settle(uint32_t slot, Entry& entry);
-  void set_timeout(uint32_t slot, Entry& entry, uint32_t ms);
 
   // commands.cc
   void execute_commands();
@@ -120,6 +131,7 @@ class Loop {
   FlushList flush_;
   Wheel wheel_;
   Acceptor acceptor_;
+  Connector connector_;
   Stats stats_;
 
   EventBatch* filling_ = nullptr;  // null: all batches are with the JS thread
@@ -128,6 +140,7 @@ class Loop {
   bool held_back_ = false;         // a short batch has waited for a turn
   uint32_t closing_ = 0;           // slots whose kClose is on its way
   std::vector<std::unique_ptr<Request>> completed_;
+  std::unordered_map<Request*, std::unique_ptr<Request>> waiting_;  // for complete()
   CommandBatch* executed_ = nullptr;  // this turn's, until their arenas are sent or copied
   size_t next_pinned_ = 0;            // cursors into the batch that is being executed
   size_t next_request_ = 0;

@@ -13,8 +13,8 @@ class Request {
   Request& operator=(const Request&) = delete;
   virtual ~Request() = default;
 
-  // On the I/O thread.
-  virtual void run(Loop& loop) = 0;
+  // On the I/O thread. True if it is done; otherwise the loop keeps it, and complete() gives it back.
+  [[nodiscard]] virtual bool run(Loop& loop) = 0;
   // On the JS thread, once it is back.
   virtual void answer() {}
 };

@@ -12,14 +12,14 @@ AppliedOptions AppliedOptions::of(int fd) {
   return applied;
 }
 
-void ListenRequest::run(Loop& loop) {
+bool ListenRequest::run(Loop& loop) {
   ListenOutcome outcome = open_listener(spec);
   failure = outcome.failure;
-  if (!outcome.ok()) return;
+  if (!outcome.ok()) return true;
   Result<Address> local = Address::local_of(outcome.fd.get());
   if (!local) {
     failure = OptionFailure{local.error(), {}};
-    return;
+    return true;
   }
   bound = local.value();
   applied = AppliedOptions::of(outcome.fd.get());
@@ -27,20 +27,22 @@ void ListenRequest::run(Loop& loop) {
   Listening listening;
   listening.fd = std::move(outcome.fd);
   listening.address = bound;
-  listening.index = index;
-  listening.borrowed = borrowed;
-  listening.timeout_ms = timeout_ms;
+  listening.connections = connections;
   listening.after_accept = settings_after_accept(spec);
   const Result<void> added = loop.acceptor().add(loop, std::move(listening));
   if (!added) failure = OptionFailure{added.error(), {}};
+  return true;
 }
 
-void CloseListenerRequest::run(Loop& loop) { accepted = loop.acceptor().remove(loop, index); }
+bool CloseListenerRequest::run(Loop& loop) {
+  accepted = loop.acceptor().remove(loop, index);
+  return true;
+}
 
-void OptionsRequest::run(Loop& loop) {
+bool OptionsRequest::run(Loop& loop) {
   Entry* entry = loop.find(slot, generation);
   closed = entry == nullptr;
-  if (closed) return;
+  if (closed) return true;
   const int fd = entry->fd.get();
   failure = set_options(fd, settings);
   if (!failure && !congestion.empty()) {
@@ -48,18 +50,27 @@ void OptionsRequest::run(Loop& loop) {
     if (!set) failure = OptionFailure{set.error(), Option::kCongestion};
   }
   if (!failure) applied = AppliedOptions::of(fd);
+  return true;
 }
 
-void TcpInfoRequest::run(Loop& loop) {
+bool TcpInfoRequest::run(Loop& loop) {
   Entry* entry = loop.find(slot, generation);
   closed = entry == nullptr;
-  if (closed) return;
+  if (closed) return true;
   Result<TcpInfo> read = read_tcp_info(entry->fd.get());
   if (read) {
     info = read.value();
   } else {
     error = read.error();
   }
+  return true;
+}
+
+bool ConnectRequest::run(Loop& loop) { return loop.connector().start(loop, *this); }
+
+bool CancelConnectRequest::run(Loop& loop) {
+  loop.connector().cancel(loop, context);
+  return true;
 }
 
 }  // namespace c1m

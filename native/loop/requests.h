@@ -6,6 +6,7 @@
 
 #include "native/loop/acceptor.h"
 #include "native/loop/request.h"
+#include "native/net/connect.h"
 #include "native/net/listen.h"
 #include "native/net/tcp_info.h"
 
@@ -23,15 +24,33 @@ struct AppliedOptions {
 class ListenRequest : public Request {
  public:
   ListenSpec spec;
-  uint32_t index = 0;
-  bool borrowed = false;
-  uint32_t timeout_ms = 0;
+  ConnectionSettings connections;
 
   OptionFailure failure;
   Address bound;
   AppliedOptions applied;
 
-  void run(Loop& loop) override;
+  bool run(Loop& loop) override;
+};
+
+// Opens a connection. Its kOpen says that it is there; the answer says only whether there will be one.
+class ConnectRequest : public Request {
+ public:
+  ConnectSpec spec;
+  ConnectionSettings connection;
+  uint32_t connect_timeout_ms = 0;  // 0 for the kernel's own
+
+  OptionFailure failure;
+
+  bool run(Loop& loop) override;
+};
+
+// Gives an attempt up: its answer is ECANCELED, unless it had one.
+class CancelConnectRequest : public Request {
+ public:
+  uint32_t context = 0;
+
+  bool run(Loop& loop) override;
 };
 
 class CloseListenerRequest : public Request {
@@ -41,7 +60,7 @@ class CloseListenerRequest : public Request {
   // The kOpen of some of them may still be under way.
   uint32_t accepted = 0;
 
-  void run(Loop& loop) override;
+  bool run(Loop& loop) override;
 };
 
 // Sets options of a connection, perhaps none, and reads all of them back.
@@ -56,7 +75,7 @@ class OptionsRequest : public Request {
   OptionFailure failure;
   AppliedOptions applied;
 
-  void run(Loop& loop) override;
+  bool run(Loop& loop) override;
 };
 
 class TcpInfoRequest : public Request {
@@ -68,7 +87,7 @@ class TcpInfoRequest : public Request {
   Error error;
   TcpInfo info{};
 
-  void run(Loop& loop) override;
+  bool run(Loop& loop) override;
 };
 
 }  // namespace c1m

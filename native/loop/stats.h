@@ -10,6 +10,7 @@ namespace c1m {
 // A loop's counters since its start. lib/layout.ts has the same names in the same order.
 struct Stats {
   uint64_t accepted = 0;       // connections taken from a listener
+  uint64_t connected = 0;      // outgoing connections that came about
   uint64_t closed = 0;         // connections whose slot is free again
   uint64_t accept_errors = 0;  // accept(2) calls that failed, except for an empty queue
   uint64_t shed = 0;           // connections closed at once for want of a descriptor
@@ -24,9 +25,9 @@ struct Stats {
   uint64_t queue_bytes = 0;  // held in 4 KiB blocks now
 };
 
-inline constexpr std::array kStatNames{"accepted", "closed",    "acceptErrors", "shed",         "saturations",
-                                       "reads",    "bytesRead", "writes",       "bytesWritten", "turns",
-                                       "batches",  "jsWakeups", "queueBytes"};
+inline constexpr std::array kStatNames{"accepted",    "connected", "closed",    "acceptErrors", "shed",
+                                       "saturations", "reads",     "bytesRead", "writes",       "bytesWritten",
+                                       "turns",       "batches",   "jsWakeups", "queueBytes"};
 inline constexpr size_t kStatCount = sizeof(Stats) / sizeof(uint64_t);
 static_assert(kStatNames.size() == kStatCount);
 

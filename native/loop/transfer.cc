@@ -146,7 +146,7 @@ bool Loop::tell(uint32_t slot, Entry& entry, uint32_t due) {
   due &= entry.flags;
   if (due == 0) return true;
   if ((due & Connection::kOpenDue) != 0) {
-    if (!emit(Event::kOpen, entry.listener, slot, entries_.generation(slot), 0)) return false;
+    if (!emit(Event::kOpen, entry.context, slot, entries_.generation(slot), 0)) return false;
     entry.unset(Connection::kOpenDue);
     entry.last_active = now_tick_;
   }

@@ -71,7 +71,7 @@ test('an instance of a class may be the handlers', async (t) => {
 test('handlers may be shared by listeners', async (t) => {
   const reactor = makeReactor(t)
   const ports: unknown[] = []
-  const handlers: Handlers = { open: (conn) => void ports.push(conn.listener.port) }
+  const handlers: Handlers = { open: (conn) => void ports.push(conn.listener?.port) }
   const [a, b] = [await serve(t, handlers, {}, reactor), await serve(t, handlers, {}, reactor)]
   await connectPeer(t, a.port)
   await until(() => ports.length === 1)

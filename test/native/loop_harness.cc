@@ -193,14 +193,14 @@ Harness::Port Harness::listen(const ListenOptions& options) {
   auto request = std::make_unique<ListenRequest>();
   request->spec.address = options.address;
   request->spec.options = options.options;
-  request->index = next_listener_++;
-  request->borrowed = options.borrowed;
-  request->timeout_ms = options.timeout_ms;
+  request->connections.context = next_listener_++;
+  request->connections.borrowed = options.borrowed;
+  request->connections.idle_timeout_ms = options.timeout_ms;
   const ListenRequest* listening = request.get();
   js.request(std::move(request));
   until([&] { return !js.completed.empty() && js.completed.back().get() == listening; });
   REQUIRE(listening->failure.error.code == 0);
-  return {.index = listening->index, .address = listening->bound};
+  return {.index = listening->connections.context, .address = listening->bound};
 }
 
 Client& Harness::connect(const Port& port, int receive_buffer) {

@@ -46,7 +46,7 @@ class Running {
     auto request = std::make_unique<ListenRequest>();
     request->spec.address = Address::ip("127.0.0.1", 0).value();
     request->spec.backlog = 1024;
-    request->timeout_ms = timeout_ms;
+    request->connections.idle_timeout_ms = timeout_ms;
     const ListenRequest* listening = request.get();
     js.request(std::move(request));
     js.flush();

@@ -16,7 +16,7 @@ export async function typedThroughListen(): Promise<void> {
       open(conn) {
         holds<Same<typeof conn, Connection<Peer>>>()
         holds<Same<typeof conn.data, Peer>>()
-        holds<Same<typeof conn.listener, Listener<Peer>>>()
+        holds<Same<typeof conn.listener, Listener<Peer> | undefined>>()
         conn.data = { id: conn.id, name: 'new' }
         // @ts-expect-error: a Peer has a name
         conn.data = { id: conn.id }
