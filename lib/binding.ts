@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { C1mError } from './errors.js'
+import { C1mError, systemError } from './errors.js'
 
 /** The memory of one event batch, which the I/O thread fills. */
 export interface EventMemory {
@@ -66,6 +66,10 @@ export interface Failure {
   readonly option?: string
   readonly unsupported?: boolean
 }
+/** The reactor holds `maxConnections`. */
+export interface Full {
+  readonly full: true
+}
 export interface Closed {
   readonly closed: true
 }
@@ -83,9 +87,11 @@ export interface NativeIoThread {
   publish(batch: number, count: number): number
   pin(batch: number, bytes: Uint8Array): void
   listen(batch: number, callback: (answer: Bound | Failure) => void, spec: ListenSpec): void
+  /** Answers why not, or with nothing; the connection's `open` comes with that or later. */
+  connect(batch: number, callback: (failure: Failure | Full | undefined) => void, spec: ConnectSpec): void
+  /** By the number of its context. The attempt answers for itself. */
+  cancelConnect(batch: number, callback: () => void, context: number): void
   /** Answers how many connections it accepted, modulo 2^32; the events of some may come later than this. */
-  connect(batch: number, callback: (failure: Failure | undefined) => void, spec: ConnectSpec): void
-  cancelConnect(batch: number, callback: () => void, index: number): void
   closeListener(batch: number, callback: (accepted: number) => void, index: number): void
   options(
     batch: number,
@@ -128,8 +134,16 @@ function unsupported(what: string): C1mError {
 
 const addon = load()
 
-/** Starts an I/O thread. Throws `{ errno, syscall }` if the system refuses. */
-export const NativeIoThread = addon.IoThread
+/** Starts an I/O thread. Throws the system's error if it refuses. */
+export function startIoThread(config: IoThreadConfig): NativeIoThread {
+  try {
+    return new addon.IoThread(config)
+  } catch (error) {
+    const { errno, syscall } = error as Partial<Failure>
+    if (errno === undefined || syscall === undefined) throw error
+    throw systemError(errno, syscall)
+  }
+}
 /** The addon's record layout, to be compared with `layout.ts`. */
 export const nativeLayout = addon.layout
 /** Raises an uncaught exception at once, on behalf of a handler that threw; returns if the process survives it. */

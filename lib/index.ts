@@ -1,3 +1,4 @@
+export type { ConnectOptions } from './connect.js'
 export { Connection, type ConnectionId } from './connection.js'
 export { ConnectionMap } from './connection-map.js'
 export { C1mError, type ErrorCode, type SystemError } from './errors.js'

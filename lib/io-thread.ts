@@ -3,9 +3,11 @@ import {
   type ConnectSpec,
   type EventMemory,
   type Failure,
+  type Full,
   type ListenSpec,
-  NativeIoThread,
+  type NativeIoThread,
   reportException,
+  startIoThread,
 } from './binding.js'
 import { CommandWriter, markReadAgain } from './command-writer.js'
 import { Connection, type ConnectionContext, connectionEvents } from './connection.js'
@@ -41,6 +43,8 @@ export interface IoThreadOwner {
   /** Somebody waits for an answer, or has it: that keeps the process alive in any case. */
   asked(): void
   answered(): void
+  /** Nothing more will come of what this context is for. */
+  contextGone(index: number, context: ConnectionContext): void
   /** A connection has gone. */
   connectionClosed(): void
   saturated(listener: ConnectionContext, errno: number): void
@@ -102,7 +106,7 @@ export class IoThread {
       borrowed: Buffer.allocUnsafeSlow(SLAB_BYTES),
     }))
     for (const { borrowed } of this.#batches) markReadAgain(borrowed)
-    this.native = startNative({
+    this.native = startIoThread({
       name: `c1m-io-${index}`,
       maxConnections: owner.maxConnections,
       level: owner.level,
@@ -169,7 +173,7 @@ export class IoThread {
         submit(batch, (answer) => {
           this.#owner.answered()
           resolve(answer)
-          if (--this.#requests === 0) this.#onAnswered?.()
+          this.#requestAnswered()
         }),
       )
     })
@@ -181,6 +185,10 @@ export class IoThread {
     return new Promise((resolve) => {
       this.#onAnswered = resolve
     })
+  }
+
+  #requestAnswered(): void {
+    if (--this.#requests === 0) this.#onAnswered?.()
   }
 
   /** Opens a listener. `bound` is called before its first connection opens. */
@@ -203,28 +211,32 @@ export class IoThread {
   }
 
   /**
-   * Opens a connection. Resolves with a failure, or with the connection, before any of its events but `open` can have been
-   * delivered.
+   * Opens a connection: calls `opened`, before the handler of that name and any other, or `failed`. Nobody waits for an
+   * answer here: unlike a request's, an attempt's end is years away for a computer.
    */
-  connect(spec: ConnectSpec, context: ConnectionContext): Promise<Connection<unknown> | Failure> {
+  connect(
+    spec: ConnectSpec,
+    context: ConnectionContext,
+    opened: (conn: Connection<unknown>) => void,
+    failed: (failure: Failure | Full) => void,
+  ): void {
     const entry = this.#addContext(spec.connection.context, context)
     entry.accepted = 1
-    return new Promise((resolve) => {
-      entry.onOpen = resolve
-      void this.request<Failure | undefined>((batch, callback) =>
-        this.native.connect(
-          batch,
-          (failure) => {
-            if (failure !== undefined) {
-              this.#acceptedInAll(spec.connection.context, entry, 0)
-              resolve(failure)
-            }
-            callback(failure)
-          },
-          spec,
-        ),
-      )
-    })
+    entry.onOpen = opened
+    this.#requests++
+    this.commands.request((batch) =>
+      this.native.connect(
+        batch,
+        (failure) => {
+          if (failure !== undefined) {
+            this.#acceptedInAll(spec.connection.context, entry, 0)
+            failed(failure)
+          }
+          this.#requestAnswered()
+        },
+        spec,
+      ),
+    )
   }
 
   /** Gives up an attempt to connect. */
@@ -289,7 +301,9 @@ export class IoThread {
       entry.onClosed?.()
       this.#owner.release()
     }
-    if (entry.connections === 0) this.#contexts.delete(index)
+    if (entry.connections > 0) return
+    this.#contexts.delete(index)
+    this.#owner.contextGone(index, entry.context)
   }
 
   #deliver(batch: number, count: number, wantsSlab: boolean): void {
@@ -365,7 +379,10 @@ export class IoThread {
     this.size++
     this.#owner.retain()
     if (entry.accepted !== undefined) this.#forgetContext(context, entry)
-    entry.onOpen?.(this.#connection(slot))
+    if (entry.onOpen !== undefined) {
+      entry.onOpen(this.#connection(slot))
+      entry.onOpen = undefined
+    }
     if (entry.context.handlers.open !== undefined) connectionEvents.open(this.#connection(slot))
   }
 
@@ -398,15 +415,5 @@ export class IoThread {
     const conn = new Connection(slot, this.#generations[slot] as number, entry.context)
     this.#objects[slot] = conn
     return conn
-  }
-}
-
-function startNative(config: ConstructorParameters<typeof NativeIoThread>[0]): NativeIoThread {
-  try {
-    return new NativeIoThread(config)
-  } catch (error) {
-    const { errno, syscall } = error as Partial<Failure>
-    if (errno === undefined || syscall === undefined) throw error
-    throw systemError(errno, syscall)
   }
 }

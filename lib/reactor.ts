@@ -3,6 +3,8 @@ import { lookup } from 'node:dns/promises'
 import { EventEmitter } from 'node:events'
 import { isIP } from 'node:net'
 import type { Failure, ListenSpec } from './binding.js'
+import { type CheckedConnect, Connecting, type ConnectOptions, checkConnectOptions } from './connect.js'
+import type { Connection } from './connection.js'
 import { ConnectionMap } from './connection-map.js'
 import { C1mError, systemError } from './errors.js'
 import { IoThread, type IoThreadOwner } from './io-thread.js'
@@ -86,6 +88,9 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   readonly connections: ConnectionMap
   readonly #threads: readonly IoThread[]
   #nextContext = 0
+  /** Numbers of contexts that are gone, to be used again: an event has 24 bits for them. */
+  readonly #freeContexts: number[] = []
+  readonly #connecting = new Set<Connecting<never>>()
   #active = 0
   #questions = 0
   #unrefed = false
@@ -113,6 +118,10 @@ export class Reactor extends EventEmitter<ReactorEvents> {
       },
       answered: () => {
         if (--this.#questions === 0) this.#updateRef()
+      },
+      contextGone: (index, { listener }) => {
+        // A listener's stays its own: what is said of it may come after its end.
+        if (listener === undefined) this.#freeContexts.push(index)
       },
       connectionClosed: () => {
         if (this.#onEmpty !== undefined && this.#left === 0) this.#onEmpty()
@@ -161,6 +170,35 @@ export class Reactor extends EventEmitter<ReactorEvents> {
       if (code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL') return open('0.0.0.0')
       throw error
     }
+  }
+
+  /**
+   * Connects to a TCP port or a Unix socket; resolves with the connection when it is there. `open` has been called by
+   * then, and other handlers may have been; they are those of `listen()`. `T` is the type of `conn.data`.
+   *
+   * A name is resolved, and its addresses are tried as RFC 8305 says ("happy eyeballs"): the families in turn, the next
+   * 250 ms after the one before or as soon as that has failed. The first that connects wins.
+   *
+   * Rejects, before anything happens, with a TypeError or RangeError for bad options (ERR_C1M_INVALID_ARG_TYPE,
+   * ERR_C1M_INVALID_ARG_VALUE, ERR_C1M_OUT_OF_RANGE), and with the reason of a signal that has been aborted; with
+   * ERR_C1M_MAX_CONNECTIONS if the reactor holds `maxConnections`; with ERR_C1M_UNSUPPORTED_OPTION for a socket option
+   * that this system lacks; with ERR_C1M_REACTOR_CLOSED after `shutdown()`, also one that is called meanwhile; and with
+   * the system's errors: ECONNREFUSED, ETIMEDOUT, ENETUNREACH, EADDRNOTAVAIL, EMFILE and others with `connect` as their
+   * `syscall`, those of the local address with `bind`, and ENOTFOUND for a host name. If several addresses fail it is an
+   * AggregateError with the `code` of the first. (socket(2), bind(2), connect(2))
+   *
+   * @example
+   * const conn = await reactor.connect({ host: 'example.com', port: 7000, connectTimeoutMs: 5000 }, {
+   *   data(conn, chunk) { console.log(chunk.toString()) },
+   * })
+   * conn.write('hello')
+   */
+  async connect<T = undefined>(options: ConnectOptions, handlers: Handlers<T> = {}): Promise<Connection<T>> {
+    const checked = checkConnectOptions(options)
+    checkHandlers(handlers)
+    this.#checkOpen()
+    checked.signal?.throwIfAborted()
+    return this.#connect(checked, handlers)
   }
 
   /** Counters, as of the end of the I/O thread's last turn; read from shared memory, cheap enough for any rate. */
@@ -233,12 +271,30 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     return listener
   }
 
-  /** The I/O thread for a new listener. */
+  #connect<T>(checked: CheckedConnect, handlers: Handlers<T>): Promise<Connection<T>> {
+    return new Promise((resolve, reject) => {
+      const owner = {
+        io: this.#place(),
+        newContext: () => this.#freeContexts.pop() ?? this.#nextContext++,
+        settled: (attempt: Connecting<never>) => {
+          this.#connecting.delete(attempt)
+          if (--this.#active === 0) this.#updateRef()
+        },
+      }
+      const attempt = new Connecting<T>(owner, checked, handlers, resolve, reject)
+      this.#connecting.add(attempt as Connecting<never>)
+      if (this.#active++ === 0) this.#updateRef()
+      attempt.start()
+    })
+  }
+
+  /** The I/O thread for a new listener, or a connection that is opened. */
   #place(): IoThread {
     return this.#threads[0] as IoThread
   }
 
   async #drain(timeoutMs: number): Promise<ShutdownResult> {
+    for (const attempt of this.#connecting) attempt.fail(reactorClosed())
     const before = this.#left
     await Promise.all(this.#threads.flatMap((thread) => thread.listeners().map((listener) => listener.close())))
     const accepted = Math.max(before, this.#left)
@@ -278,7 +334,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   }
 
   #checkOpen(): void {
-    if (this.#shutdown !== undefined) throw new C1mError('ERR_C1M_REACTOR_CLOSED', 'The reactor has been shut down')
+    if (this.#shutdown !== undefined) throw reactorClosed()
   }
 
   #updateRef(): void {
@@ -287,6 +343,10 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     const ref = awaited || (this.#active > 0 && !this.#unrefed)
     for (const thread of this.#threads) thread.native.setRef(ref)
   }
+}
+
+function reactorClosed(): C1mError {
+  return new C1mError('ERR_C1M_REACTOR_CLOSED', 'The reactor has been shut down')
 }
 
 /** The address of a host name; literals and nothing stay as they are. */

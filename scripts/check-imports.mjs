@@ -15,6 +15,7 @@ const layers = [
   ['binding'],
   ['command-writer', 'connection', 'listener'],
   ['connection-map', 'io-thread'],
+  ['connect'],
   ['reactor'],
   ['index'],
 ]

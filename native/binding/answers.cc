@@ -140,7 +140,9 @@ bool ConnectAnswer::run(Loop& loop) { return failure ? true : ConnectRequest::ru
 void ConnectAnswer::answer() {
   const Napi::Env env = callback_.Env();
   if (failure) return call(callback_, failed(env, failure));
-  callback_.Call({env.Undefined()});
+  Napi::Object result = Napi::Object::New(env);
+  if (full) result.Set("full", true);
+  callback_.Call({full ? result : env.Undefined()});
 }
 
 OptionsAnswer::OptionsAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation,

@@ -16,7 +16,9 @@ Flushed flush(Connection& connection, OutboundPool& pool, size_t budget) {
     const ssize_t sent = count == 1 ? send_bytes(connection.fd.get(), vectors[0].iov_base, vectors[0].iov_len)
                                     : send_vector(connection.fd.get(), vectors, count);
     if (sent < 0) {
-      if (sent == -EAGAIN) {
+      // EINPROGRESS: a SYN that waited for these bytes went out without them (TCP_FASTOPEN_CONNECT); an edge comes when
+      // it is answered.
+      if (sent == -EAGAIN || sent == -EINPROGRESS) {
         connection.unset(Connection::kWritable);
       } else {
         result.error = static_cast<int>(-sent);

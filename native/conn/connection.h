@@ -40,8 +40,9 @@ struct Connection {
     // Membership of the loop's lists.
     kInReady = 1u << 16,
     kInFlush = 1u << 17,
-    kBroken = 1u << 18,      // readiness: an error waits behind what is to be read
-    kConnecting = 1u << 19,  // JavaScript knows nothing of it yet
+    kBroken = 1u << 18,       // readiness: an error waits behind what is to be read
+    kConnecting = 1u << 19,   // JavaScript knows nothing of it yet
+    kSynDeferred = 1u << 20,  // the SYN went, or will go, with the first bytes (TCP_FASTOPEN_CONNECT)
   };
   static constexpr uint32_t kDue = kOpenDue | kDrainDue | kEndDue | kTimeoutDue | kCloseDue;
 

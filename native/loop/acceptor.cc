@@ -173,11 +173,16 @@ void Acceptor::announce(Loop& loop) {
   announcing_ = false;
 }
 
-int Acceptor::next_retry_ms(uint64_t now_ms) const {
+int Acceptor::next_retry_ms(uint64_t now_ms, uint32_t live) const {
   if (paused_ == 0) return -1;
   int least = -1;
   for (const auto& [index, listening] : listeners_) {
-    if (!listening.paused || listening.saturated_errno == 0) continue;
+    if (!listening.paused) continue;
+    if (listening.saturated_errno == 0) {
+      // An attempt to connect may give its slot back after serve(), by its timer.
+      if (live <= resume_below_) return 0;
+      continue;
+    }
     const int left = listening.retry_at_ms > now_ms ? static_cast<int>(listening.retry_at_ms - now_ms) : 0;
     if (least < 0 || left < least) least = left;
   }

@@ -54,8 +54,8 @@ class Acceptor {
 
   // True if serve() has work that no edge will announce.
   [[nodiscard]] bool busy() const { return ready_ > 0; }
-  // Milliseconds until a paused listener should be tried again; -1 for none.
-  [[nodiscard]] int next_retry_ms(uint64_t now_ms) const;
+  // Milliseconds until a paused listener should be tried again, with so many connections there; -1 for none.
+  [[nodiscard]] int next_retry_ms(uint64_t now_ms, uint32_t live) const;
 
   // Descriptors are closed and sockets' files removed.
   void close_all();

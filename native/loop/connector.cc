@@ -6,24 +6,57 @@
 
 namespace c1m {
 
+namespace {
+
+// Attempts started in one turn: about 2.5 ms at 20 µs each, as on loopback, where connect(2) carries the handshake out.
+constexpr uint32_t kConnectsPerTurn = 128;
+
+}  // namespace
+
 bool Connector::start(Loop& loop, ConnectRequest& request) {
+  if (queue_.empty() && begun_ < kConnectsPerTurn) return begin(loop, request);
+  attempts_.emplace(request.connection.context, Attempt{&request, EntrySlab::kNone});
+  queue_.push_back(request.connection.context);
+  return false;
+}
+
+void Connector::serve(Loop& loop) {
+  begun_ = 0;
+  while (!queue_.empty() && begun_ < kConnectsPerTurn) {
+    const auto next = attempts_.find(queue_.front());
+    queue_.pop_front();
+    // Given up meanwhile; or its number is another's by now, which was started in its place.
+    if (next == attempts_.end() || next->second.slot != EntrySlab::kNone) continue;
+    ConnectRequest* request = next->second.request;
+    attempts_.erase(next);
+    if (begin(loop, *request)) loop.complete(request);
+  }
+}
+
+bool Connector::begin(Loop& loop, ConnectRequest& request) {
+  ++begun_;
+  request.full = loop.full();
+  if (request.full) return true;
   ConnectOutcome outcome = start_connect(request.spec);
   request.failure = outcome.failure;
   if (!outcome.ok()) return true;
   const Address& to = request.spec.address;
-  const Result<uint32_t> taken = loop.take(std::move(outcome.fd), PackedAddress::from(to.get(), to.length()));
+  Result<uint32_t> taken = loop.take(std::move(outcome.fd), PackedAddress::from(to.get(), to.length()));
   if (!taken) {
     request.failure.error = taken.error();
     return true;
   }
-  const uint32_t slot = Result<uint32_t>(taken).value();
+  const uint32_t slot = taken.value();
   if (outcome.connected) {
+    if (request.spec.fast_open) loop.entry(slot).set(Connection::kSynDeferred);
     succeed(loop, slot, request);
     return true;
   }
-  loop.entry(slot).set(Connection::kConnecting);
+  Entry& entry = loop.entry(slot);
+  entry.set(Connection::kConnecting);
+  entry.context = request.connection.context;
   if (request.connect_timeout_ms > 0) loop.set_timeout(slot, request.connect_timeout_ms);
-  attempts_.emplace(slot, &request);
+  attempts_.emplace(entry.context, Attempt{&request, slot});
   return false;
 }
 
@@ -34,27 +67,26 @@ void Connector::succeed(Loop& loop, uint32_t slot, const ConnectRequest& request
 }
 
 void Connector::on_ready(Loop& loop, uint32_t slot) {
-  const Error error = pending_error(loop.entry(slot).fd.get());
-  if (error) return fail(loop, slot, error.code);
-  ConnectRequest* request = attempts_.extract(slot).mapped();
+  const Entry& entry = loop.entry(slot);
+  const Error error = pending_error(entry.fd.get());
+  if (error) return fail(loop, entry.context, error.code);
+  ConnectRequest* request = attempts_.extract(entry.context).mapped().request;
   succeed(loop, slot, *request);
   loop.complete(request);
 }
 
-void Connector::on_timeout(Loop& loop, uint32_t slot) { fail(loop, slot, ETIMEDOUT); }
+void Connector::on_timeout(Loop& loop, uint32_t slot) { fail(loop, loop.entry(slot).context, ETIMEDOUT); }
 
 void Connector::cancel(Loop& loop, uint32_t context) {
-  for (const auto& [slot, request] : attempts_) {
-    if (request->connection.context == context) return fail(loop, slot, ECANCELED);
-  }
+  if (attempts_.contains(context)) fail(loop, context, ECANCELED);
 }
 
-void Connector::fail(Loop& loop, uint32_t slot, int error) {
-  ConnectRequest* request = attempts_.extract(slot).mapped();
-  request->failure.error = Error{error, "connect"};
+void Connector::fail(Loop& loop, uint32_t context, int error) {
+  const Attempt attempt = attempts_.extract(context).mapped();
+  attempt.request->failure.error = Error{error, "connect"};
   // JavaScript has never heard of this slot.
-  loop.drop(slot);
-  loop.complete(request);
+  if (attempt.slot != EntrySlab::kNone) loop.drop(attempt.slot);
+  loop.complete(attempt.request);
 }
 
 }  // namespace c1m

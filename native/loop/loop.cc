@@ -50,6 +50,7 @@ void Loop::turn() {
   ++stats_.turns;
   update_clock();
   collect(ready);
+  connector_.serve(*this);
   execute_commands();
   flush_all();
   return_commands();
@@ -80,7 +81,9 @@ void Loop::turn() {
 }
 
 // Work that no edge and no wake-up will announce.
-bool Loop::busy() const { return !flush_.empty() || acceptor_.busy() || (!ready_.empty() && !starved_); }
+bool Loop::busy() const {
+  return !flush_.empty() || acceptor_.busy() || connector_.busy() || (!ready_.empty() && !starved_);
+}
 
 bool Loop::has_news() const {
   return filling_ != nullptr && (filling_->count() > 0 || !completed_.empty() || pool_.has_released());
@@ -88,7 +91,7 @@ bool Loop::has_news() const {
 
 int Loop::sleep_ms() {
   const int timer = wheel_.next_ms(now_tick_);
-  const int retry = acceptor_.next_retry_ms(now_ms_);
+  const int retry = acceptor_.next_retry_ms(now_ms_, live());
   if (timer < 0 || retry < 0) return std::max(timer, retry);
   return std::min(timer, retry);
 }
@@ -128,7 +131,7 @@ void Loop::collect(std::span<const Readiness> ready) {
     if (one.readable) entry->set(Connection::kReadable);
     if (one.hangup) entry->set(Connection::kReadable | Connection::kHangup);
     if (one.error) entry->set(Connection::kBroken);
-    if (one.writable && !entry->out.empty()) flush_.push(slot);
+    if (one.writable && (!entry->out.empty() || entry->has(Connection::kSynDeferred))) flush_.push(slot);
     if (entry->can_read()) {
       ready_.push(slot);
     } else if (one.error) {

@@ -70,6 +70,8 @@ class Loop {
   [[nodiscard]] Entry* find(uint32_t slot, uint32_t generation);
 
   [[nodiscard]] uint32_t live() const { return entries_.live(); }
+  // At max_connections.
+  [[nodiscard]] bool full() const { return entries_.full(); }
   [[nodiscard]] Entry& entry(uint32_t slot) { return entries_[slot]; }
   [[nodiscard]] Poller& poller() { return poller_; }
   [[nodiscard]] Acceptor& acceptor() { return acceptor_; }
@@ -105,6 +107,7 @@ class Loop {
   bool read(uint32_t slot, Entry& entry);
   [[nodiscard]] bool tell(uint32_t slot, Entry& entry, uint32_t due);
   void after_flush(uint32_t slot, Entry& entry);
+  [[nodiscard]] bool await_handshake(uint32_t slot, Entry& entry);
   void fail_write(uint32_t slot, Entry& entry, int error);
   void end_of_stream(uint32_t slot, Entry& entry);
   void close(uint32_t slot, Entry& entry, int error, Syscall syscall);

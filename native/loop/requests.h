@@ -40,6 +40,7 @@ class ConnectRequest : public Request {
   ConnectionSettings connection;
   uint32_t connect_timeout_ms = 0;  // 0 for the kernel's own
 
+  bool full = false;  // at max_connections
   OptionFailure failure;
 
   bool run(Loop& loop) override;

@@ -1,5 +1,6 @@
 // What a turn does with one connection: write, read, tell JavaScript, close.
 #include "native/loop/loop.h"
+#include "native/net/connect.h"
 #include "native/net/socket.h"
 
 namespace c1m {
@@ -58,11 +59,30 @@ void Loop::after_flush(uint32_t slot, Entry& entry) {
     ready_.push(slot);
   }
   if (entry.has(Connection::kEndWanted) && !entry.has(Connection::kFinSent)) {
+    if (entry.has(Connection::kSynDeferred) && await_handshake(slot, entry)) return;
     // ENOTCONN, the only answer but success, means that the peer has reset the connection: the poller will say so.
     (void)shutdown_write(entry.fd.get());
     entry.set(Connection::kFinSent);
   }
   if (entry.has(Connection::kFinSent) && entry.has(Connection::kEndSeen)) close(slot, entry, 0, Syscall::kRead);
+}
+
+// True if the FIN has to wait, or the connection has failed: shutdown(2) would take back a SYN that is not answered yet.
+bool Loop::await_handshake(uint32_t slot, Entry& entry) {
+  const int fd = entry.fd.get();
+  if (!in_handshake(fd)) {
+    entry.unset(Connection::kSynDeferred);
+    return false;
+  }
+  // Without a byte to send it would never go.
+  const int error = send_deferred_syn(fd);
+  if (error != 0) {
+    fail_write(slot, entry, error);
+    return true;
+  }
+  // The edge that ends the handshake brings us here again.
+  entry.unset(Connection::kWritable);
+  return true;
 }
 
 void Loop::fail_write(uint32_t slot, Entry& entry, int error) {

@@ -67,6 +67,7 @@ class Slab {
   }
 
   [[nodiscard]] uint32_t live() const { return live_; }
+  [[nodiscard]] bool full() const { return live_ == capacity_; }
   // One past the highest index ever allocated.
   [[nodiscard]] uint32_t used() const { return used_; }
 

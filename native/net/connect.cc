@@ -9,9 +9,22 @@ namespace c1m {
 
 namespace {
 
-Error set_flag(int fd, int level, int name, const char* what) {
+Error set_flag(int fd, int level, int name) {
   const int on = 1;
-  return ::setsockopt(fd, level, name, &on, sizeof on) == 0 ? Error{} : Error::last(what);
+  return ::setsockopt(fd, level, name, &on, sizeof on) == 0 ? Error{} : Error::last("setsockopt");
+}
+
+OptionFailure bind_local(int fd, const Address& local) {
+  if (local.port() == 0) {
+    // A kernel without it chooses the port at bind(2): fewer ports, no less correct.
+    (void)set_flag(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT);
+  } else {
+    // Otherwise the port is taken while its last connection, to wherever, is in TIME_WAIT.
+    const Error refused = set_flag(fd, SOL_SOCKET, SO_REUSEADDR);
+    if (refused) return {refused, {}};
+  }
+  const Result<void> bound = bind_socket(fd, local);
+  return bound ? OptionFailure{} : OptionFailure{bound.error(), {}};
 }
 
 // What of the spec must be set before connect(2).
@@ -23,31 +36,27 @@ OptionFailure prepare(int fd, const ConnectSpec& spec) {
     if (!set) return {set.error(), Option::kCongestion};
   }
   if (spec.fast_open) {
-    const Error refused = set_flag(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, "setsockopt");
+    const Error refused = set_flag(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT);
     if (refused) return {refused, Option::kFastOpen};
   }
-  if (!spec.local) return {};
-  // A kernel without it chooses the port at bind(2): fewer ports, no less correct.
-  if (spec.local->port() == 0) (void)set_flag(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, "setsockopt");
-  const Result<void> bound = bind_socket(fd, *spec.local);
-  return bound ? OptionFailure{} : OptionFailure{bound.error(), {}};
+  return spec.local ? bind_local(fd, *spec.local) : OptionFailure{};
 }
 
 }  // namespace
 
 ConnectOutcome start_connect(const ConnectSpec& spec) {
   ConnectOutcome outcome;
-  Result<Fd> opened = open_socket(spec.address.family(), spec.mptcp ? IPPROTO_MPTCP : 0);
+  Result<Fd> opened = open_stream(spec.address.family(), spec.mptcp);
   if (!opened) {
     outcome.failure.error = opened.error();
-    if (spec.mptcp) outcome.failure.option = Option::kProtocol;
+    if (spec.mptcp && opened.error().code == ENOPROTOOPT) outcome.failure.option = Option::kProtocol;
     return outcome;
   }
   const int fd = opened.value().get();
   outcome.failure = prepare(fd, spec);
   if (outcome.failure) return outcome;
   const Result<void> connected = connect_socket(fd, spec.address);
-  // EINPROGRESS is the rule for IP.
+  // EINPROGRESS is the rule for IP. A Unix socket answers at once, with EAGAIN if its listener's queue is full.
   if (!connected && connected.error().code != EINPROGRESS) {
     outcome.failure.error = connected.error();
     return outcome;
@@ -55,6 +64,18 @@ ConnectOutcome start_connect(const ConnectSpec& spec) {
   outcome.connected = connected.ok();
   outcome.fd = std::move(opened.value());
   return outcome;
+}
+
+bool in_handshake(int fd) {
+  // The first byte of a tcp_info is its state.
+  uint8_t state = 0;
+  socklen_t length = sizeof state;
+  return ::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &length) == 0 && state == TCP_SYN_SENT;
+}
+
+int send_deferred_syn(int fd) {
+  const ssize_t sent = send_bytes(fd, nullptr, 0);
+  return sent >= 0 || sent == -EINPROGRESS || sent == -EAGAIN ? 0 : static_cast<int>(-sent);
 }
 
 }  // namespace c1m

@@ -34,4 +34,9 @@ struct ConnectOutcome {
 // Opens and configures a socket and starts to connect it. Does not block.
 [[nodiscard]] ConnectOutcome start_connect(const ConnectSpec& spec);
 
+// Whether its SYN has not been answered, or not even sent.
+[[nodiscard]] bool in_handshake(int fd);
+// Sends a SYN that waits for a first write (fast_open), if it still does, without one. 0, or the errno of why not.
+[[nodiscard]] int send_deferred_syn(int fd);
+
 }  // namespace c1m

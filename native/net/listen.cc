@@ -11,10 +11,6 @@
 
 #include "native/net/socket.h"
 
-#ifndef IPPROTO_MPTCP
-#define IPPROTO_MPTCP 262
-#endif
-
 namespace c1m {
 namespace {
 
@@ -41,16 +37,11 @@ Result<void> set_flag(int fd, int level, int name, int value) {
   return {};
 }
 
-// Kernels without MPTCP say so in three ways: not enabled ENOPROTOOPT, not built in EPROTONOSUPPORT, too old to know
-// of protocol numbers above 255 EINVAL. All three become the one that is_unsupported() knows.
 ListenOutcome open_for(const ListenSpec& spec) {
-  if (spec.mptcp && !is_ip(spec.address)) return failed({ENOPROTOOPT, "socket"}, Option::kProtocol);
-  Result<Fd> socket = open_socket(spec.address.family(), spec.mptcp ? IPPROTO_MPTCP : 0);
+  Result<Fd> socket = open_stream(spec.address.family(), spec.mptcp);
   if (socket) return {std::move(socket.value()), {}};
-  const Error error = socket.error();
-  const bool refused = error.code == ENOPROTOOPT || error.code == EPROTONOSUPPORT || error.code == EINVAL;
-  if (spec.mptcp && refused) return failed({ENOPROTOOPT, "socket"}, Option::kProtocol);
-  return failed(error);
+  const bool unsupported = spec.mptcp && socket.error().code == ENOPROTOOPT;
+  return failed(socket.error(), unsupported ? std::optional(Option::kProtocol) : std::nullopt);
 }
 
 // The flags that decide who may bind what, set before the user's options.

@@ -1,11 +1,29 @@
 #include "native/net/socket.h"
 
+#include <netinet/in.h>
+
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
 namespace c1m {
 
 Result<Fd> open_socket(int family, int protocol) {
   const int fd = ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
   if (fd < 0) return Error::last("socket");
   return Fd(fd);
+}
+
+// Not enabled is ENOPROTOOPT, not built in EPROTONOSUPPORT; kernels that are too old to know of protocol numbers above
+// 255 say EINVAL.
+Result<Fd> open_stream(int family, bool mptcp) {
+  if (!mptcp) return open_socket(family, 0);
+  if (family == AF_UNIX) return Error{ENOPROTOOPT, "socket"};
+  Result<Fd> opened = open_socket(family, IPPROTO_MPTCP);
+  if (opened) return opened;
+  const int code = opened.error().code;
+  if (code == EPROTONOSUPPORT || code == EINVAL) return Error{ENOPROTOOPT, "socket"};
+  return opened;
 }
 
 Result<void> bind_socket(int fd, const Address& address) {

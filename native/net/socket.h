@@ -20,6 +20,10 @@ namespace c1m {
 // A stream socket, non-blocking and close-on-exec from the start. `protocol` is 0 or IPPROTO_MPTCP.
 [[nodiscard]] Result<Fd> open_socket(int family, int protocol);
 
+// The same, with Multipath TCP if it is wanted. ENOPROTOOPT if the kernel or the family lacks that: the one error that
+// is_unsupported() knows, for the three in which kernels say so.
+[[nodiscard]] Result<Fd> open_stream(int family, bool mptcp);
+
 Result<void> bind_socket(int fd, const Address& address);
 Result<void> listen_socket(int fd, int backlog);
 
