@@ -65,6 +65,10 @@ interface Held {
 type Address = readonly [host: string, port: number, family: number] | undefined
 
 const heldEvents = new WeakMap<Connection<unknown>, Held>()
+/** Chunks given to `data` handlers of this thread's connections, modulo 2^32. */
+let chunksDelivered = 0
+/** What that was when a write after `end()` last asked for a `drain`. */
+const refusedAt = new WeakMap<Connection<unknown>, number>()
 const destroyReasons = new WeakMap<Connection<unknown>, Error>()
 
 /** @internal What the I/O thread's events do to a connection. */
@@ -134,6 +138,11 @@ export class Connection<T = unknown> {
     return (this.state & PAUSED) !== 0
   }
 
+  /** Whether `end()` was called, so that nothing more can be written. */
+  get writableEnded(): boolean {
+    return (this.state & ENDED) !== 0
+  }
+
   /** Bytes that were written and have not gone to the kernel; 0 when it has closed. */
   get writableLength(): number {
     if ((this.state & GONE) !== 0) return 0
@@ -180,6 +189,10 @@ export class Connection<T = unknown> {
    * 16 MiB) the connection is destroyed with ERR_C1M_WRITE_QUEUE_FULL, also by a single large write. After `end()`, or
    * when it has closed, nothing is queued and the answer is `false`. (send(2), sendmsg(2))
    *
+   * After `end()` a `drain` follows as well, so that a handler that pauses on `false` reads on to the peer's FIN: one
+   * for the first such write, and others only when a `data` handler has been called in between. So a handler that
+   * writes in `drain` doesn't go round in circles; `writableEnded` tells it.
+   *
    * Buffers of 16 KiB and more are sent from where they lie, without a copy: don't change or transfer them until
    * `drain`, or until `writableLength` is 0. Borrowed chunks, and smaller buffers, are copied at once.
    *
@@ -192,7 +205,7 @@ export class Connection<T = unknown> {
   write(chunk: string | Uint8Array, encoding: BufferEncoding = 'utf8'): boolean {
     if ((this.state & CANNOT_WRITE) !== 0) {
       checkChunk(chunk, encoding)
-      return false
+      return this.refuse()
     }
     const commands = this.context.io.commands
     let length: number
@@ -218,9 +231,13 @@ export class Connection<T = unknown> {
    * `write()` does. (shutdown(2))
    */
   end(chunk?: string | Uint8Array, encoding?: BufferEncoding): boolean {
-    // It does nothing where we do nothing, and may go over the limit.
+    if ((this.state & CANNOT_WRITE) !== 0) {
+      if (chunk !== undefined) checkChunk(chunk, encoding ?? 'utf8')
+      return false
+    }
     if (chunk !== undefined) this.write(chunk, encoding)
-    if ((this.state & CANNOT_WRITE) !== 0) return false
+    // It may have gone over the limit.
+    if ((this.state & GONE) !== 0) return false
     this.state |= ENDED
     return this.command(COMMAND_END)
   }
@@ -249,7 +266,7 @@ export class Connection<T = unknown> {
    */
   pause(): boolean {
     // One that has closed is still to be held up while it hears of what came before.
-    if ((this.state & DESTROYED) !== 0 || (this.state & (CLOSED | HOLDING)) === CLOSED) return false
+    if (this.over) return false
     if ((this.state & PAUSED) !== 0) return true
     this.state |= PAUSED
     return this.command(COMMAND_PAUSE)
@@ -338,11 +355,38 @@ export class Connection<T = unknown> {
     const queued = this.writableLength
     if (queued < this.context.highWaterMark) return true
     if (queued > this.context.maxWriteQueue) return this.overflow(queued)
-    if ((this.state & DRAIN_WANTED) === 0) {
-      this.state |= DRAIN_WANTED
-      this.command(COMMAND_WANT_DRAIN)
+    this.wantDrain()
+    return false
+  }
+
+  /** A write after `end()`. Each `drain` that it asks for has been paid for by a chunk, of whichever connection. */
+  private refuse(): false {
+    if (!this.over && refusedAt.get(this) !== chunksDelivered) {
+      refusedAt.set(this, chunksDelivered)
+      this.wantDrain()
     }
     return false
+  }
+
+  private wantDrain(): void {
+    if ((this.state & DRAIN_WANTED) !== 0) return
+    this.state |= DRAIN_WANTED
+    if ((this.state & CLOSED) === 0) {
+      this.command(COMMAND_WANT_DRAIN)
+    } else {
+      process.nextTick(() => this.drainHeld())
+    }
+  }
+
+  /** Its queue is empty, as it has closed in a regular way; what it pauses for may be the rest of what is held back. */
+  private drainHeld(): void {
+    this.state &= ~DRAIN_WANTED
+    if (!this.over) this.guard(() => this.context.handlers.drain?.(this))
+  }
+
+  /** Nothing but `close` is to be told any more, if anything. */
+  private get over(): boolean {
+    return (this.state & DESTROYED) !== 0 || (this.state & (CLOSED | HOLDING)) === CLOSED
   }
 
   private overflow(bytes: number): false {
@@ -403,7 +447,7 @@ export class Connection<T = unknown> {
         heldEvents.delete(this)
         return
       }
-      this.guard(() => (event === 'end' ? this.deliverEnd() : this.context.handlers.data?.(this, event)))
+      this.guard(() => (event === 'end' ? this.deliverEnd() : this.deliverData(event)))
     }
   }
 
@@ -414,6 +458,11 @@ export class Connection<T = unknown> {
     } catch (error) {
       reportException(error)
     }
+  }
+
+  private deliverData(chunk: Buffer): void {
+    chunksDelivered = (chunksDelivered + 1) | 0
+    this.context.handlers.data?.(this, chunk)
   }
 
   private deliverEnd(): void {
@@ -435,7 +484,7 @@ export class Connection<T = unknown> {
           conn.hold(borrowed ? Buffer.from(chunk) : chunk)
           return
         }
-        conn.context.handlers.data?.(conn, chunk)
+        conn.deliverData(chunk)
       },
       end(conn) {
         if ((conn.state & GONE) !== 0) return
@@ -476,6 +525,8 @@ export class Connection<T = unknown> {
             remote: conn.context.io.native.address(conn.slot, true),
           }
           conn.context.io.closedUntold.add(conn)
+          // The I/O thread has forgotten that one was wanted.
+          if ((conn.state & DRAIN_WANTED) !== 0) process.nextTick(() => conn.drainHeld())
           return
         }
         heldEvents.delete(conn)

@@ -102,7 +102,7 @@ export interface Handlers<T = undefined> {
   open?(conn: Connection<T>): void
   /** Bytes have arrived, at most 64 KiB. Without this handler they are read and thrown away. */
   data?(conn: Connection<T>, chunk: Buffer): void
-  /** All queued bytes have gone to the kernel, after a `write()` that answered `false`. */
+  /** All queued bytes have gone to the kernel, after a `write()` that answered `false`, be it because of `end()`. */
   drain?(conn: Connection<T>): void
   /**
    * The peer has sent its FIN, and all it sent before has been delivered. Once. Our side then ends, see
