@@ -1,4 +1,5 @@
-import { type Connection, type ConnectionId, connectionId } from './connection.js'
+import type { Connection } from './connection.js'
+import { type ConnectionId, connectionId } from './connection-id.js'
 import type { IoThread } from './io-thread.js'
 
 const SLOTS = 2 ** 24

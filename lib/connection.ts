@@ -1,7 +1,9 @@
 import { inspect } from 'node:util'
-import { type Applied, type Closed, type Failure, reportException } from './binding.js'
-import { C1mError, invalidType, invalidValue, type SystemError } from './errors.js'
-import type { IoThread } from './io-thread.js'
+import { reportException } from './binding.js'
+import type { Address, ConnectionContext, ConnectionEvents, Held } from './connection-context.js'
+import { type ConnectionId, connectionId } from './connection-id.js'
+import { applyOptions, type Place, readTcpInfo } from './connection-requests.js'
+import { C1mError, invalidType } from './errors.js'
 import {
   COMMAND_DESTROY,
   COMMAND_END,
@@ -12,38 +14,9 @@ import {
   COMMAND_WANT_DRAIN,
 } from './layout.js'
 import type { Listener } from './listener.js'
-import type { Handlers } from './options.js'
-import {
-  type AppliedSocketOptions,
-  decodeSocketOptions,
-  encodeSocketOptions,
-  failureOf,
-  type SocketOptions,
-} from './socket-options.js'
-import { decodeTcpInfo, type TcpInfo } from './tcp-info.js'
-import { checkInteger, checkObject, checkString } from './validate.js'
-
-/**
- * A connection's identity: a safe integer, unique in its reactor for as long as anyone may remember it (a slot's
- * generation comes round after 8,388,607 connections in the same slot).
- */
-export type ConnectionId = number & { readonly __connectionId: unique symbol }
-
-/** @internal */
-export function connectionId(thread: number, slot: number, generation: number): ConnectionId {
-  return (generation * 2 ** 30 + thread * 2 ** 24 + slot) as ConnectionId
-}
-
-/** @internal What a connection needs of the call that it came from. */
-export interface ConnectionContext {
-  readonly io: IoThread
-  /** None for an outgoing connection. */
-  readonly listener: Listener<unknown> | undefined
-  readonly handlers: Handlers<unknown>
-  readonly highWaterMark: number
-  readonly maxWriteQueue: number
-  readonly allowHalfOpen: boolean
-}
+import { type AppliedSocketOptions, encodeSocketOptions, type SocketOptions } from './socket-options.js'
+import type { TcpInfo } from './tcp-info.js'
+import { checkChunk, checkEncoding, checkInteger, checkObject } from './validate.js'
 
 const ENDED = 1
 const DESTROYED = 2
@@ -56,14 +29,6 @@ const DRAIN_WANTED = 32
 const CANNOT_WRITE = ENDED | DESTROYED | CLOSED
 const GONE = DESTROYED | CLOSED
 
-/** What a paused connection has yet to hear, in order. */
-interface Held {
-  readonly events: (Buffer | 'end')[]
-  /** It has closed meanwhile; its addresses, which could not be asked for any more. */
-  closed?: { readonly local: Address; readonly remote: Address }
-}
-type Address = readonly [host: string, port: number, family: number] | undefined
-
 const heldEvents = new WeakMap<Connection<unknown>, Held>()
 /** Chunks given to `data` handlers of this thread's connections, modulo 2^32. */
 let chunksDelivered = 0
@@ -71,16 +36,6 @@ let chunksDelivered = 0
 const refusedAt = new WeakMap<Connection<unknown>, number>()
 const destroyReasons = new WeakMap<Connection<unknown>, Error>()
 
-/** @internal What the I/O thread's events do to a connection. */
-export interface ConnectionEvents {
-  open(conn: Connection<unknown>): void
-  data(conn: Connection<unknown>, chunk: Buffer, borrowed: boolean): void
-  end(conn: Connection<unknown>): void
-  drain(conn: Connection<unknown>): void
-  timeout(conn: Connection<unknown>): void
-  shutdown(conn: Connection<unknown>): void
-  close(conn: Connection<unknown>, error: SystemError | undefined): void
-}
 /** @internal */
 export let connectionEvents: ConnectionEvents
 
@@ -301,12 +256,12 @@ export class Connection<T = unknown> {
    * const { keepAlive } = await conn.setOptions({ keepAlive: { idleMs: 30_000 } })
    */
   async setOptions(options: SocketOptions): Promise<AppliedSocketOptions> {
-    return this.options(encodeSocketOptions(checkObject('options', options), 'connection'))
+    return applyOptions(this.here, encodeSocketOptions(checkObject('options', options), 'connection'))
   }
 
   /** Reads the socket options. Rejects with ERR_C1M_CONNECTION_CLOSED. (getsockopt(2)) */
   async getOptions(): Promise<AppliedSocketOptions> {
-    return this.options({ settings: [] })
+    return applyOptions(this.here, { settings: [] })
   }
 
   /**
@@ -317,10 +272,7 @@ export class Connection<T = unknown> {
    * const { rttMicros, totalRetransmits } = await conn.tcpInfo()
    */
   async tcpInfo(): Promise<TcpInfo> {
-    const answer = await this.ask<{ readonly values: Float64Array }>((batch, callback) =>
-      this.context.io.native.tcpInfo(batch, callback, this.slot, this.generation),
-    )
-    return decodeTcpInfo(answer.values)
+    return readTcpInfo(this.here)
   }
 
   /** What `console.log` shows. */
@@ -329,20 +281,9 @@ export class Connection<T = unknown> {
     return `Connection ${this.id}${where}${this.closed ? ' closed' : ''}`
   }
 
-  private async options(encoded: { settings: readonly number[]; congestion?: string }): Promise<AppliedSocketOptions> {
-    const answer = await this.ask<Applied>((batch, callback) =>
-      this.context.io.native.options(batch, callback, this.slot, this.generation, encoded.settings, encoded.congestion),
-    )
-    return decodeSocketOptions(answer.settings, answer.congestion)
-  }
-
-  private async ask<A extends object>(
-    submit: (batch: number, callback: (answer: A | Failure | Closed) => void) => void,
-  ): Promise<A> {
-    const answer = this.closed ? { closed: true as const } : await this.context.io.request(submit)
-    if ('closed' in answer) throw new C1mError('ERR_C1M_CONNECTION_CLOSED', 'The connection has closed')
-    if ('errno' in answer) throw failureOf(answer)
-    return answer as A
+  /** Where requests about it go; nowhere, when it has closed. */
+  private get here(): Place | undefined {
+    return this.closed ? undefined : { io: this.context.io, slot: this.slot, generation: this.generation }
   }
 
   private command(command: number, a = 0): true {
@@ -535,17 +476,6 @@ export class Connection<T = unknown> {
       },
     }
   }
-}
-
-function checkChunk(chunk: unknown, encoding: unknown): asserts chunk is string | Uint8Array {
-  if (typeof chunk === 'string') return checkEncoding(encoding)
-  if (!(chunk instanceof Uint8Array)) throw invalidType('chunk', 'a string, a Buffer or a Uint8Array', chunk)
-}
-
-function checkEncoding(encoding: unknown): void {
-  if (encoding === 'utf8') return
-  const name = checkString('encoding', encoding)
-  if (!Buffer.isEncoding(name)) throw invalidValue(`"encoding" must be one that Node has, got '${name}'`)
 }
 
 function familyName(family: number | undefined): 'IPv4' | 'IPv6' | undefined {

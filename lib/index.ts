@@ -1,5 +1,6 @@
 export type { ConnectOptions } from './connect.js'
-export { Connection, type ConnectionId } from './connection.js'
+export { Connection } from './connection.js'
+export type { ConnectionId } from './connection-id.js'
 export { ConnectionMap } from './connection-map.js'
 export { C1mError, type ErrorCode, type SystemError } from './errors.js'
 export { Listener } from './listener.js'

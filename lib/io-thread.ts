@@ -10,7 +10,8 @@ import {
   startIoThread,
 } from './binding.js'
 import { CommandWriter, markReadAgain } from './command-writer.js'
-import { Connection, type ConnectionContext, connectionEvents } from './connection.js'
+import { Connection, connectionEvents } from './connection.js'
+import type { ConnectionContext } from './connection-context.js'
 import { systemError } from './errors.js'
 import {
   EVENT_CLOSE,

@@ -1,5 +1,6 @@
 import type { ConnectionSettings, ListenSpec } from './binding.js'
-import type { Connection, ConnectionContext } from './connection.js'
+import type { Connection } from './connection.js'
+import type { ConnectionContext } from './connection-context.js'
 import { invalidType, invalidValue } from './errors.js'
 import { encodeSocketOptions, type SocketOptions } from './socket-options.js'
 import { checkBoolean, checkInteger, checkObject, checkOneOf, checkString } from './validate.js'

@@ -36,3 +36,16 @@ export function checkOneOf<T extends string>(name: string, value: unknown, allow
   if (typeof value !== 'string') throw invalidType(name, list, value)
   throw invalidValue(`"${name}" must be ${list}, got '${value}'`)
 }
+
+/** @internal What `write()` takes. */
+export function checkChunk(chunk: unknown, encoding: unknown): asserts chunk is string | Uint8Array {
+  if (typeof chunk === 'string') return checkEncoding(encoding)
+  if (!(chunk instanceof Uint8Array)) throw invalidType('chunk', 'a string, a Buffer or a Uint8Array', chunk)
+}
+
+/** @internal */
+export function checkEncoding(encoding: unknown): void {
+  if (encoding === 'utf8') return
+  const name = checkString('encoding', encoding)
+  if (!Buffer.isEncoding(name)) throw invalidValue(`"encoding" must be one that Node has, got '${name}'`)
+}

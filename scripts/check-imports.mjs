@@ -8,11 +8,11 @@ const lib = fileURLToPath(new URL('../lib/', import.meta.url))
 
 // Each line may load the lines above it. A name is a file, or a folder whose files may also load each other.
 const layers = [
-  ['errors', 'layout'],
+  ['connection-context', 'connection-id', 'errors', 'layout'],
   ['tcp-info', 'validate'],
   ['socket-options'],
   ['options'],
-  ['binding'],
+  ['binding', 'connection-requests'],
   ['command-writer', 'connection', 'listener'],
   ['connection-map', 'io-thread'],
   ['connect'],

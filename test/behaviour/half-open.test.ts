@@ -77,12 +77,12 @@ for (const trigger of TRIGGERS) {
     await peer.untilEnded()
     t.equal(peer.text, 'hello and bye')
     await settle()
-    t.strictSame(log, ['open'])
+    t.strictSame(log, ['open', 'drain'])
     await peer.flush('still ')
     await settle()
     peer.end('here')
     await until(() => log.includes('close'))
-    t.strictSame(log, ['open', 'data still ', 'data here', 'end', 'close'])
+    t.strictSame(log, ['open', 'drain', 'data still ', 'data here', 'end', 'close'])
   })
 
   test(`end() sends all that is queued before the FIN (${trigger})`, async (t) => {

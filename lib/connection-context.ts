@@ -1,0 +1,36 @@
+import type { Connection } from './connection.js'
+import type { SystemError } from './errors.js'
+import type { IoThread } from './io-thread.js'
+import type { Listener } from './listener.js'
+import type { Handlers } from './options.js'
+
+/** @internal What a connection needs of the call that it came from. */
+export interface ConnectionContext {
+  readonly io: IoThread
+  /** None for an outgoing connection. */
+  readonly listener: Listener<unknown> | undefined
+  readonly handlers: Handlers<unknown>
+  readonly highWaterMark: number
+  readonly maxWriteQueue: number
+  readonly allowHalfOpen: boolean
+}
+
+/** @internal What the I/O thread's events do to a connection. */
+export interface ConnectionEvents {
+  open(conn: Connection<unknown>): void
+  data(conn: Connection<unknown>, chunk: Buffer, borrowed: boolean): void
+  end(conn: Connection<unknown>): void
+  drain(conn: Connection<unknown>): void
+  timeout(conn: Connection<unknown>): void
+  shutdown(conn: Connection<unknown>): void
+  close(conn: Connection<unknown>, error: SystemError | undefined): void
+}
+
+/** @internal What a paused connection has yet to hear, in order. */
+export interface Held {
+  readonly events: (Buffer | 'end')[]
+  /** It has closed meanwhile; its addresses, which could not be asked for any more. */
+  closed?: { readonly local: Address; readonly remote: Address }
+}
+/** @internal */
+export type Address = readonly [host: string, port: number, family: number] | undefined

@@ -1,0 +1,49 @@
+import type { Applied, Closed, Failure } from './binding.js'
+import { C1mError } from './errors.js'
+import type { IoThread } from './io-thread.js'
+import {
+  type AppliedSocketOptions,
+  decodeSocketOptions,
+  type EncodedSocketOptions,
+  failureOf,
+} from './socket-options.js'
+import { decodeTcpInfo, type TcpInfo } from './tcp-info.js'
+
+/** A connection, as the I/O thread knows it. */
+export interface Place {
+  readonly io: IoThread
+  readonly slot: number
+  readonly generation: number
+}
+
+/** Asks the I/O thread about a connection. Rejects if it has closed by then, or with the system's error. */
+export async function ask<A extends object>(
+  place: Place | undefined,
+  submit: (place: Place, batch: number, callback: (answer: A | Failure | Closed) => void) => void,
+): Promise<A> {
+  const answer =
+    place === undefined
+      ? { closed: true as const }
+      : await place.io.request<A | Failure | Closed>((batch, callback) => submit(place, batch, callback))
+  if ('closed' in answer) throw new C1mError('ERR_C1M_CONNECTION_CLOSED', 'The connection has closed')
+  if ('errno' in answer) throw failureOf(answer)
+  return answer as A
+}
+
+/** Sets these options, if any, and answers all. */
+export async function applyOptions(
+  place: Place | undefined,
+  { settings, congestion }: EncodedSocketOptions,
+): Promise<AppliedSocketOptions> {
+  const answer = await ask<Applied>(place, ({ io, slot, generation }, batch, callback) =>
+    io.native.options(batch, callback, slot, generation, settings, congestion),
+  )
+  return decodeSocketOptions(answer.settings, answer.congestion)
+}
+
+export async function readTcpInfo(place: Place | undefined): Promise<TcpInfo> {
+  const answer = await ask<{ readonly values: Float64Array }>(place, ({ io, slot, generation }, batch, callback) =>
+    io.native.tcpInfo(batch, callback, slot, generation),
+  )
+  return decodeTcpInfo(answer.values)
+}
