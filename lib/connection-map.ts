@@ -1,9 +1,13 @@
+import { inspect } from 'node:util'
 import type { Connection } from './connection.js'
 import { type ConnectionId, connectionId } from './connection-id.js'
 import type { IoThread } from './io-thread.js'
 
 const SLOTS = 2 ** 24
 const SLOTS_AND_THREADS = 2 ** 30
+
+/** @internal */
+export let makeConnectionMap: (threads: readonly IoThread[]) => ConnectionMap
 
 /**
  * The open connections of a reactor, by id: from before their `open` handler until after their `close` handler.
@@ -17,9 +21,12 @@ const SLOTS_AND_THREADS = 2 ** 30
 export class ConnectionMap implements Iterable<[ConnectionId, Connection]> {
   readonly #threads: readonly IoThread[]
 
-  /** @internal */
-  constructor(threads: readonly IoThread[]) {
+  private constructor(threads: readonly IoThread[]) {
     this.#threads = threads
+  }
+
+  static {
+    makeConnectionMap = (threads) => new ConnectionMap(threads)
   }
 
   /** How many connections are open. */
@@ -68,6 +75,11 @@ export class ConnectionMap implements Iterable<[ConnectionId, Connection]> {
   /** Calls `callback` for each open connection. */
   forEach(callback: (conn: Connection, id: ConnectionId, map: this) => void): void {
     for (const [id, conn] of this) callback(conn, id, this)
+  }
+
+  /** What `console.log` shows: not all of them, there may be a million. */
+  [inspect.custom](): string {
+    return `ConnectionMap(${this.size})`
   }
 
   #locate(id: number): { thread: IoThread; slot: number; generation: number } | undefined {

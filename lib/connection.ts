@@ -38,6 +38,8 @@ const destroyReasons = new WeakMap<Connection<unknown>, Error>()
 
 /** @internal */
 export let connectionEvents: ConnectionEvents
+/** @internal */
+export let makeConnection: (slot: number, generation: number, context: ConnectionContext) => Connection<unknown>
 
 /**
  * One TCP or Unix connection. Handlers receive it; `reactor.connections.get(id)` finds it.
@@ -66,8 +68,7 @@ export class Connection<T = unknown> {
   private submitted = 0
   private flushed = 0
 
-  /** @internal */
-  constructor(slot: number, generation: number, context: ConnectionContext) {
+  private constructor(slot: number, generation: number, context: ConnectionContext) {
     this.slot = slot
     this.generation = generation
     this.context = context
@@ -415,6 +416,7 @@ export class Connection<T = unknown> {
   }
 
   static {
+    makeConnection = (slot, generation, context) => new Connection(slot, generation, context)
     connectionEvents = {
       open(conn) {
         conn.context.handlers.open?.(conn)

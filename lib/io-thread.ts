@@ -10,7 +10,7 @@ import {
   startIoThread,
 } from './binding.js'
 import { CommandWriter, markReadAgain } from './command-writer.js'
-import { Connection, connectionEvents } from './connection.js'
+import { type Connection, connectionEvents, makeConnection } from './connection.js'
 import type { ConnectionContext } from './connection-context.js'
 import { systemError } from './errors.js'
 import {
@@ -35,6 +35,8 @@ const SLAB_BYTES = 256 * 1024
 
 /** What an I/O thread needs of its reactor. */
 export interface IoThreadOwner {
+  /** What comes before its number in a thread's name. */
+  readonly threadNames: string
   readonly maxConnections: number
   readonly level: boolean
   readonly poisonBorrowed: boolean
@@ -92,11 +94,16 @@ export class IoThread {
   #requests = 0
   #onAnswered: (() => void) | undefined
 
+  /** As `ps -L` shows it. */
+  readonly name: string
+
   constructor(
     readonly index: number,
     owner: IoThreadOwner,
   ) {
     this.#owner = owner
+    // The system takes no more of it. (pthread_setname_np(3))
+    this.name = `${owner.threadNames}${index}`.slice(0, 15)
     this.#flushed = new Uint32Array(owner.maxConnections)
     this.#generations = new Uint32Array(owner.maxConnections)
     this.#contextOf = new Uint32Array(owner.maxConnections)
@@ -108,7 +115,7 @@ export class IoThread {
     }))
     for (const { borrowed } of this.#batches) markReadAgain(borrowed)
     this.native = startIoThread({
-      name: `c1m-io-${index}`,
+      name: this.name,
       maxConnections: owner.maxConnections,
       level: owner.level,
       flushed: this.#flushed,
@@ -413,7 +420,7 @@ export class IoThread {
 
   #makeConnection(slot: number): Connection<unknown> {
     const entry = this.#contexts.get(this.#contextOf[slot] as number) as ContextEntry
-    const conn = new Connection(slot, this.#generations[slot] as number, entry.context)
+    const conn = makeConnection(slot, this.#generations[slot] as number, entry.context)
     this.#objects[slot] = conn
     return conn
   }

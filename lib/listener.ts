@@ -1,4 +1,5 @@
 import type { AddressInfo } from 'node:net'
+import { inspect } from 'node:util'
 import type { AddressParts } from './binding.js'
 import type { IoThread } from './io-thread.js'
 import type { AppliedSocketOptions } from './socket-options.js'
@@ -8,6 +9,9 @@ export interface ListenerState {
   address: AddressParts
   options: AppliedSocketOptions
 }
+
+/** @internal */
+export let makeListener: <T>(io: IoThread, index: number, state: ListenerState) => Listener<T>
 
 /**
  * A listening socket, as `reactor.listen()` resolves with it.
@@ -25,11 +29,14 @@ export class Listener<T = unknown> {
   readonly #state: ListenerState
   #closing: Promise<void> | undefined
 
-  /** @internal */
-  constructor(io: IoThread, index: number, state: ListenerState) {
+  private constructor(io: IoThread, index: number, state: ListenerState) {
     this.#io = io
     this.#index = index
     this.#state = state
+  }
+
+  static {
+    makeListener = <T>(io: IoThread, index: number, state: ListenerState) => new Listener<T>(io, index, state)
   }
 
   /**
@@ -70,5 +77,12 @@ export class Listener<T = unknown> {
   close(): Promise<void> {
     this.#closing ??= this.#io.closeListener(this.#index)
     return this.#closing
+  }
+
+  /** What `console.log` shows. */
+  [inspect.custom](): string {
+    const [address, port, family] = this.#state.address
+    const where = family === 0 ? inspect(address) : `${address} ${port}`
+    return `Listener ${where}, ${this.connections} connections${this.closed ? ', closed' : ''}`
   }
 }

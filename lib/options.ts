@@ -86,7 +86,7 @@ export interface ListenOptions extends SocketOptions, ConnectionOptions {
 
 /**
  * What a listener does with its connections. All handlers are optional; `this` is the handlers object. `T` is the
- * type of `conn.data`.
+ * type of `conn.data`; without it, anything may be put there, and what is read is `unknown`.
  *
  * A handler that throws is an uncaught exception; if the process survives it, the other events are still delivered.
  * Of an async handler nobody waits for the promise.
@@ -98,7 +98,7 @@ export interface ListenOptions extends SocketOptions, ConnectionOptions {
  *   close(conn, error) { console.log(conn.data.messages, error?.code) },
  * }
  */
-export interface Handlers<T = undefined> {
+export interface Handlers<T = unknown> {
   /** A connection has been accepted. Without this handler, a connection has no object until another needs one. */
   open?(conn: Connection<T>): void
   /** Bytes have arrived, at most 64 KiB. Without this handler they are read and thrown away. */
@@ -121,7 +121,20 @@ export interface Handlers<T = undefined> {
    * The connection has closed; exactly once for each, and last. `error` says why; it is `undefined` after the FINs of
    * both sides, and after our own `reset()` or `destroy()` without an error.
    */
-  close?(conn: Connection<T>, error?: Error & { readonly code?: string }): void
+  close?(conn: Connection<T>, error?: CloseError): void
+}
+
+/**
+ * Why a connection closed: a `C1mError`, a `SystemError` (with `errno` and `syscall`), or what was given to
+ * `destroy()`.
+ */
+export interface CloseError extends Error {
+  /** ERR_C1M_…, the system's (`ECONNRESET`), or that of the error that was given. */
+  readonly code?: string
+  /** The negative error number, if it is the system's. */
+  readonly errno?: number
+  /** The system call that failed, if it is the system's. */
+  readonly syscall?: string
 }
 
 const MAX_MS = 2 ** 31 - 1

@@ -2,14 +2,16 @@ import cluster from 'node:cluster'
 import { lookup } from 'node:dns/promises'
 import { EventEmitter } from 'node:events'
 import { isIP } from 'node:net'
+import { inspect } from 'node:util'
+import { isMainThread, threadId } from 'node:worker_threads'
 import type { Failure, ListenSpec } from './binding.js'
 import { type CheckedConnect, Connecting, type ConnectOptions, checkConnectOptions } from './connect.js'
 import type { Connection } from './connection.js'
-import { ConnectionMap } from './connection-map.js'
+import { type ConnectionMap, makeConnectionMap } from './connection-map.js'
 import { C1mError, systemError } from './errors.js'
 import { IoThread, type IoThreadOwner } from './io-thread.js'
 import type { STAT_NAMES } from './layout.js'
-import { Listener, type ListenerState } from './listener.js'
+import { type Listener, type ListenerState, makeListener } from './listener.js'
 import {
   checkHandlers,
   checkListenOptions,
@@ -41,7 +43,7 @@ export interface ReactorStats extends Readonly<Record<(typeof STAT_NAMES)[number
   readonly ioThreads: readonly { readonly name: string; readonly cpuMicros: number }[]
 }
 
-/** The reactor's `saturated` event: accepting has stopped for a while. */
+/** The reactor's `saturated` event: a listener has stopped accepting for a while. Once for each phase and listener. */
 export interface Saturated {
   /**
    * ERR_C1M_MAX_CONNECTIONS at `maxConnections`, or the system's: `EMFILE` or `ENFILE` without descriptors, `ENOBUFS`
@@ -66,6 +68,9 @@ interface ReactorEvents {
 
 const DEFAULT_SHUTDOWN_MS = 10_000
 
+/** Made so far by this thread. */
+let reactors = 0
+
 /**
  * Holds and serves TCP and Unix connections on an I/O thread of its own; handlers run on this thread.
  *
@@ -73,7 +78,7 @@ const DEFAULT_SHUTDOWN_MS = 10_000
  * live in one thread, and in `worker_threads`.
  *
  * Emits `saturated` when accepting has to stop for a while, for want of descriptors or memory or at `maxConnections`;
- * once for each such phase. It emits no `error`.
+ * once for each such phase, and for each listener that it stops. It emits no `error`.
  *
  * @example
  * import { Reactor } from 'c1m'
@@ -107,6 +112,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     const checked = checkReactorOptions(options)
     const owner: IoThreadOwner = {
       ...checked,
+      threadNames: `c1m-io-${isMainThread ? '' : `w${threadId}.`}${reactors++}.`,
       retain: () => {
         if (this.#active++ === 0) this.#updateRef()
       },
@@ -132,12 +138,12 @@ export class Reactor extends EventEmitter<ReactorEvents> {
       },
     }
     this.#threads = [new IoThread(0, owner)]
-    this.connections = new ConnectionMap(this.#threads)
+    this.connections = makeConnectionMap(this.#threads)
   }
 
   /**
    * Listens on a TCP port or a Unix socket. Resolves when connections are accepted. Without handlers, what arrives is
-   * read and thrown away. `T` is the type of `conn.data`.
+   * read and thrown away. `T` is the type of `conn.data`, `unknown` if it isn't given.
    *
    * Rejects, before anything happens, with a TypeError or RangeError for bad options (ERR_C1M_INVALID_ARG_TYPE,
    * ERR_C1M_INVALID_ARG_VALUE, ERR_C1M_OUT_OF_RANGE); with ERR_C1M_UNSUPPORTED_OPTION for a socket option that this
@@ -150,7 +156,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
    *   data(conn, chunk) { conn.write(chunk) },
    * })
    */
-  async listen<T = undefined>(options: ListenOptions, handlers: Handlers<T> = {}): Promise<Listener<T>> {
+  async listen<T = unknown>(options: ListenOptions, handlers: Handlers<T> = {}): Promise<Listener<T>> {
     const checked = checkListenOptions(options)
     checkHandlers(handlers)
     this.#checkOpen()
@@ -208,7 +214,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
       for (const [name, value] of Object.entries(thread.counters())) total[name] = (total[name] ?? 0) + value
     }
     const ioThreads = this.#threads.map((thread) => ({
-      name: `c1m-io-${thread.index}`,
+      name: thread.name,
       cpuMicros: thread.native.cpuMicros(),
     }))
     return { ...total, ioThreads } as unknown as ReactorStats
@@ -249,6 +255,13 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     return this.#shutdown
   }
 
+  /** What `console.log` shows. */
+  [inspect.custom](): string {
+    const listeners = this.#threads.flatMap((thread) => thread.listeners()).length
+    const state = this.#shutdown === undefined ? '' : ', shut down'
+    return `Reactor ${this.connections.size} connections, ${listeners} listeners${state}`
+  }
+
   async #open<T>(
     spec: ListenSpec,
     checked: ReturnType<typeof checkListenOptions>['context'],
@@ -257,7 +270,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     this.#checkOpen()
     const thread = this.#place()
     const state: ListenerState = { address: ['', 0, 0], options: {} }
-    const listener = new Listener<T>(thread, spec.connections.context, state)
+    const listener = makeListener<T>(thread, spec.connections.context, state)
     const context = { ...checked, io: thread, listener, handlers: handlers as Handlers<unknown> }
     const answer = await thread.listen(spec, context, (bound) => {
       state.address = bound.address

@@ -33,7 +33,7 @@ test('the handlers of one that failed to listen, too', async (t) => {
 })
 
 test('a listener is garbage when its last connection has gone', async (t) => {
-  let listener: Listener<undefined> | undefined
+  let listener: Listener | undefined
   const references: WeakRef<object>[] = []
   const reactor = makeReactor(t)
   const handlers: Handlers = {

@@ -22,10 +22,10 @@ test('close refuses new clients, and leaves connections as they are', async (t) 
 for (const name of ['open', 'data', 'end', 'close'] as const) {
   test(`a listener may be closed in ${name}, and its port listened on at once`, async (t) => {
     const reactor = makeReactor(t)
-    let next: Promise<Listener<undefined>> | undefined
+    let next: Promise<Listener> | undefined
     const handlers: Handlers = {
       data() {},
-      [name]({ listener }: { listener: Listener<undefined> }) {
+      [name]({ listener }: { listener: Listener }) {
         if (next !== undefined) return
         const { port } = listener
         next = listener.close().then(() => reactor.listen({ host: '127.0.0.1', port: port as number }, handlers))
@@ -35,7 +35,7 @@ for (const name of ['open', 'data', 'end', 'close'] as const) {
     const peer = await connectPeer(t, port)
     peer.end('hello')
     await until(() => next !== undefined)
-    const listener = (await next) as Listener<undefined>
+    const listener = (await next) as Listener
     t.equal(listener.port, port)
     await connectPeer(t, port)
     await until(() => listener.connections === 1)

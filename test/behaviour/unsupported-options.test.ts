@@ -45,7 +45,7 @@ test('a Unix listener reports each option that it lacks, and leaves no file', as
 
 test('a Unix connection, too; it has a send buffer, and reads back no more than that', async (t) => {
   const path = join(temporaryDirectory(t), 'socket')
-  let conn: Connection<undefined> | undefined
+  let conn: Connection | undefined
   const listener = await makeReactor(t).listen(
     { path, sendBufferBytes: 40_000 },
     {
@@ -58,7 +58,7 @@ test('a Unix connection, too; it has a send buffer, and reads back no more than 
   const socket = connect(path)
   t.teardown(() => socket.destroy())
   await until(() => conn !== undefined)
-  const opened = conn as unknown as Connection<undefined>
+  const opened = conn as unknown as Connection
   for (const [name, value] of Object.entries(ofTcp)) {
     await t.rejects(opened.setOptions({ [name]: value } as SocketOptions), unsupported(name), name)
   }

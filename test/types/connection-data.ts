@@ -1,4 +1,4 @@
-import { type Connection, type ConnectionId, type Handlers, type Listener, Reactor } from 'c1m'
+import { type CloseError, type Connection, type ConnectionId, type Handlers, type Listener, Reactor } from 'c1m'
 import { holds, type Same, take } from './same.js'
 
 // Compiled, and never run: what conn.data is follows from listen<Peer>().
@@ -35,7 +35,10 @@ export async function typedThroughListen(): Promise<void> {
       shutdown: (conn) => holds<Same<typeof conn, Connection<Peer>>>(),
       close(conn, error) {
         holds<Same<typeof conn, Connection<Peer>>>()
-        holds<Same<typeof error, (Error & { readonly code?: string }) | undefined>>()
+        holds<Same<typeof error, CloseError | undefined>>()
+        holds<Same<NonNullable<typeof error>['code'], string | undefined>>()
+        holds<Same<NonNullable<typeof error>['errno'], number | undefined>>()
+        holds<Same<NonNullable<typeof error>['syscall'], string | undefined>>()
       },
     },
   )
@@ -49,13 +52,21 @@ export async function withoutType(reactor: Reactor): Promise<void> {
     { port: 0 },
     {
       open(conn) {
-        holds<Same<typeof conn.data, undefined>>()
-        // @ts-expect-error: give listen() a type to have data
-        conn.data = 1
+        holds<Same<typeof conn.data, unknown>>()
+        conn.data = { since: Date.now() }
+      },
+      data(conn) {
+        // @ts-expect-error: give listen() a type to read it
+        conn.data.since
       },
     },
   )
-  holds<Same<typeof listener, Listener<undefined>>>()
+  holds<Same<typeof listener, Listener>>()
+}
+
+export async function inferred(reactor: Reactor): Promise<void> {
+  const listener = await reactor.listen({ port: 0 }, { open(_conn: Connection<Peer>) {} })
+  holds<Same<typeof listener, Listener<Peer>>>()
 }
 
 export function inTheMap(reactor: Reactor, id: ConnectionId): void {
