@@ -1,6 +1,7 @@
 import { ADDRCONFIG, type LookupAddress, lookup as systemLookup } from 'node:dns'
 import { isIP, type LookupFunction } from 'node:net'
 import { constants } from 'node:os'
+import { onAbort } from './abort.js'
 import type { ConnectSpec, Failure, Full } from './binding.js'
 import type { Connection } from './connection.js'
 import type { ConnectionContext } from './connection-context.js'
@@ -192,6 +193,7 @@ export class Connecting<T> {
   readonly #resolve: (conn: Connection<T>) => void
   readonly #reject: (error: unknown) => void
   readonly #deadline: number
+  readonly #forgetSignal: (() => void) | undefined
   /** Those that have not been tried. */
   #addresses: string[] = []
   readonly #tries = new Set<Try>()
@@ -213,7 +215,7 @@ export class Connecting<T> {
     this.#reject = reject
     const { connectTimeoutMs, signal } = options
     this.#deadline = connectTimeoutMs === 0 ? Number.POSITIVE_INFINITY : performance.now() + connectTimeoutMs
-    signal?.addEventListener('abort', this.#onAbort)
+    if (signal !== undefined) this.#forgetSignal = onAbort(signal, () => this.fail(signal.reason))
   }
 
   start(): void {
@@ -227,8 +229,6 @@ export class Connecting<T> {
   fail(error: unknown): void {
     if (this.#finish()) this.#reject(error)
   }
-
-  readonly #onAbort = (): void => this.fail(this.#options.signal?.reason)
 
   #lookup(): void {
     const { host, family, lookup, connectTimeoutMs } = this.#options
@@ -284,15 +284,12 @@ export class Connecting<T> {
     }
     const one: Try = { number: this.#owner.newContext(), context }
     this.#tries.add(one)
-    const { localPort } = spec
-    const anyLocal = localPort === 0 ? undefined : familyOf(address) === 4 ? '0.0.0.0' : '::'
-    const { localAddress = anyLocal } = spec
     const left = this.#deadline - performance.now()
     io.connect(
       {
         ...spec,
         host: spec.path === undefined ? address : undefined,
-        localAddress,
+        localAddress: this.#localAddress(address),
         connectTimeoutMs: Number.isFinite(left) ? Math.max(Math.ceil(left), 1) : 0,
         connection: { ...settings, context: one.number },
       },
@@ -300,6 +297,13 @@ export class Connecting<T> {
       (conn) => this.#opened(one, conn),
       (failure) => this.#failed(one, address, failure),
     )
+  }
+
+  /** Where the connection to this address comes from, if that was asked for. */
+  #localAddress(address: string): string | undefined {
+    const { localAddress, localPort } = this.#options.spec
+    if (localAddress !== undefined || localPort === 0) return localAddress
+    return familyOf(address) === 4 ? '0.0.0.0' : '::'
   }
 
   #opened(one: Try, conn: Connection<unknown>): void {
@@ -330,10 +334,11 @@ export class Connecting<T> {
   }
 
   #errorOf({ errno, syscall }: Failure, address: string): Error {
-    const { port, path, localAddress, localPort } = this.#options.spec
+    const { port, path, localPort } = this.#options.spec
     if (path !== undefined) return systemError(errno, 'connect', { address: path })
     if (syscall === 'bind') {
-      return systemError(errno, 'bind', { address: localAddress ?? '', ...(localPort > 0 && { port: localPort }) })
+      const local = this.#localAddress(address)
+      return systemError(errno, 'bind', { address: local, ...(localPort > 0 && { port: localPort }) })
     }
     // One name for all that it takes, as in `node:net`: programs compare it.
     return systemError(errno, 'connect', { address, port })
@@ -350,7 +355,7 @@ export class Connecting<T> {
     if (this.#over) return false
     this.#over = true
     clearTimeout(this.#timer)
-    this.#options.signal?.removeEventListener('abort', this.#onAbort)
+    this.#forgetSignal?.()
     for (const { number, context } of this.#tries) {
       // It may be there already, and its events on their way: those are not for the user.
       context.handlers = NO_HANDLERS

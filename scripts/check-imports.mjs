@@ -8,7 +8,7 @@ const lib = fileURLToPath(new URL('../lib/', import.meta.url))
 
 // Each line may load the lines above it. A name is a file, or a folder whose files may also load each other.
 const layers = [
-  ['connection-context', 'connection-id', 'errors', 'layout'],
+  ['abort', 'connection-context', 'connection-id', 'errors', 'layout'],
   ['tcp-info', 'validate'],
   ['socket-options'],
   ['options'],

@@ -1,0 +1,28 @@
+/**
+ * Who waits for a signal: one listener of ours for all of them, as a signal may end thousands of operations, and Node warns
+ * of a leak from eleven listeners on.
+ */
+const waiting = new WeakMap<AbortSignal, Set<() => void>>()
+
+/** @internal Calls back once if the signal is aborted from now on; what it answers takes that back. */
+export function onAbort(signal: AbortSignal, callback: () => void): () => void {
+  let callbacks = waiting.get(signal)
+  if (callbacks === undefined) {
+    callbacks = new Set()
+    waiting.set(signal, callbacks)
+    signal.addEventListener('abort', callAll, { once: true })
+  }
+  callbacks.add(callback)
+  return () => {
+    if (!callbacks.delete(callback) || callbacks.size > 0) return
+    waiting.delete(signal)
+    signal.removeEventListener('abort', callAll)
+  }
+}
+
+function callAll(event: Event): void {
+  const signal = event.target as AbortSignal
+  const callbacks = waiting.get(signal) ?? []
+  waiting.delete(signal)
+  for (const callback of callbacks) callback()
+}

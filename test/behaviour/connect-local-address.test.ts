@@ -1,0 +1,72 @@
+import type { ConnectOptions } from 'c1m'
+import { test } from 'tap'
+import { hasIpv6 } from '../fixtures/host.js'
+import { serve, until } from '../fixtures/reactor.js'
+
+test('an address and a port of our own', async (t) => {
+  const { reactor, port } = await serve(t, {}, { host: '0.0.0.0' })
+  const connect = (options: Partial<ConnectOptions>) => reactor.connect({ host: '127.0.0.1', port, ...options })
+  const one = await connect({ localAddress: '127.0.0.5' })
+  t.equal(one.localAddress, '127.0.0.5')
+  t.ok((one.localPort as number) > 0)
+
+  // The port is free again at once, also while the connection before it is in TIME_WAIT.
+  const localPort = one.localPort as number
+  one.reset()
+  await until(() => reactor.connections.size === 0)
+  for (let i = 0; i < 3; i++) {
+    const conn = await connect({ host: `127.0.0.${i + 2}`, localAddress: '127.0.0.6', localPort })
+    t.strictSame([conn.localAddress, conn.localPort], ['127.0.0.6', localPort])
+    conn.end()
+    await until(() => reactor.connections.size === 0)
+  }
+
+  const any = await connect({ localPort })
+  t.strictSame([any.localAddress, any.localPort], ['127.0.0.1', localPort])
+  await t.rejects(connect({ localPort: port }), { code: 'EADDRINUSE', message: `bind EADDRINUSE 0.0.0.0:${port}` })
+})
+
+test('a port serves several destinations at a time, and one destination once', async (t) => {
+  const { reactor, port } = await serve(t, {}, { host: '0.0.0.0' })
+  const connect = (host: string, localPort: number) =>
+    reactor.connect({ host, port, localAddress: '127.0.0.7', localPort })
+  const found = await connect('127.0.0.1', 0)
+  const { localPort } = found
+  found.reset()
+  await until(() => reactor.connections.size === 0)
+  const first = await connect('127.0.0.1', localPort as number)
+  const second = await connect('127.0.0.2', localPort as number)
+  t.equal(first.localPort, localPort)
+  t.equal(second.localPort, localPort)
+  await t.rejects(connect('127.0.0.2', localPort as number), { code: 'EADDRNOTAVAIL', message: /^connect/ })
+})
+
+test('an address that isn’t ours, and a port that a listener has', async (t) => {
+  const { reactor, port } = await serve(t, {})
+  const foreign = await reactor.connect({ host: '127.0.0.1', port, localAddress: '192.0.2.1' }).catch((error) => error)
+  t.match(foreign, {
+    message: 'bind EADDRNOTAVAIL 192.0.2.1',
+    code: 'EADDRNOTAVAIL',
+    syscall: 'bind',
+    address: '192.0.2.1',
+  })
+  t.equal(foreign.port, undefined)
+  const taken = { host: '127.0.0.1', port, localAddress: '127.0.0.1', localPort: port }
+  t.match(await reactor.connect(taken).catch((error) => error), {
+    message: `bind EADDRINUSE 127.0.0.1:${port}`,
+    code: 'EADDRINUSE',
+    syscall: 'bind',
+    port,
+  })
+})
+
+test('IPv6', { skip: !hasIpv6() }, async (t) => {
+  const { reactor, port } = await serve(t, {}, { host: '::1' })
+  const conn = await reactor.connect({ host: '::1', port, localAddress: '::1' })
+  t.equal(conn.localAddress, '::1')
+  const { localPort } = conn
+  conn.reset()
+  await until(() => reactor.connections.size === 0)
+  const again = await reactor.connect({ host: '::1', port, localPort: localPort as number })
+  t.equal(again.localPort, localPort)
+})
