@@ -19,6 +19,9 @@ const exits: Record<string, string> = {
   'unref-before': 'one that was told so before it listened (but its promises do)',
   'unref-shut-down': 'one that was told so and shut down (but its promises do)',
   'paused-closed': 'a paused connection that has been destroyed',
+  'connect-failed': 'a reactor whose attempts to connect have failed',
+  'connect-closed': 'an outgoing connection that has closed',
+  'connecting-unref': 'an attempt to connect of a reactor that was told not to',
 }
 
 for (const [situation, what] of Object.entries(exits)) {
@@ -33,6 +36,9 @@ const stays: Record<string, string> = {
   listening: 'an open listener',
   connected: 'an open connection without a listener',
   'connected-quietly': 'an open connection without any handler',
+  connecting: 'an attempt to connect',
+  'looking-up': 'an attempt that waits for a lookup',
+  'connected-out': 'an outgoing connection without a listener',
   'unref-ref': 'a reactor that was unreferenced and referenced again',
 }
 
