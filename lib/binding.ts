@@ -107,6 +107,15 @@ export interface NativeIoThread {
     slot: number,
     generation: number,
   ): void
+  /** `[slot, generation]` of a, then of b. Answers whether they are held. */
+  holdRelay(batch: number, callback: (held: boolean) => void, places: readonly number[]): void
+  /** The relay that this connection is held for. Answers when it is over. */
+  relay(
+    batch: number,
+    callback: (bytes: readonly [fromA: number, fromB: number]) => void,
+    slot: number,
+    generation: number,
+  ): void
   setOwnedSlab(batch: number, slab: Buffer): void
   address(slot: number, remote: boolean): AddressParts | undefined
   cpuMicros(): number

@@ -1,5 +1,4 @@
 import type { Connection } from './connection.js'
-import type { SystemError } from './errors.js'
 import type { IoThread } from './io-thread.js'
 import type { Listener } from './listener.js'
 import type { Handlers } from './options.js'
@@ -23,7 +22,7 @@ export interface ConnectionEvents {
   drain(conn: Connection<unknown>): void
   timeout(conn: Connection<unknown>): void
   shutdown(conn: Connection<unknown>): void
-  close(conn: Connection<unknown>, error: SystemError | undefined): void
+  close(conn: Connection<unknown>, error: Error | undefined): void
 }
 
 /** @internal What a paused connection has yet to hear, in order. */

@@ -14,6 +14,7 @@ import {
   COMMAND_WANT_DRAIN,
 } from './layout.js'
 import type { Listener } from './listener.js'
+import type { RelayAccess, RelaySide } from './relay.js'
 import { type AppliedSocketOptions, encodeSocketOptions, type SocketOptions } from './socket-options.js'
 import type { TcpInfo } from './tcp-info.js'
 import { checkChunk, checkEncoding, checkInteger, checkObject } from './validate.js'
@@ -25,8 +26,10 @@ const PAUSED = 8
 /** Events wait in `heldEvents`: they came while it was paused, and everything after them queues up there. */
 const HOLDING = 16
 const DRAIN_WANTED = 32
+/** A relay has it: its handlers hear only of timeouts, a shutdown, and the close. */
+const RELAYED = 256
 
-const CANNOT_WRITE = ENDED | DESTROYED | CLOSED
+const CANNOT_WRITE = ENDED | DESTROYED | CLOSED | RELAYED
 const GONE = DESTROYED | CLOSED
 
 const heldEvents = new WeakMap<Connection<unknown>, Held>()
@@ -36,6 +39,10 @@ let chunksDelivered = 0
 const refusedAt = new WeakMap<Connection<unknown>, number>()
 const destroyReasons = new WeakMap<Connection<unknown>, Error>()
 
+const relaySides = new WeakMap<Connection<unknown>, RelaySide>()
+
+/** @internal What a relay may do with a connection. */
+export let relayAccess: (conn: Connection<unknown>) => RelayAccess
 /** @internal */
 export let connectionEvents: ConnectionEvents
 /** @internal */
@@ -230,7 +237,7 @@ export class Connection<T = unknown> {
 
   /** Takes back `pause()`. What came meanwhile is delivered soon, in order. */
   resume(): boolean {
-    if ((this.state & DESTROYED) !== 0) return false
+    if ((this.state & (DESTROYED | RELAYED)) !== 0) return false
     if ((this.state & PAUSED) === 0) return (this.state & CLOSED) === 0
     this.state &= ~PAUSED
     if ((this.state & HOLDING) !== 0) process.nextTick(() => this.release())
@@ -326,9 +333,9 @@ export class Connection<T = unknown> {
     if (!this.over) this.guard(() => this.context.handlers.drain?.(this))
   }
 
-  /** Nothing but `close` is to be told any more, if anything. */
+  /** Of `data`, `end` and `drain` nothing is to be told any more. */
   private get over(): boolean {
-    return (this.state & DESTROYED) !== 0 || (this.state & (CLOSED | HOLDING)) === CLOSED
+    return (this.state & (DESTROYED | RELAYED)) !== 0 || (this.state & (CLOSED | HOLDING)) === CLOSED
   }
 
   private overflow(bytes: number): false {
@@ -370,6 +377,8 @@ export class Connection<T = unknown> {
   }
 
   private hold(event: Buffer | 'end'): void {
+    // Of an end the I/O thread knows, and passes it on.
+    if ((this.state & RELAYED) !== 0) return event === 'end' ? undefined : relaySides.get(this)?.data(event)
     const held = heldEvents.get(this)
     if (held === undefined) {
       heldEvents.set(this, { events: [event] })
@@ -423,7 +432,7 @@ export class Connection<T = unknown> {
       },
       data(conn, chunk, borrowed) {
         if ((conn.state & GONE) !== 0) return
-        if ((conn.state & (PAUSED | HOLDING)) !== 0) {
+        if ((conn.state & (PAUSED | HOLDING | RELAYED)) !== 0) {
           conn.hold(borrowed ? Buffer.from(chunk) : chunk)
           return
         }
@@ -431,7 +440,7 @@ export class Connection<T = unknown> {
       },
       end(conn) {
         if ((conn.state & GONE) !== 0) return
-        if ((conn.state & (PAUSED | HOLDING)) !== 0) {
+        if ((conn.state & (PAUSED | HOLDING | RELAYED)) !== 0) {
           conn.hold('end')
           return
         }
@@ -439,10 +448,10 @@ export class Connection<T = unknown> {
       },
       drain(conn) {
         conn.state &= ~DRAIN_WANTED
-        if ((conn.state & GONE) === 0) conn.context.handlers.drain?.(conn)
+        if ((conn.state & (GONE | RELAYED)) === 0) conn.context.handlers.drain?.(conn)
       },
       timeout(conn) {
-        if ((conn.state & GONE) !== 0) return
+        if ((conn.state & GONE) !== 0 || relaySides.get(conn)?.timeout() === true) return
         if (conn.context.handlers.timeout !== undefined) {
           conn.context.handlers.timeout(conn)
         } else {
@@ -474,9 +483,28 @@ export class Connection<T = unknown> {
         }
         heldEvents.delete(conn)
         const reason = wasDestroyed ? destroyReasons.get(conn) : undefined
+        relaySides.get(conn)?.closed(wasDestroyed, reason ?? error)
         conn.context.handlers.close?.(conn, reason ?? error)
       },
     }
+
+    relayAccess = (conn) => ({
+      place: conn.here,
+      relayed: (conn.state & RELAYED) !== 0,
+      take(side) {
+        const held = heldEvents.get(conn)
+        heldEvents.delete(conn)
+        conn.state = (conn.state & ~(PAUSED | HOLDING | DRAIN_WANTED)) | RELAYED
+        relaySides.set(conn, side)
+        for (const event of held?.events ?? []) if (event !== 'end') side.data(event)
+      },
+      write(chunk) {
+        if ((conn.state & GONE) !== 0) return
+        conn.context.io.commands.write(conn.slot, conn.generation, chunk)
+        conn.submitted = (conn.submitted + chunk.length) | 0
+      },
+      reset: (error) => conn.close(COMMAND_RESET, error),
+    })
   }
 }
 

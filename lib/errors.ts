@@ -1,4 +1,5 @@
 import { getSystemErrorName } from 'node:util'
+import { OWN_ERRORS } from './layout.js'
 
 /** Every stable code of c1m's own errors. Errors of the system keep the system's code (`ECONNRESET`, `EADDRINUSE`). */
 export type ErrorCode =
@@ -22,6 +23,8 @@ export type ErrorCode =
   | 'ERR_C1M_WRITE_QUEUE_FULL'
   /** The connection was idle for its timeout and no `timeout` handler took care of it. */
   | 'ERR_C1M_IDLE_TIMEOUT'
+  /** The other side of the connection's relay failed, or was destroyed. */
+  | 'ERR_C1M_RELAY_FAILED'
   /** `shutdown()` cut the connection at its deadline. */
   | 'ERR_C1M_SHUTDOWN'
 
@@ -64,6 +67,12 @@ export function systemError(
     about?.address === undefined ? '' : ` ${about.address}${about.port === undefined ? '' : `:${about.port}`}`
   const error = new Error(`${syscall} ${code}${where}`)
   return Object.assign(error, { code, errno: -errno, syscall }, where === '' ? {} : about) as SystemError
+}
+
+/** @internal Of an I/O thread's number: an errno, or one of our own. */
+export function closeError(number: number, syscall: string): SystemError | C1mError {
+  const own = OWN_ERRORS.get(number)
+  return own === undefined ? systemError(number, syscall) : new C1mError(...own)
 }
 
 function describe(value: unknown): string {

@@ -12,7 +12,7 @@ import {
 import { CommandWriter, markReadAgain } from './command-writer.js'
 import { type Connection, connectionEvents, makeConnection } from './connection.js'
 import type { ConnectionContext } from './connection-context.js'
-import { systemError } from './errors.js'
+import { closeError } from './errors.js'
 import {
   EVENT_CLOSE,
   EVENT_DATA,
@@ -399,7 +399,7 @@ export class IoThread {
     const entry = this.#contexts.get(context) as ContextEntry
     try {
       if (this.#objects[slot] !== undefined || entry.context.handlers.close !== undefined) {
-        const error = errno === 0 ? undefined : systemError(errno, SYSCALLS[syscall] ?? 'read')
+        const error = errno === 0 ? undefined : closeError(errno, SYSCALLS[syscall] ?? 'read')
         connectionEvents.close(this.#connection(slot), error)
       }
     } finally {

@@ -1,3 +1,5 @@
+import type { ErrorCode } from './errors.js'
+
 /**
  * The records that cross the thread boundary, as `native/loop/event_batch.h` and `native/loop/command_batch.h` define
  * them. The addon exports its own values under the same names, and a test compares the two.
@@ -17,7 +19,7 @@ export const EVENT_DATA = 2
 export const EVENT_END = 3
 export const EVENT_DRAIN = 4
 export const EVENT_TIMEOUT = 5
-/** argument: index into SYSCALLS, a: errno or 0 */
+/** argument: index into SYSCALLS, a: errno, a key of OWN_ERRORS, or 0 */
 export const EVENT_CLOSE = 6
 /** argument: listener, a: errno, or 0 at maxConnections */
 export const EVENT_SATURATED = 7
@@ -43,6 +45,11 @@ export const LAST_GENERATION = 2 ** 23 - 1
 
 export const SYSCALLS = ['read', 'write'] as const
 
+/** Why the I/O thread closed a connection by itself: `OwnError` in `native/loop/event_batch.h`. */
+export const OWN_ERRORS: ReadonlyMap<number, readonly [code: ErrorCode, message: string]> = new Map([
+  [4098, ['ERR_C1M_RELAY_FAILED', 'The other side of the relay failed or was destroyed']],
+] as const)
+
 /** The counters that an I/O thread shares, in order; `native/loop/stats.h` says what each counts. */
 export const STAT_NAMES = [
   'accepted',
@@ -59,4 +66,7 @@ export const STAT_NAMES = [
   'batches',
   'jsWakeups',
   'queueBytes',
+  'relays',
+  'bytesRelayed',
+  'relayPipes',
 ] as const

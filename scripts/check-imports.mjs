@@ -8,14 +8,15 @@ const lib = fileURLToPath(new URL('../lib/', import.meta.url))
 
 // Each line may load the lines above it. A name is a file, or a folder whose files may also load each other.
 const layers = [
-  ['abort', 'connection-context', 'connection-id', 'errors', 'layout'],
+  ['abort', 'connection-context', 'connection-id', 'layout'],
+  ['errors'],
   ['tcp-info', 'validate'],
   ['socket-options'],
   ['options'],
   ['binding', 'connection-requests'],
   ['command-writer', 'connection', 'listener'],
   ['connection-map', 'io-thread'],
-  ['connect'],
+  ['connect', 'relay'],
   ['reactor'],
   ['index'],
 ]

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "native/binding/answers.h"
+#include "native/binding/relay_answer.h"
 
 namespace c1m {
 
@@ -29,6 +30,8 @@ Napi::Function IoThread::define(Napi::Env env) {
                          InstanceMethod<&IoThread::cancel_connect>("cancelConnect"),
                          InstanceMethod<&IoThread::options>("options"),
                          InstanceMethod<&IoThread::tcp_info>("tcpInfo"),
+                         InstanceMethod<&IoThread::hold_relay>("holdRelay"),
+                         InstanceMethod<&IoThread::relay>("relay"),
                          InstanceMethod<&IoThread::set_owned_slab>("setOwnedSlab"),
                          InstanceMethod<&IoThread::address>("address"),
                          InstanceMethod<&IoThread::cpu_micros>("cpuMicros"),
@@ -167,6 +170,16 @@ Napi::Value IoThread::options(const Napi::CallbackInfo& info) {
 // …, slot, generation)
 Napi::Value IoThread::tcp_info(const Napi::CallbackInfo& info) {
   return request<TcpInfoAnswer>(info, number(info, 2), number(info, 3));
+}
+
+// …, [slot of a, generation of a, slot of b, generation of b])
+Napi::Value IoThread::hold_relay(const Napi::CallbackInfo& info) {
+  return request<HoldRelayAnswer>(info, info[2].As<Napi::Array>());
+}
+
+// …, slot, generation)
+Napi::Value IoThread::relay(const Napi::CallbackInfo& info) {
+  return request<RelayAnswer>(info, number(info, 2), number(info, 3));
 }
 
 // (slot, remote): of a connection that JavaScript may still know of.

@@ -43,6 +43,7 @@ struct Connection {
     kBroken = 1u << 18,       // readiness: an error waits behind what is to be read
     kConnecting = 1u << 19,   // JavaScript knows nothing of it yet
     kSynDeferred = 1u << 20,  // the SYN went, or will go, with the first bytes (TCP_FASTOPEN_CONNECT)
+    kRelayed = 1u << 24,      // read and written by a relay, not for JavaScript
   };
   static constexpr uint32_t kDue = kOpenDue | kDrainDue | kEndDue | kTimeoutDue | kCloseDue;
 
@@ -50,15 +51,20 @@ struct Connection {
   void set(uint32_t flag) { flags |= flag; }
   void unset(uint32_t flag) { flags &= ~flag; }
 
-  // Something is there to be read, as far as we know, and may be read.
-  [[nodiscard]] bool can_read() const { return has(kReadable | kHangup) && !has(kPaused | kEndSeen | kClosing); }
+  // Something is there to be read for JavaScript, as far as we know, and may be read.
+  [[nodiscard]] bool can_read() const {
+    return has(kReadable | kHangup) && !has(kPaused | kEndSeen | kClosing | kRelayed);
+  }
+  // A short read means drained (epoll(7), question 9), unless there is more to read up to: a FIN, an urgent byte, or the
+  // end of a connection whose writing has failed. And recv(2) on a Unix socket stops at a descriptor that was passed.
+  [[nodiscard]] bool drained_by_short_read() const { return !has(kHangup | kWriteFailed) && peer.family != AF_UNIX; }
 
   Outbound out;
   Fd fd;
   PackedAddress peer;
   uint32_t flags = 0;
   uint32_t context = 0;
-  uint16_t error = 0;  // errno of what went wrong
+  uint16_t error = 0;  // errno of what went wrong, or an error of our own
   uint8_t error_syscall = 0;
   uint8_t interest = 0;  // level-triggered: what the poller reports
 };

@@ -68,6 +68,7 @@ void Loop::execute_one(CommandBatch& batch, const uint32_t* record) {
     case Command::kReset:
       // A socket that is gone already needs no RST.
       (void)reset_on_close(entry->fd.get());
+      if (entry->has(Connection::kRelayed)) relays_.reset_both(*this, *entry);
       return close(slot, *entry, 0, Syscall::kWrite);
     case Command::kDestroy:
       return close(slot, *entry, 0, Syscall::kWrite);

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "native/conn/connection.h"
+#include "native/loop/extras.h"
 #include "native/loop/timer_wheel.h"
 #include "native/mem/slab.h"
 
@@ -15,6 +17,12 @@ struct Entry : Connection {
   TimerNode timer;
   uint32_t timeout_ms = 0;   // idle timeout, 0 for none
   uint32_t last_active = 0;  // tick of the last byte read or written
+  std::unique_ptr<Extras> extras;
+
+  [[nodiscard]] Extras& need_extras() {
+    if (extras == nullptr) extras = std::make_unique<Extras>();
+    return *extras;
+  }
 };
 
 using EntrySlab = Slab<Entry>;

@@ -16,12 +16,17 @@ enum class Event : uint8_t {
   kEnd = 3,        // the peer's FIN
   kDrain = 4,      // the queue is empty again
   kTimeout = 5,    // idle
-  kClose = 6,      // argument: Syscall, a: errno or 0
+  kClose = 6,      // argument: Syscall, a: errno, an OwnError, or 0
   kSaturated = 7,  // argument: listener, a: errno, or 0 at maxConnections
 };
 
 // Whose memory a read fills.
 enum class ReadMode : uint8_t { kOwned = 0, kBorrowed = 1 };
+
+// Why the loop itself closed a connection, in the place of kClose's errno. lib/layout.ts has the same values.
+enum class OwnError : uint16_t {
+  kRelayFailed = 4098,  // the other side of its relay failed, or was destroyed
+};
 
 // The system call that a kClose speaks of.
 enum class Syscall : uint8_t { kRead = 0, kWrite = 1 };

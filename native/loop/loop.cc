@@ -37,6 +37,7 @@ Loop::Loop(Poller poller, const LoopOptions& options, Mailbox& mailbox, JsWaker 
       flush_(entries_),
       wheel_(TimerOf{&entries_}),
       acceptor_(options.max_connections),
+      relays_(pool_),
       start_ms_(monotonic_ms()),
       now_ms_(start_ms_) {}
 
@@ -77,6 +78,7 @@ void Loop::turn() {
     }
   }
   stats_.queue_bytes = pool_.blocks().in_use() * BlockPool::kBlockBytes;
+  stats_.relay_pipes = relays_.pipes().in_use();
   publish_stats(stats_, shared_stats_);
 }
 
@@ -131,6 +133,10 @@ void Loop::collect(std::span<const Readiness> ready) {
     if (one.readable) entry->set(Connection::kReadable);
     if (one.hangup) entry->set(Connection::kReadable | Connection::kHangup);
     if (one.error) entry->set(Connection::kBroken);
+    if (entry->has(Connection::kRelayed)) {
+      flush_.push(slot);
+      continue;
+    }
     if (one.writable && (!entry->out.empty() || entry->has(Connection::kSynDeferred))) flush_.push(slot);
     if (entry->can_read()) {
       ready_.push(slot);
@@ -244,6 +250,8 @@ Entry* Loop::find(uint32_t slot, uint32_t generation) {
   Entry* entry = entries_.find(slot, generation);
   return entry == nullptr || !entry->fd.valid() || entry->has(Connection::kClosing) ? nullptr : entry;
 }
+
+void Loop::schedule(uint32_t slot) { flush_.push(slot); }
 
 void Loop::update_clock() {
   now_ms_ = monotonic_ms();

@@ -11,6 +11,7 @@
 #include "native/loop/connector.h"
 #include "native/loop/entry.h"
 #include "native/loop/mailbox.h"
+#include "native/loop/relays.h"
 #include "native/loop/stats.h"
 #include "native/poll/poller.h"
 
@@ -69,6 +70,15 @@ class Loop {
   // The connection of this identity, unless it is closing or gone.
   [[nodiscard]] Entry* find(uint32_t slot, uint32_t generation);
 
+  // For what works on connections besides the loop itself: serves the slot in the next flush_all(); notes that bytes
+  // moved; sends a FIN; tells a level-triggered poller what is not known; closes.
+  void schedule(uint32_t slot);
+  [[nodiscard]] bool send_fin(uint32_t slot, Entry& entry);
+  void touch(Entry& entry) { entry.last_active = now_tick_; }
+  void settle(uint32_t slot, Entry& entry);
+  void close(uint32_t slot, Entry& entry, int error, Syscall syscall);
+  void close_broken(uint32_t slot, Entry& entry);
+
   [[nodiscard]] uint32_t live() const { return entries_.live(); }
   // At max_connections.
   [[nodiscard]] bool full() const { return entries_.full(); }
@@ -76,6 +86,7 @@ class Loop {
   [[nodiscard]] Poller& poller() { return poller_; }
   [[nodiscard]] Acceptor& acceptor() { return acceptor_; }
   [[nodiscard]] Connector& connector() { return connector_; }
+  [[nodiscard]] Relays& relays() { return relays_; }
   [[nodiscard]] Stats& stats() { return stats_; }
 
  private:
@@ -110,9 +121,7 @@ class Loop {
   [[nodiscard]] bool await_handshake(uint32_t slot, Entry& entry);
   void fail_write(uint32_t slot, Entry& entry, int error);
   void end_of_stream(uint32_t slot, Entry& entry);
-  void close(uint32_t slot, Entry& entry, int error, Syscall syscall);
-  void close_broken(uint32_t slot, Entry& entry);
-  void settle(uint32_t slot, Entry& entry);
+  void count_flushed(uint32_t slot, Entry& entry, const Flushed& flushed);
 
   // commands.cc
   void execute_commands();
@@ -135,6 +144,7 @@ class Loop {
   Wheel wheel_;
   Acceptor acceptor_;
   Connector connector_;
+  Relays relays_;
   Stats stats_;
 
   EventBatch* filling_ = nullptr;  // null: all batches are with the JS thread

@@ -23,11 +23,14 @@ struct Stats {
   uint64_t batches = 0;      // of events, handed to the JS thread
   uint64_t js_wakeups = 0;   // times that the JS thread had to be woken
   uint64_t queue_bytes = 0;  // held in 4 KiB blocks now
+  uint64_t relays = 0;       // started
+  uint64_t bytes_relayed = 0;
+  uint64_t relay_pipes = 0;  // with bytes in them now
 };
 
-inline constexpr std::array kStatNames{"accepted",    "connected", "closed",    "acceptErrors", "shed",
-                                       "saturations", "reads",     "bytesRead", "writes",       "bytesWritten",
-                                       "turns",       "batches",   "jsWakeups", "queueBytes"};
+inline constexpr std::array kStatNames{"accepted",  "connected",  "closed", "acceptErrors", "shed",      "saturations",
+                                       "reads",     "bytesRead",  "writes", "bytesWritten", "turns",     "batches",
+                                       "jsWakeups", "queueBytes", "relays", "bytesRelayed", "relayPipes"};
 inline constexpr size_t kStatCount = sizeof(Stats) / sizeof(uint64_t);
 static_assert(kStatNames.size() == kStatCount);
 

@@ -14,12 +14,6 @@ constexpr size_t kWriteBudget = 256 * 1024;
 // Bytes asked of one recv(2).
 constexpr size_t kReadWindow = 64 * 1024;
 
-// A short read means drained (epoll(7), question 9), unless there is more to read up to: a FIN, an urgent byte, or the
-// end of a connection whose writing has failed. And recv(2) on a Unix socket stops at a descriptor that was passed.
-bool drained_by_short_read(const Connection& connection) {
-  return !connection.has(Connection::kHangup | Connection::kWriteFailed) && connection.peer.family != AF_UNIX;
-}
-
 }  // namespace
 
 void Loop::flush_all() {
@@ -32,39 +26,50 @@ void Loop::flush_one(uint32_t slot) {
   if (entry.has(Connection::kClosing)) return;
   const Flushed flushed = flush(entry, pool_, kWriteBudget);
   entry.out.keep(pool_);
-  if (flushed.bytes > 0) {
-    entry.last_active = now_tick_;
-    stats_.writes += flushed.calls;
-    stats_.bytes_written += flushed.bytes;
-    // We are its only writer; JavaScript reads it.
-    std::atomic_ref<uint32_t> counter(flushed_[slot]);
-    counter.store(counter.load(std::memory_order_relaxed) + static_cast<uint32_t>(flushed.bytes),
-                  std::memory_order_relaxed);
-  }
+  if (flushed.bytes > 0) count_flushed(slot, entry, flushed);
   if (flushed.error != 0) {
     fail_write(slot, entry, flushed.error);
   } else if (entry.out.empty()) {
     after_flush(slot, entry);
-  } else if (entry.has(Connection::kWritable)) {
-    flush_.push(slot);
+  } else {
+    if (entry.has(Connection::kWritable)) flush_.push(slot);
+    // The queue holds up one direction only.
+    if (entry.has(Connection::kRelayed)) relays_.serve(*this, entry);
   }
   settle(slot, entry);
 }
 
+void Loop::count_flushed(uint32_t slot, Entry& entry, const Flushed& flushed) {
+  entry.last_active = now_tick_;
+  // What a relay queued is no write of JavaScript's, and must not count as one.
+  if (entry.has(Connection::kRelayed) && relays_.flushed(*this, entry, flushed.bytes)) return;
+  stats_.writes += flushed.calls;
+  stats_.bytes_written += flushed.bytes;
+  // We are its only writer; JavaScript reads it.
+  std::atomic_ref<uint32_t> counter(flushed_[slot]);
+  counter.store(counter.load(std::memory_order_relaxed) + static_cast<uint32_t>(flushed.bytes),
+                std::memory_order_relaxed);
+}
+
 // The queue is empty.
 void Loop::after_flush(uint32_t slot, Entry& entry) {
+  if (entry.has(Connection::kRelayed)) return relays_.serve(*this, entry);
   if (entry.has(Connection::kDrainWanted)) {
     entry.unset(Connection::kDrainWanted);
     entry.set(Connection::kDrainDue);
     ready_.push(slot);
   }
-  if (entry.has(Connection::kEndWanted) && !entry.has(Connection::kFinSent)) {
-    if (entry.has(Connection::kSynDeferred) && await_handshake(slot, entry)) return;
-    // ENOTCONN, the only answer but success, means that the peer has reset the connection: the poller will say so.
-    (void)shutdown_write(entry.fd.get());
-    entry.set(Connection::kFinSent);
-  }
+  if (entry.has(Connection::kEndWanted) && !entry.has(Connection::kFinSent) && !send_fin(slot, entry)) return;
   if (entry.has(Connection::kFinSent) && entry.has(Connection::kEndSeen)) close(slot, entry, 0, Syscall::kRead);
+}
+
+// False if it has to wait, or the connection has failed.
+bool Loop::send_fin(uint32_t slot, Entry& entry) {
+  if (entry.has(Connection::kSynDeferred) && await_handshake(slot, entry)) return false;
+  // ENOTCONN, the only answer but success, means that the peer has reset the connection: the poller will say so.
+  (void)shutdown_write(entry.fd.get());
+  entry.set(Connection::kFinSent);
+  return true;
 }
 
 // True if the FIN has to wait, or the connection has failed: shutdown(2) would take back a SYN that is not answered yet.
@@ -86,6 +91,7 @@ bool Loop::await_handshake(uint32_t slot, Entry& entry) {
 }
 
 void Loop::fail_write(uint32_t slot, Entry& entry, int error) {
+  if (entry.has(Connection::kRelayed)) return relays_.fail_write(*this, slot, entry, error);
   entry.out.clear(pool_);
   if (entry.has(Connection::kPaused | Connection::kEndSeen)) return close(slot, entry, error, Syscall::kWrite);
   // The peer may have sent an answer before it went away: read to the end, then close with this error.
@@ -139,7 +145,7 @@ bool Loop::read(uint32_t slot, Entry& entry) {
       entry.last_active = now_tick_;
       ++stats_.reads;
       stats_.bytes_read += bytes;
-      if (bytes < asked && drained_by_short_read(entry)) entry.unset(Connection::kReadable);
+      if (bytes < asked && entry.drained_by_short_read()) entry.unset(Connection::kReadable);
     } else if (got == 0) {
       end_of_stream(slot, entry);
     } else if (got == -EAGAIN) {
@@ -204,6 +210,7 @@ void Loop::close(uint32_t slot, Entry& entry, int error, Syscall syscall) {
   entry.set(Connection::kClosing | Connection::kCloseDue);
   ++closing_;
   ready_.push(slot);
+  if (entry.has(Connection::kRelayed)) relays_.on_close(*this, slot, entry, error);
 }
 
 // The socket has failed, and nobody will read on to its error. A paused connection's unread bytes go with it: its peer

@@ -1,0 +1,226 @@
+import { Connection, relayAccess } from './connection.js'
+import type { Place } from './connection-requests.js'
+import { C1mError, invalidType, invalidValue } from './errors.js'
+import { checkInteger, checkObject } from './validate.js'
+
+/** Options of `relay()`. */
+export interface RelayOptions {
+  /**
+   * Milliseconds without a byte in either direction after which both connections are destroyed with
+   * ERR_C1M_IDLE_TIMEOUT; in place of their own idle timeouts, whose `timeout` handlers aren't called then. 0 is never;
+   * up to 2^31-1; never early, up to 16 ms late. Default: each connection keeps its own, and a byte in either direction
+   * counts for both.
+   */
+  idleTimeoutMs?: number
+  /** Aborting destroys both connections. */
+  signal?: AbortSignal
+}
+
+/** How a relay ended. */
+export interface RelayResult {
+  /** Bytes that came from `a` and were given to the kernel for `b`, and the other way round. */
+  readonly bytesFromA: number
+  readonly bytesFromB: number
+  /**
+   * - `'end'`: both have sent their FIN, and all that they sent was passed on
+   * - `'error'`: the socket of `side` failed with `error`; the other connection was reset
+   * - `'destroyed'`: the connection of `side` was destroyed or reset here, by a `shutdown()` for example, with `error`
+   *   if it was given one; so was the other
+   * - `'timeout'`: nothing came from either side for the idle timeout
+   * - `'aborted'`: by the signal; `error` is its reason
+   */
+  readonly reason: 'end' | 'error' | 'destroyed' | 'timeout' | 'aborted'
+  readonly side?: 'a' | 'b'
+  readonly error?: Error
+}
+
+/** @internal A relay, in the place of a connection's handlers. */
+export interface RelaySide {
+  /** Bytes that were on their way to `data` when it began; valid until this returns. */
+  data(chunk: Buffer): void
+  /** True if it has taken care of it. */
+  timeout(): boolean
+  /** Right before its `close` handler is called. */
+  closed(destroyed: boolean, error: Error | undefined): void
+}
+/** @internal */
+export interface RelayAccess {
+  /** None if it has closed. */
+  readonly place: Place | undefined
+  readonly relayed: boolean
+  /** Nothing comes to its handlers any more, and nobody but the relay writes. What was held back goes to the side at once. */
+  take(side: RelaySide): void
+  write(chunk: Uint8Array): void
+  reset(error: Error): void
+}
+
+const MAX_MS = 2 ** 31 - 1
+const SIDES = ['a', 'b'] as const
+type Side = (typeof SIDES)[number]
+
+/**
+ * Passes on what each of two connections receives to the other, on the I/O thread and in the kernel: no handler is
+ * called for it, and a busy JS thread doesn't hold it up. A FIN is passed on behind the last byte, and the other direction
+ * goes on; a slow receiver slows its sender; an idle relay holds no buffer and no pipe. (splice(2))
+ *
+ * What `data` handlers have been given before the call is theirs. All else is relayed, once and in order: bytes that
+ * `pause()` held back, those on their way to this thread, and those still in the kernel. What was written to either before
+ * goes out first. From the call on `data`, `end` and `drain` aren't called for the two, `write()`, `end()`, `pause()` and
+ * `resume()` do nothing and answer `false`. `destroy()` and `reset()` of one do the same to the other; its `close` gets
+ * ERR_C1M_RELAY_FAILED. An error of one side resets the other, so that its peer doesn't take half a stream for a whole one.
+ *
+ * Resolves when both have closed and their `close` handlers have returned. Rejects, before anything happens, with a
+ * TypeError or RangeError for bad arguments (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE, ERR_C1M_OUT_OF_RANGE);
+ * with ERR_C1M_CONNECTION_CLOSED if one of the two has closed or has been ended; and with the reason of a signal that is
+ * aborted already.
+ *
+ * @example
+ * await reactor.listen({ port: 80, allowHalfOpen: true }, {
+ *   async open(client) {
+ *     client.pause()
+ *     const upstream = await reactor.connect({ host: '10.0.0.7', port: 8080 })
+ *     const { bytesFromA, bytesFromB, reason } = await relay(client, upstream, { idleTimeoutMs: 60_000 })
+ *   },
+ * })
+ */
+export async function relay<A, B>(a: Connection<A>, b: Connection<B>, options?: RelayOptions): Promise<RelayResult> {
+  const { idleTimeoutMs, signal } = checkObject('options', options)
+  if (idleTimeoutMs !== undefined) checkInteger('idleTimeoutMs', idleTimeoutMs, 0, MAX_MS)
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalidType('signal', 'an AbortSignal', signal)
+  const sides = { a: end('a', a), b: end('b', b) }
+  if ((a as Connection) === (b as Connection)) throw invalidValue('"a" and "b" are one connection')
+  if (sides.a.place.io !== sides.b.place.io) {
+    throw invalidValue('"a" and "b" must be connections of one reactor and I/O thread')
+  }
+  signal?.throwIfAborted()
+  return new Relay(sides, idleTimeoutMs).run(signal)
+}
+
+/** One end of a relay. */
+interface End extends RelayAccess {
+  readonly conn: Connection
+  readonly place: Place
+}
+
+function end(name: Side, conn: unknown): End {
+  if (!(conn instanceof Connection)) throw invalidType(name, 'a Connection', conn)
+  const access = relayAccess(conn)
+  const { place, relayed } = access
+  if (place === undefined || conn.writableEnded) {
+    throw new C1mError('ERR_C1M_CONNECTION_CLOSED', `"${name}" has ${place === undefined ? 'closed' : 'been ended'}`)
+  }
+  if (relayed) throw invalidValue(`"${name}" is being relayed`)
+  return { ...access, conn, place }
+}
+
+interface Closed {
+  readonly side: Side
+  readonly destroyed: boolean
+  readonly error: Error | undefined
+}
+
+/**
+ * How a relay begins without a byte lost or out of its place:
+ *
+ * 1. From the call on, `data` events of one connection become writes to the other.
+ * 2. `holdRelay` goes to the I/O thread, behind all that was written before. From then on that reads neither connection.
+ *    Its answer comes with the batch of events that was being filled at that time, or with a later one: what was read
+ *    before is in that batch, or in one that was delivered earlier.
+ * 3. A promise's callbacks run when a batch has been delivered as a whole, and batches are delivered in order. So when the
+ *    answer's are called, each `data` event there was has become a write.
+ * 4. `relay` is sent behind these writes. The I/O thread sends a connection's queue to its end before it moves the first
+ *    byte to it by itself, and nothing is added to a queue from here any more.
+ */
+class Relay {
+  readonly #sides: Readonly<Record<Side, End>>
+  readonly #idleTimeoutMs: number | undefined
+  /** Forwarded by us, before the I/O thread took over. */
+  readonly #forwarded = { a: 0, b: 0 }
+  readonly #closed: Closed[] = []
+  #onClosed: (() => void) | undefined
+  #stopped: { readonly reason: 'timeout' | 'aborted'; readonly error: Error } | undefined
+
+  constructor(sides: Readonly<Record<Side, End>>, idleTimeoutMs: number | undefined) {
+    this.#sides = sides
+    this.#idleTimeoutMs = idleTimeoutMs
+  }
+
+  async run(signal: AbortSignal | undefined): Promise<RelayResult> {
+    const abort = () => this.#stop('aborted', signal?.reason)
+    signal?.addEventListener('abort', abort, { once: true })
+    for (const side of SIDES) this.#sides[side].take(this.#side(side))
+    const [fromA, fromB] = await this.#start()
+    await this.#bothClosed()
+    signal?.removeEventListener('abort', abort)
+    return {
+      bytesFromA: fromA + this.#forwarded.a,
+      bytesFromB: fromB + this.#forwarded.b,
+      ...this.#end(),
+    }
+  }
+
+  async #start(): Promise<readonly [number, number]> {
+    const { a, b } = this.#sides
+    const { io, slot, generation } = a.place
+    const places = [slot, generation, b.place.slot, b.place.generation]
+    const held = await io.request<boolean>((batch, callback) => io.native.holdRelay(batch, callback, places))
+    if (!held) {
+      // One of them closes, and we shall be told so in a moment.
+      for (const side of [a, b]) side.reset(new C1mError('ERR_C1M_RELAY_FAILED', 'The other side had closed'))
+      return [0, 0]
+    }
+    if (this.#idleTimeoutMs !== undefined) {
+      a.conn.setTimeout(this.#idleTimeoutMs)
+      b.conn.setTimeout(0)
+    }
+    return io.request((batch, callback) => io.native.relay(batch, callback, slot, generation))
+  }
+
+  #side(side: Side): RelaySide {
+    const other = side === 'a' ? 'b' : 'a'
+    return {
+      data: (chunk) => {
+        this.#forwarded[side] += chunk.length
+        this.#sides[other].write(chunk)
+      },
+      timeout: () => {
+        if (this.#idleTimeoutMs === undefined) return false
+        this.#stop('timeout', new C1mError('ERR_C1M_IDLE_TIMEOUT', 'The relay was idle for its timeout'))
+        return true
+      },
+      closed: (destroyed, error) => {
+        this.#closed.push({ side, destroyed, error })
+        if (this.#closed.length === 2) this.#onClosed?.()
+      },
+    }
+  }
+
+  #stop(reason: 'timeout' | 'aborted', error: unknown): void {
+    this.#stopped ??= { reason, error: error instanceof Error ? error : new Error(String(error)) }
+    for (const side of SIDES) this.#sides[side].conn.destroy(this.#stopped.error)
+  }
+
+  #bothClosed(): Promise<void> {
+    if (this.#closed.length === 2) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#onClosed = resolve
+    })
+  }
+
+  #end(): Pick<RelayResult, 'reason' | 'side' | 'error'> {
+    if (this.#stopped !== undefined) return this.#stopped
+    // The first that didn't close for the other's sake.
+    const culprit = this.#closed.find(
+      ({ destroyed, error }) => (destroyed || error !== undefined) && !isConsequence(error),
+    )
+    if (culprit === undefined) return { reason: 'end' }
+    const { side, destroyed, error } = culprit
+    const timedOut = error instanceof C1mError && error.code === 'ERR_C1M_IDLE_TIMEOUT'
+    const reason = timedOut ? 'timeout' : destroyed ? 'destroyed' : 'error'
+    return { reason, side, ...(error !== undefined && { error }) }
+  }
+}
+
+function isConsequence(error: Error | undefined): boolean {
+  return error instanceof C1mError && error.code === 'ERR_C1M_RELAY_FAILED'
+}

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <napi.h>
+
+#include "native/loop/relay_request.h"
+
+namespace c1m {
+
+class HoldRelayAnswer final : public HoldRelayRequest {
+ public:
+  // places: [slot of a, generation of a, slot of b, generation of b]
+  HoldRelayAnswer(const Napi::Function& callback, const Napi::Array& places) : callback_(Napi::Persistent(callback)) {
+    for (uint32_t side = 0; side < 2; ++side) {
+      slots[side] = places.Get(side * 2).ToNumber().Uint32Value();
+      generations[side] = places.Get(side * 2 + 1).ToNumber().Uint32Value();
+    }
+  }
+  void answer() override { callback_.Call({Napi::Boolean::New(callback_.Env(), held)}); }
+
+ private:
+  Napi::FunctionReference callback_;
+};
+
+class RelayAnswer final : public RelayRequest {
+ public:
+  RelayAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation)
+      : callback_(Napi::Persistent(callback)) {
+    slot = of_slot;
+    generation = of_generation;
+  }
+  // With [bytes from a, bytes from b], exact up to 2^53.
+  void answer() override {
+    const Napi::Env env = callback_.Env();
+    Napi::Array both = Napi::Array::New(env, 2);
+    for (uint32_t side = 0; side < 2; ++side) both.Set(side, Napi::Number::New(env, static_cast<double>(bytes[side])));
+    callback_.Call({both});
+  }
+
+ private:
+  Napi::FunctionReference callback_;
+};
+
+}  // namespace c1m

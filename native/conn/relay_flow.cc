@@ -1,0 +1,173 @@
+#include "native/conn/relay_flow.h"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "native/net/socket.h"
+
+namespace c1m {
+
+namespace {
+
+// This socket, or this kernel, knows no splice(2).
+bool is_refusal(ssize_t result) { return result == -EINVAL || result == -EOPNOTSUPP || result == -ENOSYS; }
+
+// EINPROGRESS: a SYN that waited for these bytes went out without them (TCP_FASTOPEN_CONNECT).
+bool must_wait(ssize_t sent) { return sent == -EAGAIN || sent == -EINPROGRESS; }
+
+}  // namespace
+
+RelayFlow::Moved RelayFlow::move(Connection& from, Connection& to, RelayMeans& means, size_t budget) {
+  Moved moved;
+  read_ = 0;
+  // What JavaScript queued, or an earlier copy, goes first.
+  while (to.out.empty()) {
+    if (in_pipe_ > 0) {
+      if (!to.has(Connection::kWritable) || !empty_pipe(to, means, moved)) return moved;
+      continue;
+    }
+    if (from.has(Connection::kEndSeen)) {
+      moved.next = Next::kEnd;
+      return moved;
+    }
+    if (!from.has(Connection::kReadable | Connection::kHangup) || !to.has(Connection::kWritable)) return moved;
+    if (read_ >= budget) {
+      moved.next = Next::kMore;
+      return moved;
+    }
+    if (!read(from, to, means, budget - read_, moved)) return moved;
+  }
+  return moved;
+}
+
+void RelayFlow::sent_from_queue(size_t bytes, bool empty) {
+  bytes_ += bytes;
+  if (empty) queued_ = false;
+}
+
+void RelayFlow::drop(RelayMeans& means) {
+  if (pipe_.valid()) means.pipes.discard(std::move(pipe_));
+  in_pipe_ = 0;
+  queued_ = false;
+}
+
+// False where move() must stop, as in all of these.
+bool RelayFlow::empty_pipe(Connection& to, RelayMeans& means, Moved& moved) {
+  const ssize_t sent = splice_bytes(pipe_.read.get(), to.fd.get(), in_pipe_);
+  if (sent > 0) {
+    const auto bytes = static_cast<size_t>(sent);
+    assert(bytes <= in_pipe_);
+    in_pipe_ -= bytes;
+    bytes_ += bytes;
+    moved.bytes += bytes;
+    // A short one says nothing: the next answers EAGAIN if the socket is full, and only then an edge will come.
+    if (in_pipe_ == 0) means.pipes.give(std::move(pipe_));
+    return true;
+  }
+  if (must_wait(sent)) {
+    to.unset(Connection::kWritable);
+    return false;
+  }
+  if (is_refusal(sent)) {
+    refused_ = true;
+    unload_pipe(to, means);
+    return false;
+  }
+  moved.next = Next::kWriteFailed;
+  // 0 would mean that the pipe has no writer, and we hold that end.
+  moved.error = sent == 0 ? EPIPE : static_cast<int>(-sent);
+  return false;
+}
+
+bool RelayFlow::read(Connection& from, Connection& to, RelayMeans& means, size_t most, Moved& moved) {
+  if (bulk_ && !refused_) {
+    pipe_ = means.pipes.take();
+    if (pipe_.valid()) {
+      const bool goes_on = splice_in(from, means, most, moved);
+      if (in_pipe_ > 0 || !goes_on) return goes_on;
+    }
+  }
+  return copy(from, to, means, most, moved);
+}
+
+bool RelayFlow::splice_in(Connection& from, RelayMeans& means, size_t most, Moved& moved) {
+  const size_t asked = std::min(most, size_t{PipePool::kBytes});
+  const ssize_t got = splice_bytes(from.fd.get(), pipe_.write.get(), asked);
+  if (got > 0) {
+    // Fewer than asked don't mean that the socket is drained: a pipe is also full when its slots are, by small segments.
+    in_pipe_ = static_cast<size_t>(got);
+    read_ += in_pipe_;
+    return true;
+  }
+  means.pipes.give(std::move(pipe_));
+  // An urgent byte answers 0 like an end does: recv(2) knows.
+  if (got == 0) return true;
+  if (is_refusal(got)) {
+    refused_ = true;
+    return true;
+  }
+  if (got == -EAGAIN && read_ < kBulkBytes) bulk_ = false;
+  return read_failed(from, static_cast<int>(-got), moved);
+}
+
+bool RelayFlow::copy(Connection& from, Connection& to, RelayMeans& means, size_t most, Moved& moved) {
+  const size_t asked = std::min(most, RelayMeans::kBufferBytes);
+  uint8_t* buffer = means.buffer();
+  const ssize_t got = receive(from.fd.get(), buffer, asked);
+  if (got == 0) {
+    from.unset(Connection::kReadable | Connection::kHangup);
+    from.set(Connection::kEndSeen);
+    return true;
+  }
+  if (got < 0) return read_failed(from, static_cast<int>(-got), moved);
+  const auto bytes = static_cast<size_t>(got);
+  read_ += bytes;
+  bulk_ = bytes >= kBulkBytes;
+  if (bytes < asked && from.drained_by_short_read()) from.unset(Connection::kReadable);
+  ssize_t sent = send_bytes(to.fd.get(), buffer, bytes);
+  if (sent < 0 && !must_wait(sent)) {
+    moved.next = Next::kWriteFailed;
+    moved.error = static_cast<int>(-sent);
+    return false;
+  }
+  const size_t taken = sent < 0 ? 0 : static_cast<size_t>(sent);
+  bytes_ += taken;
+  moved.bytes += taken;
+  if (taken < bytes) {
+    to.unset(Connection::kWritable);
+    queue(to, means, buffer + taken, bytes - taken);
+  }
+  return true;
+}
+
+bool RelayFlow::read_failed(Connection& from, int error, Moved& moved) {
+  if (error == EAGAIN) {
+    from.unset(Connection::kReadable | Connection::kHangup | Connection::kBroken);
+    return false;
+  }
+  moved.next = Next::kReadFailed;
+  moved.error = error;
+  return false;
+}
+
+// The sink takes no splice(2): what the pipe holds is copied into the sink's queue.
+void RelayFlow::unload_pipe(Connection& to, RelayMeans& means) {
+  while (in_pipe_ > 0) {
+    const ssize_t got = read_pipe(pipe_, means.buffer(), std::min(in_pipe_, RelayMeans::kBufferBytes));
+    assert(got > 0);  // it is our own pipe, and has as many bytes
+    if (got <= 0) break;
+    queue(to, means, means.buffer(), static_cast<size_t>(got));
+    in_pipe_ -= static_cast<size_t>(got);
+  }
+  means.pipes.give(std::move(pipe_));
+}
+
+void RelayFlow::queue(Connection& to, RelayMeans& means, const uint8_t* data, size_t length) {
+  to.out.append(means.pool, data, static_cast<uint32_t>(length));
+  // The buffer is everybody's.
+  to.out.keep(means.pool);
+  queued_ = true;
+}
+
+}  // namespace c1m

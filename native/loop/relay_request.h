@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+
+#include "native/loop/request.h"
+
+namespace c1m {
+
+// The first step of a relay: nothing more is read for JavaScript, so that what it has yet to hear is in the batches before
+// the answer, or with it. See lib/relay.ts.
+class HoldRelayRequest : public Request {
+ public:
+  uint32_t slots[2]{};
+  uint32_t generations[2]{};
+
+  bool held = false;
+
+  bool run(Loop& loop) override;
+};
+
+// The second: it starts. Answers when it is over.
+class RelayRequest : public Request {
+ public:
+  uint32_t slot = 0;  // of one of the two
+  uint32_t generation = 0;
+
+  uint64_t bytes[2]{};  // of what a sent, given to b's kernel; of what b sent, given to a's
+
+  bool run(Loop& loop) override;
+};
+
+}  // namespace c1m
