@@ -101,8 +101,8 @@ bool RelayFlow::splice_in(Connection& from, RelayMeans& means, size_t most, Move
     return true;
   }
   means.pipes.give(std::move(pipe_));
-  // An urgent byte answers 0 like an end does: recv(2) knows.
-  if (got == 0) return true;
+  // At an urgent byte it answers 0 or EAGAIN, by the kernel's version, as if that were the end, or all. recv(2) knows.
+  if (got == 0 || (got == -EAGAIN && from.has(Connection::kHangup))) return true;
   if (is_refusal(got)) {
     refused_ = true;
     return true;

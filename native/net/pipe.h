@@ -25,7 +25,7 @@ struct Pipe {
 [[nodiscard]] Result<Pipe> open_pipe(int bytes);
 
 // splice(2) between a pipe and a socket that doesn't block: the number of bytes, or -errno. 0 from a socket is its end,
-// or an urgent byte in the way. EINVAL where the socket knows no splice.
+// or, as EAGAIN may be, an urgent byte in the way. EINVAL where the socket knows no splice.
 //
 // Writing to a socket whose peer has gone raises SIGPIPE, and unlike send(2) this has no flag against it: the thread must
 // have it blocked or ignored.

@@ -73,6 +73,18 @@ int __wrap_open(const char* path, int flags, ...) {
   return to != nullptr && to->open ? to->open(path, flags) : __real_open(path, flags);
 }
 
+// The core splices no files, and has no offsets.
+ssize_t __wrap_splice(int from, off64_t* from_at, int to, off64_t* to_at, size_t size, unsigned flags) {
+  const Hooks* hooks = installed();
+  return hooks != nullptr && hooks->splice ? hooks->splice(from, to, size, flags)
+                                           : __real_splice(from, from_at, to, to_at, size, flags);
+}
+
+int __wrap_pipe2(int* ends, int flags) {
+  const Hooks* to = installed();
+  return to != nullptr && to->pipe2 ? to->pipe2(ends, flags) : __real_pipe2(ends, flags);
+}
+
 int __wrap_clock_gettime(clockid_t clock, timespec* time) {
   const Hooks* to = installed();
   if (to == nullptr || !to->monotonic_ms || clock != CLOCK_MONOTONIC) return __real_clock_gettime(clock, time);

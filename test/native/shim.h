@@ -24,6 +24,8 @@ struct Hooks {
   std::function<int(int poll, epoll_event* events, int most, int timeout)> epoll_wait;
   std::function<int(int fd)> close;
   std::function<int(const char* path, int flags)> open;
+  std::function<ssize_t(int from, int to, size_t size, unsigned flags)> splice;
+  std::function<int(int* ends, int flags)> pipe2;
   std::function<uint64_t()> monotonic_ms;
 };
 
@@ -54,6 +56,8 @@ int __real_epoll_ctl(int poll, int operation, int fd, epoll_event* event);
 int __real_epoll_wait(int poll, epoll_event* events, int most, int timeout);
 int __real_close(int fd);
 int __real_open(const char* path, int flags, ...);
+ssize_t __real_splice(int from, off64_t* from_at, int to, off64_t* to_at, size_t size, unsigned flags);
+int __real_pipe2(int* ends, int flags);
 int __real_clock_gettime(clockid_t clock, timespec* time);
 }
 
