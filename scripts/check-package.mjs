@@ -1,7 +1,7 @@
 // Packs the package as `npm publish` would, installs the tarball in an empty folder with install scripts off, and uses
 // it as a consumer does: by require, by import, and from TypeScript.
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -15,13 +15,20 @@ function run(cwd, command, ...args) {
   return execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
 }
 
+/** What the README links to beside itself: from node_modules these links must lead somewhere as well. */
+function linked() {
+  const links = readFileSync(join(root, 'README.md'), 'utf8').matchAll(/\]\((?!https?:)([^)#]+)/g)
+  return Array.from(links, ([, path = '']) => path).filter((path) => /\.\w+$/.test(path))
+}
+
 /** @param {string} tarball */
 function checkContents(tarball) {
   const files = run(consumer, 'tar', '-tf', tarball).trim().split('\n')
-  for (const wanted of ['dist/index.js', 'dist/index.d.ts', 'LICENSE', 'README.md', 'binding.gyp']) {
+  for (const wanted of ['dist/index.js', 'dist/index.d.ts', 'LICENSE', 'README.md', 'binding.gyp', ...linked()]) {
     if (!files.includes(`package/${wanted}`)) throw new Error(`${wanted} is not in the package`)
   }
-  const allowed = /^package\/(dist|native|prebuilds)\/[^.].*\.(js|d\.ts|cc|h|node)$|^package\/[\w.]+$/
+  const allowed =
+    /^package\/(dist|native|prebuilds)\/[^.].*\.(js|d\.ts|cc|h|node)$|^package\/(docs|examples)\/[^.].*\.(md|mjs)$|^package\/[\w.]+$/
   const strays = files.filter((file) => !allowed.test(file))
   if (strays.length > 0) throw new Error(`strays in the package: ${strays.join(' ')}`)
 }
