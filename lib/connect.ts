@@ -7,9 +7,9 @@ import type { Connection } from './connection.js'
 import type { ConnectionContext } from './connection-context.js'
 import { C1mError, invalidType, invalidValue, systemError } from './errors.js'
 import type { IoThread } from './io-thread.js'
-import { type ConnectionOptions, checkConnectionOptions, type Handlers } from './options.js'
-import { encodeSocketOptions, failureOf, type SocketOptions } from './socket-options.js'
-import { checkBoolean, checkInteger, checkObject, checkOneOf, checkString } from './validate.js'
+import { type ConnectionOptions, checkConnectionOptions, connectionOptionKeys, type Handlers } from './options.js'
+import { encodeSocketOptions, failureOf, type SocketOptions, socketOptionKeys } from './socket-options.js'
+import { checkBoolean, checkInteger, checkKeys, checkObject, checkOneOf, checkString, keysOf } from './validate.js'
 
 /** Where and how to connect. Give `port` (TCP) or `path` (Unix socket). */
 export interface ConnectOptions
@@ -91,6 +91,25 @@ export interface ConnectOwner {
   settled(attempt: Connecting<never>): void
 }
 
+const connectOptionKeys = [
+  ...socketOptionKeys,
+  ...connectionOptionKeys,
+  ...keysOf<Omit<ConnectOptions, keyof SocketOptions | keyof ConnectionOptions>>({
+    port: true,
+    host: true,
+    path: true,
+    family: true,
+    lookup: true,
+    autoSelectFamily: true,
+    autoSelectFamilyAttemptTimeout: true,
+    localAddress: true,
+    localPort: true,
+    connectTimeoutMs: true,
+    signal: true,
+    protocol: true,
+  }),
+]
+
 const MAX_MS = 2 ** 31 - 1
 const DEFAULT_ATTEMPT_TIMEOUT_MS = 250
 /** As `dns.lookup` reports it: libuv's UV_EAI_NONAME. */
@@ -106,6 +125,7 @@ function familyOf(address: string): 0 | 4 | 6 {
 export function checkConnectOptions(options: ConnectOptions): CheckedConnect {
   if (options === undefined) throw invalidType('options', 'an object', options)
   const { fastOpen = false, ...given } = checkObject<ConnectOptions>('options', options)
+  checkKeys('options', given, connectOptionKeys)
   const { protocol = 'tcp', lookup = systemLookup, autoSelectFamily = true, connectTimeoutMs = 0 } = given
   const { autoSelectFamilyAttemptTimeout = DEFAULT_ATTEMPT_TIMEOUT_MS, signal } = given
   const { settings, congestion } = encodeSocketOptions(given, 'connection')

@@ -15,9 +15,9 @@ import {
 } from './layout.js'
 import type { Listener } from './listener.js'
 import type { RelayAccess, RelaySide } from './relay.js'
-import { type AppliedSocketOptions, encodeSocketOptions, type SocketOptions } from './socket-options.js'
+import { type AppliedSocketOptions, encodeSetOptions, type SocketOptions } from './socket-options.js'
 import type { TcpInfo } from './tcp-info.js'
-import { checkChunk, checkEncoding, checkInteger, checkObject } from './validate.js'
+import { checkChunk, checkEncoding, checkInteger } from './validate.js'
 
 const ENDED = 1
 const DESTROYED = 2
@@ -264,7 +264,7 @@ export class Connection<T = unknown> {
    * const { keepAlive } = await conn.setOptions({ keepAlive: { idleMs: 30_000 } })
    */
   async setOptions(options: SocketOptions): Promise<AppliedSocketOptions> {
-    return applyOptions(this.here, encodeSocketOptions(checkObject('options', options), 'connection'))
+    return applyOptions(this.here, encodeSetOptions(options))
   }
 
   /** Reads the socket options. Rejects with ERR_C1M_CONNECTION_CLOSED. (getsockopt(2)) */

@@ -2,8 +2,8 @@ import type { ConnectionSettings, ListenSpec } from './binding.js'
 import type { Connection } from './connection.js'
 import type { ConnectionContext } from './connection-context.js'
 import { invalidType, invalidValue } from './errors.js'
-import { encodeSocketOptions, type SocketOptions } from './socket-options.js'
-import { checkBoolean, checkInteger, checkObject, checkOneOf, checkString } from './validate.js'
+import { encodeSocketOptions, type SocketOptions, socketOptionKeys } from './socket-options.js'
+import { checkBoolean, checkInteger, checkKeys, checkObject, checkOneOf, checkString, keysOf } from './validate.js'
 
 /** Options of a `Reactor`. */
 export interface ReactorOptions {
@@ -137,6 +137,32 @@ export interface CloseError extends Error {
   readonly syscall?: string
 }
 
+const reactorOptionKeys = keysOf<ReactorOptions>({ maxConnections: true, trigger: true, poisonBorrowed: true })
+
+/** @internal */
+export const connectionOptionKeys = keysOf<ConnectionOptions>({
+  read: true,
+  highWaterMark: true,
+  maxWriteQueue: true,
+  idleTimeoutMs: true,
+  allowHalfOpen: true,
+})
+
+const listenOptionKeys = [
+  ...socketOptionKeys,
+  ...connectionOptionKeys,
+  ...keysOf<Omit<ListenOptions, keyof SocketOptions | keyof ConnectionOptions>>({
+    port: true,
+    host: true,
+    ipv6Only: true,
+    path: true,
+    backlog: true,
+    reusePort: true,
+    exclusive: true,
+    protocol: true,
+  }),
+]
+
 const MAX_MS = 2 ** 31 - 1
 const MAX_QUEUE_BYTES = 2 ** 30
 const DEFAULT_HIGH_WATER_MARK = 64 * 1024
@@ -148,7 +174,9 @@ export function checkReactorOptions(options: ReactorOptions | undefined): {
   level: boolean
   poisonBorrowed: boolean
 } {
-  const { maxConnections = 2 ** 20, trigger = 'edge', poisonBorrowed = false } = checkObject('options', options)
+  const given = checkObject('options', options)
+  checkKeys('options', given, reactorOptionKeys)
+  const { maxConnections = 2 ** 20, trigger = 'edge', poisonBorrowed = false } = given
   return {
     maxConnections: checkInteger('maxConnections', maxConnections, 1, 2 ** 24),
     level: checkOneOf('trigger', trigger, ['edge', 'level']) === 'level',
@@ -194,6 +222,7 @@ export function checkListenOptions(
 ): { spec: Omit<ListenSpec, 'connections' | 'reusePort'> } & ReturnType<typeof checkConnectionOptions> {
   if (options === undefined) throw invalidType('options', 'an object', options)
   const given = checkObject('options', options)
+  checkKeys('options', given, listenOptionKeys)
   const socket = encodeSocketOptions(given, 'listener')
   const { backlog = 4096, ipv6Only = false, protocol = 'tcp' } = given
   return {

@@ -21,7 +21,7 @@ import {
   type ReactorOptions,
 } from './options.js'
 import { decodeSocketOptions, failureOf } from './socket-options.js'
-import { checkInteger, checkObject } from './validate.js'
+import { checkInteger, checkKeys, checkObject } from './validate.js'
 
 /**
  * `reactor.stats()`: counters since the reactor's start, except where they say "now".
@@ -199,7 +199,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
    * })
    * conn.write('hello')
    */
-  async connect<T = undefined>(options: ConnectOptions, handlers: Handlers<T> = {}): Promise<Connection<T>> {
+  async connect<T = unknown>(options: ConnectOptions, handlers: Handlers<T> = {}): Promise<Connection<T>> {
     const checked = checkConnectOptions(options)
     checkHandlers(handlers)
     this.#checkOpen()
@@ -248,7 +248,9 @@ export class Reactor extends EventEmitter<ReactorEvents> {
    * process.once('SIGTERM', () => reactor.shutdown({ timeoutMs: 5000 }))
    */
   async shutdown(options?: { timeoutMs?: number }): Promise<ShutdownResult> {
-    const { timeoutMs = DEFAULT_SHUTDOWN_MS } = checkObject('options', options)
+    const given = checkObject('options', options)
+    checkKeys('options', given, ['timeoutMs'])
+    const { timeoutMs = DEFAULT_SHUTDOWN_MS } = given
     checkInteger('timeoutMs', timeoutMs, 0, 2 ** 31 - 1)
     this.#shutdown ??= this.#drain(timeoutMs)
     this.#updateRef()

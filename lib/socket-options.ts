@@ -1,6 +1,6 @@
 import type { Failure } from './binding.js'
 import { C1mError, invalidType, outOfRange, systemError } from './errors.js'
-import { checkBoolean, checkInteger } from './validate.js'
+import { checkBoolean, checkInteger, checkKeys, checkObject, keysOf } from './validate.js'
 
 /** TCP keepalive, see `SocketOptions.keepAlive`. What is left out keeps the system's value. */
 export interface KeepAliveOptions {
@@ -143,6 +143,24 @@ export interface AppliedSocketOptions {
   readonly busyPollMicros?: number
 }
 
+/** @internal */
+export const socketOptionKeys = keysOf<SocketOptions>({
+  noDelay: true,
+  keepAlive: true,
+  userTimeoutMs: true,
+  deferAcceptMs: true,
+  fastOpen: true,
+  receiveBufferBytes: true,
+  sendBufferBytes: true,
+  congestion: true,
+  quickAck: true,
+  lingerMs: true,
+  notSentLowAtBytes: true,
+  ipTos: true,
+  incomingCpu: true,
+  busyPollMicros: true,
+})
+
 /**
  * @internal The names of the options by their id, which is the index; the same table as `kOptionNames` in
  * `native/net/options.h`. From `congestion` on they have no int value and stand here to be named in failures.
@@ -243,6 +261,11 @@ function encodeKeepAlive(keepAlive: unknown, settings: number[]): void {
   if (typeof keepAlive !== 'object' || keepAlive === null || Array.isArray(keepAlive)) {
     throw invalidType('keepAlive', 'a boolean or an object', keepAlive)
   }
+  checkKeys(
+    'keepAlive',
+    keepAlive,
+    keepAliveEncoders.map(([key]) => key),
+  )
   // The times go first, so that the first probe is already timed by them.
   const times = keepAlive as Record<keyof KeepAliveOptions, unknown>
   for (const [key, encode] of keepAliveEncoders) {
@@ -274,6 +297,13 @@ export function encodeSocketOptions(options: SocketOptions, where: 'listener' | 
   if (typeof congestion !== 'string') throw invalidType('congestion', 'a string', congestion)
   if (!/^[\x21-\x7e]{1,15}$/.test(congestion)) throw outOfRange('congestion', '1 to 15 ASCII characters', congestion)
   return { settings, congestion }
+}
+
+/** @internal Checks what `conn.setOptions()` is given, and encodes it as above. */
+export function encodeSetOptions(options: SocketOptions): EncodedSocketOptions {
+  const given = checkObject('options', options)
+  checkKeys('options', given, socketOptionKeys)
+  return encodeSocketOptions(given, 'connection')
 }
 
 /** @internal Makes `[id, value, …]`, as the core read it from a socket, into properties. */

@@ -49,3 +49,35 @@ export function checkEncoding(encoding: unknown): void {
   const name = checkString('encoding', encoding)
   if (!Buffer.isEncoding(name)) throw invalidValue(`"encoding" must be one that Node has, got '${name}'`)
 }
+
+/** @internal The names of an options type: one that is missing here, or too many, doesn't compile. */
+export function keysOf<T>(keys: { readonly [K in keyof Required<T>]: true }): readonly string[] {
+  return Object.keys(keys)
+}
+
+/** @internal Refuses an option that there isn't, and so finds misspelt ones; one that is `undefined` is left out. */
+export function checkKeys(name: string, options: object, allowed: readonly string[]): void {
+  for (const [key, value] of Object.entries(options)) {
+    if (value === undefined || allowed.includes(key)) continue
+    const meant = allowed.find((other) => isNear(key, other))
+    throw invalidValue(`"${name}" has no "${key}"${meant === undefined ? '' : `; is "${meant}" meant?`}`)
+  }
+}
+
+/** Whether one is the beginning of the other, or at most two letters have to be changed, left out or put in. */
+function isNear(given: string, other: string): boolean {
+  const [a, b] = [given.toLowerCase(), other.toLowerCase()]
+  if (a.length > 2 && (b.startsWith(a) || a.startsWith(b))) return true
+  if (Math.abs(a.length - b.length) > 2 || a.length > 64) return false
+  // Wagner and Fischer's table, a row at a time.
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const substituted = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min((row[j] as number) + 1, (next[j - 1] as number) + 1, substituted))
+    }
+    row = next
+  }
+  return (row[b.length] as number) <= 2
+}
