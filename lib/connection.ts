@@ -237,7 +237,7 @@ export class Connection<T = unknown> {
 
   /** Takes back `pause()`. What came meanwhile is delivered soon, in order. */
   resume(): boolean {
-    if ((this.state & (DESTROYED | RELAYED)) !== 0) return false
+    if ((this.state & (DESTROYED | RELAYED)) !== 0 || (this.state & (CLOSED | HOLDING)) === CLOSED) return false
     if ((this.state & PAUSED) === 0) return (this.state & CLOSED) === 0
     this.state &= ~PAUSED
     if ((this.state & HOLDING) !== 0) process.nextTick(() => this.release())
@@ -482,6 +482,7 @@ export class Connection<T = unknown> {
           return
         }
         heldEvents.delete(conn)
+        conn.state &= ~HOLDING
         const reason = wasDestroyed ? destroyReasons.get(conn) : undefined
         relaySides.get(conn)?.closed(wasDestroyed, reason ?? error)
         conn.context.handlers.close?.(conn, reason ?? error)

@@ -130,4 +130,32 @@ for (const trigger of TRIGGERS) {
     await settle()
     t.strictSame(log, ['open', 'data', 'close ECONNRESET'])
   })
+
+  test(`a peer's reset drops what is held back; what comes after it does nothing (${trigger})`, async (t) => {
+    const log: string[] = []
+    const conns: Connection[] = []
+    const { port } = await serve<unknown>(
+      t,
+      record(log, {
+        open: (conn) => void conns.push(conn),
+        data: (conn) => void conn.pause(),
+      }),
+      {},
+      { trigger },
+    )
+    const peer = await connectPeer(t, port)
+    await until(() => conns.length > 0)
+    const [conn] = conns as [Connection]
+    for (const text of ['one', 'two']) {
+      peer.write(text)
+      block(15)
+    }
+    await until(() => log.includes('data one'))
+    await settle()
+    peer.reset()
+    await until(() => log.some((line) => line.startsWith('close')))
+    t.strictSame([conn.pause(), conn.resume(), conn.destroy(), conn.reset()], [false, false, false, false])
+    await settle()
+    t.strictSame(log, ['open', 'data one', 'close ECONNRESET'])
+  })
 }
