@@ -1,0 +1,92 @@
+import { join } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
+import { test } from 'tap'
+import { Random } from '../fixtures/bytes.js'
+import { collectGarbage } from '../fixtures/garbage.js'
+import { FAR_OPERATIONS, NEAR_OPERATIONS, WORLD_OPERATIONS } from '../fixtures/hammer/operations.js'
+import { Chooser, type Door, World } from '../fixtures/hammer/world.js'
+import { openDescriptors } from '../fixtures/host.js'
+import { makeReactor, TRIGGERS, until } from '../fixtures/reactor.js'
+import { temporaryDirectory } from '../fixtures/temporary.js'
+
+/** The same operations in the same order, as far as the kernel lets them; another seed, and more of them, by hand. */
+const SEED = Number(process.env.C1M_HAMMER_SEED ?? 1)
+const OPERATIONS = Number(process.env.C1M_HAMMER_OPERATIONS ?? 30_000)
+/** Of Node's loop. */
+const OPERATIONS_A_TURN = 16
+const MAX_CONNECTIONS = 350
+
+function memoryInUse(): number {
+  const { heapUsed, external } = process.memoryUsage()
+  return heapUsed + external
+}
+
+for (const trigger of TRIGGERS) {
+  test(`${OPERATIONS} operations at random, on thousands of connections (${trigger})`, {
+    timeout: 240_000,
+  }, async (t) => {
+    t.comment(`C1M_HAMMER_SEED=${SEED}`)
+    const random = new Random(SEED)
+    const folder = temporaryDirectory(t)
+    await collectGarbage()
+    const descriptors = openDescriptors()
+    const memory = memoryInUse()
+
+    const reactor = makeReactor(t, { maxConnections: MAX_CONNECTIONS, trigger, poisonBorrowed: true })
+    const doors: Door[] = [
+      { options: { host: '127.0.0.1', port: 0 } },
+      { options: { host: '127.0.0.1', port: 0, read: 'borrowed' } as const },
+      { options: { host: '127.0.0.1', port: 0, allowHalfOpen: true } },
+      { options: { path: join(folder, 'hammer'), allowHalfOpen: true, read: 'borrowed' } as const },
+    ].map((door) => ({ ...door, listener: undefined, moving: false }))
+    const world = new World(reactor, random, doors, NEAR_OPERATIONS)
+    for (const door of doors) await world.open(door)
+
+    const ofNear = new Chooser(NEAR_OPERATIONS, world, '')
+    const ofFar = new Chooser(FAR_OPERATIONS, world, '')
+    const ofWorld = new Chooser(WORLD_OPERATIONS, world, '')
+    for (let done = 0; done < OPERATIONS && world.failures.length === 0; ) {
+      // Some will have closed by the time their turn comes: that is a case, too.
+      const nears = [...world.nears]
+      const fars = [...world.fars]
+      for (let i = 0; i < OPERATIONS_A_TURN; i++, done++) {
+        const kind = random.integer(0, 9)
+        if (kind < 5 && nears.length > 0) ofNear.run(random.pick(nears))
+        else if (kind < 9 && fars.length > 0) ofFar.run(random.pick(fars))
+        else ofWorld.run(world)
+      }
+      await turn()
+    }
+
+    await world.calm()
+    const { drained, cut } = await reactor.shutdown({ timeoutMs: 30_000 })
+    for (const far of world.fars) far.end(0)
+    await world.verify()
+    t.strictSame(world.failures, [])
+    t.equal(cut, 0, `all that were left (${drained}) ended in time`)
+
+    const stats = reactor.stats()
+    t.equal(world.nears.size, 0)
+    t.equal(reactor.connections.size, 0)
+    t.equal(stats.accepted, world.closed.length, 'one open and one close for each')
+    t.ok(world.closed.length > OPERATIONS / 20, `${world.closed.length} connections`)
+    t.equal(stats.queueBytes, 0)
+    t.equal(stats.acceptErrors, 0)
+    t.comment(`${world.dialled} peers, ${world.closed.length} connections, ${world.handled} calls of handlers`)
+    t.comment(`${stats.saturations} times full, ${stats.bytesRead} bytes read, ${stats.bytesWritten} written`)
+    const names = [NEAR_OPERATIONS, FAR_OPERATIONS, WORLD_OPERATIONS].flatMap((operations) => Object.keys(operations))
+    t.strictSame(
+      names.filter((name) => !world.counts.has(name)),
+      [],
+      'each operation was done',
+    )
+    t.comment(names.map((name) => `${name}: ${world.counts.get(name)}`).join(', '))
+
+    await until(() => openDescriptors() === descriptors, 'descriptors as before')
+    world.closed.length = 0
+    world.streams.clear()
+    await collectGarbage()
+    const grown = memoryInUse() - memory
+    t.ok(grown < 32 * 1024 * 1024, `${(grown / 2 ** 20).toFixed(1)} MiB more in use than before`)
+  })
+}
