@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import { test } from 'tap'
@@ -12,6 +14,8 @@ import { temporaryDirectory } from '../fixtures/temporary.js'
 /** The same operations in the same order, as far as the kernel lets them; another seed, and more of them, by hand. */
 const SEED = Number(process.env.C1M_HAMMER_SEED ?? 1)
 const OPERATIONS = Number(process.env.C1M_HAMMER_OPERATIONS ?? 30_000)
+/** Accepting fails at times, see `npm run test:faults`. */
+const FAULTS = process.env.C1M_FAULTS?.includes('accept') ?? false
 /** Of Node's loop. */
 const OPERATIONS_A_TURN = 16
 const MAX_CONNECTIONS = 350
@@ -28,6 +32,8 @@ for (const trigger of TRIGGERS) {
     t.comment(`C1M_HAMMER_SEED=${SEED}`)
     const random = new Random(SEED)
     const folder = temporaryDirectory(t)
+    // With the first stream of a process libuv opens a descriptor to keep.
+    await once(createServer().listen(0).close(), 'close')
     await collectGarbage()
     const descriptors = openDescriptors()
     const memory = memoryInUse()
@@ -60,18 +66,18 @@ for (const trigger of TRIGGERS) {
 
     await world.calm()
     const { drained, cut } = await reactor.shutdown({ timeoutMs: 30_000 })
+    const stats = reactor.stats()
     for (const far of world.fars) far.end(0)
-    await world.verify()
+    await world.verify(FAULTS ? stats.shed + stats.acceptErrors : 0)
     t.strictSame(world.failures, [])
     t.equal(cut, 0, `all that were left (${drained}) ended in time`)
 
-    const stats = reactor.stats()
     t.equal(world.nears.size, 0)
     t.equal(reactor.connections.size, 0)
     t.equal(stats.accepted, world.closed.length, 'one open and one close for each')
     t.ok(world.closed.length > OPERATIONS / 20, `${world.closed.length} connections`)
     t.equal(stats.queueBytes, 0)
-    t.equal(stats.acceptErrors, 0)
+    t.equal(stats.acceptErrors > 0, FAULTS)
     t.comment(`${world.dialled} peers, ${world.closed.length} connections, ${world.handled} calls of handlers`)
     t.comment(`${stats.saturations} times full, ${stats.bytesRead} bytes read, ${stats.bytesWritten} written`)
     const names = [NEAR_OPERATIONS, FAR_OPERATIONS, WORLD_OPERATIONS].flatMap((operations) => Object.keys(operations))

@@ -1,0 +1,51 @@
+#!/bin/bash
+# Runs behaviour tests on an addon whose system calls fail, stop short and come late (test/faults/faults.cc), with a
+# fixed seed, under AddressSanitizer and UBSan; and checks that each kind of fault did happen.
+# Run it through npm, which hands node-gyp its settings: npm run test:faults
+# One test: C1M_FAULTS=transfer,wake npm run test:faults -- build/js/test/behaviour/half-open.test.js
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/asan-addon.sh
+
+calls=(accept4 recv send sendmsg sendfile splice write epoll_ctl epoll_wait uv_async_send)
+stage=build/faults
+# Only the link differs.
+[ -d $stage ] || [ ! -d build/asan ] || cp -a build/asan $stage
+mkdir -p $stage
+${CXX:-g++} -std=c++20 -O1 -g -fPIC -fvisibility=hidden -Wall -Wextra -Werror \
+  -c -o $stage/faults.o test/faults/faults.cc
+build_asan_addon $stage "$PWD/$stage/faults.o ${calls[*]/#/-Wl,--wrap=}"
+
+use_asan_addon $stage
+export C1M_FAULTS_SEED=${C1M_FAULTS_SEED:-1} C1M_FAULTS_LOG=$PWD/$stage/faults.log
+rm -f "$C1M_FAULTS_LOG"
+run() { # WORDS FILES...: tests under these faults
+  C1M_FAULTS=$1
+  shift
+  printf '# C1M_FAULTS=%s C1M_FAULTS_SEED=%s\n' "$C1M_FAULTS" "$C1M_FAULTS_SEED"
+  export C1M_FAULTS
+  # shellcheck disable=SC2086
+  $no_aslr tap --timeout=300 "$@"
+}
+if [ $# -gt 0 ]; then
+  run "${C1M_FAULTS:-transfer,wake}" "$@"
+else
+  # Not those that count system calls, or rely on what arrives in one piece.
+  test=build/js/test/behaviour
+  run transfer,wake $test/{both-sides-close,close-while-paused,descriptor-reuse-in-batch,destroy-in-handlers}.test.js \
+    $test/{echo-byte-exact,fin-with-unread-tail,half-open,pause-with-data-waiting,rst-with-unread-data}.test.js \
+    $test/{shutdown,unix-socket,write-high-water-mark,write-queue-full}.test.js
+  C1M_HAMMER_OPERATIONS=15000 run transfer,wake,accept $test/hammer.test.js
+fi
+
+# All processes together. A fault that never happens tests nothing.
+awk -v all=$# '
+  { count = $1; $1 = ""; sum[$0] += count }
+  END {
+    for (name in sum) {
+      printf "%9d %s\n", sum[name], name
+      if (sum[name] == 0 && all == 0 && name !~ /sendfile|splice/) missing = 1
+    }
+    if (missing) print "some of these faults never happened"
+    exit missing
+  }' "$C1M_FAULTS_LOG"
