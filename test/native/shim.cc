@@ -25,6 +25,16 @@ Scope::~Scope() { current = nullptr; }
 
 extern "C" {
 
+int __wrap_socket(int family, int type, int protocol) {
+  const Hooks* to = installed();
+  return to != nullptr && to->socket ? to->socket(family, type, protocol) : __real_socket(family, type, protocol);
+}
+
+int __wrap_connect(int fd, const sockaddr* address, socklen_t length) {
+  const Hooks* to = installed();
+  return to != nullptr && to->connect ? to->connect(fd, address, length) : __real_connect(fd, address, length);
+}
+
 int __wrap_accept4(int fd, sockaddr* peer, socklen_t* length, int flags) {
   const Hooks* to = installed();
   return to != nullptr && to->accept4 ? to->accept4(fd, peer, length, flags) : __real_accept4(fd, peer, length, flags);

@@ -15,6 +15,8 @@
 namespace c1m::shim {
 
 struct Hooks {
+  std::function<int(int family, int type, int protocol)> socket;
+  std::function<int(int fd, const sockaddr* to, socklen_t length)> connect;
   std::function<int(int fd, sockaddr* peer, socklen_t* length, int flags)> accept4;
   std::function<ssize_t(int fd, void* buffer, size_t size, int flags)> recv;
   std::function<ssize_t(int fd, const void* bytes, size_t size, int flags)> send;
@@ -47,6 +49,8 @@ inline int fail(int error) {
 }
 
 extern "C" {
+int __real_socket(int family, int type, int protocol);
+int __real_connect(int fd, const sockaddr* to, socklen_t length);
 int __real_accept4(int fd, sockaddr* peer, socklen_t* length, int flags);
 ssize_t __real_recv(int fd, void* buffer, size_t size, int flags);
 ssize_t __real_send(int fd, const void* bytes, size_t size, int flags);
