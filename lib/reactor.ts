@@ -26,7 +26,8 @@ import { checkInteger, checkKeys, checkObject } from './validate.js'
 /**
  * `reactor.stats()`: counters since the reactor's start, except where they say "now".
  *
- * - `accepted`: connections taken from a listener; `closed`: those whose slot and descriptor are free again
+ * - `accepted`: connections taken from a listener; `connected`: outgoing ones that came about; `closed`: those of both
+ *   whose slot and descriptor are free again
  * - `acceptErrors`: accept(2) calls that failed, for another reason than an empty queue
  * - `shed`: connections closed at once for want of a descriptor; `saturations`: times that accepting had to stop
  * - `reads`, `bytesRead`: recv(2) calls that brought bytes, and the bytes; `writes`, `bytesWritten`: send(2) and
@@ -220,7 +221,10 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     return { ...total, ioThreads } as unknown as ReactorStats
   }
 
-  /** Lets the process exit although the reactor is in use; not before promises of its methods are settled. */
+  /**
+   * Lets the process exit although the reactor is in use; not before promises of its methods are settled, except for
+   * those of `connect()`.
+   */
   unref(): this {
     this.#unrefed = true
     this.#updateRef()
