@@ -12,6 +12,8 @@ stage=build/faults
 # Only the link differs.
 [ -d $stage ] || [ ! -d build/asan ] || cp -a build/asan $stage
 mkdir -p $stage
+# make knows nothing of the object that the flags name.
+rm -f $stage/build/Release/{,obj.target/}c1m.node
 ${CXX:-g++} -std=c++20 -O1 -g -fPIC -fvisibility=hidden -Wall -Wextra -Werror \
   -c -o $stage/faults.o test/faults/faults.cc
 build_asan_addon $stage "$PWD/$stage/faults.o ${calls[*]/#/-Wl,--wrap=}"

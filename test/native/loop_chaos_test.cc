@@ -65,8 +65,8 @@ class Chaos {
       return shim::__real_epoll_ctl(poll, operation, fd, event);
     };
     h_.hooks.accept4 = [this](int fd, sockaddr* peer, socklen_t* length, int flags) {
-      static constexpr int kErrors[] = {ENOMEM, ENOBUFS, EINTR, ECONNABORTED};
-      if (one_in(10)) return shim::fail(kErrors[upto(3)]);
+      static constexpr int kErrors[] = {ENOMEM, ENOBUFS, EINTR, ECONNABORTED, EMFILE, ENFILE};
+      if (one_in(10)) return shim::fail(kErrors[upto(5)]);
       return shim::__real_accept4(fd, peer, length, flags);
     };
     h_.hooks.recv = [this](int fd, void* buffer, size_t size, int flags) -> ssize_t {

@@ -9,7 +9,7 @@ namespace c1m::shim {
 
 namespace {
 
-// Relaxed on purpose: the shim must not order the threads of a test that TSan looks at. Null in those.
+// Relaxed on purpose: the shim must not order the threads of a test that TSan looks at.
 std::atomic<Hooks*> current{nullptr};
 
 Hooks* installed() { return current.load(std::memory_order_relaxed); }
@@ -75,6 +75,11 @@ int __wrap_epoll_wait(int poll, epoll_event* events, int most, int timeout) {
 int __wrap_close(int fd) {
   const Hooks* to = installed();
   return to != nullptr && to->close ? to->close(fd) : __real_close(fd);
+}
+
+ssize_t __wrap_write(int fd, const void* bytes, size_t size) {
+  const Hooks* to = installed();
+  return to != nullptr && to->write ? to->write(fd, bytes, size) : __real_write(fd, bytes, size);
 }
 
 // Without O_CREAT, which the core doesn't use, there is no third argument.

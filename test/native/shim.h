@@ -28,10 +28,12 @@ struct Hooks {
   std::function<int(const char* path, int flags)> open;
   std::function<ssize_t(int from, int to, size_t size, unsigned flags)> splice;
   std::function<int(int* ends, int flags)> pipe2;
+  std::function<ssize_t(int fd, const void* bytes, size_t size)> write;
   std::function<uint64_t()> monotonic_ms;
 };
 
-// Puts hooks in place for as long as it lives. One at a time, and with the core on this same thread only.
+// Puts hooks in place for as long as it lives. One at a time. A loop with a thread of its own must start after the hooks
+// are set, and be joined before they go.
 class Scope {
  public:
   Scope();
@@ -59,6 +61,7 @@ int __real_shutdown(int fd, int how);
 int __real_epoll_ctl(int poll, int operation, int fd, epoll_event* event);
 int __real_epoll_wait(int poll, epoll_event* events, int most, int timeout);
 int __real_close(int fd);
+ssize_t __real_write(int fd, const void* bytes, size_t size);
 int __real_open(const char* path, int flags, ...);
 ssize_t __real_splice(int from, off64_t* from_at, int to, off64_t* to_at, size_t size, unsigned flags);
 int __real_pipe2(int* ends, int flags);

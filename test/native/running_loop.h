@@ -1,0 +1,127 @@
+#pragma once
+
+#include <doctest/doctest.h>
+#include <sys/time.h>
+
+#include <map>
+#include <string>
+#include <thread>
+
+#include "native/net/socket.h"
+#include "test/native/bell.h"
+#include "test/native/loop_harness.h"
+
+namespace c1m {
+
+// Runs the loop from its making to stop(). This thread is the JS thread.
+class Running {
+ public:
+  explicit Running(uint32_t max_connections, Trigger trigger = Trigger::kEdge)
+      : js({.slab_bytes = 256 * 1024, .max_connections = max_connections}) {
+    const JsWaker waker{[](void* running) {
+                          static_cast<Running*>(running)->js.woken = true;
+                          static_cast<Running*>(running)->bell_.ring();
+                        },
+                        this};
+    loop = std::move(Loop::create(js.options(trigger), js.mailbox, waker).value());
+    js.attach(*loop);
+    thread_ = std::thread([this] { loop->run(); });
+  }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+  ~Running() { stop(); }
+
+  // Sleeps until the loop wakes us, and delivers a batch.
+  void deliver() {
+    if (!bell_.wait()) FAIL("nobody wakes the JS thread");
+    js.deliver();
+    if (js.woken) bell_.ring();
+  }
+
+  void ring() { bell_.ring(); }
+
+  Address listen(uint32_t timeout_ms = 0) {
+    auto request = std::make_unique<ListenRequest>();
+    request->spec.address = Address::ip("127.0.0.1", 0).value();
+    request->spec.backlog = 1024;
+    request->connections.idle_timeout_ms = timeout_ms;
+    const ListenRequest* listening = request.get();
+    js.request(std::move(request));
+    js.flush();
+    while (js.completed.empty()) deliver();
+    REQUIRE(js.completed.back().get() == listening);
+    return listening->bound;
+  }
+
+  void stop() {
+    if (!thread_.joinable()) return;
+    js.mailbox.request_stop();
+    loop->poller().wake();
+    thread_.join();
+  }
+
+ private:
+  DescriptorCheck descriptors_;
+
+ public:
+  JsSide js;
+  std::unique_ptr<Loop> loop;
+
+ private:
+  Bell bell_;
+  std::thread thread_;
+};
+
+// A blocking client that gives up after ten seconds.
+inline Fd dial(const Address& to) {
+  Fd fd(::socket(to.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const timeval limit{.tv_sec = 10, .tv_usec = 0};
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+  if (!connect_socket(fd.get(), to)) fd.reset();
+  return fd;
+}
+
+inline bool receive_exactly(int fd, const std::string& expected) {
+  std::string got(expected.size(), '\0');
+  size_t at = 0;
+  while (at < got.size()) {
+    const ssize_t count = shim::__real_recv(fd, got.data() + at, got.size() - at, 0);
+    if (count <= 0) return false;
+    at += static_cast<size_t>(count);
+  }
+  return got == expected;
+}
+
+// Answers what came with the same, and an end with an end.
+class Echo {
+ public:
+  explicit Echo(Running& running) : running_(running) {}
+
+  void answer() {
+    for (; first_ < running_.js.connections.size() && running_.js.connections[first_].closed(); ++first_) continue;
+    for (size_t i = first_; i < running_.js.connections.size(); ++i) {
+      Told& told = running_.js.connections[i];
+      if (told.closed()) continue;
+      size_t& echoed = echoed_[i];
+      for (; echoed < told.received.size(); echoed += std::min<size_t>(told.received.size() - echoed, 20'000)) {
+        const std::string_view bytes = std::string_view(told.received).substr(echoed, 20'000);
+        if (bytes.size() % 3 == 0) {
+          running_.js.write_pinned(told, std::string(bytes));
+        } else {
+          running_.js.write(told, bytes);
+        }
+      }
+      if (told.ended() && !ended_[i]) running_.js.end(told), ended_[i] = true;
+    }
+    running_.js.flush();
+  }
+
+ private:
+  Running& running_;
+  size_t first_ = 0;
+  std::map<size_t, size_t> echoed_;
+  std::map<size_t, bool> ended_;
+};
+
+}  // namespace c1m
