@@ -45,7 +45,12 @@ for (const trigger of TRIGGERS) {
       { options: { host: '127.0.0.1', port: 0, allowHalfOpen: true } },
       { options: { path: join(folder, 'hammer'), allowHalfOpen: true, read: 'borrowed' } as const },
     ].map((door) => ({ ...door, listener: undefined, moving: false }))
-    const world = new World(reactor, random, doors, NEAR_OPERATIONS)
+    const servers = [createServer({ allowHalfOpen: true }), createServer({ allowHalfOpen: true })] as const
+    await Promise.all([
+      once(servers[0].listen(0, '127.0.0.1'), 'listening'),
+      once(servers[1].listen(join(folder, 'server')), 'listening'),
+    ])
+    const world = new World(reactor, random, doors, servers, FAULTS, NEAR_OPERATIONS)
     for (const door of doors) await world.open(door)
 
     const ofNear = new Chooser(NEAR_OPERATIONS, world, '')
@@ -74,11 +79,15 @@ for (const trigger of TRIGGERS) {
 
     t.equal(world.nears.size, 0)
     t.equal(reactor.connections.size, 0)
-    t.equal(stats.accepted, world.closed.length, 'one open and one close for each')
+    // Who gives an outgoing connection up hears nothing more of it, even if it is there by then.
+    const unheard = stats.accepted + stats.connected - world.closed.length
+    t.ok(unheard >= 0 && unheard <= world.called.aborted, 'one open and one close for each')
     t.ok(world.closed.length > OPERATIONS / 20, `${world.closed.length} connections`)
     t.equal(stats.queueBytes, 0)
     t.equal(stats.acceptErrors > 0, FAULTS)
-    t.comment(`${world.dialled} peers, ${world.closed.length} connections, ${world.handled} calls of handlers`)
+    t.comment(
+      `${world.dialled} peers, ${world.called.all} calls, ${world.closed.length} connections, ${world.handled} calls of handlers`,
+    )
     t.comment(`${stats.saturations} times full, ${stats.bytesRead} bytes read, ${stats.bytesWritten} written`)
     const names = [NEAR_OPERATIONS, FAR_OPERATIONS, WORLD_OPERATIONS].flatMap((operations) => Object.keys(operations))
     t.strictSame(
