@@ -116,6 +116,16 @@ export interface NativeIoThread {
     slot: number,
     generation: number,
   ): void
+  /** Copies the targets, `count` of them, and the bytes if they aren't pinned; `except` is a slot. */
+  broadcast(
+    batch: number,
+    callback: (reached: number, queued: number, cut: number) => void,
+    bytes: Uint8Array,
+    pinned: boolean,
+    targets: Uint32Array,
+    count: number,
+    except: number | undefined,
+  ): void
   setOwnedSlab(batch: number, slab: Buffer): void
   address(slot: number, remote: boolean): AddressParts | undefined
   cpuMicros(): number

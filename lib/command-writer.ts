@@ -72,7 +72,7 @@ export class CommandWriter {
   /** Bytes to send; large ones must not change until they are sent. */
   write(slot: number, generation: number, bytes: Uint8Array): void {
     const length = bytes.length
-    if (length >= PIN_BYTES && staysPut(bytes)) {
+    if (canPin(bytes)) {
       // push() may publish, and the payload belongs to the batch that the record is in.
       this.push(COMMAND_WRITE_PINNED, slot, generation)
       this.#native.pin(this.#index, bytes)
@@ -157,8 +157,9 @@ export class CommandWriter {
   }
 }
 
-/** Memory that may shrink under the I/O thread, or be filled anew by it, is copied. */
-function staysPut(bytes: Uint8Array): boolean {
+/** Whether these bytes are to be sent from where they lie. Memory that may shrink, or be filled anew, is copied. */
+export function canPin(bytes: Uint8Array): boolean {
+  if (bytes.length < PIN_BYTES) return false
   const buffer = bytes.buffer as ArrayBuffer & { resizable?: boolean }
   return buffer.resizable !== true && !readAgain.has(buffer)
 }

@@ -1,6 +1,8 @@
 import { inspect } from 'node:util'
+import { audienceOf, type BroadcastResult, broadcast, bytesOf } from './broadcast.js'
 import type { Connection } from './connection.js'
 import { type ConnectionId, connectionId } from './connection-id.js'
+import { invalidType } from './errors.js'
 import type { IoThread } from './io-thread.js'
 
 const SLOTS = 2 ** 24
@@ -38,13 +40,13 @@ export class ConnectionMap implements Iterable<[ConnectionId, Connection]> {
 
   /** The connection, or `undefined` if it has closed, or the id is none of this reactor's; it never throws. `T` is yours to know: `get<Peer>(id)`. */
   get<T = unknown>(id: ConnectionId | number): Connection<T> | undefined {
-    const place = this.#locate(id)
+    const place = this.locate(id)
     return place?.thread.get(place.slot, place.generation) as Connection<T> | undefined
   }
 
   /** Whether the connection is open. */
   has(id: ConnectionId | number): boolean {
-    const place = this.#locate(id)
+    const place = this.locate(id)
     return place?.thread.holds(place.slot, place.generation) ?? false
   }
 
@@ -82,7 +84,34 @@ export class ConnectionMap implements Iterable<[ConnectionId, Connection]> {
     return `ConnectionMap(${this.size})`
   }
 
-  #locate(id: number): { thread: IoThread; slot: number; generation: number } | undefined {
+  /**
+   * Sends the same bytes to all open connections, or to those that `filter` takes, as `Group.broadcast()` does to its
+   * members: from one copy, on the I/O thread, in order with `write()`. Without a filter no objects are made; with one,
+   * an object for each connection that had none. Who is told often is better kept in a group.
+   *
+   * Rejects, before anything happens, with a TypeError for bad arguments (ERR_C1M_INVALID_ARG_TYPE), and with what
+   * `filter` throws.
+   *
+   * @param chunk A string, as UTF-8, or bytes. Of 16 KiB and more they are sent from where they lie: don't change or
+   *   transfer them while connections have them in their queues.
+   * @param filter Called at once, for each open connection.
+   * @example
+   * await reactor.connections.broadcast('going down\n', (conn) => conn.listener === admin)
+   */
+  async broadcast<T = unknown>(
+    chunk: string | Uint8Array,
+    filter?: (conn: Connection<T>) => boolean,
+  ): Promise<BroadcastResult> {
+    const bytes = bytesOf(chunk)
+    if (filter !== undefined && typeof filter !== 'function') throw invalidType('filter', 'a function', filter)
+    const audiences = this.#threads.map((thread) =>
+      audienceOf(thread, filter && ((slot, generation) => filter(thread.get(slot, generation) as Connection<T>))),
+    )
+    return broadcast(audiences, bytes)
+  }
+
+  /** @internal */
+  locate(id: number): { thread: IoThread; slot: number; generation: number } | undefined {
     if (!Number.isSafeInteger(id) || id < SLOTS_AND_THREADS) return undefined
     const place = id % SLOTS_AND_THREADS
     const thread = this.#threads[Math.floor(place / SLOTS)]

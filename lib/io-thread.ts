@@ -27,6 +27,7 @@ import {
   SYSCALLS,
 } from './layout.js'
 import type { Listener } from './listener.js'
+import { Memberships } from './memberships.js'
 
 /** Batches that go round: one is being delivered, one waits, one is being filled, one is on its way back. */
 const EVENT_BATCHES = 4
@@ -91,6 +92,7 @@ export class IoThread {
   readonly #contextOf: Uint32Array
   readonly #objects: (Connection<unknown> | undefined)[] = []
   readonly #contexts = new Map<number, ContextEntry>()
+  #memberships: Memberships | undefined
   #requests = 0
   #onAnswered: (() => void) | undefined
 
@@ -185,6 +187,17 @@ export class IoThread {
         }),
       )
     })
+  }
+
+  /** Who of its connections is in which group. */
+  get memberships(): Memberships {
+    this.#memberships ??= new Memberships(this.#owner.maxConnections)
+    return this.#memberships
+  }
+
+  /** Of the open connection in this slot. */
+  maxWriteQueueOf(slot: number): number {
+    return (this.#contexts.get(this.#contextOf[slot] as number) as ContextEntry).context.maxWriteQueue
   }
 
   /** Resolves when no request waits for its answer. */
@@ -397,6 +410,7 @@ export class IoThread {
   #close(slot: number, errno: number, syscall: number): void {
     const context = this.#contextOf[slot] as number
     const entry = this.#contexts.get(context) as ContextEntry
+    this.#memberships?.leaveAll(slot)
     try {
       if (this.#objects[slot] !== undefined || entry.context.handlers.close !== undefined) {
         const error = errno === 0 ? undefined : closeError(errno, SYSCALLS[syscall] ?? 'read')

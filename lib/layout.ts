@@ -24,6 +24,9 @@ export const EVENT_CLOSE = 6
 /** argument: listener, a: errno, or 0 at maxConnections */
 export const EVENT_SATURATED = 7
 
+/** 32-bit words in a target of a broadcast: slot, generation, maxWriteQueue, one of ours. */
+export const TARGET_WORDS = 4
+
 /** 32-bit words in a command: `command | argument << 8`, slot, generation, a, b. */
 export const COMMAND_WORDS = 5
 
@@ -48,6 +51,7 @@ export const SYSCALLS = ['read', 'write'] as const
 /** Why the I/O thread closed a connection by itself: `OwnError` in `native/loop/event_batch.h`. */
 export const OWN_ERRORS: ReadonlyMap<number, readonly [code: ErrorCode, message: string]> = new Map([
   [4098, ['ERR_C1M_RELAY_FAILED', 'The other side of the relay failed or was destroyed']],
+  [4104, ['ERR_C1M_WRITE_QUEUE_FULL', 'A broadcast would have brought the queue over maxWriteQueue']],
 ] as const)
 
 /** The counters that an I/O thread shares, in order; `native/loop/stats.h` says what each counts. */

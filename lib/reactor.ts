@@ -9,6 +9,7 @@ import { type CheckedConnect, Connecting, type ConnectOptions, checkConnectOptio
 import type { Connection } from './connection.js'
 import { type ConnectionMap, makeConnectionMap } from './connection-map.js'
 import { C1mError, systemError } from './errors.js'
+import { Group } from './group.js'
 import { IoThread, type IoThreadOwner } from './io-thread.js'
 import type { STAT_NAMES } from './layout.js'
 import { type Listener, type ListenerState, makeListener } from './listener.js'
@@ -206,6 +207,17 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     this.#checkOpen()
     checked.signal?.throwIfAborted()
     return this.#connect(checked, handlers)
+  }
+
+  /**
+   * A group of connections that are told the same, empty at first. `T` is the type of its members' `conn.data`.
+   * @example
+   * const room = reactor.createGroup()
+   * room.add(conn)
+   * await room.broadcast('hello, all\n')
+   */
+  createGroup<T = unknown>(): Group<T> {
+    return new Group<T>(this.connections, this.#threads)
   }
 
   /** Counters, as of the end of the I/O thread's last turn; read from shared memory, cheap enough for any rate. */

@@ -9,14 +9,15 @@ const lib = fileURLToPath(new URL('../lib/', import.meta.url))
 // Each line may load the lines above it. A name is a file, or a folder whose files may also load each other.
 const layers = [
   ['abort', 'connection-context', 'connection-id', 'layout'],
-  ['errors'],
+  ['errors', 'memberships'],
   ['tcp-info', 'validate'],
   ['socket-options'],
   ['options'],
   ['binding', 'connection-requests'],
   ['command-writer', 'connection', 'listener'],
-  ['connection-map', 'io-thread'],
-  ['connect', 'relay'],
+  ['broadcast', 'io-thread'],
+  ['connection-map'],
+  ['connect', 'group', 'relay'],
   ['reactor'],
   ['index'],
 ]

@@ -2,6 +2,7 @@
 #include <napi.h>
 
 #include "native/binding/io_thread.h"
+#include "native/loop/broadcast_request.h"
 #include "native/loop/command_batch.h"
 #include "native/loop/event_batch.h"
 #include "native/loop/stats.h"
@@ -36,6 +37,7 @@ Napi::Object layout(Napi::Env env) {
   set("EVENT_TIMEOUT", Event::kTimeout);
   set("EVENT_CLOSE", Event::kClose);
   set("EVENT_SATURATED", Event::kSaturated);
+  set("TARGET_WORDS", sizeof(BroadcastTarget) / sizeof(uint32_t));
   set("COMMAND_WORDS", CommandBatch::kRecordWords);
   set("COMMAND_WRITE", Command::kWrite);
   set("COMMAND_WRITE_PINNED", Command::kWritePinned);

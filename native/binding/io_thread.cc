@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "native/binding/answers.h"
+#include "native/binding/broadcast_answer.h"
 #include "native/binding/relay_answer.h"
 
 namespace c1m {
@@ -32,6 +33,7 @@ Napi::Function IoThread::define(Napi::Env env) {
                          InstanceMethod<&IoThread::tcp_info>("tcpInfo"),
                          InstanceMethod<&IoThread::hold_relay>("holdRelay"),
                          InstanceMethod<&IoThread::relay>("relay"),
+                         InstanceMethod<&IoThread::broadcast>("broadcast"),
                          InstanceMethod<&IoThread::set_owned_slab>("setOwnedSlab"),
                          InstanceMethod<&IoThread::address>("address"),
                          InstanceMethod<&IoThread::cpu_micros>("cpuMicros"),
@@ -180,6 +182,12 @@ Napi::Value IoThread::hold_relay(const Napi::CallbackInfo& info) {
 // …, slot, generation)
 Napi::Value IoThread::relay(const Napi::CallbackInfo& info) {
   return request<RelayAnswer>(info, number(info, 2), number(info, 3));
+}
+
+// …, bytes, pinned, targets, count, except)
+Napi::Value IoThread::broadcast(const Napi::CallbackInfo& info) {
+  return request<BroadcastAnswer>(info, info[2].As<Napi::Uint8Array>(), info[3].ToBoolean().Value(),
+                                  info[4].As<Napi::Uint32Array>(), number(info, 5), info[6]);
 }
 
 // (slot, remote): of a connection that JavaScript may still know of.

@@ -30,6 +30,7 @@ class IoThread : public Napi::ObjectWrap<IoThread> {
   Napi::Value tcp_info(const Napi::CallbackInfo& info);
   Napi::Value hold_relay(const Napi::CallbackInfo& info);
   Napi::Value relay(const Napi::CallbackInfo& info);
+  Napi::Value broadcast(const Napi::CallbackInfo& info);
   Napi::Value set_owned_slab(const Napi::CallbackInfo& info);
   Napi::Value address(const Napi::CallbackInfo& info);
   Napi::Value cpu_micros(const Napi::CallbackInfo& info);

@@ -27,7 +27,7 @@ Flushed flush(Connection& connection, OutboundPool& pool, size_t budget) {
     }
     result.bytes += static_cast<size_t>(sent);
     ++result.calls;
-    connection.out.consume(pool, static_cast<size_t>(sent));
+    result.shared += connection.out.consume(pool, static_cast<size_t>(sent));
     // A short write means a full socket buffer: the edge will come when there is room.
     if (static_cast<size_t>(sent) < offered) connection.unset(Connection::kWritable);
   }

@@ -72,6 +72,7 @@ struct Connection {
 // What a flush() came to.
 struct Flushed {
   size_t bytes = 0;
+  size_t shared = 0;   // of these, bytes of broadcasts
   int error = 0;       // errno; the queue is as it was
   uint32_t calls = 0;  // that took bytes
 };

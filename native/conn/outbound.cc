@@ -28,12 +28,14 @@ Segment* OutboundPool::take(Segment::Kind kind, const uint8_t* data, uint32_t le
   segment->kind = kind;
   segment->block = nullptr;
   segment->next = nullptr;
+  segment->queued = 0;
   return segment;
 }
 
 void OutboundPool::give(Segment* segment) {
   if (segment->kind == Segment::Kind::kBlock) blocks_.give(segment->block);
   if (segment->kind == Segment::Kind::kPinned) released_.push_back(segment->owner);
+  if (segment->kind == Segment::Kind::kShared) release(segment->shared);
   --in_use_;
   if (kept_ == kKept) {
     delete segment;
@@ -44,6 +46,12 @@ void OutboundPool::give(Segment* segment) {
   free_ = segment;
 }
 
+void OutboundPool::release(SharedPayload* payload) {
+  if (--payload->references > 0) return;
+  if (payload->owner != nullptr) released_.push_back(payload->owner);
+  delete payload;
+}
+
 void Outbound::push(Segment* segment) {
   if (tail_ == nullptr) {
     head_ = segment;
@@ -51,6 +59,18 @@ void Outbound::push(Segment* segment) {
     tail_->next = segment;
   }
   tail_ = segment;
+  head_->queued += segment->length;
+}
+
+// Takes the first segment off the queue.
+void Outbound::pop() {
+  Segment* next = head_->next;
+  if (next != nullptr) {
+    next->queued = head_->queued - head_->length;
+  } else {
+    tail_ = nullptr;
+  }
+  head_ = next;
 }
 
 void Outbound::append(OutboundPool& pool, const uint8_t* data, uint32_t length) {
@@ -62,6 +82,7 @@ void Outbound::append(OutboundPool& pool, const uint8_t* data, uint32_t length) 
   // Replies that a handler wrote one after the other lie side by side: they become one run, and one iovec.
   if (tail_ != nullptr && tail_->data + tail_->length == data) {
     tail_->length += length;
+    head_->queued += length;
     return;
   }
   push(pool.take(Segment::Kind::kArena, data, length));
@@ -77,6 +98,14 @@ void Outbound::append_pinned(OutboundPool& pool, const uint8_t* data, uint32_t l
   push(segment);
 }
 
+void Outbound::append_shared(OutboundPool& pool, SharedPayload& payload) {
+  assert(payload.length > 0);
+  Segment* segment = pool.take(Segment::Kind::kShared, payload.data, payload.length);
+  segment->shared = &payload;
+  ++payload.references;
+  push(segment);
+}
+
 int Outbound::gather(iovec* vectors, size_t most) const {
   int count = 0;
   for (const Segment* segment = head_; segment != nullptr && count < kMaxVectors && most > 0; segment = segment->next) {
@@ -88,20 +117,24 @@ int Outbound::gather(iovec* vectors, size_t most) const {
   return count;
 }
 
-void Outbound::consume(OutboundPool& pool, size_t count) {
+size_t Outbound::consume(OutboundPool& pool, size_t count) {
+  size_t shared = 0;
   while (count > 0) {
     assert(head_ != nullptr);
-    if (count < head_->length) {
-      head_->data += count;
-      head_->length -= static_cast<uint32_t>(count);
-      return;
-    }
-    count -= head_->length;
     Segment* sent = head_;
-    head_ = sent->next;
-    if (head_ == nullptr) tail_ = nullptr;
-    pool.give(sent);
+    const size_t taken = std::min<size_t>(count, sent->length);
+    if (sent->kind == Segment::Kind::kShared) shared += taken;
+    count -= taken;
+    if (taken == sent->length) {
+      pop();
+      pool.give(sent);
+    } else {
+      sent->data += taken;
+      sent->length -= static_cast<uint32_t>(taken);
+      sent->queued -= taken;
+    }
   }
+  return shared;
 }
 
 void Outbound::copy_into_blocks(OutboundPool& pool, const uint8_t* data, size_t length) {
@@ -120,6 +153,7 @@ void Outbound::copy_into_blocks(OutboundPool& pool, const uint8_t* data, size_t 
     const size_t count = std::min(room, length);
     std::memcpy(const_cast<uint8_t*>(tail_->data) + tail_->length, data, count);
     tail_->length += static_cast<uint32_t>(count);
+    head_->queued += count;
     data += count;
     length -= count;
   }
@@ -129,6 +163,7 @@ void Outbound::keep(OutboundPool& pool) {
   if (head_ == nullptr || head_->kind != Segment::Kind::kArena) return;
   Segment* segment = head_;
   Segment* last = tail_;
+  const size_t queued = head_->queued;
   head_ = tail_ = nullptr;
   while (segment != nullptr && segment->kind == Segment::Kind::kArena) {
     Segment* next = segment->next;
@@ -140,11 +175,13 @@ void Outbound::keep(OutboundPool& pool) {
   assert(tail_ != nullptr);  // no segment is empty, so that the arena's bytes made at least one block
   tail_->next = segment;
   tail_ = last;
+  head_->queued = queued;
 }
 
 void Outbound::clear(OutboundPool& pool) {
   while (head_ != nullptr) {
     Segment* next = head_->next;
+    if (head_->kind == Segment::Kind::kShared) ++head_->shared->dropped;
     pool.give(head_);
     head_ = next;
   }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "native/conn/shared_payload.h"
 #include "native/mem/block_pool.h"
 
 namespace c1m {
@@ -16,15 +17,18 @@ struct Segment {
     kArena,   // in the command batch's arena: only until the batch is handed back, see Outbound
     kBlock,   // in a 4 KiB block of our own
     kPinned,  // in the caller's buffer, which stays where it is until `owner` is released
+    kShared,  // in a broadcast's payload, which other queues hold as well
   };
   const uint8_t* data;
   uint32_t length;
   Kind kind;
   union {
-    uint8_t* block;  // kBlock: the block's start
-    void* owner;     // kPinned: what to release
+    uint8_t* block;         // kBlock: the block's start
+    void* owner;            // kPinned: what to release
+    SharedPayload* shared;  // kShared: holds one reference to it
   };
   Segment* next;
+  size_t queued;  // of a queue's first segment: the bytes of the whole queue
 };
 
 // What the outbound queues of one loop share: segments, blocks, and the owners of pinned bytes that are done with.
@@ -37,8 +41,10 @@ class OutboundPool {
   ~OutboundPool();
 
   [[nodiscard]] Segment* take(Segment::Kind kind, const uint8_t* data, uint32_t length);
-  // Gives the segment back with its block, or marks its owner as released.
+  // Gives the segment back with its block, or its reference, or marks its owner as released.
   void give(Segment* segment);
+  // One reference less; the last one frees the payload, and marks its owner as released.
+  void release(SharedPayload* payload);
 
   [[nodiscard]] BlockPool& blocks() { return blocks_; }
   // Owners whose bytes were sent or dropped; the reader empties it.
@@ -48,7 +54,7 @@ class OutboundPool {
   // Segments kept for the next burst.
   [[nodiscard]] size_t kept() const { return kept_; }
 
-  // 160 KiB of segments; more go back to the allocator, as blocks do.
+  // 192 KiB of segments; more go back to the allocator, as blocks do.
   static constexpr size_t kKept = 4096;
 
  private:
@@ -72,16 +78,20 @@ class Outbound {
   static constexpr int kMaxVectors = 64;
 
   [[nodiscard]] bool empty() const { return head_ == nullptr; }
+  // Bytes that wait in it. The first segment knows, so that an idle connection has nothing to remember.
+  [[nodiscard]] size_t bytes() const { return head_ == nullptr ? 0 : head_->queued; }
 
   // Bytes of the current command batch's arena. They are sent from there, or copied out by keep() at the latest.
   void append(OutboundPool& pool, const uint8_t* data, uint32_t length);
   // The caller's own memory, pinned until its owner appears in pool.released().
   void append_pinned(OutboundPool& pool, const uint8_t* data, uint32_t length, void* owner);
+  // A broadcast's payload, by reference. It is not empty.
+  void append_shared(OutboundPool& pool, SharedPayload& payload);
 
   // Fills at most kMaxVectors iovecs with the queue's front, `most` bytes of it; returns how many.
   [[nodiscard]] int gather(iovec* vectors, size_t most) const;
-  // Takes `count` bytes off the front: they were sent.
-  void consume(OutboundPool& pool, size_t count);
+  // Takes `count` bytes off the front: they were sent. Answers how many of them were of broadcasts.
+  size_t consume(OutboundPool& pool, size_t count);
   // Copies what still lies in the arena into blocks, so that the arena may be written again.
   void keep(OutboundPool& pool);
   // Drops everything.
@@ -89,6 +99,7 @@ class Outbound {
 
  private:
   void push(Segment* segment);
+  void pop();
   void copy_into_blocks(OutboundPool& pool, const uint8_t* data, size_t length);
 
   Segment* head_ = nullptr;

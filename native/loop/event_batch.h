@@ -25,7 +25,8 @@ enum class ReadMode : uint8_t { kOwned = 0, kBorrowed = 1 };
 
 // Why the loop itself closed a connection, in the place of kClose's errno. lib/layout.ts has the same values.
 enum class OwnError : uint16_t {
-  kRelayFailed = 4098,  // the other side of its relay failed, or was destroyed
+  kRelayFailed = 4098,     // the other side of its relay failed, or was destroyed
+  kWriteQueueFull = 4104,  // a broadcast met a full queue
 };
 
 // The system call that a kClose speaks of.

@@ -55,6 +55,7 @@ void Loop::turn() {
   execute_commands();
   flush_all();
   return_commands();
+  spread();
   // Not before flush_all(): a slot that it frees must be out of the flush list.
   take_returned();
   acceptor_.serve(*this, now_ms_);
@@ -84,7 +85,8 @@ void Loop::turn() {
 
 // Work that no edge and no wake-up will announce.
 bool Loop::busy() const {
-  return !flush_.empty() || acceptor_.busy() || connector_.busy() || (!ready_.empty() && !starved_);
+  return !flush_.empty() || !broadcasts_.empty() || acceptor_.busy() || connector_.busy() ||
+         (!ready_.empty() && !starved_);
 }
 
 bool Loop::has_news() const {

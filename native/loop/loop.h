@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <span>
 #include <unordered_map>
@@ -8,6 +9,7 @@
 
 #include "native/base/result.h"
 #include "native/loop/acceptor.h"
+#include "native/loop/broadcast_request.h"
 #include "native/loop/connector.h"
 #include "native/loop/entry.h"
 #include "native/loop/mailbox.h"
@@ -63,6 +65,8 @@ class Loop {
   // Gives back a slot that was not opened.
   void drop(uint32_t slot);
   void set_timeout(uint32_t slot, uint32_t ms);
+  // Queues it for all of its targets. True if it is done.
+  [[nodiscard]] bool broadcast(BroadcastRequest& request);
   // A request that did not finish in run() has its answer.
   void complete(Request* request);
   // Appends an event, if there is a batch with room for it.
@@ -112,7 +116,7 @@ class Loop {
 
   // transfer.cc: one connection.
   void flush_all();
-  void flush_one(uint32_t slot);
+  size_t flush_one(uint32_t slot);  // bytes sent
   void serve_ready();
   void serve(uint32_t slot);
   bool read(uint32_t slot, Entry& entry);
@@ -122,6 +126,11 @@ class Loop {
   void fail_write(uint32_t slot, Entry& entry, int error);
   void end_of_stream(uint32_t slot, Entry& entry);
   void count_flushed(uint32_t slot, Entry& entry, const Flushed& flushed);
+
+  // broadcast.cc
+  void offer(BroadcastRequest& request, const BroadcastTarget& target);
+  void spread();
+  void conclude(BroadcastRequest& request);
 
   // commands.cc
   void execute_commands();
@@ -154,6 +163,7 @@ class Loop {
   uint32_t closing_ = 0;           // slots whose kClose is on its way
   std::vector<std::unique_ptr<Request>> completed_;
   std::unordered_map<Request*, std::unique_ptr<Request>> waiting_;  // for complete()
+  std::deque<BroadcastRequest*> broadcasts_;                        // some of whose targets have yet to get their turn
   CommandBatch* executed_ = nullptr;  // this turn's, until their arenas are sent or copied
   size_t next_pinned_ = 0;            // cursors into the batch that is being executed
   size_t next_request_ = 0;

@@ -21,9 +21,9 @@ void Loop::flush_all() {
   for (uint32_t count = flush_.size(); count > 0; --count) flush_one(flush_.pop());
 }
 
-void Loop::flush_one(uint32_t slot) {
+size_t Loop::flush_one(uint32_t slot) {
   Entry& entry = entries_[slot];
-  if (entry.has(Connection::kClosing)) return;
+  if (entry.has(Connection::kClosing)) return 0;
   const Flushed flushed = flush(entry, pool_, kWriteBudget);
   entry.out.keep(pool_);
   if (flushed.bytes > 0) count_flushed(slot, entry, flushed);
@@ -37,6 +37,7 @@ void Loop::flush_one(uint32_t slot) {
     if (entry.has(Connection::kRelayed)) relays_.serve(*this, entry);
   }
   settle(slot, entry);
+  return flushed.bytes;
 }
 
 void Loop::count_flushed(uint32_t slot, Entry& entry, const Flushed& flushed) {
@@ -45,9 +46,9 @@ void Loop::count_flushed(uint32_t slot, Entry& entry, const Flushed& flushed) {
   if (entry.has(Connection::kRelayed) && relays_.flushed(*this, entry, flushed.bytes)) return;
   stats_.writes += flushed.calls;
   stats_.bytes_written += flushed.bytes;
-  // We are its only writer; JavaScript reads it.
+  // We are its only writer; JavaScript reads it, and knows nothing of what broadcasts have queued.
   std::atomic_ref<uint32_t> counter(flushed_[slot]);
-  counter.store(counter.load(std::memory_order_relaxed) + static_cast<uint32_t>(flushed.bytes),
+  counter.store(counter.load(std::memory_order_relaxed) + static_cast<uint32_t>(flushed.bytes - flushed.shared),
                 std::memory_order_relaxed);
 }
 

@@ -1,0 +1,164 @@
+import { TARGET_WORDS } from './layout.js'
+
+/** Members for which an empty group has room; it grows by doubling. */
+const LEAST_ROOM = 8
+const NOBODY = new Uint32Array(0)
+
+/**
+ * Those of a group's members that are on one I/O thread, side by side, as the I/O thread takes them: slot, generation,
+ * maxWriteQueue, and the number of the membership (`BroadcastTarget` in `native/loop/broadcast_request.h`).
+ *
+ * ```text
+ *   targets: | slot generation limit node | slot generation limit node | … room
+ *                                     └─▶ Memberships knows where it is
+ * ```
+ */
+export class Members {
+  targets = NOBODY
+  size = 0
+
+  slotAt(position: number): number {
+    return this.targets[position * TARGET_WORDS] as number
+  }
+
+  generationAt(position: number): number {
+    return this.targets[position * TARGET_WORDS + 1] as number
+  }
+
+  /** @internal */
+  append(slot: number, generation: number, maxWriteQueue: number, node: number): number {
+    const at = this.size * TARGET_WORDS
+    if (at === this.targets.length) this.#resize(Math.max(LEAST_ROOM, this.size * 2))
+    const { targets } = this
+    targets[at] = slot
+    targets[at + 1] = generation
+    targets[at + 2] = maxWriteQueue
+    targets[at + 3] = node
+    return this.size++
+  }
+
+  /** @internal The last one takes the place of the one that goes; answers its node. */
+  removeAt(position: number): number {
+    const last = --this.size * TARGET_WORDS
+    const moved = this.targets[last + 3] as number
+    this.targets.copyWithin(position * TARGET_WORDS, last, last + TARGET_WORDS)
+    // A room that was full once keeps a quarter of what it had then, at most.
+    if (this.size * TARGET_WORDS * 4 <= this.targets.length) this.#resize(Math.max(LEAST_ROOM, this.size * 2))
+    return moved
+  }
+
+  #resize(room: number): void {
+    const words = this.size === 0 && room === LEAST_ROOM && this.targets.length > 0 ? 0 : room * TARGET_WORDS
+    if (words === this.targets.length) return
+    const targets = new Uint32Array(words)
+    targets.set(this.targets.subarray(0, this.size * TARGET_WORDS))
+    this.targets = targets
+  }
+}
+
+/**
+ * Who of one I/O thread's connections is in which groups.
+ *
+ * ```text
+ *   heads[slot] ─▶ node: members, position ─▶ node ─▶ … 0
+ * ```
+ *
+ * Only members pay: 16 bytes here and 16 in the group for each membership, twice that with the room to grow. Joining is
+ * O(groups of the connection), since nobody joins twice; leaving is too; to leave all, as a closed connection does, is
+ * O(1) for each of its groups.
+ */
+export class Memberships {
+  /** By slot; address space only, until a page of it is written. */
+  readonly #heads: Uint32Array
+  /** By node, from 1. */
+  #next = new Uint32Array(LEAST_ROOM)
+  #position = new Uint32Array(LEAST_ROOM)
+  readonly #members: (Members | undefined)[] = [undefined]
+  #free = 0
+
+  constructor(slots: number) {
+    this.#heads = new Uint32Array(slots)
+  }
+
+  has(members: Members, slot: number): boolean {
+    return this.#find(members, slot) !== 0
+  }
+
+  /** False if it is in there already. */
+  join(members: Members, slot: number, generation: number, maxWriteQueue: number): boolean {
+    if (this.#find(members, slot) !== 0) return false
+    const node = this.#take()
+    this.#members[node] = members
+    this.#position[node] = members.append(slot, generation, maxWriteQueue, node)
+    this.#next[node] = this.#heads[slot] as number
+    this.#heads[slot] = node
+    return true
+  }
+
+  /** False if it wasn't in there. */
+  leave(members: Members, slot: number): boolean {
+    let before = 0
+    for (let node = this.#heads[slot] as number; node !== 0; node = this.#next[node] as number) {
+      if (this.#members[node] === members) {
+        const next = this.#next[node] as number
+        if (before === 0) {
+          this.#heads[slot] = next
+        } else {
+          this.#next[before] = next
+        }
+        this.#remove(node)
+        return true
+      }
+      before = node
+    }
+    return false
+  }
+
+  /** The connection has closed. */
+  leaveAll(slot: number): void {
+    let node = this.#heads[slot] as number
+    this.#heads[slot] = 0
+    while (node !== 0) {
+      const next = this.#next[node] as number
+      this.#remove(node)
+      node = next
+    }
+  }
+
+  #find(members: Members, slot: number): number {
+    let node = this.#heads[slot] as number
+    while (node !== 0 && this.#members[node] !== members) node = this.#next[node] as number
+    return node
+  }
+
+  #remove(node: number): void {
+    const members = this.#members[node] as Members
+    const position = this.#position[node] as number
+    // If it moved itself, this writes what nobody reads.
+    this.#position[members.removeAt(position)] = position
+    this.#members[node] = undefined
+    this.#next[node] = this.#free
+    this.#free = node
+  }
+
+  #take(): number {
+    const node = this.#free
+    if (node !== 0) {
+      this.#free = this.#next[node] as number
+      return node
+    }
+    const fresh = this.#members.length
+    this.#members.push(undefined)
+    if (fresh === this.#next.length) {
+      this.#next = grown(this.#next)
+      this.#position = grown(this.#position)
+    }
+    return fresh
+  }
+}
+
+function grown(from: Uint32Array): Uint32Array<ArrayBuffer> {
+  const to = new Uint32Array(from.length * 2)
+  to.set(from)
+  return to
+}

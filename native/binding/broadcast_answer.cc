@@ -1,0 +1,39 @@
+#include "native/binding/broadcast_answer.h"
+
+#include <cstring>
+
+namespace c1m {
+
+BroadcastAnswer::BroadcastAnswer(const Napi::Function& callback, const Napi::Uint8Array& bytes, bool pinned,
+                                 const Napi::Uint32Array& list, uint32_t count, const Napi::Value& without)
+    : callback_(Napi::Persistent(callback)) {
+  const auto* first = reinterpret_cast<const BroadcastTarget*>(list.Data());
+  targets.assign(first, first + count);
+  if (without.IsNumber()) except = without.As<Napi::Number>().Uint32Value();
+  payload = new SharedPayload;
+  payload->length = static_cast<uint32_t>(bytes.ByteLength());
+  if (pinned) {
+    napi_ref owner = nullptr;
+    napi_create_reference(bytes.Env(), bytes, 1, &owner);
+    payload->owner = owner;
+    payload->data = bytes.Data();
+    return;
+  }
+  payload->copy = std::make_unique<uint8_t[]>(payload->length);
+  if (payload->length > 0) std::memcpy(payload->copy.get(), bytes.Data(), payload->length);
+  payload->data = payload->copy.get();
+}
+
+BroadcastAnswer::~BroadcastAnswer() {
+  // It never came to its end, and nobody else will release the buffer.
+  if (payload != nullptr && payload->owner != nullptr) {
+    napi_delete_reference(callback_.Env(), static_cast<napi_ref>(payload->owner));
+  }
+}
+
+void BroadcastAnswer::answer() {
+  const Napi::Env env = callback_.Env();
+  callback_.Call({Napi::Number::New(env, reached), Napi::Number::New(env, queued), Napi::Number::New(env, cut)});
+}
+
+}  // namespace c1m

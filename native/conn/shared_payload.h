@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+namespace c1m {
+
+// The bytes of a broadcast: one copy, or the caller's own buffer, whatever the number of queues that they wait in.
+//
+//   queue of A ─▶ [kShared] ─┐
+//   queue of B ─▶ [kShared] ─┼─▶ SharedPayload ─▶ bytes         references: 3 segments and the broadcast itself
+//   queue of C ─▶ [kShared] ─┘
+//
+// Owner: its references; OutboundPool::release() takes one away. Thread: made on the JS thread, then the loop's.
+struct SharedPayload {
+  const uint8_t* data = nullptr;
+  uint32_t length = 0;
+  uint32_t references = 1;
+  uint32_t dropped = 0;             // segments that went with their queue before they were sent
+  void* owner = nullptr;            // of the caller's buffer, to be released with the last reference; null for a copy
+  std::unique_ptr<uint8_t[]> copy;  // the bytes, if they were copied
+};
+
+}  // namespace c1m

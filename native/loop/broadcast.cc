@@ -1,0 +1,86 @@
+// The same bytes for many connections.
+#include <algorithm>
+#include <cassert>
+
+#include "native/loop/broadcast_request.h"
+#include "native/loop/loop.h"
+
+namespace c1m {
+
+namespace {
+
+// Sockets that get their turn, and bytes that go to them, in one turn of the loop, for all broadcasts together: about
+// 1 ms at 4 µs for a small send(2). So long the other connections have to wait.
+constexpr size_t kSpreadTargets = 256;
+constexpr size_t kSpreadBytes = 1024 * 1024;
+// Broadcasts under way take turns by so many targets: a small one doesn't wait for a large one to end.
+constexpr size_t kSpreadShare = 64;
+// The slots of the targets are all over memory: this far ahead they are fetched.
+constexpr size_t kPrefetch = 8;
+
+}  // namespace
+
+bool BroadcastRequest::run(Loop& loop) { return loop.broadcast(*this); }
+
+// Puts it in all queues now. That fixes its place among the commands for each target, and takes about 1/50 of the time
+// that the sockets take.
+bool Loop::broadcast(BroadcastRequest& request) {
+  const std::vector<BroadcastTarget>& targets = request.targets;
+  for (size_t i = 0; i < targets.size(); ++i) {
+    if (i + kPrefetch < targets.size()) entries_.prefetch(targets[i + kPrefetch].slot);
+    if (targets[i].slot != request.except) offer(request, targets[i]);
+  }
+  if (request.accepted > 0 && request.payload->length > 0) {
+    broadcasts_.push_back(&request);
+    return false;
+  }
+  conclude(request);
+  return true;
+}
+
+void Loop::offer(BroadcastRequest& request, const BroadcastTarget& target) {
+  Entry* entry = find(target.slot, target.generation);
+  if (entry == nullptr || entry->has(Connection::kEndWanted | Connection::kWriteFailed | Connection::kRelayed)) return;
+  const size_t length = request.payload->length;
+  if (entry->out.bytes() + length > target.max_write_queue) {
+    ++request.cut;
+    return close(target.slot, *entry, static_cast<int>(OwnError::kWriteQueueFull), Syscall::kWrite);
+  }
+  ++request.accepted;
+  if (length > 0) entry->out.append_shared(pool_, *request.payload);
+}
+
+// Sends, as far as the turn's budget goes.
+void Loop::spread() {
+  size_t targets = kSpreadTargets;
+  size_t bytes = kSpreadBytes;
+  while (!broadcasts_.empty() && targets > 0 && bytes > 0) {
+    BroadcastRequest& request = *broadcasts_.front();
+    broadcasts_.pop_front();
+    const size_t end = std::min({request.targets.size(), request.next + kSpreadShare, request.next + targets});
+    targets -= end - request.next;
+    while (request.next < end && bytes > 0) {
+      const BroadcastTarget& target = request.targets[request.next++];
+      const Entry* entry = find(target.slot, target.generation);
+      // What another turn has sent already, or the socket can't take, costs nothing more.
+      if (entry == nullptr || entry->out.empty() || !entry->has(Connection::kWritable)) continue;
+      bytes -= std::min(bytes, flush_one(target.slot));
+    }
+    if (request.next < request.targets.size()) {
+      broadcasts_.push_back(&request);
+    } else {
+      conclude(request);
+      complete(&request);
+    }
+  }
+}
+
+void Loop::conclude(BroadcastRequest& request) {
+  SharedPayload* payload = request.payload;
+  request.payload = nullptr;
+  request.queued = payload->references - 1;
+  request.reached = request.accepted - request.queued - payload->dropped;
+  pool_.release(payload);
+}
+
+}  // namespace c1m
