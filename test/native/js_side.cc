@@ -183,11 +183,17 @@ void JsSide::write(const Told& to, std::string_view bytes) {
 }
 
 void JsSide::write_pinned(const Told& to, std::string bytes) {
-  auto owner = std::make_unique<std::string>(std::move(bytes));
+  const std::string& pinned = pin(std::move(bytes));
   append(Command::kWritePinned, to.slot, to.generation, 0, 0);
-  current_->batch->pinned.push_back(
-      {reinterpret_cast<const uint8_t*>(owner->data()), static_cast<uint32_t>(owner->size()), owner.get()});
+  current_->batch->pinned.push_back({reinterpret_cast<const uint8_t*>(pinned.data()),
+                                     static_cast<uint32_t>(pinned.size()), const_cast<std::string*>(&pinned)});
+}
+
+const std::string& JsSide::pin(std::string bytes) {
+  auto owner = std::make_unique<std::string>(std::move(bytes));
+  const std::string& pinned = *owner;
   pinned_[owner.get()] = std::move(owner);
+  return pinned;
 }
 
 void JsSide::push(Command command, const Told& to, uint32_t a) { append(command, to.slot, to.generation, a, 0); }

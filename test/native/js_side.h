@@ -66,6 +66,8 @@ class JsSide {
   // Commands, published by flush().
   void write(const Told& to, std::string_view bytes);
   void write_pinned(const Told& to, std::string bytes);
+  // A buffer of its own for a request to pin; the address of its string is its owner.
+  [[nodiscard]] const std::string& pin(std::string bytes);
   void push(Command command, const Told& to, uint32_t a = 0);
   void end(const Told& to) { push(Command::kEnd, to); }
   void destroy(const Told& to) { push(Command::kDestroy, to); }

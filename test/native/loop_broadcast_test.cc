@@ -1,0 +1,420 @@
+// Broadcasts: everyone gets them once, in order with what was written to him, whatever his socket takes; and the payload
+// is freed once.
+#include <doctest/doctest.h>
+
+#include <map>
+#include <set>
+
+#include "native/loop/broadcast_request.h"
+#include "test/native/loop_harness.h"
+
+using namespace c1m;
+
+namespace {
+
+constexpr uint32_t kNoLimit = 1u << 30;
+
+// What a broadcast came to, once it has.
+struct Outcome {
+  int answers = 0;
+  uint32_t reached = 0;
+  uint32_t queued = 0;
+  uint32_t cut = 0;
+};
+
+// Some connections, and what each of them must have received.
+class Crowd {
+ public:
+  explicit Crowd(size_t size, Harness::Setup setup = {.max_connections = 2048}) : h(setup), port_(h.listen()) {
+    raise_descriptor_limit();
+    for (size_t i = 0; i < size; ++i) join();
+  }
+
+  Told& join() {
+    auto [client, told] = h.accept(port_);
+    clients.push_back(&client);
+    told_.push_back(&told);
+    expected.emplace_back();
+    return told;
+  }
+
+  [[nodiscard]] size_t size() const { return told_.size(); }
+  [[nodiscard]] Told& operator[](size_t index) { return *told_[index]; }
+
+  struct How {
+    bool pinned = false;
+    uint32_t limit = kNoLimit;
+    uint32_t except = BroadcastRequest::kNobody;
+    size_t from = 0;  // those before this are not asked
+  };
+  Outcome& broadcast(const std::string& bytes, const How& how) {
+    const auto [pinned, limit, except, from] = how;
+    Outcome& result = results_.emplace_back();
+    auto request = std::make_unique<BroadcastRequest>();
+    outcomes_[request.get()] = &result;
+    for (size_t i = from; i < size(); ++i) {
+      request->targets.push_back({told_[i]->slot, told_[i]->generation, limit, 0});
+    }
+    request->except = except;
+    request->payload = new SharedPayload;
+    request->payload->length = static_cast<uint32_t>(bytes.size());
+    if (pinned) {
+      const std::string& owner = h.js.pin(bytes);
+      request->payload->data = reinterpret_cast<const uint8_t*>(owner.data());
+      request->payload->owner = const_cast<std::string*>(&owner);
+    } else {
+      request->payload->copy = std::make_unique<uint8_t[]>(bytes.size());
+      std::copy(bytes.begin(), bytes.end(), request->payload->copy.get());
+      request->payload->data = request->payload->copy.get();
+    }
+    h.js.request(std::move(request));
+    for (size_t i = from; i < size(); ++i) {
+      if (told_[i]->slot != except) expected[i] += bytes;
+    }
+    return result;
+  }
+  Outcome& broadcast(const std::string& bytes) { return broadcast(bytes, How{}); }
+
+  void write(size_t to, const std::string& bytes) {
+    h.js.write(*told_[to], bytes);
+    expected[to] += bytes;
+  }
+
+  // One turn; what it brings is delivered, and requests are answered.
+  void turn() {
+    h.turn();
+    deliver();
+  }
+  void settle() {
+    h.settle();
+    deliver();
+  }
+  void deliver() {
+    h.js.deliver_all();
+    for (const auto& request : h.js.completed) {
+      const auto found = outcomes_.find(request.get());
+      if (found == outcomes_.end()) continue;  // the listener
+      const auto& done = static_cast<const BroadcastRequest&>(*request);
+      *found->second = {found->second->answers + 1, done.reached, done.queued, done.cut};
+    }
+    h.js.completed.clear();
+  }
+
+  void check_received() {
+    for (size_t i = 0; i < size(); ++i) {
+      CAPTURE(i);
+      CHECK(clients[i]->receive() == expected[i]);
+    }
+  }
+
+  Harness h;
+  std::vector<Client*> clients;
+  std::vector<std::string> expected;
+
+ private:
+  Harness::Port port_;
+  std::vector<Told*> told_;
+  std::deque<Outcome> results_;
+  std::map<const Request*, Outcome*> outcomes_;
+};
+
+// Sockets that take so many bytes each, and are full then.
+class FullSockets {
+ public:
+  explicit FullSockets(Harness& h) : h_(h) {
+    h.hooks.send = [this](int to, const void* bytes, size_t size, int flags) -> ssize_t {
+      return send(to, bytes, size, flags);
+    };
+    h.hooks.sendmsg = [this](int to, const msghdr* message, int flags) -> ssize_t {
+      std::string bytes;
+      for (size_t i = 0; i < message->msg_iovlen; ++i) {
+        bytes.append(static_cast<const char*>(message->msg_iov[i].iov_base), message->msg_iov[i].iov_len);
+      }
+      return send(to, bytes.data(), bytes.size(), flags);
+    };
+  }
+
+  void limit(const Told& to, size_t room) { room_[h_.fd(to)] = room; }
+  void open(const Told& to) {
+    room_.erase(h_.fd(to));
+    h_.inject(to, EPOLLOUT);
+  }
+
+  int calls = 0;
+
+ private:
+  ssize_t send(int to, const void* bytes, size_t size, int flags) {
+    ++calls;
+    const auto found = room_.find(to);
+    if (found == room_.end()) return shim::__real_send(to, bytes, size, flags);
+    if (found->second == 0) return shim::fail(EAGAIN);
+    const ssize_t sent = shim::__real_send(to, bytes, std::min(size, found->second), flags);
+    if (sent > 0) found->second -= static_cast<size_t>(sent);
+    return sent;
+  }
+
+  Harness& h_;
+  std::map<int, size_t> room_;
+};
+
+}  // namespace
+
+TEST_CASE("a broadcast reaches everyone, from one payload, and counts for nobody's writes") {
+  for (const bool pinned : {false, true}) {
+    Crowd crowd(20);
+    Outcome& result = crowd.broadcast(pattern(100), {.pinned = pinned});
+    crowd.settle();
+    crowd.check_received();
+    CHECK(result.answers == 1);
+    CHECK(result.reached == 20);
+    CHECK(result.queued == 0);
+    CHECK(result.cut == 0);
+    CHECK(crowd.h.js.pinned() == 0);
+    CHECK(crowd.h.js.flushed(crowd[0]) == 0);
+    CHECK(crowd.h.js.stat("bytesWritten") == 2000);
+  }
+}
+
+TEST_CASE("one is left out") {
+  Crowd crowd(3);
+  Outcome& result = crowd.broadcast("hello", {.except = crowd[1].slot});
+  crowd.settle();
+  crowd.check_received();
+  CHECK(result.reached == 2);
+}
+
+TEST_CASE("an empty broadcast, and one for nobody, are answered at once") {
+  Crowd crowd(2);
+  Outcome& empty = crowd.broadcast("", {.pinned = true});
+  crowd.turn();
+  crowd.turn();  // a short batch is held back for one
+  CHECK(empty.answers == 1);
+  CHECK(empty.reached == 2);
+  CHECK(crowd.h.js.pinned() == 0);
+  for (size_t i = 0; i < 2; ++i) crowd.h.js.destroy(crowd[i]);
+  Outcome& nobody = crowd.broadcast("hello", {.pinned = true});
+  crowd.settle();
+  CHECK(nobody.answers == 1);
+  CHECK(nobody.reached == 0);
+  CHECK(crowd.h.js.pinned() == 0);
+}
+
+TEST_CASE("a broadcast is in order with writes, although it is spread over turns") {
+  Crowd crowd(700);
+  FullSockets sockets(crowd.h);
+  for (size_t i = 0; i < crowd.size(); ++i) crowd.write(i, "before" + std::to_string(i));
+  Outcome& first = crowd.broadcast(pattern(100, 1));
+  for (size_t i = 0; i < crowd.size(); i += 3) crowd.write(i, "between" + std::to_string(i));
+  Outcome& second = crowd.broadcast(pattern(200, 2), {.pinned = true});
+  crowd.turn();
+  CHECK(first.answers == 0);
+  // Now some have had their turn and some have not: what comes later is later for both.
+  for (size_t i = 0; i < crowd.size(); i += 2) crowd.write(i, "after" + std::to_string(i));
+  Outcome& third = crowd.broadcast(pattern(50, 3));
+  crowd.h.js.end(crowd[0]);
+  crowd.h.js.end(crowd[699]);
+  crowd.settle();
+  crowd.check_received();
+  for (const Outcome* result : {&first, &second, &third}) {
+    CHECK(result->answers == 1);
+    CHECK(result->reached == 700);
+    CHECK(result->queued == 0);
+  }
+  CHECK(crowd.clients[0]->ended);
+  CHECK(crowd.clients[699]->ended);
+}
+
+TEST_CASE("a turn sends to so many, and then others have theirs") {
+  Crowd crowd(1000);
+  FullSockets sockets(crowd.h);
+  Outcome& result = crowd.broadcast(pattern(100));
+  int turns = 0;
+  while (result.answers == 0) {
+    const int before = sockets.calls;
+    crowd.turn();
+    REQUIRE(++turns < 100);
+    CHECK(sockets.calls - before <= 256);
+  }
+  CHECK(turns >= 4);
+  CHECK(result.reached == 1000);
+  crowd.check_received();
+}
+
+TEST_CASE("a turn sends so many bytes") {
+  Crowd crowd(40);
+  FullSockets sockets(crowd.h);
+  Outcome& result = crowd.broadcast(pattern(100'000), {.pinned = true});
+  double before = 0;
+  while (result.answers == 0) {
+    crowd.turn();
+    const double written = crowd.h.js.stat("bytesWritten");
+    CHECK(written - before <= 1024 * 1024 + 256 * 1024);
+    before = written;
+    for (Client* client : crowd.clients) client->receive();
+  }
+  crowd.settle();
+  crowd.check_received();
+}
+
+TEST_CASE("a small broadcast doesn't wait for the end of a large one") {
+  Crowd crowd(1000);
+  Outcome& large = crowd.broadcast("large");
+  Outcome& small = crowd.broadcast("small", {.from = 990});
+  crowd.turn();
+  crowd.turn();  // a short batch is held back for one
+  CHECK(small.answers == 1);
+  CHECK(small.reached == 10);
+  CHECK(large.answers == 0);
+  crowd.settle();
+  CHECK(large.reached == 1000);
+  crowd.check_received();
+}
+
+TEST_CASE("a broadcast survives sockets that are full after any of its bytes") {
+  constexpr size_t kLength = 60;
+  Crowd crowd(kLength + 1);
+  FullSockets sockets(crowd.h);
+  for (const bool pinned : {false, true}) {
+    for (size_t i = 0; i <= kLength; ++i) sockets.limit(crowd[i], i);
+    Outcome& result = crowd.broadcast(pattern(kLength), {.pinned = pinned});
+    crowd.settle();
+    CHECK(result.answers == 1);
+    CHECK(result.reached == 1);  // the one whose socket takes it all
+    CHECK(result.queued == kLength);
+    CHECK(crowd.h.quiet());
+    CHECK(crowd.h.js.pinned() == (pinned ? 1 : 0));
+    for (size_t i = 0; i <= kLength; ++i) {
+      if (i % 2 == 0) crowd.write(i, "more");
+    }
+    crowd.settle();
+    for (size_t i = 0; i <= kLength; ++i) sockets.open(crowd[i]);
+    crowd.settle();
+    crowd.check_received();
+    CHECK(crowd.h.js.pinned() == 0);
+  }
+  CHECK(crowd.h.js.flushed(crowd[0]) == 8);
+}
+
+TEST_CASE("who has no room in his queue is cut, and nobody else") {
+  Crowd crowd(5);
+  FullSockets sockets(crowd.h);
+  sockets.limit(crowd[1], 0);
+  sockets.limit(crowd[3], 10);
+  Outcome& first = crowd.broadcast(pattern(100), {.pinned = true, .limit = 250});
+  Outcome& second = crowd.broadcast(pattern(100), {.pinned = true, .limit = 250});
+  crowd.settle();
+  CHECK(first.queued == 2);
+  CHECK(second.queued == 2);
+  crowd.h.js.write(crowd[1], pattern(40));  // 240 in its queue
+  crowd.settle();
+  Outcome& third = crowd.broadcast(pattern(60), {.pinned = true, .limit = 250});
+  crowd.settle();
+  CHECK(third.reached == 3);
+  CHECK(third.queued == 1);  // 190 and 60 are just as many as may be
+  CHECK(third.cut == 1);
+  CHECK(crowd[1].log == "OC");
+  CHECK(crowd[1].error == static_cast<int>(OwnError::kWriteQueueFull));
+  CHECK(crowd[3].log == "O");
+  sockets.open(crowd[3]);
+  crowd.settle();
+  CHECK(crowd.clients[3]->receive() == crowd.expected[3]);
+  CHECK(crowd.h.js.pinned() == 0);
+}
+
+TEST_CASE("one broadcast larger than the limit cuts everyone") {
+  Crowd crowd(3);
+  Outcome& result = crowd.broadcast(pattern(101), {.pinned = true, .limit = 100});
+  crowd.settle();
+  CHECK(result.cut == 3);
+  CHECK(result.reached == 0);
+  CHECK(crowd.h.js.open() == 0);
+  CHECK(crowd.h.js.pinned() == 0);
+}
+
+TEST_CASE("who has ended, or closes before his turn, is in none of the counts") {
+  Crowd crowd(600);
+  crowd.h.js.end(crowd[0]);
+  Outcome& result = crowd.broadcast(pattern(100), {.pinned = true});
+  crowd.h.js.destroy(crowd[1]);
+  crowd.turn();
+  REQUIRE(result.answers == 0);
+  // Behind the first turns, as it has not had its own.
+  crowd.h.js.destroy(crowd[598]);
+  crowd.clients[599]->rst();
+  crowd.settle();
+  CHECK(result.answers == 1);
+  CHECK(result.queued == 0);
+  CHECK(result.cut == 0);
+  CHECK(result.reached == 596);
+  CHECK(crowd.clients[0]->receive().empty());
+  CHECK(crowd.clients[0]->ended);
+  CHECK(crowd.h.js.pinned() == 0);
+}
+
+TEST_CASE("a slot's next tenant gets nothing of a broadcast for the one before") {
+  Crowd crowd(1500);
+  Outcome& result = crowd.broadcast(pattern(100), {.pinned = true});
+  crowd.h.js.destroy(crowd[1499]);
+  for (int i = 0; i < 3; ++i) crowd.turn();  // its slot is free with the batch that told of its close
+  const Told& next = crowd.join();           // turns until it is there
+  CHECK(next.slot == crowd[1499].slot);
+  crowd.deliver();
+  CHECK(result.answers == 0);
+  crowd.settle();
+  CHECK(crowd.clients.back()->receive().empty());
+  CHECK(result.reached == 1499);
+}
+
+TEST_CASE("a socket that fails drops its part, and the others have theirs") {
+  Crowd crowd(10);
+  const int broken = crowd.h.fd(crowd[4]);
+  crowd.h.hooks.send = [broken](int to, const void* bytes, size_t size, int flags) -> ssize_t {
+    return to == broken ? shim::fail(ECONNRESET) : shim::__real_send(to, bytes, size, flags);
+  };
+  Outcome& result = crowd.broadcast(pattern(100), {.pinned = true});
+  crowd.settle();
+  CHECK(result.reached == 9);
+  CHECK(result.queued == 0);
+  CHECK(crowd[4].closed());
+  CHECK(crowd[4].error == ECONNRESET);
+  CHECK(crowd.h.js.pinned() == 0);
+}
+
+TEST_CASE("drain comes when the queue is empty of broadcasts, too") {
+  Crowd crowd(1);
+  FullSockets sockets(crowd.h);
+  sockets.limit(crowd[0], 0);
+  crowd.write(0, "mine");
+  crowd.broadcast(pattern(100));
+  crowd.h.js.want_drain(crowd[0]);
+  crowd.settle();
+  CHECK(crowd[0].log == "O");
+  sockets.open(crowd[0]);
+  crowd.settle();
+  CHECK(crowd[0].log == "OR");
+  CHECK(crowd.h.js.flushed(crowd[0]) == 4);
+  crowd.check_received();
+}
+
+TEST_CASE("level-triggered, a full socket gets its part when it has room") {
+  Crowd crowd(3, {.max_connections = 8, .trigger = Trigger::kLevel});
+  FullSockets sockets(crowd.h);
+  sockets.limit(crowd[1], 7);
+  Outcome& result = crowd.broadcast(pattern(100), {.pinned = true});
+  crowd.turn();
+  crowd.turn();
+  CHECK(result.queued == 1);
+  sockets.open(crowd[1]);
+  crowd.settle();
+  crowd.check_received();
+}
+
+TEST_CASE("a loop that stops in the middle of a broadcast leaves nothing behind") {
+  Crowd crowd(600);
+  FullSockets sockets(crowd.h);
+  sockets.limit(crowd[0], 10);
+  const Outcome& outcome = crowd.broadcast(pattern(100));
+  crowd.turn();
+  REQUIRE(outcome.answers == 0);
+  crowd.h.stop();  // AddressSanitizer sees what it leaves
+}
