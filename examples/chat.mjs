@@ -1,4 +1,4 @@
-// A chat room: each line goes to everyone else. `conn.data` holds what is ours of a connection.
+// A chat room: each line goes to everyone else in it. `conn.data` holds what is ours of a connection.
 //   node examples/chat.mjs          then, in two terminals: nc localhost 7000
 import { Reactor } from 'c1m'
 
@@ -6,29 +6,28 @@ import { Reactor } from 'c1m'
 
 const reactor = new Reactor({ maxConnections: 10_000 })
 
-/** @param {string} line @param {import('c1m').ConnectionId} [from] */
-function tellAll(line, from) {
-  for (const [id, conn] of reactor.connections) if (id !== from) conn.write(line)
-}
+/** Who closes leaves it by himself. @type {import('c1m').Group<Guest>} */
+const room = reactor.createGroup()
 
 /** @type {import('c1m').Handlers<Guest>} */
 const handlers = {
   open(conn) {
     conn.data = { name: `guest ${conn.remotePort}`, rest: '' }
     conn.write('welcome\n')
-    tellAll(`${conn.data.name} joined\n`, conn.id)
+    void room.broadcast(`${conn.data.name} joined\n`)
+    room.add(conn)
   },
   data(conn, chunk) {
     const lines = (conn.data.rest + chunk.toString()).split('\n')
     conn.data.rest = lines.pop() ?? ''
-    for (const line of lines) tellAll(`${conn.data.name}: ${line}\n`, conn.id)
+    for (const line of lines) void room.broadcast(`${conn.data.name}: ${line}\n`, { except: conn })
   },
   timeout(conn) {
     // The second time our FIN has gone, and the peer doesn't answer it.
     if (!conn.end('you seem to sleep\n')) conn.destroy()
   },
   close(conn) {
-    tellAll(`${conn.data.name} left\n`, conn.id)
+    void room.broadcast(`${conn.data.name} left\n`)
   },
 }
 

@@ -106,7 +106,7 @@ export class Connection<T = unknown> {
     return (this.state & ENDED) !== 0
   }
 
-  /** Bytes that were written and have not gone to the kernel; 0 when it has closed. */
+  /** Bytes that were written and have not gone to the kernel; 0 when it has closed. Broadcasts aren't in it. */
   get writableLength(): number {
     if ((this.state & GONE) !== 0) return 0
     this.flushed = this.context.io.flushedOf(this.slot)
