@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { type BroadcastResult, broadcast, bytesOf } from './broadcast.js'
 import { Connection } from './connection.js'
 import { type ConnectionId, connectionId } from './connection-id.js'
@@ -5,7 +6,7 @@ import type { ConnectionMap } from './connection-map.js'
 import { invalidType, invalidValue } from './errors.js'
 import type { IoThread } from './io-thread.js'
 import { Members } from './memberships.js'
-import { checkObject } from './validate.js'
+import { checkKeys, checkObject, keysOf } from './validate.js'
 
 /** Options of `Group.broadcast()`. */
 export interface BroadcastOptions {
@@ -14,6 +15,11 @@ export interface BroadcastOptions {
   /** Of a string. Default: `'utf8'`. */
   readonly encoding?: BufferEncoding | undefined
 }
+
+const broadcastOptionKeys = keysOf<BroadcastOptions>({ except: true, encoding: true })
+
+/** @internal A reactor makes its groups. */
+export let makeGroup: <T>(connections: ConnectionMap, threads: readonly IoThread[]) => Group<T>
 
 /**
  * Connections that are told the same: a chat room, the subscribers of a topic. Made by `reactor.createGroup()`.
@@ -35,10 +41,13 @@ export class Group<T = unknown> implements Iterable<Connection<T>> {
   /** By thread, made when the thread's first member comes. */
   readonly #members: (Members | undefined)[] = []
 
-  /** @internal */
-  constructor(connections: ConnectionMap, threads: readonly IoThread[]) {
+  private constructor(connections: ConnectionMap, threads: readonly IoThread[]) {
     this.#connections = connections
     this.#threads = threads
+  }
+
+  static {
+    makeGroup = <T>(connections: ConnectionMap, threads: readonly IoThread[]) => new Group<T>(connections, threads)
   }
 
   /** How many members there are. */
@@ -103,7 +112,9 @@ export class Group<T = unknown> implements Iterable<Connection<T>> {
    * const { reached, queued, cut } = await room.broadcast('the server restarts in a minute\n')
    */
   async broadcast(chunk: string | Uint8Array, options?: BroadcastOptions): Promise<BroadcastResult> {
-    const { except, encoding } = checkObject('options', options)
+    const given = checkObject('options', options)
+    checkKeys('options', given, broadcastOptionKeys)
+    const { except, encoding } = given
     const bytes = bytesOf(chunk, encoding)
     const without = except === undefined ? undefined : this.#locate(except, 'options.except')
     const audiences = this.#members.flatMap((members, index) => {
@@ -134,6 +145,11 @@ export class Group<T = unknown> implements Iterable<Connection<T>> {
       const conn = this.#connections.get<T>(id)
       if (conn !== undefined) yield conn
     }
+  }
+
+  /** What `console.log` shows: not all of them, there may be very many. */
+  [inspect.custom](): string {
+    return `Group(${this.size})`
   }
 
   /** Those on the same thread. */

@@ -13,6 +13,7 @@ import { CommandWriter, markReadAgain } from './command-writer.js'
 import { type Connection, connectionEvents, makeConnection } from './connection.js'
 import type { ConnectionContext } from './connection-context.js'
 import { closeError } from './errors.js'
+import type { IoThreadOwner } from './io-thread-owner.js'
 import {
   EVENT_CLOSE,
   EVENT_DATA,
@@ -33,26 +34,6 @@ import { Memberships } from './memberships.js'
 const EVENT_BATCHES = 4
 /** Memory that reads fill. A handler that keeps an owned chunk keeps the whole slab it lies in. */
 const SLAB_BYTES = 256 * 1024
-
-/** What an I/O thread needs of its reactor. */
-export interface IoThreadOwner {
-  /** What comes before its number in a thread's name. */
-  readonly threadNames: string
-  readonly maxConnections: number
-  readonly level: boolean
-  readonly poisonBorrowed: boolean
-  /** Something began, or ended, that should keep the process alive. */
-  retain(): void
-  release(): void
-  /** Somebody waits for an answer, or has it: that keeps the process alive in any case. */
-  asked(): void
-  answered(): void
-  /** Nothing more will come of what this context is for. */
-  contextGone(index: number, context: ConnectionContext): void
-  /** A connection has gone. */
-  connectionClosed(): void
-  saturated(listener: ConnectionContext, errno: number): void
-}
 
 interface ContextEntry {
   readonly context: ConnectionContext

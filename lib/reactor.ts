@@ -9,8 +9,9 @@ import { type CheckedConnect, Connecting, type ConnectOptions, checkConnectOptio
 import type { Connection } from './connection.js'
 import { type ConnectionMap, makeConnectionMap } from './connection-map.js'
 import { C1mError, systemError } from './errors.js'
-import { Group } from './group.js'
-import { IoThread, type IoThreadOwner } from './io-thread.js'
+import { type Group, makeGroup } from './group.js'
+import { IoThread } from './io-thread.js'
+import type { IoThreadOwner } from './io-thread-owner.js'
 import type { STAT_NAMES } from './layout.js'
 import { type Listener, type ListenerState, makeListener } from './listener.js'
 import {
@@ -217,7 +218,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
    * await room.broadcast('hello, all\n')
    */
   createGroup<T = unknown>(): Group<T> {
-    return new Group<T>(this.connections, this.#threads)
+    return makeGroup<T>(this.connections, this.#threads)
   }
 
   /** Counters, as of the end of the I/O thread's last turn; read from shared memory, cheap enough for any rate. */

@@ -8,7 +8,7 @@ const lib = fileURLToPath(new URL('../lib/', import.meta.url))
 
 // Each line may load the lines above it. A name is a file, or a folder whose files may also load each other.
 const layers = [
-  ['abort', 'connection-context', 'connection-id', 'layout'],
+  ['abort', 'connection-context', 'connection-id', 'io-thread-owner', 'layout'],
   ['errors', 'memberships'],
   ['tcp-info', 'validate'],
   ['socket-options'],

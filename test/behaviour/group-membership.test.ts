@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import type { Connection, Group } from 'c1m'
 import { test } from 'tap'
 import { connectPeer, type Peer } from '../fixtures/peer.js'
@@ -122,5 +123,7 @@ test('bad arguments', async (t) => {
   await t.rejects(group.broadcast({} as string), { code: 'ERR_C1M_INVALID_ARG_TYPE' })
   await t.rejects(group.broadcast('x', 1 as unknown as object), { code: 'ERR_C1M_INVALID_ARG_TYPE' })
   await t.rejects(group.broadcast('x', { except: 1 as unknown as Connection }), { code: 'ERR_C1M_INVALID_ARG_TYPE' })
+  await t.rejects(group.broadcast('x', { exept: conn } as object), { code: 'ERR_C1M_INVALID_ARG_VALUE' })
+  t.equal(inspect(group), 'Group(0)')
   await t.rejects(group.broadcast('x', { encoding: 'none' as 'utf8' }), { code: 'ERR_C1M_INVALID_ARG_VALUE' })
 })

@@ -1,0 +1,21 @@
+import type { ConnectionContext } from './connection-context.js'
+
+/** What an I/O thread needs of its reactor. */
+export interface IoThreadOwner {
+  /** What comes before its number in a thread's name. */
+  readonly threadNames: string
+  readonly maxConnections: number
+  readonly level: boolean
+  readonly poisonBorrowed: boolean
+  /** Something began, or ended, that should keep the process alive. */
+  retain(): void
+  release(): void
+  /** Somebody waits for an answer, or has it: that keeps the process alive in any case. */
+  asked(): void
+  answered(): void
+  /** Nothing more will come of what this context is for. */
+  contextGone(index: number, context: ConnectionContext): void
+  /** A connection has gone. */
+  connectionClosed(): void
+  saturated(listener: ConnectionContext, errno: number): void
+}
