@@ -23,8 +23,8 @@ const handlers = {
     for (const line of lines) void room.broadcast(`${conn.data.name}: ${line}\n`, { except: conn })
   },
   timeout(conn) {
-    // The second time our FIN has gone, and the peer doesn't answer it.
-    if (!conn.end('you seem to sleep\n')) conn.destroy()
+    // A peer that doesn't answer our FIN is cut off when as long has passed again.
+    conn.end('you seem to sleep\n')
   },
   close(conn) {
     void room.broadcast(`${conn.data.name} left\n`)

@@ -28,6 +28,9 @@ export interface ConnectionSettings {
   readonly context: number
   readonly borrowed: boolean
   readonly idleTimeoutMs: number
+  readonly readTimeoutMs: number
+  readonly writeTimeoutMs: number
+  readonly totalTimeoutMs: number
 }
 
 export interface ListenSpec {

@@ -20,7 +20,8 @@ export interface ConnectionEvents {
   data(conn: Connection<unknown>, chunk: Buffer, borrowed: boolean): void
   end(conn: Connection<unknown>): void
   drain(conn: Connection<unknown>): void
-  timeout(conn: Connection<unknown>): void
+  /** `kind` is an index into TIMEOUT_KINDS; `ended`: it was ended a whole such period before. */
+  timeout(conn: Connection<unknown>, kind: number, ended: boolean): void
   shutdown(conn: Connection<unknown>): void
   close(conn: Connection<unknown>, error: Error | undefined): void
 }

@@ -17,6 +17,7 @@ import type { Listener } from './listener.js'
 import type { RelayAccess, RelaySide } from './relay.js'
 import { type AppliedSocketOptions, encodeSetOptions, type SocketOptions } from './socket-options.js'
 import type { TcpInfo } from './tcp-info.js'
+import { checkTimeouts, type Timeouts, timeoutError, timeoutKind } from './timeouts.js'
 import { checkChunk, checkEncoding, checkInteger } from './validate.js'
 
 const ENDED = 1
@@ -256,6 +257,20 @@ export class Connection<T = unknown> {
   }
 
   /**
+   * Sets those of its timeouts that are given, in place of the listener's, and starts them anew. Throws a TypeError
+   * (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE) or RangeError (ERR_C1M_OUT_OF_RANGE) for bad ones.
+   *
+   * @example
+   * conn.setTimeouts({ readMs: 10_000, totalMs: 0 }) // 10 s for the next byte, and no limit on the whole
+   */
+  setTimeouts(timeouts: Timeouts): boolean {
+    const checked = checkTimeouts(timeouts)
+    if ((this.state & GONE) !== 0) return false
+    for (const [kind, ms] of checked) this.command(COMMAND_SET_TIMEOUT | (kind << 8), ms)
+    return true
+  }
+
+  /**
    * Sets socket options; resolves with all of them as the kernel applied them. Rejects with a TypeError or RangeError
    * for bad values (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_OUT_OF_RANGE), with ERR_C1M_UNSUPPORTED_OPTION,
    * ERR_C1M_CONNECTION_CLOSED, or the error of setsockopt(2); those before the one that failed stay set.
@@ -450,12 +465,14 @@ export class Connection<T = unknown> {
         conn.state &= ~DRAIN_WANTED
         if ((conn.state & (GONE | RELAYED)) === 0) conn.context.handlers.drain?.(conn)
       },
-      timeout(conn) {
-        if ((conn.state & GONE) !== 0 || relaySides.get(conn)?.timeout() === true) return
-        if (conn.context.handlers.timeout !== undefined) {
-          conn.context.handlers.timeout(conn)
+      timeout(conn, index, ended) {
+        if ((conn.state & GONE) !== 0 || (index === 0 && relaySides.get(conn)?.timeout() === true)) return
+        const kind = timeoutKind(index)
+        if (conn.context.handlers.timeout !== undefined && !ended) {
+          conn.context.handlers.timeout(conn, kind)
         } else {
-          conn.destroy(new C1mError('ERR_C1M_IDLE_TIMEOUT', 'The connection was idle for its timeout'))
+          // After its end() there is nothing that a handler could do but destroy it.
+          conn.destroy(timeoutError(kind))
         }
       },
       shutdown(conn) {

@@ -21,8 +21,17 @@ export type ErrorCode =
   | 'ERR_C1M_CONNECTION_CLOSED'
   /** More bytes were queued on a connection than `maxWriteQueue` allows; the connection was destroyed. */
   | 'ERR_C1M_WRITE_QUEUE_FULL'
-  /** The connection was idle for its timeout and no `timeout` handler took care of it. */
+  /**
+   * The connection was idle for its timeout and no `timeout` handler took care of it; or it was ended, and idle for as
+   * long after that. So with the other timeouts.
+   */
   | 'ERR_C1M_IDLE_TIMEOUT'
+  /** The peer sent nothing for the read timeout. */
+  | 'ERR_C1M_READ_TIMEOUT'
+  /** What was written waited, and the peer took none of it, for the write timeout. */
+  | 'ERR_C1M_WRITE_TIMEOUT'
+  /** The connection has been open for its total timeout. */
+  | 'ERR_C1M_CONNECTION_TIMEOUT'
   /** The other side of the connection's relay failed, or was destroyed. */
   | 'ERR_C1M_RELAY_FAILED'
   /** `shutdown()` cut the connection at its deadline. */

@@ -11,3 +11,4 @@ export { Reactor, type ReactorStats, type Saturated, type ShutdownResult } from 
 export { type RelayOptions, type RelayResult, relay } from './relay.js'
 export type { AppliedSocketOptions, KeepAliveOptions, SocketOptions } from './socket-options.js'
 export type { TcpInfo, TcpState } from './tcp-info.js'
+export type { TimeoutKind, Timeouts } from './timeouts.js'

@@ -355,7 +355,7 @@ export class IoThread {
       case EVENT_DRAIN:
         return connectionEvents.drain(this.#connection(slot))
       case EVENT_TIMEOUT:
-        return connectionEvents.timeout(this.#connection(slot))
+        return connectionEvents.timeout(this.#connection(slot), head >>> 8, records[at + 2] === 1)
       case EVENT_SATURATED: {
         const entry = this.#contexts.get(head >>> 8)
         if (entry !== undefined) this.#owner.saturated(entry.context, records[at + 2] as number)

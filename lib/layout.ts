@@ -18,6 +18,7 @@ export const EVENT_OPEN = 1
 export const EVENT_DATA = 2
 export const EVENT_END = 3
 export const EVENT_DRAIN = 4
+/** argument: index into TIMEOUT_KINDS, a: 1 if the connection was ended a whole period before */
 export const EVENT_TIMEOUT = 5
 /** argument: index into SYSCALLS, a: errno, a key of OWN_ERRORS, or 0 */
 export const EVENT_CLOSE = 6
@@ -38,13 +39,16 @@ export const COMMAND_DESTROY = 4
 export const COMMAND_RESET = 5
 export const COMMAND_PAUSE = 6
 export const COMMAND_RESUME = 7
-/** a: milliseconds */
+/** argument: index into TIMEOUT_KINDS, a: milliseconds */
 export const COMMAND_SET_TIMEOUT = 8
 export const COMMAND_WANT_DRAIN = 9
 export const COMMAND_REQUEST = 10
 
 /** Generations are 1 to this. */
 export const LAST_GENERATION = 2 ** 23 - 1
+
+/** What a connection's time may run out for, as `native/loop/timeouts.h` says. */
+export const TIMEOUT_KINDS = ['idle', 'read', 'write', 'total'] as const
 
 export const SYSCALLS = ['read', 'write'] as const
 

@@ -3,6 +3,7 @@ import type { Connection } from './connection.js'
 import type { ConnectionContext } from './connection-context.js'
 import { invalidType, invalidValue } from './errors.js'
 import { encodeSocketOptions, type SocketOptions, socketOptionKeys } from './socket-options.js'
+import type { TimeoutKind } from './timeouts.js'
 import { checkBoolean, checkInteger, checkKeys, checkObject, checkOneOf, checkString, keysOf } from './validate.js'
 
 /** Options of a `Reactor`. */
@@ -46,6 +47,21 @@ export interface ConnectionOptions {
    * connection destroyed with ERR_C1M_IDLE_TIMEOUT). 0 is never; up to 2^31-1. Default: 0.
    */
   idleTimeoutMs?: number
+  /**
+   * Milliseconds without a byte read, while it isn't paused and the peer hasn't sent its FIN: against peers that keep a
+   * connection and send nothing, whatever is sent to them. As above, with ERR_C1M_READ_TIMEOUT. Default: 0.
+   */
+  readTimeoutMs?: number
+  /**
+   * Milliseconds during which bytes are queued and none goes to the kernel: against peers that don't read. What the
+   * kernel has taken doesn't count, see `userTimeoutMs`. As above, with ERR_C1M_WRITE_TIMEOUT. Default: 0.
+   */
+  writeTimeoutMs?: number
+  /**
+   * Milliseconds since the connection opened, whatever it does: gRPC's MAX_CONNECTION_AGE, Envoy's
+   * max_connection_duration. As above, with ERR_C1M_CONNECTION_TIMEOUT. Default: 0.
+   */
+  totalTimeoutMs?: number
   /** `false` ends our side by itself once the `end` handler has returned, as in `node:net`. Default: `false`. */
   allowHalfOpen?: boolean
 }
@@ -111,10 +127,12 @@ export interface Handlers<T = unknown> {
    */
   end?(conn: Connection<T>): void
   /**
-   * The connection was idle for its timeout; called again after each further such period. Without this handler it is
-   * destroyed with ERR_C1M_IDLE_TIMEOUT.
+   * A timeout of the connection has run out; called again after each further such period. Without this handler it is
+   * destroyed with ERR_C1M_IDLE_TIMEOUT, ERR_C1M_READ_TIMEOUT, ERR_C1M_WRITE_TIMEOUT or ERR_C1M_CONNECTION_TIMEOUT; and
+   * so it is in any case when a whole period has passed after `end()`, so that a handler which ends is rid of a peer that
+   * never answers.
    */
-  timeout?(conn: Connection<T>): void
+  timeout?(conn: Connection<T>, kind: TimeoutKind): void
   /** The reactor is shutting down: say goodbye and `end()`. Without this handler the connection is ended. */
   shutdown?(conn: Connection<T>): void
   /**
@@ -145,6 +163,9 @@ export const connectionOptionKeys = keysOf<ConnectionOptions>({
   highWaterMark: true,
   maxWriteQueue: true,
   idleTimeoutMs: true,
+  readTimeoutMs: true,
+  writeTimeoutMs: true,
+  totalTimeoutMs: true,
   allowHalfOpen: true,
 })
 
@@ -199,7 +220,8 @@ export function checkConnectionOptions(options: ConnectionOptions): {
   settings: Omit<ConnectionSettings, 'context'>
   context: Pick<ConnectionContext, 'highWaterMark' | 'maxWriteQueue' | 'allowHalfOpen'>
 } {
-  const { read = 'owned', idleTimeoutMs = 0, allowHalfOpen = false } = options
+  const { read = 'owned', allowHalfOpen = false } = options
+  const { idleTimeoutMs = 0, readTimeoutMs = 0, writeTimeoutMs = 0, totalTimeoutMs = 0 } = options
   const { highWaterMark = DEFAULT_HIGH_WATER_MARK } = options
   const leastQueue = checkInteger('highWaterMark', highWaterMark, 1, MAX_QUEUE_BYTES)
   const { maxWriteQueue = Math.max(DEFAULT_MAX_WRITE_QUEUE, leastQueue) } = options
@@ -207,6 +229,9 @@ export function checkConnectionOptions(options: ConnectionOptions): {
     settings: {
       borrowed: checkOneOf('read', read, ['owned', 'borrowed']) === 'borrowed',
       idleTimeoutMs: checkInteger('idleTimeoutMs', idleTimeoutMs, 0, MAX_MS),
+      readTimeoutMs: checkInteger('readTimeoutMs', readTimeoutMs, 0, MAX_MS),
+      writeTimeoutMs: checkInteger('writeTimeoutMs', writeTimeoutMs, 0, MAX_MS),
+      totalTimeoutMs: checkInteger('totalTimeoutMs', totalTimeoutMs, 0, MAX_MS),
     },
     context: {
       highWaterMark,

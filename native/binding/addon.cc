@@ -1,6 +1,8 @@
 // The addon's exports. Per-environment state lives in IoThread objects alone, so that workers load it independently.
 #include <napi.h>
 
+#include <array>
+
 #include "native/binding/io_thread.h"
 #include "native/loop/broadcast_request.h"
 #include "native/loop/command_batch.h"
@@ -50,6 +52,7 @@ Napi::Object layout(Napi::Env env) {
   set("COMMAND_WANT_DRAIN", Command::kWantDrain);
   set("COMMAND_REQUEST", Command::kRequest);
   set("LAST_GENERATION", EntrySlab::kLastGeneration);
+  result.Set("TIMEOUT_KINDS", names(env, std::to_array(kTimeoutNames)));
   result.Set("STAT_NAMES", names(env, kStatNames));
   result.Set("OPTION_NAMES", names(env, kOptionNames));
   result.Set("TCP_INFO_FIELDS", names(env, kTcpInfoFields));

@@ -25,6 +25,9 @@ ConnectionSettings to_connection_settings(const Napi::Object& from) {
   settings.context = from.Get("context").ToNumber().Uint32Value();
   settings.borrowed = from.Get("borrowed").ToBoolean();
   settings.idle_timeout_ms = from.Get("idleTimeoutMs").ToNumber().Uint32Value();
+  settings.read_timeout_ms = from.Get("readTimeoutMs").ToNumber().Uint32Value();
+  settings.write_timeout_ms = from.Get("writeTimeoutMs").ToNumber().Uint32Value();
+  settings.total_timeout_ms = from.Get("totalTimeoutMs").ToNumber().Uint32Value();
   return settings;
 }
 

@@ -19,7 +19,7 @@ enum class Command : uint8_t {
   kReset = 5,        // close now, with an RST
   kPause = 6,
   kResume = 7,
-  kSetTimeout = 8,  // a: idle milliseconds, 0 for none
+  kSetTimeout = 8,  // argument: TimeoutKind, a: milliseconds, 0 for none
   kWantDrain = 9,   // one kDrain when the queue is empty
   kRequest = 10,    // the next of the batch's `requests`
 };

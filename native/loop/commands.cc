@@ -63,6 +63,7 @@ void Loop::execute_one(CommandBatch& batch, const uint32_t* record) {
       return;
     case Command::kEnd:
       entry->set(Connection::kEndWanted);
+      note_end(*entry);
       flush_.push(slot);
       return;
     case Command::kReset:
@@ -79,11 +80,13 @@ void Loop::execute_one(CommandBatch& batch, const uint32_t* record) {
       return;
     case Command::kResume:
       entry->unset(Connection::kPaused);
+      note_wanted(*entry);
       // No edge comes for what arrived meanwhile.
       if (entry->can_read()) ready_.push(slot);
       return;
     case Command::kSetTimeout:
-      return set_timeout(slot, record[3]);
+      if (record[0] >> 8 >= kTimeoutKinds) return;
+      return set_timeout(slot, static_cast<TimeoutKind>(record[0] >> 8), record[3]);
     case Command::kWantDrain:
       entry->set(Connection::kDrainWanted);
       flush_.push(slot);

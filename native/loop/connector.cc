@@ -55,7 +55,7 @@ bool Connector::begin(Loop& loop, ConnectRequest& request) {
   Entry& entry = loop.entry(slot);
   entry.set(Connection::kConnecting);
   entry.context = request.connection.context;
-  if (request.connect_timeout_ms > 0) loop.set_timeout(slot, request.connect_timeout_ms);
+  if (request.connect_timeout_ms > 0) loop.set_timeout(slot, TimeoutKind::kIdle, request.connect_timeout_ms);
   attempts_.emplace(entry.context, Attempt{&request, slot});
   return false;
 }

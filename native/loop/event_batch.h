@@ -15,7 +15,7 @@ enum class Event : uint8_t {
   kData = 2,       // argument: ReadMode, a: offset in that slab, b: length
   kEnd = 3,        // the peer's FIN
   kDrain = 4,      // the queue is empty again
-  kTimeout = 5,    // idle
+  kTimeout = 5,    // argument: TimeoutKind, a: 1 if it was ended a whole period before
   kClose = 6,      // argument: Syscall, a: errno, an OwnError, or 0
   kSaturated = 7,  // argument: listener, a: errno, or 0 at maxConnections
 };

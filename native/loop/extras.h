@@ -1,5 +1,9 @@
 #pragma once
 
+#include <memory>
+
+#include "native/loop/timeouts.h"
+
 namespace c1m {
 
 struct Relay;
@@ -8,6 +12,7 @@ struct Relay;
 // it. Owner: the connection's Entry; it goes with the slot. Thread: the loop's.
 struct Extras {
   Relay* relay = nullptr;  // that it is part of; `Relays` owns it
+  std::unique_ptr<Timeouts> timeouts;
 };
 
 }  // namespace c1m

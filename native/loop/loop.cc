@@ -227,7 +227,10 @@ void Loop::open(uint32_t slot, const ConnectionSettings& settings) {
   entry.set(Connection::kWritable);
   if (settings.borrowed) entry.set(Connection::kBorrowed);
   std::atomic_ref<uint32_t>(flushed_[slot]).store(0, std::memory_order_relaxed);
-  set_timeout(slot, settings.idle_timeout_ms);
+  set_timeout(slot, TimeoutKind::kIdle, settings.idle_timeout_ms);
+  if (settings.read_timeout_ms > 0) set_timeout(slot, TimeoutKind::kRead, settings.read_timeout_ms);
+  if (settings.write_timeout_ms > 0) set_timeout(slot, TimeoutKind::kWrite, settings.write_timeout_ms);
+  if (settings.total_timeout_ms > 0) set_timeout(slot, TimeoutKind::kTotal, settings.total_timeout_ms);
   if (!emit(Event::kOpen, settings.context, slot, entries_.generation(slot), 0)) {
     entry.set(Connection::kOpenDue);
     ready_.push(slot);
@@ -258,36 +261,6 @@ void Loop::schedule(uint32_t slot) { flush_.push(slot); }
 void Loop::update_clock() {
   now_ms_ = monotonic_ms();
   now_tick_ = static_cast<uint32_t>((now_ms_ - start_ms_) / Wheel::kTickMs);
-}
-
-void Loop::set_timeout(uint32_t slot, uint32_t ms) {
-  Entry& entry = entries_[slot];
-  entry.timeout_ms = ms;
-  entry.last_active = now_tick_;
-  if (ms == 0) {
-    wheel_.cancel(slot);
-  } else {
-    // One tick more, as the current one is partly over: never early.
-    wheel_.arm(slot, now_tick_ + Wheel::ticks(ms) + 1);
-  }
-}
-
-void Loop::fire_timers() {
-  wheel_.advance(now_tick_, [this](uint32_t slot) {
-    Entry& entry = entries_[slot];
-    if (entry.has(Connection::kConnecting)) return connector_.on_timeout(*this, slot);
-    // With JavaScript away, bytes wait to be read and connections to be opened: neither is their own silence.
-    if (entry.can_read() || entry.has(Connection::kOpenDue)) entry.last_active = now_tick_;
-    // Reading and writing only note the time; the timer learns of it here, once a period.
-    const uint32_t deadline = entry.last_active + Wheel::ticks(entry.timeout_ms) + 1;
-    if (static_cast<int32_t>(deadline - now_tick_) > 0) {
-      wheel_.arm(slot, deadline);
-      return;
-    }
-    entry.set(Connection::kTimeoutDue);
-    ready_.push(slot);
-    wheel_.arm(slot, now_tick_ + Wheel::ticks(entry.timeout_ms) + 1);
-  });
 }
 
 void Loop::close_all() {

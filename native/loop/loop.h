@@ -64,7 +64,8 @@ class Loop {
   void open(uint32_t slot, const ConnectionSettings& settings);
   // Gives back a slot that was not opened.
   void drop(uint32_t slot);
-  void set_timeout(uint32_t slot, uint32_t ms);
+  // In milliseconds, 0 for none; starts it anew.
+  void set_timeout(uint32_t slot, TimeoutKind kind, uint32_t ms);
   // Queues it for all of its targets. True if it is done.
   [[nodiscard]] bool broadcast(BroadcastRequest& request);
   // A request that did not finish in run() has its answer.
@@ -111,7 +112,6 @@ class Loop {
   void publish();
   [[nodiscard]] bool rotate();
   void update_clock();
-  void fire_timers();
   void close_all();
 
   // transfer.cc: one connection.
@@ -131,6 +131,18 @@ class Loop {
   void offer(BroadcastRequest& request, const BroadcastTarget& target);
   void spread();
   void conclude(BroadcastRequest& request);
+
+  // timeouts.cc
+  [[nodiscard]] static uint32_t deadline_of(uint32_t since, uint32_t ms);
+  void arm_timer(uint32_t slot, Entry& entry);
+  void fire_timers();
+  [[nodiscard]] uint32_t expire(Entry& entry);
+  void note_heard(Entry& entry);
+  void note_wanted(Entry& entry);
+  void note_flush(Entry& entry, bool progress);
+  void note_end(Entry& entry);
+  void forgive(Entry& entry);
+  [[nodiscard]] bool tell_timeouts(uint32_t slot, Entry& entry);
 
   // commands.cc
   void execute_commands();

@@ -27,6 +27,7 @@ size_t Loop::flush_one(uint32_t slot) {
   const Flushed flushed = flush(entry, pool_, kWriteBudget);
   entry.out.keep(pool_);
   if (flushed.bytes > 0) count_flushed(slot, entry, flushed);
+  note_flush(entry, flushed.bytes > 0);
   if (flushed.error != 0) {
     fail_write(slot, entry, flushed.error);
   } else if (entry.out.empty()) {
@@ -119,7 +120,7 @@ void Loop::serve(uint32_t slot) {
   // batch could come back, and free the slot, before the list is through with it.
   entry.set(Connection::kInReady);
   // It has spoken before JavaScript could be told of its silence.
-  if (entry.can_read()) entry.unset(Connection::kTimeoutDue);
+  if (entry.can_read()) forgive(entry);
   const bool told = tell(slot, entry, Connection::kOpenDue | Connection::kDrainDue | Connection::kTimeoutDue) &&
                     (!entry.can_read() || read(slot, entry)) &&
                     tell(slot, entry, Connection::kEndDue | Connection::kCloseDue);
@@ -143,7 +144,7 @@ bool Loop::read(uint32_t slot, Entry& entry) {
       filling_->append(Event::kData, static_cast<uint32_t>(mode), slot, slab.used, bytes);
       slab.used += bytes;
       budget -= bytes;
-      entry.last_active = now_tick_;
+      note_heard(entry);
       ++stats_.reads;
       stats_.bytes_read += bytes;
       if (bytes < asked && entry.drained_by_short_read()) entry.unset(Connection::kReadable);
@@ -175,16 +176,13 @@ bool Loop::tell(uint32_t slot, Entry& entry, uint32_t due) {
   if ((due & Connection::kOpenDue) != 0) {
     if (!emit(Event::kOpen, entry.context, slot, entries_.generation(slot), 0)) return false;
     entry.unset(Connection::kOpenDue);
-    entry.last_active = now_tick_;
+    note_heard(entry);
   }
   if ((due & Connection::kDrainDue) != 0) {
     if (!emit(Event::kDrain, 0, slot, 0, 0)) return false;
     entry.unset(Connection::kDrainDue);
   }
-  if ((due & Connection::kTimeoutDue) != 0) {
-    if (!emit(Event::kTimeout, 0, slot, 0, 0)) return false;
-    entry.unset(Connection::kTimeoutDue);
-  }
+  if ((due & Connection::kTimeoutDue) != 0 && !tell_timeouts(slot, entry)) return false;
   if ((due & Connection::kEndDue) != 0) {
     if (!emit(Event::kEnd, 0, slot, 0, 0)) return false;
     entry.unset(Connection::kEndDue);

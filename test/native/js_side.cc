@@ -113,7 +113,9 @@ void JsSide::read_one(EventBatch& batch, const uint32_t* record) {
       to.log += 'R';
       return;
     case Event::kTimeout:
-      to.log += 'T';
+      // The common one alone stands for itself.
+      to.log += argument == 0 ? 'T' : "TrwL"[argument];
+      to.timeout_after_end = record[2] != 0;
       return;
     case Event::kClose:
       to.log += 'C';
@@ -163,10 +165,10 @@ void JsSide::add_command_batch() {
   commands_.push_back(std::move(memory));
 }
 
-void JsSide::append(Command command, uint32_t slot, uint32_t generation, uint32_t a, uint32_t b) {
+void JsSide::append(Command command, uint32_t slot, uint32_t generation, uint32_t a, uint32_t b, uint32_t argument) {
   if (current_->batch->count == kCommands) flush();
   uint32_t* record = current_->records.data() + size_t{current_->batch->count++} * CommandBatch::kRecordWords;
-  record[0] = static_cast<uint32_t>(command);
+  record[0] = static_cast<uint32_t>(command) | argument << 8;
   record[1] = slot;
   record[2] = generation;
   record[3] = a;
@@ -197,6 +199,10 @@ const std::string& JsSide::pin(std::string bytes) {
 }
 
 void JsSide::push(Command command, const Told& to, uint32_t a) { append(command, to.slot, to.generation, a, 0); }
+
+void JsSide::set_timeout(const Told& to, TimeoutKind kind, uint32_t ms) {
+  append(Command::kSetTimeout, to.slot, to.generation, ms, 0, static_cast<uint32_t>(kind));
+}
 
 void JsSide::request(std::unique_ptr<Request> request) {
   append(Command::kRequest, 0, 0, 0, 0);

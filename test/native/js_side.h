@@ -20,12 +20,14 @@ struct Told {
   uint32_t slot = 0;
   uint32_t generation = 0;
   uint32_t listener = 0;
-  // A letter an event: O open, D data (once for any number in a row), E end, R drain, T timeout, C close.
+  // A letter an event: O open, D data (once for any number in a row), E end, R drain, C close, and timeouts: T idle, r read,
+  // w write, L total.
   std::string log;
   std::string received;
   ReadMode mode = ReadMode::kOwned;  // of the last chunk
   int error = 0;
   Syscall syscall = Syscall::kRead;
+  bool timeout_after_end = false;  // of the last timeout
 
   [[nodiscard]] bool closed() const { return log.ends_with('C'); }
   [[nodiscard]] bool ended() const { return log.find('E') != std::string::npos; }
@@ -69,6 +71,7 @@ class JsSide {
   // A buffer of its own for a request to pin; the address of its string is its owner.
   [[nodiscard]] const std::string& pin(std::string bytes);
   void push(Command command, const Told& to, uint32_t a = 0);
+  void set_timeout(const Told& to, TimeoutKind kind, uint32_t ms);
   void end(const Told& to) { push(Command::kEnd, to); }
   void destroy(const Told& to) { push(Command::kDestroy, to); }
   void reset(const Told& to) { push(Command::kReset, to); }
@@ -113,7 +116,7 @@ class JsSide {
   void open(uint32_t slot, uint32_t generation, uint32_t listener);
   void take_chunk(EventBatch& batch, Told& to, ReadMode mode, uint32_t offset, uint32_t length);
   void add_command_batch();
-  void append(Command command, uint32_t slot, uint32_t generation, uint32_t a, uint32_t b);
+  void append(Command command, uint32_t slot, uint32_t generation, uint32_t a, uint32_t b, uint32_t argument = 0);
 
   Memory sizes_;
   std::vector<BatchMemory> memory_;

@@ -196,6 +196,9 @@ Harness::Port Harness::listen(const ListenOptions& options) {
   request->connections.context = next_listener_++;
   request->connections.borrowed = options.borrowed;
   request->connections.idle_timeout_ms = options.timeout_ms;
+  request->connections.read_timeout_ms = options.read_timeout_ms;
+  request->connections.write_timeout_ms = options.write_timeout_ms;
+  request->connections.total_timeout_ms = options.total_timeout_ms;
   const ListenRequest* listening = request.get();
   js.request(std::move(request));
   until([&] { return !js.completed.empty() && js.completed.back().get() == listening; });

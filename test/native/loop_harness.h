@@ -70,6 +70,9 @@ class Harness {
   struct ListenOptions {
     bool borrowed = false;
     uint32_t timeout_ms = 0;
+    uint32_t read_timeout_ms = 0;
+    uint32_t write_timeout_ms = 0;
+    uint32_t total_timeout_ms = 0;
     Address address = Address::ip("127.0.0.1", 0).value();
     std::vector<OptionSetting> options{};
   };

@@ -297,3 +297,165 @@ TEST_CASE("timers and the retry of accept share the sleep") {
   CHECK(told.times('T') > 0);
   h.hooks.accept4 = nullptr;
 }
+
+TEST_CASE("the read timeout looks at reads alone, and only while reading is wanted") {
+  Harness h;
+  h.now_ms += kTick - 1;
+  const auto port = h.listen({.read_timeout_ms = 500});
+  auto [client, told] = h.accept(port);
+  // Writing is no reading.
+  for (int i = 0; i < 4; ++i) {
+    sleep(h, 100);
+    h.js.write(told, "x");
+    h.settle();
+  }
+  sleep(h, 99);
+  CHECK(told.log == "O");
+  sleep(h, 1 + kLatest);
+  CHECK(told.log == "Or");
+  // A byte starts it anew.
+  sleep(h, 300);
+  client.send("x");
+  h.settle();
+  sleep(h, 499);
+  CHECK(told.log == "OrD");
+  // And so does a pause, during which it doesn't run.
+  h.js.pause(told);
+  sleep(h, 10'000);
+  h.js.resume(told);
+  h.settle();
+  sleep(h, 499);
+  CHECK(told.log == "OrD");
+  sleep(h, 1 + kLatest);
+  CHECK(told.log == "OrDr");
+  // After its FIN there is nothing to wait for.
+  client.fin();
+  h.settle();
+  sleep(h, 10'000);
+  CHECK(told.log == "OrDrE");
+}
+
+TEST_CASE("the write timeout runs while something waits, and each byte that goes starts it anew") {
+  Harness h;
+  h.now_ms += kTick - 1;
+  const auto port = h.listen({.write_timeout_ms = 500});
+  auto [client, told] = h.accept(port);
+  bool full = false;
+  h.hooks.send = [&](int fd, const void* bytes, size_t length, int flags) -> ssize_t {
+    return full ? shim::fail(EAGAIN) : shim::__real_send(fd, bytes, std::min<size_t>(length, 10), flags);
+  };
+  h.js.write(told, "x");
+  sleep(h, 10'000);
+  CHECK(told.log == "O");
+  full = true;
+  h.js.write(told, std::string(100, 'x'));
+  sleep(h, 499);
+  CHECK(told.log == "O");
+  full = false;
+  h.inject(told, EPOLLOUT);
+  h.settle();
+  full = true;
+  sleep(h, 499);
+  CHECK(told.log == "O");
+  // More in the queue is no progress.
+  h.js.write(told, "y");
+  sleep(h, 1 + kLatest);
+  CHECK(told.log == "Ow");
+  sleep(h, 500 + kLatest);
+  CHECK(told.log == "Oww");
+  h.hooks.send = nullptr;
+  h.inject(told, EPOLLOUT);
+  h.settle();
+  sleep(h, 10'000);
+  CHECK(told.log == "Oww");
+}
+
+TEST_CASE("the time of the whole connection runs whatever it does") {
+  Harness h;
+  h.now_ms += kTick - 1;
+  const auto port = h.listen({.timeout_ms = 500, .total_timeout_ms = 1000});
+  auto [client, told] = h.accept(port);
+  for (int i = 0; i < 9; ++i) {
+    sleep(h, 100);
+    client.send("x");
+    h.js.write(told, "x");
+    h.settle();
+  }
+  sleep(h, 99);
+  CHECK(told.log == "OD");
+  sleep(h, 1 + kLatest);
+  CHECK(told.log == "ODL");
+}
+
+TEST_CASE("several timeouts have one timer, and each its time") {
+  Harness h;
+  const auto port =
+      h.listen({.timeout_ms = 300, .read_timeout_ms = 700, .write_timeout_ms = 100, .total_timeout_ms = 1000});
+  auto [client, told] = h.accept(port);
+  sleep(h, 1000 + 3 * kLatest);
+  CHECK(told.log == "OTTrTL");
+  for (const auto kind : {TimeoutKind::kIdle, TimeoutKind::kRead, TimeoutKind::kWrite, TimeoutKind::kTotal}) {
+    h.js.set_timeout(told, kind, 0);
+  }
+  h.settle();
+  CHECK(h.asked() == -1);
+  sleep(h, 10'000);
+  CHECK(told.log == "OTTrTL");
+  h.js.set_timeout(told, TimeoutKind::kTotal, 200);
+  sleep(h, 199);
+  CHECK(told.log == "OTTrTL");
+  sleep(h, 1 + kLatest);
+  CHECK(told.log == "OTTrTLL");
+}
+
+TEST_CASE("what runs out a whole period after end() says so") {
+  Harness h;
+  const auto port = h.listen({.timeout_ms = 500});
+  auto [client, told] = h.accept(port);
+  sleep(h, 500 + kLatest);
+  CHECK(told.log == "OT");
+  CHECK_FALSE(told.timeout_after_end);
+  sleep(h, 400);
+  h.js.end(told);
+  h.settle();
+  sleep(h, 499);
+  CHECK(told.log == "OT");
+  sleep(h, 1 + kLatest);
+  CHECK(told.log == "OTT");
+  CHECK(told.timeout_after_end);
+}
+
+TEST_CASE("a silence that was to be told is forgotten by end()") {
+  Harness h({.batches = 1});
+  const auto port = h.listen({.timeout_ms = 500, .read_timeout_ms = 500});
+  auto [client, told] = h.accept(port);
+  client.send("a question");
+  h.settle_blocked();
+  EventBatch* batch = h.js.take();
+  REQUIRE(batch != nullptr);
+  // JavaScript is at work on the answer for longer than the timeout.
+  for (int i = 0; i < 20; ++i) {
+    h.now_ms += 50;
+    h.settle_blocked();
+  }
+  h.js.end(told);
+  h.js.give_back(batch);
+  h.settle();
+  sleep(h, 400);
+  CHECK(told.times('T') == 0);
+  CHECK(told.times('r') == 0);
+}
+
+TEST_CASE("the time of the whole connection grants a period after it has run out") {
+  Harness h;
+  const auto port = h.listen({.total_timeout_ms = 500});
+  auto [client, told] = h.accept(port);
+  sleep(h, 490);
+  h.js.end(told);
+  sleep(h, 10 + kLatest);
+  CHECK(told.log == "OL");
+  CHECK_FALSE(told.timeout_after_end);
+  sleep(h, 500 + kLatest);
+  CHECK(told.log == "OLL");
+  CHECK(told.timeout_after_end);
+}

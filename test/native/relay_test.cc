@@ -28,7 +28,8 @@ struct Relayed {
   explicit Relayed(Trigger trigger = Trigger::kEdge, bool unix_b = false, int receive_buffer = 0)
       : h({.trigger = trigger}),
         port(h.listen()),
-        other_port(unix_b ? h.listen({.address = Address::unix_path(std::string("\0c1m-relay-test", 15)).value()}) : port),
+        other_port(unix_b ? h.listen({.address = Address::unix_path(std::string("\0c1m-relay-test", 15)).value()})
+                          : port),
         a(h.accept(port, receive_buffer)),
         b(h.accept(other_port, receive_buffer)) {}
 

@@ -1,4 +1,4 @@
-import { type Connection, type Handlers, Reactor, type Saturated } from 'c1m'
+import { type Connection, type Handlers, Reactor, type Saturated, type TimeoutKind } from 'c1m'
 import { holds, type Same } from './same.js'
 
 // Compiled, and never run: which handlers there are, and what they get.
@@ -15,7 +15,10 @@ export const all: Handlers<string> = {
   drain() {},
   end: () => {},
   // And may be asynchronous, though nobody waits for it.
-  timeout: async () => {},
+  timeout: async (_conn, kind) => {
+    holds<Same<typeof kind, TimeoutKind>>()
+    holds<Same<TimeoutKind, 'idle' | 'read' | 'write' | 'total'>>()
+  },
   shutdown(conn) {
     conn.end('bye')
   },

@@ -20,6 +20,7 @@ export const listenOptions: ListenOptions[] = [
   { path: '/run/app.sock' },
   { host: '::', port: 7000, ipv6Only: true, backlog: 511, reusePort: true, exclusive: false, protocol: 'mptcp' },
   { port: 0, read: 'borrowed', highWaterMark: 1, maxWriteQueue: 2, idleTimeoutMs: 3, allowHalfOpen: true },
+  { port: 0, readTimeoutMs: 4, writeTimeoutMs: 5, totalTimeoutMs: 6 },
   { port: 0, noDelay: true, keepAlive: { idleMs: 30_000, intervalMs: 5000, count: 3 }, userTimeoutMs: 20_000 },
   { port: 0, keepAlive: true, lingerMs: 0, fastOpen: 128, congestion: 'bbr', incomingCpu: 1, busyPollMicros: 50 },
   // @ts-expect-error: a port is a number here

@@ -1,0 +1,47 @@
+import { C1mError, type ErrorCode } from './errors.js'
+import { TIMEOUT_KINDS } from './layout.js'
+import { checkInteger, checkKeys, checkObject, keysOf } from './validate.js'
+
+/** What has run out, as the `timeout` handler is told. */
+export type TimeoutKind = (typeof TIMEOUT_KINDS)[number]
+
+/** What `conn.setTimeouts()` takes: milliseconds, 0 to 2^31-1; 0 is never, and what is left out stays as it is. */
+export interface Timeouts {
+  /** In place of `idleTimeoutMs`. */
+  idleMs?: number
+  /** In place of `readTimeoutMs`. */
+  readMs?: number
+  /** In place of `writeTimeoutMs`. */
+  writeMs?: number
+  /** In place of `totalTimeoutMs`; from now on, and not from when it opened. */
+  totalMs?: number
+}
+
+const timeoutKeys = keysOf<Timeouts>({ idleMs: true, readMs: true, writeMs: true, totalMs: true })
+
+const errors: Readonly<Record<TimeoutKind, readonly [ErrorCode, string]>> = {
+  idle: ['ERR_C1M_IDLE_TIMEOUT', 'The connection was idle for its timeout'],
+  read: ['ERR_C1M_READ_TIMEOUT', 'The peer sent nothing for the read timeout'],
+  write: ['ERR_C1M_WRITE_TIMEOUT', 'The peer took nothing for the write timeout'],
+  total: ['ERR_C1M_CONNECTION_TIMEOUT', 'The connection was open for its total timeout'],
+}
+
+/** @internal Checks, and answers those that are given: index into TIMEOUT_KINDS, milliseconds. */
+export function checkTimeouts(timeouts: Timeouts): [kind: number, ms: number][] {
+  const given = checkObject('timeouts', timeouts)
+  checkKeys('timeouts', given, timeoutKeys)
+  return TIMEOUT_KINDS.map((kind, index): [number, number | undefined] => [index, given[`${kind}Ms`]])
+    .filter((one): one is [number, number] => one[1] !== undefined)
+    .map(([index, ms]) => [index, checkInteger(`${TIMEOUT_KINDS[index]}Ms`, ms, 0, 2 ** 31 - 1)])
+}
+
+/** @internal */
+export function timeoutKind(index: number): TimeoutKind {
+  return TIMEOUT_KINDS[index] as TimeoutKind
+}
+
+/** @internal */
+export function timeoutError(kind: TimeoutKind): C1mError {
+  const [code, message] = errors[kind]
+  return new C1mError(code, message)
+}

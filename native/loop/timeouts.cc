@@ -1,0 +1,167 @@
+// Timeouts: one timer for each connection, armed for the earliest of them.
+#include <algorithm>
+
+#include "native/loop/loop.h"
+
+namespace c1m {
+
+namespace {
+
+Timeouts* timeouts_of(Entry& entry) { return entry.extras == nullptr ? nullptr : entry.extras->timeouts.get(); }
+
+// Those that wait to be told.
+uint32_t due_of(Entry& entry) {
+  if (!entry.has(Connection::kTimeoutDue)) return 0;
+  const Timeouts* timeouts = timeouts_of(entry);
+  return timeouts == nullptr ? bit_of(TimeoutKind::kIdle) : timeouts->due;
+}
+
+Timeouts& need_timeouts(Entry& entry) {
+  const uint32_t due = due_of(entry);
+  std::unique_ptr<Timeouts>& timeouts = entry.need_extras().timeouts;
+  if (timeouts == nullptr) {
+    timeouts = std::make_unique<Timeouts>();
+    timeouts->due = due;
+    timeouts->waiting = !entry.out.empty();
+  }
+  return *timeouts;
+}
+
+void set_due(Entry& entry, uint32_t due) {
+  Timeouts* timeouts = timeouts_of(entry);
+  if (timeouts != nullptr) timeouts->due = due;
+  if (due == 0) {
+    entry.unset(Connection::kTimeoutDue);
+  } else {
+    entry.set(Connection::kTimeoutDue);
+  }
+}
+
+}  // namespace
+
+// The tick in which a time that began in `since` is over. One more, as that tick was partly over: never early.
+uint32_t Loop::deadline_of(uint32_t since, uint32_t ms) { return since + Wheel::ticks(ms) + 1; }
+
+void Loop::set_timeout(uint32_t slot, TimeoutKind kind, uint32_t ms) {
+  Entry& entry = entries_[slot];
+  set_due(entry, due_of(entry) & ~bit_of(kind));
+  if (kind == TimeoutKind::kIdle) {
+    entry.timeout_ms = ms;
+    entry.last_active = now_tick_;
+  } else if (ms > 0 || timeouts_of(entry) != nullptr) {
+    Timeouts& timeouts = need_timeouts(entry);
+    timeouts.of(kind) = {.ms = ms, .since = now_tick_};
+    if (kind == TimeoutKind::kTotal) timeouts.outlived = false;
+  }
+  arm_timer(slot, entry);
+}
+
+// For the earliest of its deadlines. One that does not run now, as its queue is empty, or as it is paused, counts as if it
+// had begun just now: it is looked at once a period, so that what starts it need not touch the wheel.
+void Loop::arm_timer(uint32_t slot, Entry& entry) {
+  int32_t least = INT32_MAX;
+  const auto consider = [&](uint32_t since, uint32_t ms) {
+    if (ms > 0) least = std::min(least, static_cast<int32_t>(deadline_of(since, ms) - now_tick_));
+  };
+  consider(entry.last_active, entry.timeout_ms);
+  if (Timeouts* timeouts = timeouts_of(entry); timeouts != nullptr) {
+    for (const Timeouts::One& one : timeouts->ones) consider(one.since, one.ms);
+  }
+  if (least == INT32_MAX) {
+    wheel_.cancel(slot);
+  } else {
+    wheel_.arm(slot, now_tick_ + static_cast<uint32_t>(least));
+  }
+}
+
+void Loop::fire_timers() {
+  wheel_.advance(now_tick_, [this](uint32_t slot) {
+    Entry& entry = entries_[slot];
+    if (entry.has(Connection::kConnecting)) return connector_.on_timeout(*this, slot);
+    const uint32_t due = expire(entry);
+    if (due != 0) {
+      set_due(entry, due_of(entry) | due);
+      ready_.push(slot);
+    }
+    arm_timer(slot, entry);
+  });
+}
+
+// Those whose time is over, which starts anew.
+uint32_t Loop::expire(Entry& entry) {
+  uint32_t due = 0;
+  const auto look = [&](TimeoutKind kind, uint32_t& since, uint32_t ms, bool runs) {
+    if (!runs) since = now_tick_;
+    if (ms == 0 || static_cast<int32_t>(deadline_of(since, ms) - now_tick_) > 0) return;
+    since = now_tick_;
+    due |= bit_of(kind);
+  };
+  // With JavaScript away, bytes wait to be read and connections to be opened: neither is their own silence.
+  const bool silent = !entry.can_read() && !entry.has(Connection::kOpenDue);
+  look(TimeoutKind::kIdle, entry.last_active, entry.timeout_ms, silent);
+  if (Timeouts* timeouts = timeouts_of(entry); timeouts != nullptr) {
+    const auto look_at = [&](TimeoutKind kind, bool runs) {
+      look(kind, timeouts->of(kind).since, timeouts->of(kind).ms, runs);
+    };
+    // A relay has its own ways, and its own timeout.
+    const bool ours = !entry.has(Connection::kRelayed);
+    look_at(TimeoutKind::kRead, ours && silent && !entry.has(Connection::kPaused | Connection::kEndSeen));
+    look_at(TimeoutKind::kWrite, ours && timeouts->waiting);
+    look_at(TimeoutKind::kTotal, true);
+  }
+  return due;
+}
+
+// Bytes of its peer's are there, or it begins only now to be heard.
+void Loop::note_heard(Entry& entry) {
+  entry.last_active = now_tick_;
+  note_wanted(entry);
+}
+
+// It is read from now on.
+void Loop::note_wanted(Entry& entry) {
+  Timeouts* timeouts = timeouts_of(entry);
+  if (timeouts != nullptr) timeouts->of(TimeoutKind::kRead).since = now_tick_;
+}
+
+// Its silence need not be told any more.
+void Loop::forgive(Entry& entry) {
+  if (!entry.has(Connection::kTimeoutDue)) return;
+  set_due(entry, due_of(entry) & ~(bit_of(TimeoutKind::kIdle) | bit_of(TimeoutKind::kRead)));
+}
+
+// After each flush, as whatever puts something into the queue flushes it: the kernel took some, or it begins to wait.
+void Loop::note_flush(Entry& entry, bool progress) {
+  Timeouts* timeouts = timeouts_of(entry);
+  if (timeouts == nullptr) return;
+  if (progress || !timeouts->waiting) {
+    timeouts->of(TimeoutKind::kWrite).since = now_tick_;
+    set_due(entry, due_of(entry) & ~bit_of(TimeoutKind::kWrite));
+  }
+  timeouts->waiting = !entry.out.empty();
+}
+
+// end(): whatever runs out from now on has had a whole period since. JavaScript relies on that, see tell_timeouts().
+void Loop::note_end(Entry& entry) {
+  note_heard(entry);
+  forgive(entry);
+  if (timeouts_of(entry) != nullptr) note_flush(entry, true);
+}
+
+// Tells JavaScript those that are due. False for want of room.
+bool Loop::tell_timeouts(uint32_t slot, Entry& entry) {
+  for (uint32_t kind = 0; kind < kTimeoutKinds; ++kind) {
+    const uint32_t due = due_of(entry);
+    if ((due >> kind & 1) == 0) continue;
+    Timeouts* timeouts = timeouts_of(entry);
+    const bool total = kind == static_cast<uint32_t>(TimeoutKind::kTotal);
+    // A whole period has passed since its end(). The time since it opened goes on through that: it must have run out before.
+    const bool ended = entry.has(Connection::kEndWanted) && !(total && !timeouts->outlived);
+    if (!emit(Event::kTimeout, kind, slot, ended ? 1 : 0, 0)) return false;
+    if (total) timeouts->outlived = true;
+    set_due(entry, due & ~(1u << kind));
+  }
+  return true;
+}
+
+}  // namespace c1m

@@ -1,0 +1,30 @@
+import { test } from 'tap'
+import { connectPeer } from '../fixtures/peer.js'
+import { serve, TRIGGERS, until } from '../fixtures/reactor.js'
+
+const codeOf = { idle: 'ERR_C1M_IDLE_TIMEOUT', read: 'ERR_C1M_READ_TIMEOUT', total: 'ERR_C1M_CONNECTION_TIMEOUT' }
+
+for (const trigger of TRIGGERS) {
+  for (const kind of ['idle', 'read', 'total'] as const) {
+    test(`a handler that only ends is rid of a peer that never answers (${kind}, ${trigger})`, async (t) => {
+      const log: unknown[] = []
+      const { port } = await serve(
+        t,
+        {
+          timeout(conn, told) {
+            log.push(told)
+            conn.end('bye')
+          },
+          close: (_conn, error) => void log.push(error?.code),
+        },
+        { [`${kind}TimeoutMs`]: 150 },
+        { trigger },
+      )
+      const peer = await connectPeer(t, port)
+      await until(() => log.length === 2)
+      t.strictSame(log, [kind, codeOf[kind]])
+      await peer.untilEnded()
+      t.equal(peer.text, 'bye')
+    })
+  }
+}
