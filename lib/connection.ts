@@ -1,7 +1,7 @@
 import { inspect } from 'node:util'
 import { reportException } from './binding.js'
 import type { Address, ConnectionContext, ConnectionEvents, Held } from './connection-context.js'
-import { type ConnectionId, connectionId } from './connection-id.js'
+import { type ConnectionId, connectionId, familyName } from './connection-id.js'
 import { applyOptions, type Place, readTcpInfo } from './connection-requests.js'
 import { C1mError, invalidType } from './errors.js'
 import {
@@ -17,7 +17,7 @@ import type { Listener } from './listener.js'
 import type { RelayAccess, RelaySide } from './relay.js'
 import { type AppliedSocketOptions, encodeSetOptions, type SocketOptions } from './socket-options.js'
 import type { TcpInfo } from './tcp-info.js'
-import { checkTimeouts, type Timeouts, timeoutError, timeoutKind } from './timeouts.js'
+import { checkTimeouts, runTimeout, type Timeouts } from './timeouts.js'
 import { checkChunk, checkEncoding, checkInteger } from './validate.js'
 
 const ENDED = 1
@@ -467,13 +467,7 @@ export class Connection<T = unknown> {
       },
       timeout(conn, index, ended) {
         if ((conn.state & GONE) !== 0 || (index === 0 && relaySides.get(conn)?.timeout() === true)) return
-        const kind = timeoutKind(index)
-        if (conn.context.handlers.timeout !== undefined && !ended) {
-          conn.context.handlers.timeout(conn, kind)
-        } else {
-          // After its end() there is nothing that a handler could do but destroy it.
-          conn.destroy(timeoutError(kind))
-        }
+        runTimeout(conn, conn.context.handlers, index, ended)
       },
       shutdown(conn) {
         if ((conn.state & GONE) !== 0) return
@@ -524,8 +518,4 @@ export class Connection<T = unknown> {
       reset: (error) => conn.close(COMMAND_RESET, error),
     })
   }
-}
-
-function familyName(family: number | undefined): 'IPv4' | 'IPv6' | undefined {
-  return family === 4 ? 'IPv4' : family === 6 ? 'IPv6' : undefined
 }

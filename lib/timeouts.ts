@@ -1,5 +1,7 @@
+import type { Connection } from './connection.js'
 import { C1mError, type ErrorCode } from './errors.js'
 import { TIMEOUT_KINDS } from './layout.js'
+import type { Handlers } from './options.js'
 import { checkInteger, checkKeys, checkObject, keysOf } from './validate.js'
 
 /** What has run out, as the `timeout` handler is told. */
@@ -35,13 +37,10 @@ export function checkTimeouts(timeouts: Timeouts): [kind: number, ms: number][] 
     .map(([index, ms]) => [index, checkInteger(`${TIMEOUT_KINDS[index]}Ms`, ms, 0, 2 ** 31 - 1)])
 }
 
-/** @internal */
-export function timeoutKind(index: number): TimeoutKind {
-  return TIMEOUT_KINDS[index] as TimeoutKind
-}
-
-/** @internal */
-export function timeoutError(kind: TimeoutKind): C1mError {
+/** @internal One has run out. After its end() there is nothing that a handler could do but destroy it. */
+export function runTimeout(conn: Connection, handlers: Handlers, index: number, ended: boolean): void {
+  const kind = TIMEOUT_KINDS[index] as TimeoutKind
+  if (handlers.timeout !== undefined && !ended) return handlers.timeout(conn, kind)
   const [code, message] = errors[kind]
-  return new C1mError(code, message)
+  conn.destroy(new C1mError(code, message))
 }
