@@ -200,10 +200,9 @@ export class Connection<T = unknown> {
       return false
     }
     if (chunk !== undefined) this.write(chunk, encoding)
-    // It may have gone over the limit.
-    if ((this.state & GONE) !== 0) return false
     this.state |= ENDED
-    return this.command(COMMAND_END)
+    // The chunk may have gone over the limit, and the connection with it.
+    return (this.state & GONE) === 0 && this.command(COMMAND_END)
   }
 
   /**
@@ -466,8 +465,8 @@ export class Connection<T = unknown> {
         if ((conn.state & (GONE | RELAYED)) === 0) conn.context.handlers.drain?.(conn)
       },
       timeout(conn, index, ended) {
-        if ((conn.state & GONE) !== 0 || (index === 0 && relaySides.get(conn)?.timeout() === true)) return
-        runTimeout(conn, conn.context.handlers, index, ended)
+        const relayed = index === 0 && relaySides.get(conn)?.timeout() === true
+        if ((conn.state & GONE) === 0 && !relayed) runTimeout(conn, conn.context.handlers, index, ended)
       },
       shutdown(conn) {
         if ((conn.state & GONE) !== 0) return
