@@ -24,7 +24,7 @@ export interface IoThreadConfig {
 
 /** How the I/O thread serves a connection: the same for all of a listener's. */
 export interface ConnectionSettings {
-  /** The number of its `ConnectionContext`; never used again. */
+  /** The number of its `ConnectionContext`; a listener's is never used again. */
   readonly context: number
   readonly borrowed: boolean
   readonly idleTimeoutMs: number

@@ -4,7 +4,6 @@ import { constants } from 'node:os'
 import { onAbort } from './abort.js'
 import type { ConnectSpec, Failure, Full } from './binding.js'
 import type { Connection } from './connection.js'
-import type { ConnectionContext } from './connection-context.js'
 import { C1mError, invalidType, invalidValue, systemError } from './errors.js'
 import type { IoThread } from './io-thread.js'
 import { type ConnectionOptions, checkConnectionOptions, connectionOptionKeys, type Handlers } from './options.js'
@@ -132,8 +131,10 @@ export function checkConnectOptions(options: ConnectOptions): CheckedConnect {
   if (typeof lookup !== 'function') throw invalidType('lookup', 'a function', lookup)
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalidType('signal', 'an AbortSignal', signal)
   const { host, port, path, family, localAddress, localPort } = checkWhere(given, fastOpen)
+  const common = checkConnectionOptions(given)
   return {
-    ...checkConnectionOptions(given),
+    settings: common.settings,
+    context: common.context,
     spec: {
       port,
       path,
@@ -296,22 +297,25 @@ export class Connecting<T> {
   #try(address: string): void {
     const { io } = this.#owner
     const { spec, settings } = this.#options
-    const context: ConnectionContext & Try['context'] = {
-      ...this.#options.context,
-      io,
-      listener: undefined,
-      handlers: this.#handlers,
-    }
+    const { highWaterMark, maxWriteQueue, allowHalfOpen } = this.#options.context
+    // No spreads: V8 makes a hidden class for each object that is spread and then extended, and here are very many.
+    const context = { io, listener: undefined, handlers: this.#handlers, highWaterMark, maxWriteQueue, allowHalfOpen }
     const one: Try = { number: this.#owner.newContext(), context }
     this.#tries.add(one)
     const left = this.#deadline - performance.now()
     io.connect(
       {
-        ...spec,
         host: spec.path === undefined ? address : undefined,
+        port: spec.port,
+        path: spec.path,
         localAddress: this.#localAddress(address),
+        localPort: spec.localPort,
+        mptcp: spec.mptcp,
+        fastOpen: spec.fastOpen,
         connectTimeoutMs: Number.isFinite(left) ? Math.max(Math.ceil(left), 1) : 0,
-        connection: { ...settings, context: one.number },
+        settings: spec.settings,
+        congestion: spec.congestion,
+        connection: { context: one.number, borrowed: settings.borrowed, idleTimeoutMs: settings.idleTimeoutMs },
       },
       context,
       (conn) => this.#opened(one, conn),
