@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createServer } from 'node:net'
+import { createServer, type ListenOptions, type Server } from 'node:net'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import { test } from 'tap'
@@ -19,6 +19,12 @@ const FAULTS = process.env.C1M_FAULTS?.includes('accept') ?? false
 /** Of Node's loop. */
 const OPERATIONS_A_TURN = 16
 const MAX_CONNECTIONS = 350
+
+async function listening(where: ListenOptions): Promise<Server> {
+  const server = createServer({ allowHalfOpen: true }).listen(where)
+  await once(server, 'listening')
+  return server
+}
 
 function memoryInUse(): number {
   const { heapUsed, external } = process.memoryUsage()
@@ -45,11 +51,7 @@ for (const trigger of TRIGGERS) {
       { options: { host: '127.0.0.1', port: 0, allowHalfOpen: true } },
       { options: { path: join(folder, 'hammer'), allowHalfOpen: true, read: 'borrowed' } as const },
     ].map((door) => ({ ...door, listener: undefined, moving: false }))
-    const servers = [createServer({ allowHalfOpen: true }), createServer({ allowHalfOpen: true })] as const
-    await Promise.all([
-      once(servers[0].listen(0, '127.0.0.1'), 'listening'),
-      once(servers[1].listen(join(folder, 'server')), 'listening'),
-    ])
+    const servers = await Promise.all([{ port: 0, host: '127.0.0.1' }, { path: join(folder, 'server') }].map(listening))
     const world = new World(reactor, random, doors, servers, FAULTS, NEAR_OPERATIONS)
     for (const door of doors) await world.open(door)
 
@@ -88,6 +90,8 @@ for (const trigger of TRIGGERS) {
     t.comment(
       `${world.dialled} peers, ${world.called.all} calls, ${world.closed.length} connections, ${world.handled} calls of handlers`,
     )
+    t.comment(`${world.relays.begun} relays, ${world.relays.ended} of them to the end`)
+    t.ok(world.relays.ended > 0)
     t.comment(`${stats.saturations} times full, ${stats.bytesRead} bytes read, ${stats.bytesWritten} written`)
     const names = [NEAR_OPERATIONS, FAR_OPERATIONS, WORLD_OPERATIONS].flatMap((operations) => Object.keys(operations))
     t.strictSame(
