@@ -60,6 +60,17 @@ export interface ConnectSpec {
   readonly connection: ConnectionSettings
 }
 
+export interface SendFileSpec {
+  readonly slot: number
+  readonly generation: number
+  /** To cancel it by. */
+  readonly id: number
+  readonly path?: string | Uint8Array
+  readonly fd?: number
+  readonly start: number
+  readonly end: number | undefined
+}
+
 /** `[host, port, family]`; family is 4, 6 or 0. */
 export type AddressParts = readonly [host: string, port: number, family: number]
 
@@ -129,6 +140,12 @@ export interface NativeIoThread {
     count: number,
     except: number | undefined,
   ): void
+  sendFile(
+    batch: number,
+    callback: (answer: number | Failure | Closed | { readonly own: number }) => void,
+    spec: SendFileSpec,
+  ): void
+  cancelFile(batch: number, callback: () => void, slot: number, generation: number, id: number): void
   setOwnedSlab(batch: number, slab: Buffer): void
   address(slot: number, remote: boolean): AddressParts | undefined
   cpuMicros(): number

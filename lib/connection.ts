@@ -15,6 +15,7 @@ import {
 } from './layout.js'
 import type { Listener } from './listener.js'
 import type { RelayAccess, RelaySide } from './relay.js'
+import { type FileSource, type SendFileOptions, sendFile } from './send-file.js'
 import { type AppliedSocketOptions, encodeSetOptions, type SocketOptions } from './socket-options.js'
 import type { TcpInfo } from './tcp-info.js'
 import { checkTimeouts, runTimeout, type Timeouts } from './timeouts.js'
@@ -187,6 +188,31 @@ export class Connection<T = unknown> {
     // The counter of flushed bytes is the I/O thread's, and reading it takes its cache line away: only when it matters.
     if (((submitted - this.flushed) | 0) < this.context.highWaterMark) return true
     return this.checkQueue()
+  }
+
+  /**
+   * Queues a file, or a range of it: sent in order with what is written before and after, without passing through
+   * JavaScript's memory. Resolves with the number of bytes that were handed to the kernel, when they all have been.
+   *
+   * A file that can't be opened or read rejects with the system's error (ENOENT, EACCES, EISDIR, …) and leaves the
+   * connection as it was; what was written after it follows. Anything but a regular file is ESPIPE. If it becomes shorter while it is sent the
+   * promise rejects with ERR_C1M_FILE_TRUNCATED, and the connection is reset, as its peer must not take the part for
+   * the whole; `close` gets the same error. Rejects with the connection's error, or ERR_C1M_CONNECTION_CLOSED, if that
+   * closes or was ended before; with `signal.reason` when aborted, and then the connection is reset if part of the file had gone out
+   * (`close` gets ERR_C1M_FILE_ABORTED) and usable otherwise. Rejects with a TypeError (ERR_C1M_INVALID_ARG_TYPE,
+   * ERR_C1M_INVALID_ARG_VALUE) or RangeError (ERR_C1M_OUT_OF_RANGE) for bad arguments.
+   *
+   * Files count neither in `writableLength` nor for `maxWriteQueue`; `drain` waits for them. (sendfile(2))
+   *
+   * @param source A path, a `file:` URL, a FileHandle, or a descriptor. A descriptor is duplicated before this returns:
+   *   you may close yours. Its position is neither used nor moved.
+   * @example
+   * conn.write('HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n')
+   * await conn.sendFile('video.mp4', { start: 0, end: 1 << 20 }) // the first MiB
+   */
+  sendFile(source: FileSource, options?: SendFileOptions): Promise<number> {
+    const { context, slot, generation, state } = this
+    return sendFile({ io: context.io, slot, generation, open: (state & CANNOT_WRITE) === 0 }, source, options)
   }
 
   /**

@@ -34,6 +34,10 @@ export type ErrorCode =
   | 'ERR_C1M_CONNECTION_TIMEOUT'
   /** The other side of the connection's relay failed, or was destroyed. */
   | 'ERR_C1M_RELAY_FAILED'
+  /** A file became shorter while `sendFile()` sent it; the connection was reset. */
+  | 'ERR_C1M_FILE_TRUNCATED'
+  /** A `sendFile()` was aborted when part of the file had been sent; the connection was reset. */
+  | 'ERR_C1M_FILE_ABORTED'
   /** `shutdown()` cut the connection at its deadline. */
   | 'ERR_C1M_SHUTDOWN'
 
@@ -63,6 +67,8 @@ export interface SystemError extends Error {
   readonly address?: string
   /** The port it was about, where there is one. */
   readonly port?: number
+  /** The path it was about, where there is one. */
+  readonly path?: string
 }
 
 /** @internal Makes a SystemError from a positive errno. */

@@ -75,6 +75,7 @@ export class IoThread {
   readonly #contexts = new Map<number, ContextEntry>()
   #memberships: Memberships | undefined
   #requests = 0
+  #files = 0
   #onAnswered: (() => void) | undefined
 
   /** As `ps -L` shows it. */
@@ -153,6 +154,12 @@ export class IoThread {
 
   connectionsOf(listener: number): number {
     return this.#contexts.get(listener)?.connections ?? 0
+  }
+
+  /** To abort a `sendFile()` by: unlike that of any other under way. */
+  nextFileId(): number {
+    this.#files = (this.#files + 1) >>> 0
+    return this.#files
   }
 
   /** Asks the I/O thread; the process stays alive until it has answered. */

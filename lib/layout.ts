@@ -50,12 +50,17 @@ export const LAST_GENERATION = 2 ** 23 - 1
 /** What a connection's time may run out for, as `native/loop/timeouts.h` says. */
 export const TIMEOUT_KINDS = ['idle', 'read', 'write', 'total'] as const
 
-export const SYSCALLS = ['read', 'write'] as const
+export const SYSCALLS = ['read', 'write', 'sendfile'] as const
+
+export const OWN_ERROR_FILE_TRUNCATED = 4097
+export const OWN_ERROR_FILE_ABORTED = 4110
 
 /** Why the I/O thread closed a connection by itself: `OwnError` in `native/loop/event_batch.h`. */
 export const OWN_ERRORS: ReadonlyMap<number, readonly [code: ErrorCode, message: string]> = new Map([
+  [OWN_ERROR_FILE_TRUNCATED, ['ERR_C1M_FILE_TRUNCATED', 'A file became shorter while it was sent']],
   [4098, ['ERR_C1M_RELAY_FAILED', 'The other side of the relay failed or was destroyed']],
   [4104, ['ERR_C1M_WRITE_QUEUE_FULL', 'A broadcast would have brought the queue over maxWriteQueue']],
+  [OWN_ERROR_FILE_ABORTED, ['ERR_C1M_FILE_ABORTED', 'A file was aborted when part of it had been sent']],
 ] as const)
 
 /** The counters that an I/O thread shares, in order; `native/loop/stats.h` says what each counts. */

@@ -11,7 +11,7 @@ const layers = [
   ['abort', 'connection-context', 'connection-id', 'io-thread-owner', 'layout'],
   ['errors', 'memberships'],
   ['tcp-info', 'validate'],
-  ['socket-options', 'timeouts'],
+  ['send-file', 'socket-options', 'timeouts'],
   ['options'],
   ['binding', 'connection-requests'],
   ['command-writer', 'connection', 'listener'],

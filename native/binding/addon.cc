@@ -51,6 +51,8 @@ Napi::Object layout(Napi::Env env) {
   set("COMMAND_SET_TIMEOUT", Command::kSetTimeout);
   set("COMMAND_WANT_DRAIN", Command::kWantDrain);
   set("COMMAND_REQUEST", Command::kRequest);
+  set("OWN_ERROR_FILE_TRUNCATED", OwnError::kFileTruncated);
+  set("OWN_ERROR_FILE_ABORTED", OwnError::kFileAborted);
   set("LAST_GENERATION", EntrySlab::kLastGeneration);
   result.Set("TIMEOUT_KINDS", names(env, std::to_array(kTimeoutNames)));
   result.Set("STAT_NAMES", names(env, kStatNames));

@@ -5,6 +5,7 @@
 #include "native/binding/answers.h"
 #include "native/binding/broadcast_answer.h"
 #include "native/binding/relay_answer.h"
+#include "native/binding/send_file_answer.h"
 
 namespace c1m {
 
@@ -34,6 +35,8 @@ Napi::Function IoThread::define(Napi::Env env) {
                          InstanceMethod<&IoThread::hold_relay>("holdRelay"),
                          InstanceMethod<&IoThread::relay>("relay"),
                          InstanceMethod<&IoThread::broadcast>("broadcast"),
+                         InstanceMethod<&IoThread::send_file>("sendFile"),
+                         InstanceMethod<&IoThread::cancel_file>("cancelFile"),
                          InstanceMethod<&IoThread::set_owned_slab>("setOwnedSlab"),
                          InstanceMethod<&IoThread::address>("address"),
                          InstanceMethod<&IoThread::cpu_micros>("cpuMicros"),
@@ -188,6 +191,16 @@ Napi::Value IoThread::relay(const Napi::CallbackInfo& info) {
 Napi::Value IoThread::broadcast(const Napi::CallbackInfo& info) {
   return request<BroadcastAnswer>(info, info[2].As<Napi::Uint8Array>(), info[3].ToBoolean().Value(),
                                   info[4].As<Napi::Uint32Array>(), number(info, 5), info[6]);
+}
+
+// …, spec)
+Napi::Value IoThread::send_file(const Napi::CallbackInfo& info) {
+  return request<SendFileAnswer>(info, info[2].As<Napi::Object>());
+}
+
+// …, slot, generation, id)
+Napi::Value IoThread::cancel_file(const Napi::CallbackInfo& info) {
+  return request<CancelFileAnswer>(info, number(info, 2), number(info, 3), number(info, 4));
 }
 
 // (slot, remote): of a connection that JavaScript may still know of.

@@ -44,6 +44,7 @@ struct Connection {
     kConnecting = 1u << 19,   // JavaScript knows nothing of it yet
     kSynDeferred = 1u << 20,  // the SYN went, or will go, with the first bytes (TCP_FASTOPEN_CONNECT)
     kRelayed = 1u << 24,      // read and written by a relay, not for JavaScript
+    kCorked = 1u << 25,       // the kernel may hold back bytes for more to come
   };
   static constexpr uint32_t kDue = kOpenDue | kDrainDue | kEndDue | kTimeoutDue | kCloseDue;
 
@@ -71,13 +72,19 @@ struct Connection {
 
 // What a flush() came to.
 struct Flushed {
-  size_t bytes = 0;
-  size_t shared = 0;   // of these, bytes of broadcasts
-  int error = 0;       // errno; the queue is as it was
-  uint32_t calls = 0;  // that took bytes
+  size_t bytes = 0;         // of ours
+  size_t shared = 0;        // of these, bytes of broadcasts
+  size_t file_bytes = 0;    // of files
+  int error = 0;            // errno; the queue is as it was
+  uint32_t calls = 0;       // that took bytes
+  bool broken_off = false;  // the file at the front can't be sent to its end: the stream is of no use any more
+  bool next_file = false;   // another file is the first in the queue now
+  bool waits = false;       // the file at the front has to be opened or loaded first
+
+  [[nodiscard]] size_t total() const { return bytes + file_bytes; }
 };
 
-// Writes the queue to the socket: at most `budget` bytes, while it is writable.
+// Writes the queue to the socket: at most `budget` bytes, while it is writable and no file has to be waited for.
 Flushed flush(Connection& connection, OutboundPool& pool, size_t budget);
 
 }  // namespace c1m

@@ -36,6 +36,7 @@ void OutboundPool::give(Segment* segment) {
   if (segment->kind == Segment::Kind::kBlock) blocks_.give(segment->block);
   if (segment->kind == Segment::Kind::kPinned) released_.push_back(segment->owner);
   if (segment->kind == Segment::Kind::kShared) release(segment->shared);
+  if (segment->kind == Segment::Kind::kFile) finished_.push_back(segment->file);
   --in_use_;
   if (kept_ == kKept) {
     delete segment;
@@ -50,6 +51,11 @@ void OutboundPool::release(SharedPayload* payload) {
   if (--payload->references > 0) return;
   if (payload->owner != nullptr) released_.push_back(payload->owner);
   delete payload;
+}
+
+uint8_t* OutboundPool::copy_buffer() {
+  if (copy_buffer_ == nullptr) copy_buffer_ = std::make_unique<uint8_t[]>(kCopyBytes);
+  return copy_buffer_.get();
 }
 
 void Outbound::push(Segment* segment) {
@@ -106,9 +112,56 @@ void Outbound::append_shared(OutboundPool& pool, SharedPayload& payload) {
   push(segment);
 }
 
-int Outbound::gather(iovec* vectors, size_t most) const {
+void Outbound::append_file(OutboundPool& pool, OutboundFile& file) {
+  Segment* segment = pool.take(Segment::Kind::kFile, nullptr, 0);
+  segment->file = &file;
+  push(segment);
+}
+
+OutboundFile* Outbound::first_file() const {
+  const Segment* segment = head_;
+  while (segment != nullptr && segment->kind != Segment::Kind::kFile) segment = segment->next;
+  return segment == nullptr ? nullptr : segment->file;
+}
+
+OutboundFile* Outbound::front_file() const {
+  return head_ != nullptr && head_->kind == Segment::Kind::kFile ? head_->file : nullptr;
+}
+
+OutboundFile* Outbound::find_file(uint32_t id) const {
+  for (const Segment* segment = head_; segment != nullptr; segment = segment->next) {
+    if (segment->kind == Segment::Kind::kFile && segment->file->id == id) return segment->file;
+  }
+  return nullptr;
+}
+
+bool Outbound::bytes_follow() const {
+  return head_ != nullptr && head_->next != nullptr && head_->next->kind != Segment::Kind::kFile;
+}
+
+void Outbound::remove_file(OutboundPool& pool, const OutboundFile& file) {
+  Segment* before = nullptr;
+  Segment* segment = head_;
+  while (segment != nullptr && (segment->kind != Segment::Kind::kFile || segment->file != &file)) {
+    before = segment;
+    segment = segment->next;
+  }
+  if (segment == nullptr) return;
+  if (before == nullptr) {
+    pop();
+  } else {
+    before->next = segment->next;
+    if (tail_ == segment) tail_ = before;
+  }
+  pool.give(segment);
+}
+
+int Outbound::gather(iovec* vectors, size_t most, bool& more) const {
   int count = 0;
+  more = false;
   for (const Segment* segment = head_; segment != nullptr && count < kMaxVectors && most > 0; segment = segment->next) {
+    more = segment->kind == Segment::Kind::kFile;
+    if (more) break;
     vectors[count].iov_base = const_cast<uint8_t*>(segment->data);
     vectors[count].iov_len = std::min<size_t>(segment->length, most);
     most -= vectors[count].iov_len;

@@ -4,20 +4,23 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
+#include "native/conn/outbound_file.h"
 #include "native/conn/shared_payload.h"
 #include "native/mem/block_pool.h"
 
 namespace c1m {
 
-// A run of bytes that waits to be sent.
+// A run of bytes, or a file, that waits to be sent.
 struct Segment {
   enum class Kind : uint8_t {
     kArena,   // in the command batch's arena: only until the batch is handed back, see Outbound
     kBlock,   // in a 4 KiB block of our own
     kPinned,  // in the caller's buffer, which stays where it is until `owner` is released
     kShared,  // in a broadcast's payload, which other queues hold as well
+    kFile,    // a range of a file: no bytes of ours
   };
   const uint8_t* data;
   uint32_t length;
@@ -26,12 +29,14 @@ struct Segment {
     uint8_t* block;         // kBlock: the block's start
     void* owner;            // kPinned: what to release
     SharedPayload* shared;  // kShared: holds one reference to it
+    OutboundFile* file;     // kFile
   };
   Segment* next;
   size_t queued;  // of a queue's first segment: the bytes of the whole queue
 };
 
-// What the outbound queues of one loop share: segments, blocks, and the owners of pinned bytes that are done with.
+// What the outbound queues of one loop share: segments, blocks, a buffer, and the owners of pinned bytes and files that
+// are done with.
 // Owner: one loop. Thread: the loop's.
 class OutboundPool {
  public:
@@ -41,7 +46,7 @@ class OutboundPool {
   ~OutboundPool();
 
   [[nodiscard]] Segment* take(Segment::Kind kind, const uint8_t* data, uint32_t length);
-  // Gives the segment back with its block, or its reference, or marks its owner as released.
+  // Gives the segment back with its block, or its reference, or marks its owner as released, or its file as finished.
   void give(Segment* segment);
   // One reference less; the last one frees the payload, and marks its owner as released.
   void release(SharedPayload* payload);
@@ -50,26 +55,33 @@ class OutboundPool {
   // Owners whose bytes were sent or dropped; the reader empties it.
   [[nodiscard]] std::vector<void*>& released() { return released_; }
   [[nodiscard]] bool has_released() const { return !released_.empty(); }
+  // Files that were sent or dropped; the reader empties it.
+  [[nodiscard]] std::vector<OutboundFile*>& finished() { return finished_; }
+  // For files that have to be copied: kCopyBytes, made at its first use.
+  [[nodiscard]] uint8_t* copy_buffer();
   [[nodiscard]] size_t in_use() const { return in_use_; }
   // Segments kept for the next burst.
   [[nodiscard]] size_t kept() const { return kept_; }
 
   // 192 KiB of segments; more go back to the allocator, as blocks do.
   static constexpr size_t kKept = 4096;
+  static constexpr size_t kCopyBytes = 64 * 1024;
 
  private:
   BlockPool blocks_;
   std::vector<void*> released_;
+  std::vector<OutboundFile*> finished_;
+  std::unique_ptr<uint8_t[]> copy_buffer_;
   Segment* free_ = nullptr;
   size_t in_use_ = 0;
   size_t kept_ = 0;
 };
 
-// One connection's queue of bytes to send, first in, first out.
+// One connection's queue of bytes and files to send, first in, first out.
 //
-//   head ─▶ [pinned 1 MiB] ─▶ [block 4096] ─▶ [block 812, room for more] ◀─ tail
+//   head ─▶ [pinned 1 MiB] ─▶ [file 512 MiB] ─▶ [block 4096] ─▶ [block 812, room for more] ◀─ tail
 //
-// Invariants: no segment is empty. kArena segments exist only while their command batch is being worked through, and only
+// Invariants: no segment of bytes is empty. kArena segments exist only while their command batch is being worked through, and only
 // at the front: bytes behind anything else are copied into blocks at once, so that keep() never walks a long queue.
 // An empty queue holds no memory but these two pointers. Owner: its connection. Thread: the loop's.
 class Outbound {
@@ -88,8 +100,20 @@ class Outbound {
   // A broadcast's payload, by reference. It is not empty.
   void append_shared(OutboundPool& pool, SharedPayload& payload);
 
-  // Fills at most kMaxVectors iovecs with the queue's front, `most` bytes of it; returns how many.
-  [[nodiscard]] int gather(iovec* vectors, size_t most) const;
+  // The file must stay where it is until it appears in pool.finished().
+  void append_file(OutboundPool& pool, OutboundFile& file);
+  // The file that stands first in the queue; or only if it's at the front. Null for none.
+  [[nodiscard]] OutboundFile* first_file() const;
+  [[nodiscard]] OutboundFile* front_file() const;
+  [[nodiscard]] OutboundFile* find_file(uint32_t id) const;
+  // Whether bytes follow the segment at the front.
+  [[nodiscard]] bool bytes_follow() const;
+  // Takes this file out of the queue, if it is there.
+  void remove_file(OutboundPool& pool, const OutboundFile& file);
+
+  // Fills at most kMaxVectors iovecs with the queue's front, `most` bytes of it, up to the first file; returns how many.
+  // `more`: a file follows these bytes.
+  [[nodiscard]] int gather(iovec* vectors, size_t most, bool& more) const;
   // Takes `count` bytes off the front: they were sent. Answers how many of them were of broadcasts.
   size_t consume(OutboundPool& pool, size_t count);
   // Copies what still lies in the arena into blocks, so that the arena may be written again.

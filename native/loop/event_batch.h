@@ -25,12 +25,15 @@ enum class ReadMode : uint8_t { kOwned = 0, kBorrowed = 1 };
 
 // Why the loop itself closed a connection, in the place of kClose's errno. lib/layout.ts has the same values.
 enum class OwnError : uint16_t {
+  kFileTruncated = 4097,   // a file became shorter while it was sent
   kRelayFailed = 4098,     // the other side of its relay failed, or was destroyed
   kWriteQueueFull = 4104,  // a broadcast met a full queue
+  kFileAborted = 4110,     // a file was given up when part of it had gone out
 };
+inline constexpr int kFirstOwnError = 4096;
 
 // The system call that a kClose speaks of.
-enum class Syscall : uint8_t { kRead = 0, kWrite = 1 };
+enum class Syscall : uint8_t { kRead = 0, kWrite = 1, kSendFile = 2 };
 
 // Memory that reads fill from the front. The bytes belong to JavaScript.
 struct ReadSlab {

@@ -4,7 +4,7 @@
 
 namespace c1m {
 
-// Hands objects from one thread to another, in order and without a bound: push() by one thread, take() by the other.
+// Hands objects from one thread to another, in order and without a bound: push() by one thread (or by several), take() by the other.
 //
 //   push ─▶ head_ ─▶ newest ─▶ … ─▶ oldest        take() detaches the whole chain and turns it round
 //

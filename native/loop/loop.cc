@@ -38,6 +38,7 @@ Loop::Loop(Poller poller, const LoopOptions& options, Mailbox& mailbox, JsWaker 
       wheel_(TimerOf{&entries_}),
       acceptor_(options.max_connections),
       relays_(pool_),
+      file_workers_(poller_, options.file_threads),
       start_ms_(monotonic_ms()),
       now_ms_(start_ms_) {}
 
@@ -53,6 +54,7 @@ void Loop::turn() {
   collect(ready);
   connector_.serve(*this);
   execute_commands();
+  take_loaded();
   flush_all();
   return_commands();
   spread();
@@ -68,6 +70,7 @@ void Loop::turn() {
       if (entry != nullptr) settle(slot_of(one.word), *entry);
     }
   }
+  finish_files();
   // A shorter one goes on filling for a turn: more may be ready by now, and wait() publishes before it sleeps. For one
   // only, as a loop that is busy with others comes to no sleep. So does a longer one while JS has an untouched batch to
   // go on with. Load makes batches longer, and wake-ups rarer.
@@ -174,6 +177,7 @@ void Loop::free_slot(uint32_t slot) {
 
 // Hands the batch over. What completed since rides along.
 void Loop::publish() {
+  finish_files();
   std::swap(filling_->completed, completed_);
   std::swap(filling_->released, pool_.released());
   ++stats_.batches;
@@ -264,6 +268,7 @@ void Loop::update_clock() {
 }
 
 void Loop::close_all() {
+  file_workers_.stop();
   acceptor_.close_all();
   for (uint32_t slot = 0; slot < entries_.used(); ++slot) {
     Entry& entry = entries_[slot];

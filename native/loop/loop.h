@@ -12,6 +12,7 @@
 #include "native/loop/broadcast_request.h"
 #include "native/loop/connector.h"
 #include "native/loop/entry.h"
+#include "native/loop/file_workers.h"
 #include "native/loop/mailbox.h"
 #include "native/loop/relays.h"
 #include "native/loop/stats.h"
@@ -28,6 +29,7 @@ struct JsWaker {
 struct LoopOptions {
   uint32_t max_connections = 1;
   Trigger trigger = Trigger::kEdge;
+  uint32_t file_threads = FileWorkers::kThreads;
   // Shared with JavaScript, which only reads them: bytes given to the kernel, a counter a slot (modulo 2^32), and the
   // counters of Stats.
   uint32_t* flushed = nullptr;
@@ -68,6 +70,9 @@ class Loop {
   void set_timeout(uint32_t slot, TimeoutKind kind, uint32_t ms);
   // Queues it for all of its targets. True if it is done.
   [[nodiscard]] bool broadcast(BroadcastRequest& request);
+  // Sends a file behind what is queued already; its owner is a SendFileRequest that waits.
+  void queue_file(uint32_t slot, Entry& entry, OutboundFile& file);
+  void cancel_file(uint32_t slot, Entry& entry, uint32_t id);
   // A request that did not finish in run() has its answer.
   void complete(Request* request);
   // Appends an event, if there is a batch with room for it.
@@ -144,6 +149,12 @@ class Loop {
   void forgive(Entry& entry);
   [[nodiscard]] bool tell_timeouts(uint32_t slot, Entry& entry);
 
+  // files.cc
+  void load_file(uint32_t slot, Entry& entry);
+  void take_loaded();
+  void break_off(uint32_t slot, Entry& entry, int error);
+  void finish_files();
+
   // commands.cc
   void execute_commands();
   void execute(CommandBatch& batch);
@@ -176,6 +187,7 @@ class Loop {
   std::vector<std::unique_ptr<Request>> completed_;
   std::unordered_map<Request*, std::unique_ptr<Request>> waiting_;  // for complete()
   std::deque<BroadcastRequest*> broadcasts_;                        // some of whose targets have yet to get their turn
+  FileWorkers file_workers_;          // its jobs point to requests: it goes before they do
   CommandBatch* executed_ = nullptr;  // this turn's, until their arenas are sent or copied
   size_t next_pinned_ = 0;            // cursors into the batch that is being executed
   size_t next_request_ = 0;

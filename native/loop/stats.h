@@ -17,7 +17,7 @@ struct Stats {
   uint64_t saturations = 0;    // times that accepting had to stop
   uint64_t reads = 0;          // recv(2) calls that brought bytes
   uint64_t bytes_read = 0;
-  uint64_t writes = 0;  // send(2) and sendmsg(2) calls that took bytes
+  uint64_t writes = 0;  // send(2), sendmsg(2) and sendfile(2) calls that took bytes
   uint64_t bytes_written = 0;
   uint64_t turns = 0;        // of the loop
   uint64_t batches = 0;      // of events, handed to the JS thread

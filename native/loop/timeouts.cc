@@ -22,7 +22,8 @@ Timeouts& need_timeouts(Entry& entry) {
   if (timeouts == nullptr) {
     timeouts = std::make_unique<Timeouts>();
     timeouts->due = due;
-    timeouts->waiting = !entry.out.empty();
+    // A file that is being loaded is not the peer's delay.
+  timeouts->waiting = !entry.out.empty() && !entry.has(Connection::kWritable);
   }
   return *timeouts;
 }
@@ -138,7 +139,8 @@ void Loop::note_flush(Entry& entry, bool progress) {
     timeouts->of(TimeoutKind::kWrite).since = now_tick_;
     set_due(entry, due_of(entry) & ~bit_of(TimeoutKind::kWrite));
   }
-  timeouts->waiting = !entry.out.empty();
+  // A file that is being loaded is not the peer's delay.
+  timeouts->waiting = !entry.out.empty() && !entry.has(Connection::kWritable);
 }
 
 // end(): whatever runs out from now on has had a whole period since. JavaScript relies on that, see tell_timeouts().

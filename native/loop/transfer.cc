@@ -26,19 +26,23 @@ size_t Loop::flush_one(uint32_t slot) {
   if (entry.has(Connection::kClosing)) return 0;
   const Flushed flushed = flush(entry, pool_, kWriteBudget);
   entry.out.keep(pool_);
-  if (flushed.bytes > 0) count_flushed(slot, entry, flushed);
-  note_flush(entry, flushed.bytes > 0);
+  if (flushed.total() > 0) count_flushed(slot, entry, flushed);
+  note_flush(entry, flushed.total() > 0);
   if (flushed.error != 0) {
     fail_write(slot, entry, flushed.error);
+  } else if (flushed.broken_off) {
+    const OutboundFile& file = *entry.out.front_file();
+    break_off(slot, entry, file.truncated ? static_cast<int>(OwnError::kFileTruncated) : file.error.code);
   } else if (entry.out.empty()) {
     after_flush(slot, entry);
   } else {
-    if (entry.has(Connection::kWritable)) flush_.push(slot);
+    if (flushed.waits || flushed.next_file) load_file(slot, entry);
+    if (!flushed.waits && entry.has(Connection::kWritable)) flush_.push(slot);
     // The queue holds up one direction only.
     if (entry.has(Connection::kRelayed)) relays_.serve(*this, entry);
   }
   settle(slot, entry);
-  return flushed.bytes;
+  return flushed.total();
 }
 
 void Loop::count_flushed(uint32_t slot, Entry& entry, const Flushed& flushed) {
@@ -46,8 +50,9 @@ void Loop::count_flushed(uint32_t slot, Entry& entry, const Flushed& flushed) {
   // What a relay queued is no write of JavaScript's, and must not count as one.
   if (entry.has(Connection::kRelayed) && relays_.flushed(*this, entry, flushed.bytes)) return;
   stats_.writes += flushed.calls;
-  stats_.bytes_written += flushed.bytes;
-  // We are its only writer; JavaScript reads it, and knows nothing of what broadcasts have queued.
+  stats_.bytes_written += flushed.total();
+  // We are its only writer; JavaScript reads it, and knows nothing of what broadcasts
+  // have queued, nor of files.
   std::atomic_ref<uint32_t> counter(flushed_[slot]);
   counter.store(counter.load(std::memory_order_relaxed) + static_cast<uint32_t>(flushed.bytes - flushed.shared),
                 std::memory_order_relaxed);
@@ -55,6 +60,10 @@ void Loop::count_flushed(uint32_t slot, Entry& entry, const Flushed& flushed) {
 
 // The queue is empty.
 void Loop::after_flush(uint32_t slot, Entry& entry) {
+  if (entry.has(Connection::kCorked)) {
+    entry.unset(Connection::kCorked);
+    (void)set_cork(entry.fd.get(), false);
+  }
   if (entry.has(Connection::kRelayed)) return relays_.serve(*this, entry);
   if (entry.has(Connection::kDrainWanted)) {
     entry.unset(Connection::kDrainWanted);

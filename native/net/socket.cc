@@ -1,6 +1,7 @@
 #include "native/net/socket.h"
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
@@ -49,6 +50,12 @@ Result<void> shutdown_write(int fd) {
 Result<void> reset_on_close(int fd) {
   const linger now{1, 0};
   if (::setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now)) != 0) return Error::last("setsockopt");
+  return {};
+}
+
+Result<void> set_cork(int fd, bool on) {
+  const int value = on ? 1 : 0;
+  if (::setsockopt(fd, IPPROTO_TCP, TCP_CORK, &value, sizeof(value)) != 0) return Error::last("setsockopt");
   return {};
 }
 

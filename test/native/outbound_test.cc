@@ -50,7 +50,8 @@ class Queue {
   // What the next sendmsg would be given.
   [[nodiscard]] std::string gathered() const {
     iovec vectors[Outbound::kMaxVectors];
-    const int count = out.gather(vectors, SIZE_MAX);
+    bool more = false;
+    const int count = out.gather(vectors, SIZE_MAX, more);
     std::string bytes;
     for (int i = 0; i < count; ++i) {
       CHECK(vectors[i].iov_len > 0);
@@ -61,7 +62,8 @@ class Queue {
 
   [[nodiscard]] int vectors() const {
     iovec vectors[Outbound::kMaxVectors];
-    return out.gather(vectors, SIZE_MAX);
+    bool more = false;
+    return out.gather(vectors, SIZE_MAX, more);
   }
 
   // Sends `count` bytes, as far as one call would.
@@ -321,7 +323,8 @@ TEST_CASE("no more is gathered than was asked for") {
   const std::string all = queue.gathered();
   for (size_t most = 0; most <= all.size() + 1; ++most) {
     iovec vectors[Outbound::kMaxVectors];
-    const int count = queue.out.gather(vectors, most);
+    bool more = false;
+    const int count = queue.out.gather(vectors, most, more);
     std::string bytes;
     for (int i = 0; i < count; ++i) {
       REQUIRE(vectors[i].iov_len > 0);

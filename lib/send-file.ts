@@ -1,0 +1,90 @@
+import type { FileHandle } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { onAbort } from './abort.js'
+import { C1mError, closeError, invalidType, invalidValue, type SystemError, systemError } from './errors.js'
+import type { IoThread } from './io-thread.js'
+import { OWN_ERROR_FILE_ABORTED } from './layout.js'
+import { checkInteger, checkObject } from './validate.js'
+
+/** What `conn.sendFile()` takes: a path, an open file, or its descriptor. */
+export type FileSource = string | Buffer | URL | FileHandle | number
+
+/** Options of `conn.sendFile()`. */
+export interface SendFileOptions {
+  /** The first byte to send. 0 to 2^53-1; beyond the end of the file nothing is sent. Default: 0. */
+  start?: number
+  /**
+   * The byte before which to stop, as in `slice()`: `{ start: 0, end: 1024 }` are the first 1,024 bytes. From `start` to
+   * 2^53-1; beyond the size that the file has when it is opened, it is that size. Default: that size.
+   */
+  end?: number
+  /** Gives it up: the promise rejects with `signal.reason`. */
+  signal?: AbortSignal
+}
+
+/** @internal A connection that can be written to, or `open: false`. */
+export interface FileTarget {
+  readonly io: IoThread
+  readonly slot: number
+  readonly generation: number
+  readonly open: boolean
+}
+
+/** @internal See `Connection.sendFile`. */
+export async function sendFile(to: FileTarget, source: FileSource, options?: SendFileOptions): Promise<number> {
+  const from = checkSource(source)
+  const { start = 0, end, signal } = checkObject('options', options)
+  checkInteger('start', start, 0, Number.MAX_SAFE_INTEGER)
+  if (end !== undefined) checkInteger('end', end, start, Number.MAX_SAFE_INTEGER)
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalidType('signal', 'an AbortSignal', signal)
+  signal?.throwIfAborted()
+  if (!to.open) throw connectionClosed()
+  const { io, slot, generation } = to
+  const id = io.nextFileId()
+  const abort = () =>
+    void io.request<void>((batch, callback) => io.native.cancelFile(batch, callback, slot, generation, id))
+  const forget = signal && onAbort(signal, abort)
+  const spec = { ...from, slot, generation, id, start, end }
+  const answer = await io.request<SendFileAnswer>((batch, callback) => io.native.sendFile(batch, callback, spec))
+  forget?.()
+  if (typeof answer === 'number') return answer
+  if ('closed' in answer) throw connectionClosed()
+  if ('errno' in answer) throw fileError(answer.errno, answer.syscall, from.path)
+  throw answer.own === OWN_ERROR_FILE_ABORTED ? signal?.reason : closeError(answer.own, 'sendfile')
+}
+
+type SendFileAnswer = Parameters<Parameters<IoThread['native']['sendFile']>[1]>[0]
+
+function checkSource(source: unknown): { readonly path?: string | Uint8Array; readonly fd?: number } {
+  if (typeof source === 'number') return { fd: checkInteger('source', source, 0, 2 ** 31 - 1) }
+  if (typeof source === 'string' || source instanceof Uint8Array) return { path: checkPath(source) }
+  if (source instanceof URL) {
+    if (source.protocol !== 'file:') throw invalidValue(`"source" must be a file: URL, got '${source.protocol}'`)
+    return { path: checkPath(fileURLToPath(source)) }
+  }
+  // FileHandle has no public constructor to ask for. Closed, it has the descriptor -1: that answers EBADF.
+  const { fd } = Object(source) as { readonly fd?: unknown }
+  if (typeof fd === 'number') return { fd }
+  throw invalidType('source', 'a path, a file: URL, a FileHandle or a file descriptor', source)
+}
+
+/** Its bytes are copied at once. */
+function checkPath(path: string | Uint8Array): string | Uint8Array {
+  if (path.length === 0) throw invalidValue('"source" must not be an empty path')
+  if (typeof path === 'string' ? path.includes('\0') : path.includes(0)) {
+    throw invalidValue('"source" must be a path without null bytes')
+  }
+  return path
+}
+
+function connectionClosed(): C1mError {
+  return new C1mError('ERR_C1M_CONNECTION_CLOSED', 'The connection has closed or was ended')
+}
+
+function fileError(errno: number, syscall: string, path: string | Uint8Array | undefined): SystemError {
+  const error = systemError(errno, syscall)
+  if (path === undefined || syscall !== 'open') return error
+  const name = path.toString()
+  error.message += ` '${name}'`
+  return Object.assign(error, { path: name })
+}

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <napi.h>
+
+#include "native/loop/send_file_request.h"
+
+namespace c1m {
+
+// As in answers.h: a number of bytes, or { errno, syscall }, { own: OwnError } or { closed: true }.
+class SendFileAnswer final : public SendFileRequest {
+ public:
+  // spec: { slot, generation, id, path, fd, start, end }; `path` is a string or bytes, and without it there is `fd`, which
+  // stays the caller's: we take a duplicate here and now.
+  SendFileAnswer(const Napi::Function& callback, const Napi::Object& spec);
+  bool run(Loop& loop) override;
+  void answer() override;
+
+ private:
+  Napi::FunctionReference callback_;
+};
+
+class CancelFileAnswer final : public CancelFileRequest {
+ public:
+  CancelFileAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation, uint32_t of_id)
+      : callback_(Napi::Persistent(callback)) {
+    slot = of_slot;
+    generation = of_generation;
+    id = of_id;
+  }
+  void answer() override { callback_.Call({}); }
+
+ private:
+  Napi::FunctionReference callback_;
+};
+
+}  // namespace c1m

@@ -1,0 +1,92 @@
+#pragma once
+
+#include <pthread.h>
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "native/base/fd.h"
+#include "native/base/result.h"
+#include "native/loop/handoff.h"
+#include "native/poll/poller.h"
+
+namespace c1m {
+
+class SendFileRequest;
+
+// Something that may wait for a disk: opening a file, looking at it, and loading the next window of it.
+// Owner: FileWorkers, until it is done; then the loop. `request` is the loop's alone.
+struct FileJob {
+  FileJob() = default;
+  FileJob(const FileJob&) = delete;
+  FileJob& operator=(const FileJob&) = delete;
+  ~FileJob();
+
+  // What the worker does: opens `path` if there is no `fd`, inspects it if `fresh`, loads from `offset` on.
+  void run();
+
+  SendFileRequest* request = nullptr;  // null: nobody waits for it any more
+  std::string path;
+  Fd fd;
+  bool fresh = true;
+  bool unsized = false;  // see OutboundFile
+  uint64_t offset = 0;
+  uint64_t end = 0;           // cut to the size of the file
+  uint64_t loaded_until = 0;  // answer: up to here no disk has to be waited for
+  Error error;                // answer
+  FileJob* next = nullptr;    // for Handoff
+
+ private:
+  void inspect();
+};
+
+// The threads that wait for disks, so that the loop doesn't. They are started when there is work for them, up to
+// `most`; with 0, or where no thread can be had, a job is done at once on the loop's thread.
+//
+//   loop ── submit ──▶ queue (a mutex) ──▶ workers ── done_ (Handoff), and a wake of the poller ──▶ loop
+//
+// No wake-up is lost: the push to done_ comes before the write to the poller's eventfd, whose edge stays until the
+// next wait. The I/O thread creates them, so that they share its file table and its blocked signals.
+// Owner: one loop. Thread: the loop's.
+class FileWorkers {
+ public:
+  // As many as libuv has, for the same purpose.
+  static constexpr uint32_t kThreads = 4;
+
+  FileWorkers(Poller& poller, uint32_t most) : poller_(poller), most_(most) {}
+  FileWorkers(const FileWorkers&) = delete;
+  FileWorkers& operator=(const FileWorkers&) = delete;
+  ~FileWorkers() { stop(); }
+
+  // It comes back by take_done(), in any order.
+  void submit(std::unique_ptr<FileJob> job);
+  // All that are done, linked by `next`, for the caller to delete; null if there are none.
+  [[nodiscard]] FileJob* take_done() { return done_.take(); }
+  // Jobs that were submitted and not taken.
+  [[nodiscard]] bool has_done() const { return !done_.empty(); }
+  // Joins the threads: waits for the jobs that they are at, and drops the others.
+  void stop();
+
+ private:
+  static void* work(void* workers);
+  [[nodiscard]] bool start_thread();
+
+  Poller& poller_;
+  const uint32_t most_;
+  std::vector<pthread_t> threads_;
+  Handoff<FileJob> done_;
+
+  std::mutex mutex_;
+  std::condition_variable wanted_;
+  // Under the mutex:
+  std::deque<std::unique_ptr<FileJob>> queue_;
+  uint32_t idle_ = 0;
+  bool stopping_ = false;
+};
+
+}  // namespace c1m

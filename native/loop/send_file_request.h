@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "native/conn/outbound_file.h"
+#include "native/loop/file_workers.h"
+#include "native/loop/request.h"
+
+namespace c1m {
+
+// Queues a range of a file on a connection; done when its last byte has gone to the kernel, or will never.
+class SendFileRequest : public Request {
+ public:
+  ~SendFileRequest() override;
+
+  uint32_t slot = 0;
+  uint32_t generation = 0;
+  std::string path;  // if `file` has no descriptor: opened when it is the first file of the queue
+  OutboundFile file;
+
+  FileJob* job = nullptr;  // a worker has it
+
+  // The answer: if none of these, file.sent is.
+  bool closed = false;   // the connection has gone, and nothing is known of why
+  bool aborted = false;  // by a CancelFileRequest
+  Error error;           // the file's, or the connection's
+
+  bool run(Loop& loop) override;
+};
+
+// Gives the file of this id up: its answer is `aborted`, unless it had one. If part of it has gone out already the connection is
+// reset.
+class CancelFileRequest : public Request {
+ public:
+  uint32_t slot = 0;
+  uint32_t generation = 0;
+  uint32_t id = 0;
+
+  bool run(Loop& loop) override;
+};
+
+}  // namespace c1m
