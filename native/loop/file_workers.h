@@ -50,8 +50,8 @@ struct FileJob {
 //
 //   loop ── submit ──▶ queue (a mutex) ──▶ workers ── done_ (Handoff), and a wake of the poller ──▶ loop
 //
-// No wake-up is lost: the push to done_ comes before the write to the poller's eventfd, whose edge stays until the
-// next wait. The I/O thread creates them, so that they share its file table and its blocked signals.
+// No wake-up is lost: the push to done_ comes before the write to the poller's eventfd. Its edge ends the next wait; the
+// loop looks at done_ between a wait that took the edge and one that sleeps. The I/O thread creates them, so that they share its file table and its blocked signals.
 // Owner: one loop. Thread: the loop's.
 class FileWorkers {
  public:
@@ -67,7 +67,6 @@ class FileWorkers {
   void submit(std::unique_ptr<FileJob> job);
   // All that are done, linked by `next`, for the caller to delete; null if there are none.
   [[nodiscard]] FileJob* take_done() { return done_.take(); }
-  // Jobs that were submitted and not taken.
   [[nodiscard]] bool has_done() const { return !done_.empty(); }
   // Joins the threads: waits for the jobs that they are at, and drops the others.
   void stop();

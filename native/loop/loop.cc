@@ -113,7 +113,9 @@ std::span<const Readiness> Loop::wait() {
   }
   const bool wants_returns = filling_ == nullptr || closing_ > 0;
   const auto sleep = wants_returns ? Mailbox::Sleep::kForCommandsAndReturns : Mailbox::Sleep::kForCommands;
-  const int timeout = mailbox_.io_may_sleep(sleep) ? sleep_ms() : 0;
+  // The wait above may have taken the edge of a worker's wake-up: what that announced is there by now.
+  const bool may_sleep = mailbox_.io_may_sleep(sleep) && !file_workers_.has_done();
+  const int timeout = may_sleep ? sleep_ms() : 0;
   const std::span<const Readiness> ready = poller_.wait(timeout);
   mailbox_.io_awake();
   return ready;
