@@ -89,8 +89,10 @@ Harness::Harness(const Setup& setup)
   hooks.epoll_wait = [this](int poll, epoll_event* events, int most, int timeout) {
     return wait(poll, events, most, timeout);
   };
+  LoopOptions options = js.options(setup.trigger);
+  options.file_threads = setup.file_threads;
   const JsWaker waker{[](void* side) { static_cast<JsSide*>(side)->woken = true; }, &js};
-  Result<std::unique_ptr<Loop>> created = Loop::create(js.options(setup.trigger), js.mailbox, waker);
+  Result<std::unique_ptr<Loop>> created = Loop::create(options, js.mailbox, waker);
   REQUIRE(created.ok());
   loop = std::move(created.value());
   js.attach(*loop);

@@ -62,6 +62,7 @@ class Harness {
     Trigger trigger = Trigger::kEdge;
     int batches = 4;
     uint32_t slab_bytes = 1 << 20;
+    uint32_t file_threads = 0;  // their work is done on the spot
   };
   struct Port {
     uint32_t index = 0;

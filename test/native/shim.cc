@@ -55,6 +55,23 @@ ssize_t __wrap_sendmsg(int fd, const msghdr* message, int flags) {
   return to != nullptr && to->sendmsg ? to->sendmsg(fd, message, flags) : __real_sendmsg(fd, message, flags);
 }
 
+ssize_t __wrap_sendfile(int socket, int fd, off_t* offset, size_t count) {
+  const Hooks* to = installed();
+  return to != nullptr && to->sendfile ? to->sendfile(socket, fd, offset, count)
+                                       : __real_sendfile(socket, fd, offset, count);
+}
+
+ssize_t __wrap_pread(int fd, void* buffer, size_t size, off_t offset) {
+  const Hooks* to = installed();
+  return to != nullptr && to->pread ? to->pread(fd, buffer, size, offset) : __real_pread(fd, buffer, size, offset);
+}
+
+ssize_t __wrap_preadv2(int fd, const iovec* vector, int count, off_t offset, int flags) {
+  const Hooks* to = installed();
+  return to != nullptr && to->preadv2 ? to->preadv2(fd, vector, count, offset, flags)
+                                      : __real_preadv2(fd, vector, count, offset, flags);
+}
+
 int __wrap_shutdown(int fd, int how) {
   const Hooks* to = installed();
   return to != nullptr && to->shutdown ? to->shutdown(fd, how) : __real_shutdown(fd, how);
