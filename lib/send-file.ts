@@ -59,13 +59,20 @@ function checkSource(source: unknown): { readonly path?: string | Uint8Array; re
   if (typeof source === 'number') return { fd: checkInteger('source', source, 0, 2 ** 31 - 1) }
   if (typeof source === 'string' || source instanceof Uint8Array) return { path: checkPath(source) }
   if (source instanceof URL) {
-    if (source.protocol !== 'file:') throw invalidValue(`"source" must be a file: URL, got '${source.protocol}'`)
-    return { path: checkPath(fileURLToPath(source)) }
+    return { path: checkPath(pathOf(source)) }
   }
   // FileHandle has no public constructor to ask for. Closed, it has the descriptor -1: that answers EBADF.
   const { fd } = Object(source) as { readonly fd?: unknown }
   if (typeof fd === 'number') return { fd }
   throw invalidType('source', 'a path, a file: URL, a FileHandle or a file descriptor', source)
+}
+
+function pathOf(url: URL): string {
+  try {
+    return fileURLToPath(url)
+  } catch (error) {
+    throw invalidValue(`"source" must be a file: URL of this host: ${(error as Error).message}`)
+  }
 }
 
 /** Its bytes are copied at once. */
