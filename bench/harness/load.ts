@@ -1,7 +1,7 @@
 import { LineProcess, type Message, number } from './line-process.js'
 import { loadProgram } from './paths.js'
 
-function loadCommand(mode: 'echo' | 'hold', port: number, cpu: number | undefined): [string, ...string[]] {
+function loadCommand(mode: 'echo' | 'hold' | 'download', port: number, cpu: number | undefined): [string, ...string[]] {
   return [loadProgram, mode, '--port', String(port), '--cpu', String(cpu ?? -1)]
 }
 
@@ -28,6 +28,19 @@ export function startEchoLoad(port: number, cpu: number | undefined, shape: Echo
   }
   const words = Object.entries(options).flatMap(([name, value]) => [name, String(value)])
   return new LineProcess('load', [...loadCommand('echo', port, cpu), ...words])
+}
+
+export interface DownloadShape {
+  readonly connections: number
+  readonly bytes: number
+  /** By each connection, one after the other, after one to warm up. */
+  readonly downloads: number
+}
+
+/** Starts the downloads. It reports `ready`, waits for a line, reports `result`, and ends by itself. */
+export function startDownloads(port: number, cpu: number | undefined, shape: DownloadShape): LineProcess {
+  const words = Object.entries(shape).flatMap(([name, value]) => [`--${name}`, String(value)])
+  return new LineProcess('load', [...loadCommand('download', port, cpu), ...words])
 }
 
 const openTimeoutMs = 30_000

@@ -1,11 +1,13 @@
 // The load generator of the benchmarks: one thread, a closed loop, results as JSON lines on stdout.
 //
 //   load echo --port P --connections N --bytes B --depth D --warmup-ms W --duration-ms T [--cpu C]
+//   load download --port P --connections N --bytes B --downloads D [--cpu C]
 //   load hold --port P [--cpu C]            commands on stdin, see hold_session.h
 #include <cstring>
 
 #include "command_line.h"
 #include "cpu.h"
+#include "download_run.h"
 #include "echo_run.h"
 #include "hold_session.h"
 #include "listen_queue.h"
@@ -31,6 +33,17 @@ int run_echo(CommandLine& command_line, uint16_t port) {
   return bench::EchoRun(options).run() ? 0 : 1;
 }
 
+int run_download(CommandLine& command_line, uint16_t port) {
+  const bench::DownloadOptions options{
+      .port = port,
+      .connections = static_cast<size_t>(command_line.take("connections", 1)),
+      .bytes = command_line.take("bytes", 1 << 20),
+      .downloads = command_line.take("downloads", 1),
+  };
+  command_line.reject_the_rest();
+  return bench::DownloadRun(options).run() ? 0 : 1;
+}
+
 int run_hold(const CommandLine& command_line, uint16_t port) {
   command_line.reject_the_rest();
   return bench::HoldSession(port).run() ? 0 : 1;
@@ -39,8 +52,9 @@ int run_hold(const CommandLine& command_line, uint16_t port) {
 }  // namespace
 
 int main(int count, char** words) {
-  if (count < 2 || (strcmp(words[1], "echo") != 0 && strcmp(words[1], "hold") != 0)) {
-    (void)fprintf(stderr, "usage: load echo|hold --port P ...\n");
+  const char* mode = count < 2 ? "" : words[1];
+  if (strcmp(mode, "echo") != 0 && strcmp(mode, "hold") != 0 && strcmp(mode, "download") != 0) {
+    (void)fprintf(stderr, "usage: load echo|hold|download --port P ...\n");
     return 2;
   }
   CommandLine command_line(count - 2, words + 2);
@@ -53,5 +67,6 @@ int main(int count, char** words) {
     (void)fprintf(stderr, "load: the kernel knows no listener on 127.0.0.1:%u, or lacks inet_diag\n", port);
     return 1;
   }
-  return strcmp(words[1], "echo") == 0 ? run_echo(command_line, port) : run_hold(command_line, port);
+  if (strcmp(mode, "download") == 0) return run_download(command_line, port);
+  return strcmp(mode, "echo") == 0 ? run_echo(command_line, port) : run_hold(command_line, port);
 }

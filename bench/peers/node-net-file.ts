@@ -1,0 +1,27 @@
+import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import { createServer, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { print } from './control.js'
+
+/** `node-net-file.js DIRECTORY`: answers each GET /NAME with that file, by `pipeline()` of a read stream. */
+
+const directory = process.argv[2] as string
+
+async function answer(socket: Socket, request: string): Promise<void> {
+  const path = join(directory, request.slice(5, request.indexOf(' ', 5)))
+  const { size } = await stat(path)
+  socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\n\r\n`)
+  await pipeline(createReadStream(path), socket, { end: false })
+}
+
+const server = createServer((socket) => {
+  socket.setMaxListeners(0).on('error', () => {})
+  socket.on('data', (chunk) => void answer(socket, chunk.toString('latin1')).catch(() => socket.destroy()))
+})
+process.stdin.on('end', () => process.exit(0)).resume()
+server.listen({ host: '127.0.0.1', port: 0, backlog: 4096 }, () => {
+  const address = server.address()
+  if (address !== null && typeof address === 'object') print({ event: 'listening', port: address.port })
+})
