@@ -4,7 +4,7 @@ import { onAbort } from './abort.js'
 import { C1mError, closeError, invalidType, invalidValue, type SystemError, systemError } from './errors.js'
 import type { IoThread } from './io-thread.js'
 import { OWN_ERROR_FILE_ABORTED } from './layout.js'
-import { checkInteger, checkObject } from './validate.js'
+import { checkInteger, checkKeys, checkObject, keysOf } from './validate.js'
 
 /** What `conn.sendFile()` takes: a path, an open file, or its descriptor. */
 export type FileSource = string | Buffer | URL | FileHandle | number
@@ -22,6 +22,8 @@ export interface SendFileOptions {
   signal?: AbortSignal
 }
 
+const OPTIONS = keysOf<SendFileOptions>({ start: true, end: true, signal: true })
+
 /** @internal A connection that can be written to, or `open: false`. */
 export interface FileTarget {
   readonly io: IoThread
@@ -33,7 +35,9 @@ export interface FileTarget {
 /** @internal See `Connection.sendFile`. */
 export async function sendFile(to: FileTarget, source: FileSource, options?: SendFileOptions): Promise<number> {
   const from = checkSource(source)
-  const { start = 0, end, signal } = checkObject('options', options)
+  const given = checkObject('options', options)
+  checkKeys('options', given, OPTIONS)
+  const { start = 0, end, signal } = given
   checkInteger('start', start, 0, Number.MAX_SAFE_INTEGER)
   if (end !== undefined) checkInteger('end', end, start, Number.MAX_SAFE_INTEGER)
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalidType('signal', 'an AbortSignal', signal)

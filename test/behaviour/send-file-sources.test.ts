@@ -95,6 +95,7 @@ test('bad input rejects and queues nothing', async (t) => {
     [path, { start: 5, end: 4 }, 'ERR_C1M_OUT_OF_RANGE'],
     [path, { end: 2 ** 53 }, 'ERR_C1M_OUT_OF_RANGE'],
     [path, { signal: {} }, 'ERR_C1M_INVALID_ARG_TYPE'],
+    [path, { length: 5 }, 'ERR_C1M_INVALID_ARG_VALUE'],
   ] as const) {
     await t.rejects(conn.sendFile(source as unknown as FileSource, options as unknown as SendFileOptions), { code })
   }
