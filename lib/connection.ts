@@ -430,7 +430,7 @@ export class Connection<T = unknown> {
 
   private release(): void {
     const held = heldEvents.get(this)
-    while (held !== undefined && (this.state & (PAUSED | DESTROYED)) === 0) {
+    while (held !== undefined && (this.state & (PAUSED | DESTROYED | RELAYED)) === 0) {
       const event = held.events.shift()
       if (event === undefined) {
         this.state &= ~HOLDING
