@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/asan-addon.sh
 
-calls=(accept4 recv send sendmsg sendfile splice write epoll_ctl epoll_wait uv_async_send)
+calls=(accept4 recv send sendmsg sendfile sendfile64 splice write epoll_ctl epoll_wait uv_async_send)
 stage=build/faults
 # Only the link differs.
 [ -d $stage ] || [ ! -d build/asan ] || cp -a build/asan $stage

@@ -249,6 +249,11 @@ ssize_t __wrap_sendfile(int to, int from, off_t* offset, size_t size) {
   return __real_sendfile(to, from, offset, static_cast<size_t>(most));
 }
 
+// What it is called where off_t is made to have 64 bits.
+ssize_t __wrap_sendfile64(int to, int from, off_t* offset, size_t size) {
+  return __wrap_sendfile(to, from, offset, size);
+}
+
 ssize_t __wrap_splice(int from, off64_t* from_offset, int to, off64_t* to_offset, size_t size, unsigned flags) {
   const int socket = thread.registered(from) ? from : to;
   const ssize_t most = allowed(socket, size, kRecvInterrupted, kSpliceAgain, kSpliceShort, 20'000);
