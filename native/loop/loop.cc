@@ -277,6 +277,7 @@ void Loop::close_all() {
     entry.out.clear(pool_);
     entry.fd.reset();
   }
+  relays_.close_all();
   publish_stats(stats_, shared_stats_);
 }
 

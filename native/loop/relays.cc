@@ -187,6 +187,11 @@ void Relays::on_close(Loop& loop, uint32_t slot, Entry& entry, int error) {
   loop.close(other, rest, static_cast<int>(OwnError::kRelayFailed), Syscall::kRead);
 }
 
+void Relays::close_all() {
+  relays_.clear();
+  means_.pipes.clear();
+}
+
 void Relays::dissolve(Loop& loop, Relay& relay) {
   RelayRequest* request = relay.request;
   for (int side = 0; side < 2; ++side) {

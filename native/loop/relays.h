@@ -49,6 +49,9 @@ class Relays {
   // It is closing, and takes the other side with it.
   void on_close(Loop& loop, uint32_t slot, Entry& entry, int error);
 
+  // At the loop's end.
+  void close_all();
+
   [[nodiscard]] const PipePool& pipes() const { return means_.pipes; }
   [[nodiscard]] size_t size() const { return relays_.size(); }
 

@@ -67,6 +67,9 @@ class PipePool {
   // It isn't, and what is in it goes with it.
   void discard(Pipe&& pipe);
 
+  // Closes those that are kept.
+  void clear() { kept_.clear(); }
+
   [[nodiscard]] size_t in_use() const { return in_use_; }
   [[nodiscard]] size_t kept() const { return kept_.size(); }
 
