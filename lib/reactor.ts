@@ -38,6 +38,7 @@ import { checkInteger, checkKeys, checkObject } from './validate.js'
  *   be woken for one
  * - `queueBytes`: memory held now, in blocks of 4 KiB, by writes that the kernel hasn't taken; large buffers, which
  *   are sent from where they lie, aren't in it
+ * - `relays`: started; `bytesRelayed`: by them, in both directions; `relayPipes`: pipes that they have bytes in now
  */
 export interface ReactorStats extends Readonly<Record<(typeof STAT_NAMES)[number], number>> {
   /** Connections open now. */

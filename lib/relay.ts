@@ -1,7 +1,8 @@
+import { onAbort } from './abort.js'
 import { Connection, relayAccess } from './connection.js'
 import type { Place } from './connection-requests.js'
 import { C1mError, invalidType, invalidValue } from './errors.js'
-import { checkInteger, checkObject } from './validate.js'
+import { checkInteger, checkKeys, checkObject, keysOf } from './validate.js'
 
 /** Options of `relay()`. */
 export interface RelayOptions {
@@ -54,6 +55,7 @@ export interface RelayAccess {
   reset(error: Error): void
 }
 
+const OPTIONS = keysOf<RelayOptions>({ idleTimeoutMs: true, signal: true })
 const MAX_MS = 2 ** 31 - 1
 const SIDES = ['a', 'b'] as const
 type Side = (typeof SIDES)[number]
@@ -84,7 +86,9 @@ type Side = (typeof SIDES)[number]
  * })
  */
 export async function relay<A, B>(a: Connection<A>, b: Connection<B>, options?: RelayOptions): Promise<RelayResult> {
-  const { idleTimeoutMs, signal } = checkObject('options', options)
+  const given = checkObject('options', options)
+  checkKeys('options', given, OPTIONS)
+  const { idleTimeoutMs, signal } = given
   if (idleTimeoutMs !== undefined) checkInteger('idleTimeoutMs', idleTimeoutMs, 0, MAX_MS)
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalidType('signal', 'an AbortSignal', signal)
   const sides = { a: end('a', a), b: end('b', b) }
@@ -146,12 +150,11 @@ class Relay {
   }
 
   async run(signal: AbortSignal | undefined): Promise<RelayResult> {
-    const abort = () => this.#stop('aborted', signal?.reason)
-    signal?.addEventListener('abort', abort, { once: true })
+    const forget = signal && onAbort(signal, () => this.#stop('aborted', signal.reason))
     for (const side of SIDES) this.#sides[side].take(this.#side(side))
     const [fromA, fromB] = await this.#start()
     await this.#bothClosed()
-    signal?.removeEventListener('abort', abort)
+    forget?.()
     return {
       bytesFromA: fromA + this.#forwarded.a,
       bytesFromB: fromB + this.#forwarded.b,

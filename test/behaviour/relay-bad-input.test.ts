@@ -14,6 +14,7 @@ test('relay() rejects bad arguments, and nothing has happened', async (t) => {
     [[a, b, { idleTimeoutMs: -1 }], 'ERR_C1M_OUT_OF_RANGE', 'RangeError'],
     [[a, b, { idleTimeoutMs: 1.5 }], 'ERR_C1M_OUT_OF_RANGE', 'RangeError'],
     [[a, b, { signal: {} }], 'ERR_C1M_INVALID_ARG_TYPE', 'TypeError'],
+    [[a, b, { idleTimeout: 5 }], 'ERR_C1M_INVALID_ARG_VALUE', 'TypeError'],
     [[a, a], 'ERR_C1M_INVALID_ARG_VALUE', 'TypeError'],
     [[a, other.b], 'ERR_C1M_INVALID_ARG_VALUE', 'TypeError'],
     [[a, b, { signal: AbortSignal.abort() }], 'ABORT_ERR', 'AbortError'],
