@@ -16,15 +16,16 @@ import { echo } from './scenarios/echo.js'
 import { file } from './scenarios/file.js'
 import { growth } from './scenarios/growth.js'
 import { idle } from './scenarios/idle.js'
+import { relay } from './scenarios/relay.js'
 
 const usage = `npm run bench -- [scenario ...] [--quick] [--save] [--peers name,...]
 
-  scenario   ${['echo', 'idle', 'accept', 'blocked', 'growth', 'broadcast', 'file'].join(', ')}; all of them if none is named
+  scenario   ${['echo', 'idle', 'accept', 'blocked', 'growth', 'broadcast', 'file', 'relay'].join(', ')}; all of them if none is named
   --quick    a short run, which checks that everything works; its figures are not compared with the targets
   --save     writes bench/results; not with --quick
   --peers    only these: raw, c1m, c1m-level, bun, node-net`
 
-const scenarios: readonly Scenario[] = [echo, idle, accept, blocked, growth, broadcast, file]
+const scenarios: readonly Scenario[] = [echo, idle, accept, blocked, growth, broadcast, file, relay]
 
 interface Options {
   readonly scenarios: readonly Scenario[]

@@ -19,6 +19,9 @@ test('a fresh reactor’s counters are 0', async (t) => {
     batches: 0,
     jsWakeups: 0,
     queueBytes: 0,
+    relays: 0,
+    bytesRelayed: 0,
+    relayPipes: 0,
   })
   t.ok(turns >= 0)
   t.equal(ioThreads.length, 1)
