@@ -7,6 +7,8 @@ export interface EventMemory {
   /** Replaced when little of it is left. */
   owned: Buffer
   readonly borrowed: Buffer
+  /** While it is delivered: frames that were too large for a slab. */
+  frames?: readonly Buffer[] | undefined
 }
 
 export interface IoThreadConfig {
@@ -17,7 +19,7 @@ export interface IoThreadConfig {
   readonly stats: Float64Array
   readonly eventBatches: readonly EventMemory[]
   /** A batch of events is there. */
-  readonly deliver: (batch: number, count: number, wantsSlab: boolean) => void
+  readonly deliver: (batch: number, count: number, wantsSlab: boolean, frames: readonly Buffer[] | undefined) => void
   /** Handlers, nextTick callbacks and promises have run: publish what they wrote. */
   readonly flush: () => void
 }
@@ -31,7 +33,18 @@ export interface ConnectionSettings {
   readonly readTimeoutMs: number
   readonly writeTimeoutMs: number
   readonly totalTimeoutMs: number
+  readonly framing: FramingSpec | undefined
 }
+
+/** How bytes are cut into frames. */
+export type FramingSpec =
+  | { readonly delimiter: Uint8Array; readonly maxFrameBytes: number }
+  | {
+      readonly lengthBytes: number
+      readonly littleEndian: boolean
+      readonly includesHeader: boolean
+      readonly maxFrameBytes: number
+    }
 
 export interface ListenSpec {
   readonly host: string | undefined
@@ -146,6 +159,15 @@ export interface NativeIoThread {
     spec: SendFileSpec,
   ): void
   cancelFile(batch: number, callback: () => void, slot: number, generation: number, id: number): void
+  /** The answer to an EVENT_FRAMING. */
+  reframe(
+    batch: number,
+    slot: number,
+    generation: number,
+    framing: FramingSpec | undefined,
+    bytes: Uint8Array,
+    ended: boolean,
+  ): void
   setOwnedSlab(batch: number, slab: Buffer): void
   address(slot: number, remote: boolean): AddressParts | undefined
   cpuMicros(): number

@@ -322,6 +322,7 @@ export class Connecting<T> {
           readTimeoutMs: settings.readTimeoutMs,
           writeTimeoutMs: settings.writeTimeoutMs,
           totalTimeoutMs: settings.totalTimeoutMs,
+          framing: settings.framing,
         },
       },
       context,

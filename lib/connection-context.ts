@@ -1,4 +1,5 @@
 import type { Connection } from './connection.js'
+import type { Framing } from './framing.js'
 import type { IoThread } from './io-thread.js'
 import type { Listener } from './listener.js'
 import type { Handlers } from './options.js'
@@ -12,6 +13,7 @@ export interface ConnectionContext {
   readonly highWaterMark: number
   readonly maxWriteQueue: number
   readonly allowHalfOpen: boolean
+  readonly framing: Framing | undefined
 }
 
 /** @internal What the I/O thread's events do to a connection. */
@@ -19,6 +21,8 @@ export interface ConnectionEvents {
   open(conn: Connection<unknown>): void
   data(conn: Connection<unknown>, chunk: Buffer, borrowed: boolean): void
   end(conn: Connection<unknown>): void
+  /** The I/O thread has stopped reading, and says why: FRAMING_STOPPED or FRAMING_MISFIT. */
+  framing(conn: Connection<unknown>, why: number): void
   drain(conn: Connection<unknown>): void
   /** `kind` is an index into TIMEOUT_KINDS; `ended`: it was ended a whole such period before. */
   timeout(conn: Connection<unknown>, kind: number, ended: boolean): void
@@ -28,7 +32,7 @@ export interface ConnectionEvents {
 
 /** @internal What a paused connection has yet to hear, in order. */
 export interface Held {
-  readonly events: (Buffer | 'end')[]
+  readonly events: (Buffer | 'end' | 'misfit')[]
   /** It has closed meanwhile; its addresses, which could not be asked for any more. */
   closed?: { readonly local: Address; readonly remote: Address }
 }

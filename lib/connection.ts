@@ -4,16 +4,20 @@ import type { Address, ConnectionContext, ConnectionEvents, Held } from './conne
 import { type ConnectionId, connectionId, familyName } from './connection-id.js'
 import { applyOptions, type Place, readTcpInfo } from './connection-requests.js'
 import { C1mError, invalidType } from './errors.js'
+import type { Framing } from './framing.js'
 import {
   COMMAND_DESTROY,
   COMMAND_END,
   COMMAND_PAUSE,
+  COMMAND_REFRAME,
   COMMAND_RESET,
   COMMAND_RESUME,
   COMMAND_SET_TIMEOUT,
   COMMAND_WANT_DRAIN,
+  FRAMING_MISFIT,
 } from './layout.js'
 import type { Listener } from './listener.js'
+import { checkReframe, finishReframing, holdForReframing, isFramed, reframe } from './reframing.js'
 import type { RelayAccess, RelaySide } from './relay.js'
 import { type FileSource, type SendFileOptions, sendFile } from './send-file.js'
 import { type AppliedSocketOptions, encodeSetOptions, type SocketOptions } from './socket-options.js'
@@ -28,6 +32,8 @@ const PAUSED = 8
 /** Events wait in `heldEvents`: they came while it was paused, and everything after them queues up there. */
 const HOLDING = 16
 const DRAIN_WANTED = 32
+/** A change of framing is under way. */
+const REFRAMING = 64
 /** A relay has it: its handlers hear only of timeouts, a shutdown, and the close. */
 const RELAYED = 256
 
@@ -271,6 +277,28 @@ export class Connection<T = unknown> {
   }
 
   /**
+   * Changes how its bytes are cut into frames, for example after a handshake: everything behind the chunk that `data`
+   * has got last is cut anew, also what has been received already; without a framing, it comes as it comes. It takes
+   * effect exactly there, at the price of a round trip to the I/O thread, during which nothing is delivered.
+   * After `end()`, or when it has closed, it does nothing and answers `false`. Throws a TypeError
+   * (ERR_C1M_INVALID_ARG_TYPE) for anything but a framing and bytes.
+   *
+   * @param rest What is left of the last chunk: it comes first. Copied.
+   * @example
+   * data(conn, chunk) {
+   *   const end = chunk.indexOf('\r\n\r\n')
+   *   conn.setFraming(lengthPrefixed({ bytes: 4 }), chunk.subarray(end + 4))
+   * }
+   */
+  setFraming(framing: Framing | undefined, rest?: Uint8Array): boolean {
+    checkReframe(framing, rest)
+    if ((this.state & CANNOT_WRITE) !== 0) return false
+    if (!reframe(this, this.context.framing, framing, rest, heldEvents.get(this))) return true
+    this.state |= REFRAMING
+    return this.command(COMMAND_REFRAME)
+  }
+
+  /**
    * Sets its idle timeout in place of the listener's `idleTimeoutMs`, and starts it anew. Throws a TypeError
    * (ERR_C1M_INVALID_ARG_TYPE) or RangeError (ERR_C1M_OUT_OF_RANGE) for a bad `ms`.
    * @param ms Milliseconds without a byte read or written; 0 is never. 0 to 2^31-1; never early, up to 16 ms late.
@@ -416,9 +444,10 @@ export class Connection<T = unknown> {
       : undefined
   }
 
-  private hold(event: Buffer | 'end'): void {
+  private hold(event: Buffer | 'end' | 'misfit'): void {
+    if ((this.state & REFRAMING) !== 0) return holdForReframing(this, event)
     // Of an end the I/O thread knows, and passes it on.
-    if ((this.state & RELAYED) !== 0) return event === 'end' ? undefined : relaySides.get(this)?.data(event)
+    if ((this.state & RELAYED) !== 0) return typeof event === 'string' ? undefined : relaySides.get(this)?.data(event)
     const held = heldEvents.get(this)
     if (held === undefined) {
       heldEvents.set(this, { events: [event] })
@@ -438,7 +467,8 @@ export class Connection<T = unknown> {
         heldEvents.delete(this)
         return
       }
-      this.guard(() => (event === 'end' ? this.deliverEnd() : this.deliverData(event)))
+      if (event === 'misfit') this.misfit()
+      else this.guard(() => (event === 'end' ? this.deliverEnd() : this.deliverData(event)))
     }
   }
 
@@ -456,6 +486,13 @@ export class Connection<T = unknown> {
     this.context.handlers.data?.(this, chunk)
   }
 
+  /** What follows is no frame, unless a handler has changed the framing meanwhile. */
+  private misfit(): void {
+    if ((this.state & (GONE | REFRAMING)) !== 0) return
+    if (heldEvents.get(this)?.events.length) this.hold('misfit')
+    else this.destroy(new C1mError('ERR_C1M_FRAME_TOO_LARGE', 'The peer sent no frame, or one beyond maxFrameBytes'))
+  }
+
   private deliverEnd(): void {
     try {
       this.context.handlers.end?.(this)
@@ -471,20 +508,24 @@ export class Connection<T = unknown> {
         conn.context.handlers.open?.(conn)
       },
       data(conn, chunk, borrowed) {
-        if ((conn.state & GONE) !== 0) return
-        if ((conn.state & (PAUSED | HOLDING | RELAYED)) !== 0) {
-          conn.hold(borrowed ? Buffer.from(chunk) : chunk)
+        if ((conn.state & (GONE | PAUSED | HOLDING | REFRAMING | RELAYED)) !== 0) {
+          if ((conn.state & GONE) === 0) conn.hold(borrowed ? Buffer.from(chunk) : chunk)
           return
         }
         conn.deliverData(chunk)
       },
       end(conn) {
         if ((conn.state & GONE) !== 0) return
-        if ((conn.state & (PAUSED | HOLDING | RELAYED)) !== 0) {
-          conn.hold('end')
+        if ((conn.state & (PAUSED | HOLDING | REFRAMING | RELAYED)) !== 0) conn.hold('end')
+        else conn.deliverEnd()
+      },
+      framing(conn, why) {
+        if (why === FRAMING_MISFIT) {
+          conn.misfit()
           return
         }
-        conn.deliverEnd()
+        conn.state &= ~REFRAMING
+        if ((conn.state & GONE) === 0) finishReframing(conn, conn.context.io, conn.slot, conn.generation)
       },
       drain(conn) {
         conn.state &= ~DRAIN_WANTED
@@ -528,12 +569,13 @@ export class Connection<T = unknown> {
     relayAccess = (conn) => ({
       place: conn.here,
       relayed: (conn.state & RELAYED) !== 0,
+      framed: isFramed(conn, conn.context.framing),
       take(side) {
         const held = heldEvents.get(conn)
         heldEvents.delete(conn)
         conn.state = (conn.state & ~(PAUSED | HOLDING | DRAIN_WANTED)) | RELAYED
         relaySides.set(conn, side)
-        for (const event of held?.events ?? []) if (event !== 'end') side.data(event)
+        for (const event of held?.events ?? []) if (typeof event !== 'string') side.data(event)
       },
       write(chunk) {
         if ((conn.state & GONE) !== 0) return

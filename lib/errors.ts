@@ -26,6 +26,8 @@ export type ErrorCode =
    * long after that. So with the other timeouts.
    */
   | 'ERR_C1M_IDLE_TIMEOUT'
+  /** The peer sent a frame beyond `maxFrameBytes`, or a length that can be none; the connection was destroyed. */
+  | 'ERR_C1M_FRAME_TOO_LARGE'
   /** The peer sent nothing for the read timeout. */
   | 'ERR_C1M_READ_TIMEOUT'
   /** What was written waited, and the peer took none of it, for the write timeout. */

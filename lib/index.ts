@@ -4,6 +4,14 @@ export { Connection } from './connection.js'
 export type { ConnectionId } from './connection-id.js'
 export { ConnectionMap } from './connection-map.js'
 export { C1mError, type ErrorCode, type SystemError } from './errors.js'
+export {
+  type DelimitedOptions,
+  delimited,
+  type Framing,
+  type LengthPrefixedOptions,
+  lengthPrefixed,
+  writeFrame,
+} from './framing.js'
 export { type BroadcastOptions, Group } from './group.js'
 export { Listener } from './listener.js'
 export type { CloseError, Handlers, ListenOptions, ReactorOptions } from './options.js'

@@ -9,31 +9,28 @@ import {
   reportException,
   startIoThread,
 } from './binding.js'
-import { CommandWriter, markReadAgain } from './command-writer.js'
+import { CommandWriter } from './command-writer.js'
 import { type Connection, connectionEvents, makeConnection } from './connection.js'
 import type { ConnectionContext } from './connection-context.js'
 import { closeError } from './errors.js'
+import { makeEventMemory, makeSlab, slice } from './event-memory.js'
 import type { IoThreadOwner } from './io-thread-owner.js'
 import {
   EVENT_CLOSE,
   EVENT_DATA,
   EVENT_DRAIN,
   EVENT_END,
+  EVENT_FRAMING,
   EVENT_OPEN,
-  EVENT_RECORDS,
   EVENT_SATURATED,
   EVENT_TIMEOUT,
   EVENT_WORDS,
+  OWN_MEMORY,
   STAT_NAMES,
   SYSCALLS,
 } from './layout.js'
 import type { Listener } from './listener.js'
 import { Memberships } from './memberships.js'
-
-/** Batches that go round: one is being delivered, one waits, one is being filled, one is on its way back. */
-const EVENT_BATCHES = 4
-/** Memory that reads fill. A handler that keeps an owned chunk keeps the whole slab it lies in. */
-const SLAB_BYTES = 256 * 1024
 
 interface ContextEntry {
   readonly context: ConnectionContext
@@ -92,12 +89,7 @@ export class IoThread {
     this.#generations = new Uint32Array(owner.maxConnections)
     this.#contextOf = new Uint32Array(owner.maxConnections)
     this.#stats = new Float64Array(STAT_NAMES.length)
-    this.#batches = Array.from({ length: EVENT_BATCHES }, () => ({
-      records: new Uint32Array(EVENT_RECORDS * EVENT_WORDS),
-      owned: Buffer.allocUnsafeSlow(SLAB_BYTES),
-      borrowed: Buffer.allocUnsafeSlow(SLAB_BYTES),
-    }))
-    for (const { borrowed } of this.#batches) markReadAgain(borrowed)
+    this.#batches = makeEventMemory()
     this.native = startIoThread({
       name: this.name,
       maxConnections: owner.maxConnections,
@@ -105,7 +97,7 @@ export class IoThread {
       flushed: this.#flushed,
       stats: this.#stats,
       eventBatches: this.#batches,
-      deliver: (batch, count, wantsSlab) => this.#deliver(batch, count, wantsSlab),
+      deliver: (batch, count, wantsSlab, frames) => this.#deliver(batch, count, wantsSlab, frames),
       flush: () => this.commands.flush(),
     })
     this.commands = new CommandWriter(this.native)
@@ -315,9 +307,10 @@ export class IoThread {
     this.#owner.contextGone(index, entry.context)
   }
 
-  #deliver(batch: number, count: number, wantsSlab: boolean): void {
+  #deliver(batch: number, count: number, wantsSlab: boolean, frames: readonly Buffer[] | undefined): void {
     this.commands.holdForFlush()
     const memory = this.#batches[batch] as EventMemory
+    memory.frames = frames
     const end = count * EVENT_WORDS
     let at = 0
     while (at < end) {
@@ -332,8 +325,9 @@ export class IoThread {
         reportException(error)
       }
     }
+    memory.frames = undefined
     if (wantsSlab) {
-      memory.owned = Buffer.allocUnsafeSlow(SLAB_BYTES)
+      memory.owned = makeSlab()
       this.native.setOwnedSlab(batch, memory.owned)
     }
   }
@@ -345,11 +339,13 @@ export class IoThread {
     switch (head & 0xff) {
       case EVENT_DATA: {
         const offset = records[at + 2] as number
-        const end = offset + (records[at + 3] as number)
+        const length = records[at + 3] as number
         if (head >>> 8 === 0) {
-          connectionEvents.data(this.#connection(slot), memory.owned.subarray(offset, end), false)
+          connectionEvents.data(this.#connection(slot), slice(memory.owned, offset, length), false)
+        } else if (head >>> 8 === OWN_MEMORY) {
+          connectionEvents.data(this.#connection(slot), memory.frames?.[offset] as Buffer, false)
         } else {
-          this.#borrowedData(slot, memory.borrowed.subarray(offset, end))
+          this.#borrowedData(slot, slice(memory.borrowed, offset, length))
         }
         return
       }
@@ -363,6 +359,8 @@ export class IoThread {
         return connectionEvents.drain(this.#connection(slot))
       case EVENT_TIMEOUT:
         return connectionEvents.timeout(this.#connection(slot), head >>> 8, records[at + 2] === 1)
+      case EVENT_FRAMING:
+        return connectionEvents.framing(this.#connection(slot), head >>> 8)
       case EVENT_SATURATED: {
         const entry = this.#contexts.get(head >>> 8)
         if (entry !== undefined) this.#owner.saturated(entry.context, records[at + 2] as number)

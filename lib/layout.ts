@@ -24,6 +24,14 @@ export const EVENT_TIMEOUT = 5
 export const EVENT_CLOSE = 6
 /** argument: listener, a: errno, or 0 at maxConnections */
 export const EVENT_SATURATED = 7
+/** argument: one of the next two. Nothing is read until a `reframe` */
+export const EVENT_FRAMING = 10
+/** As a COMMAND_REFRAME wanted: everything before was cut as before */
+export const FRAMING_STOPPED = 0
+/** What follows is no frame, or too large a one */
+export const FRAMING_MISFIT = 1
+/** An EVENT_DATA's argument: the frame has memory of its own; a: index in the batch's frames */
+export const OWN_MEMORY = 2
 
 /** 32-bit words in a target of a broadcast: slot, generation, maxWriteQueue, one of ours. */
 export const TARGET_WORDS = 4
@@ -43,6 +51,8 @@ export const COMMAND_RESUME = 7
 export const COMMAND_SET_TIMEOUT = 8
 export const COMMAND_WANT_DRAIN = 9
 export const COMMAND_REQUEST = 10
+/** Stop reading, and say EVENT_FRAMING */
+export const COMMAND_REFRAME = 13
 
 /** Generations are 1 to this. */
 export const LAST_GENERATION = 2 ** 23 - 1

@@ -2,6 +2,7 @@ import type { ConnectionSettings, ListenSpec } from './binding.js'
 import type { Connection } from './connection.js'
 import type { ConnectionContext } from './connection-context.js'
 import { invalidType, invalidValue } from './errors.js'
+import { checkFraming, type Framing } from './framing.js'
 import { encodeSocketOptions, type SocketOptions, socketOptionKeys } from './socket-options.js'
 import type { TimeoutKind } from './timeouts.js'
 import { checkBoolean, checkInteger, checkKeys, checkObject, checkOneOf, checkString, keysOf } from './validate.js'
@@ -62,6 +63,12 @@ export interface ConnectionOptions {
    * max_connection_duration. As above, with ERR_C1M_CONNECTION_TIMEOUT. Default: 0.
    */
   totalTimeoutMs?: number
+  /**
+   * Cuts what arrives into frames, see `lengthPrefixed()` and `delimited()`: `data` gets one whole frame at a time. A frame
+   * beyond its `maxFrameBytes` closes the connection with ERR_C1M_FRAME_TOO_LARGE, after those before it have been
+   * delivered. Default: bytes as they come.
+   */
+  framing?: Framing | undefined
   /** `false` ends our side by itself once the `end` handler has returned, as in `node:net`. Default: `false`. */
   allowHalfOpen?: boolean
 }
@@ -117,7 +124,10 @@ export interface ListenOptions extends SocketOptions, ConnectionOptions {
 export interface Handlers<T = unknown> {
   /** A connection has been accepted. Without this handler, a connection has no object until another needs one. */
   open?(conn: Connection<T>): void
-  /** Bytes have arrived, at most 64 KiB. Without this handler they are read and thrown away. */
+  /**
+   * Bytes have arrived, at most 64 KiB; with a `framing`, one frame, without its length or delimiter. Without this handler
+   * they are read and thrown away.
+   */
   data?(conn: Connection<T>, chunk: Buffer): void
   /** All queued bytes have gone to the kernel, after a `write()` that answered `false`, be it because of `end()`. */
   drain?(conn: Connection<T>): void
@@ -166,6 +176,7 @@ export const connectionOptionKeys = keysOf<ConnectionOptions>({
   readTimeoutMs: true,
   writeTimeoutMs: true,
   totalTimeoutMs: true,
+  framing: true,
   allowHalfOpen: true,
 })
 
@@ -218,10 +229,11 @@ export function checkHandlers<T>(handlers: Handlers<T>): void {
 /** @internal Checks what listeners and connections have in common; parts it into what the core and what lib/ needs. */
 export function checkConnectionOptions(options: ConnectionOptions): {
   settings: Omit<ConnectionSettings, 'context'>
-  context: Pick<ConnectionContext, 'highWaterMark' | 'maxWriteQueue' | 'allowHalfOpen'>
+  context: Pick<ConnectionContext, 'highWaterMark' | 'maxWriteQueue' | 'allowHalfOpen' | 'framing'>
 } {
   const { read = 'owned', allowHalfOpen = false } = options
   const { idleTimeoutMs = 0, readTimeoutMs = 0, writeTimeoutMs = 0, totalTimeoutMs = 0 } = options
+  const framing = checkFraming(options.framing)
   const { highWaterMark = DEFAULT_HIGH_WATER_MARK } = options
   const leastQueue = checkInteger('highWaterMark', highWaterMark, 1, MAX_QUEUE_BYTES)
   const { maxWriteQueue = Math.max(DEFAULT_MAX_WRITE_QUEUE, leastQueue) } = options
@@ -232,8 +244,10 @@ export function checkConnectionOptions(options: ConnectionOptions): {
       readTimeoutMs: checkInteger('readTimeoutMs', readTimeoutMs, 0, MAX_MS),
       writeTimeoutMs: checkInteger('writeTimeoutMs', writeTimeoutMs, 0, MAX_MS),
       totalTimeoutMs: checkInteger('totalTimeoutMs', totalTimeoutMs, 0, MAX_MS),
+      framing: framing?.spec,
     },
     context: {
+      framing,
       highWaterMark,
       maxWriteQueue: checkInteger('maxWriteQueue', maxWriteQueue, leastQueue, MAX_QUEUE_BYTES),
       allowHalfOpen: checkBoolean('allowHalfOpen', allowHalfOpen),

@@ -49,6 +49,8 @@ export interface RelayAccess {
   /** None if it has closed. */
   readonly place: Place | undefined
   readonly relayed: boolean
+  /** Its bytes are cut into frames. */
+  readonly framed: boolean
   /** Nothing comes to its handlers any more, and nobody but the relay writes. What was held back goes to the side at once. */
   take(side: RelaySide): void
   write(chunk: Uint8Array): void
@@ -109,11 +111,14 @@ interface End extends RelayAccess {
 function end(name: Side, conn: unknown): End {
   if (!(conn instanceof Connection)) throw invalidType(name, 'a Connection', conn)
   const access = relayAccess(conn)
-  const { place, relayed } = access
+  const { place, relayed, framed } = access
   if (place === undefined || conn.writableEnded) {
     throw new C1mError('ERR_C1M_CONNECTION_CLOSED', `"${name}" has ${place === undefined ? 'closed' : 'been ended'}`)
   }
   if (relayed) throw invalidValue(`"${name}" is being relayed`)
+  // The I/O thread holds the beginning of a frame, and frames have lost their length or delimiter.
+  if (framed)
+    throw invalidValue(`"${name}" has a framing: it is relayed once setFraming(undefined) has brought a chunk`)
   return { ...access, conn, place }
 }
 

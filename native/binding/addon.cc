@@ -39,6 +39,10 @@ Napi::Object layout(Napi::Env env) {
   set("EVENT_TIMEOUT", Event::kTimeout);
   set("EVENT_CLOSE", Event::kClose);
   set("EVENT_SATURATED", Event::kSaturated);
+  set("EVENT_FRAMING", Event::kFraming);
+  set("OWN_MEMORY", kOwnMemory);
+  set("FRAMING_STOPPED", FramingNews::kStopped);
+  set("FRAMING_MISFIT", FramingNews::kMisfit);
   set("TARGET_WORDS", sizeof(BroadcastTarget) / sizeof(uint32_t));
   set("COMMAND_WORDS", CommandBatch::kRecordWords);
   set("COMMAND_WRITE", Command::kWrite);
@@ -53,6 +57,7 @@ Napi::Object layout(Napi::Env env) {
   set("COMMAND_REQUEST", Command::kRequest);
   set("OWN_ERROR_FILE_TRUNCATED", OwnError::kFileTruncated);
   set("OWN_ERROR_FILE_ABORTED", OwnError::kFileAborted);
+  set("COMMAND_REFRAME", Command::kReframe);
   set("LAST_GENERATION", EntrySlab::kLastGeneration);
   result.Set("TIMEOUT_KINDS", names(env, std::to_array(kTimeoutNames)));
   result.Set("STAT_NAMES", names(env, kStatNames));

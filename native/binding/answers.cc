@@ -4,6 +4,8 @@
 
 #include <cstring>
 
+#include "native/binding/framing_value.h"
+
 namespace c1m {
 
 namespace {
@@ -28,6 +30,7 @@ ConnectionSettings to_connection_settings(const Napi::Object& from) {
   settings.read_timeout_ms = from.Get("readTimeoutMs").ToNumber().Uint32Value();
   settings.write_timeout_ms = from.Get("writeTimeoutMs").ToNumber().Uint32Value();
   settings.total_timeout_ms = from.Get("totalTimeoutMs").ToNumber().Uint32Value();
+  settings.framing = to_framing(from.Get("framing"));
   return settings;
 }
 

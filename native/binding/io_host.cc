@@ -5,6 +5,8 @@
 
 #include <utility>
 
+#include "native/binding/framing_value.h"
+
 namespace c1m {
 
 namespace {
@@ -136,7 +138,7 @@ void IoHost::deliver_batch(EventBatch* batch) {
     while (batches_[index] != batch) ++index;
     const bool wants_slab = batch->slab(ReadMode::kOwned).room() < EventBatch::kSlabLow;
     callbacks_.deliver.Call({Napi::Number::New(env_, index), Napi::Number::New(env_, batch->count()),
-                             Napi::Boolean::New(env_, wants_slab)});
+                             Napi::Boolean::New(env_, wants_slab), to_buffers(env_, batch->frames)});
   }
 }
 

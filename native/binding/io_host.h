@@ -22,7 +22,7 @@ namespace c1m {
 class IoHost {
  public:
   struct Callbacks {
-    Napi::FunctionReference deliver;  // (batch, count, wantsSlab): JavaScript's handlers run here
+    Napi::FunctionReference deliver;  // (batch, count, wantsSlab, frames): JavaScript's handlers run here
     Napi::FunctionReference flush;    // (): publishes what they wrote
   };
 

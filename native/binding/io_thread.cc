@@ -4,8 +4,10 @@
 
 #include "native/binding/answers.h"
 #include "native/binding/broadcast_answer.h"
+#include "native/binding/framing_value.h"
 #include "native/binding/relay_answer.h"
 #include "native/binding/send_file_answer.h"
+#include "native/loop/reframe_request.h"
 
 namespace c1m {
 
@@ -37,6 +39,7 @@ Napi::Function IoThread::define(Napi::Env env) {
                          InstanceMethod<&IoThread::broadcast>("broadcast"),
                          InstanceMethod<&IoThread::send_file>("sendFile"),
                          InstanceMethod<&IoThread::cancel_file>("cancelFile"),
+                         InstanceMethod<&IoThread::reframe>("reframe"),
                          InstanceMethod<&IoThread::set_owned_slab>("setOwnedSlab"),
                          InstanceMethod<&IoThread::address>("address"),
                          InstanceMethod<&IoThread::cpu_micros>("cpuMicros"),
@@ -201,6 +204,19 @@ Napi::Value IoThread::send_file(const Napi::CallbackInfo& info) {
 // …, slot, generation, id)
 Napi::Value IoThread::cancel_file(const Napi::CallbackInfo& info) {
   return request<CancelFileAnswer>(info, number(info, 2), number(info, 3), number(info, 4));
+}
+
+// (batch, slot, generation, framing, bytes, ended): the payload of the batch's next kRequest; nobody waits for an answer.
+Napi::Value IoThread::reframe(const Napi::CallbackInfo& info) {
+  auto request = std::make_unique<ReframeRequest>();
+  request->slot = number(info, 1);
+  request->generation = number(info, 2);
+  request->framing = to_framing(info[3]);
+  const auto bytes = info[4].As<Napi::Uint8Array>();
+  request->bytes.assign(bytes.Data(), bytes.Data() + bytes.ByteLength());
+  request->ended = info[5].ToBoolean();
+  command_batch(info).requests.push_back(std::move(request));
+  return info.Env().Undefined();
 }
 
 // (slot, remote): of a connection that JavaScript may still know of.

@@ -33,6 +33,7 @@ class IoThread : public Napi::ObjectWrap<IoThread> {
   Napi::Value broadcast(const Napi::CallbackInfo& info);
   Napi::Value send_file(const Napi::CallbackInfo& info);
   Napi::Value cancel_file(const Napi::CallbackInfo& info);
+  Napi::Value reframe(const Napi::CallbackInfo& info);
   Napi::Value set_owned_slab(const Napi::CallbackInfo& info);
   Napi::Value address(const Napi::CallbackInfo& info);
   Napi::Value cpu_micros(const Napi::CallbackInfo& info);

@@ -45,8 +45,13 @@ struct Connection {
     kSynDeferred = 1u << 20,  // the SYN went, or will go, with the first bytes (TCP_FASTOPEN_CONNECT)
     kRelayed = 1u << 24,      // read and written by a relay, not for JavaScript
     kCorked = 1u << 25,       // the kernel may hold back bytes for more to come
+    // Framing.
+    kFramesWaiting = 1u << 27,  // the framer may hold whole frames: they come before anything that is read
+    kReframing = 1u << 28,      // JavaScript is to say how to go on: nothing is read or cut until then
+    kFramingDue = 1u << 29,     // events that wait for room in a batch
+    kMisfitDue = 1u << 30,
   };
-  static constexpr uint32_t kDue = kOpenDue | kDrainDue | kEndDue | kTimeoutDue | kCloseDue;
+  static constexpr uint32_t kDue = kOpenDue | kDrainDue | kEndDue | kTimeoutDue | kCloseDue | kFramingDue | kMisfitDue;
 
   [[nodiscard]] bool has(uint32_t flag) const { return (flags & flag) != 0; }
   void set(uint32_t flag) { flags |= flag; }
@@ -54,8 +59,13 @@ struct Connection {
 
   // Something is there to be read for JavaScript, as far as we know, and may be read.
   [[nodiscard]] bool can_read() const {
-    return has(kReadable | kHangup) && !has(kPaused | kEndSeen | kClosing | kRelayed);
+    if (has(kPaused | kClosing | kReframing | kRelayed)) return false;
+    return has(kFramesWaiting) || (has(kReadable | kHangup) && !has(kEndSeen));
   }
+  // Frames are to be delivered before its end.
+  [[nodiscard]] bool end_waits() const { return has(kFramesWaiting | kReframing); }
+  // Both sides have sent their FIN, and all that came is delivered.
+  [[nodiscard]] bool is_over() const { return has(kFinSent) && has(kEndSeen) && !end_waits(); }
   // A short read means drained (epoll(7), question 9), unless there is more to read up to: a FIN, an urgent byte, or the
   // end of a connection whose writing has failed. And recv(2) on a Unix socket stops at a descriptor that was passed.
   [[nodiscard]] bool drained_by_short_read() const { return !has(kHangup | kWriteFailed) && peer.family != AF_UNIX; }
@@ -65,9 +75,10 @@ struct Connection {
   PackedAddress peer;
   uint32_t flags = 0;
   uint32_t context = 0;
-  uint16_t error = 0;  // errno of what went wrong, or an error of our own
-  uint8_t error_syscall = 0;
-  uint8_t interest = 0;  // level-triggered: what the poller reports
+  uint16_t error = 0;             // errno of what went wrong, or an error of our own
+  uint8_t error_syscall : 4 = 0;  // Syscall
+  uint8_t interest : 4 = 0;       // level-triggered: what the poller reports
+  uint8_t framing = 0;            // the loop's number for how its bytes are cut into frames; 0 not at all
 };
 
 // What a flush() came to.

@@ -91,6 +91,10 @@ void Loop::execute_one(CommandBatch& batch, const uint32_t* record) {
       entry->set(Connection::kDrainWanted);
       flush_.push(slot);
       return;
+    case Command::kReframe:
+      entry->set(Connection::kReframing | Connection::kFramingDue);
+      ready_.push(slot);
+      return;
     case Command::kRequest:
       return;
   }

@@ -1,6 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+
+#include "native/conn/framing.h"
 
 namespace c1m {
 
@@ -12,6 +15,7 @@ struct ConnectionSettings {
   uint32_t read_timeout_ms = 0;
   uint32_t write_timeout_ms = 0;
   uint32_t total_timeout_ms = 0;
+  std::shared_ptr<const Framing> framing;  // null: bytes as they come
 };
 
 }  // namespace c1m

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "native/conn/framer.h"
 #include "native/loop/request.h"
 
 namespace c1m {
@@ -18,10 +19,19 @@ enum class Event : uint8_t {
   kTimeout = 5,    // argument: TimeoutKind, a: 1 if it was ended a whole period before
   kClose = 6,      // argument: Syscall, a: errno, an OwnError, or 0
   kSaturated = 7,  // argument: listener, a: errno, or 0 at maxConnections
+  kFraming = 10,   // argument: FramingNews. Nothing is read until JavaScript has said how to go on
 };
 
 // Whose memory a read fills.
 enum class ReadMode : uint8_t { kOwned = 0, kBorrowed = 1 };
+
+// A kData's argument in place of a ReadMode: the frame has memory of its own. a: index in EventBatch::frames.
+constexpr uint32_t kOwnMemory = 2;
+
+enum class FramingNews : uint8_t {
+  kStopped = 0,  // as a kReframe wanted: everything before was cut as before
+  kMisfit = 1,   // what follows is no frame, or too large a one
+};
 
 // Why the loop itself closed a connection, in the place of kClose's errno. lib/layout.ts has the same values.
 enum class OwnError : uint16_t {
@@ -58,6 +68,9 @@ class EventBatch {
   // The least room worth a read: with less, the batch counts as full.
   static constexpr uint32_t kLeastRead = 16 * 1024;
 
+  // Bytes of frames with memory of their own, beyond which it counts as full.
+  static constexpr size_t kMostFrameBytes = 1024 * 1024;
+
   // An owned slab with less room than this comes back from JS as a fresh one.
   static constexpr uint32_t kSlabLow = 64 * 1024;
 
@@ -65,7 +78,9 @@ class EventBatch {
 
   [[nodiscard]] bool has_record() const { return count_ < kRecords; }
   [[nodiscard]] ReadSlab& slab(ReadMode mode) { return slabs_[static_cast<size_t>(mode)]; }
-  [[nodiscard]] bool has_room(ReadMode mode) { return has_record() && slab(mode).room() >= kLeastRead; }
+  [[nodiscard]] bool has_room(ReadMode mode) {
+    return has_record() && slab(mode).room() >= kLeastRead && frame_bytes_ < kMostFrameBytes;
+  }
 
   void append(Event event, uint32_t argument, uint32_t slot, uint32_t a, uint32_t b) {
     uint32_t* record = records_ + size_t{count_} * kRecordWords;
@@ -76,6 +91,13 @@ class EventBatch {
     ++count_;
   }
 
+  // A frame with memory of its own; it counts towards the batch's room.
+  void append_frame(uint32_t slot, OwnFrame frame) {
+    append(Event::kData, kOwnMemory, slot, static_cast<uint32_t>(frames.size()), frame.length);
+    frame_bytes_ += frame.length;
+    frames.push_back(std::move(frame));
+  }
+
   [[nodiscard]] uint32_t count() const { return count_; }
 
   // After its return: ready to be filled again.
@@ -83,16 +105,20 @@ class EventBatch {
     count_ = 0;
     slab(ReadMode::kBorrowed).used = 0;
     closed.clear();
+    frames.clear();
+    frame_bytes_ = 0;
   }
 
   std::vector<uint32_t> closed;                     // slots whose kClose is inside: freed when the batch comes back
   std::vector<std::unique_ptr<Request>> completed;  // requests to answer
   std::vector<void*> released;                      // owners of pinned bytes that are done with
+  std::vector<OwnFrame> frames;                     // too large for a slab; JavaScript takes their memory
   EventBatch* next = nullptr;                       // for Handoff
 
  private:
   uint32_t* records_;
   uint32_t count_ = 0;
+  size_t frame_bytes_ = 0;
   ReadSlab slabs_[2];
 };
 

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "native/conn/framer.h"
 #include "native/loop/timeouts.h"
 
 namespace c1m {
@@ -13,6 +14,12 @@ struct Relay;
 struct Extras {
   Relay* relay = nullptr;  // that it is part of; `Relays` owns it
   std::unique_ptr<Timeouts> timeouts;
+  std::unique_ptr<Framer> framer;              // received, and not a whole frame yet
+  std::unique_ptr<const Framing> own_framing;  // one that the loop's table has no row for
+
+  [[nodiscard]] bool empty() const {
+    return relay == nullptr && timeouts == nullptr && framer == nullptr && own_framing == nullptr;
+  }
 };
 
 }  // namespace c1m

@@ -13,6 +13,7 @@
 #include "native/loop/connector.h"
 #include "native/loop/entry.h"
 #include "native/loop/file_workers.h"
+#include "native/loop/framing_table.h"
 #include "native/loop/mailbox.h"
 #include "native/loop/relays.h"
 #include "native/loop/stats.h"
@@ -73,6 +74,9 @@ class Loop {
   // Sends a file behind what is queued already; its owner is a SendFileRequest that waits.
   void queue_file(uint32_t slot, Entry& entry, OutboundFile& file);
   void cancel_file(uint32_t slot, Entry& entry, uint32_t id);
+  // The end of a kReframe: these bytes, which JavaScript has given back, come first and are cut anew. `ended`: it was told
+  // of the peer's FIN after them, and is to be told again.
+  void reframe(uint32_t slot, Entry& entry, const Framing* framing, std::span<const uint8_t> bytes, bool ended);
   // A request that did not finish in run() has its answer.
   void complete(Request* request);
   // Appends an event, if there is a batch with room for it.
@@ -154,6 +158,18 @@ class Loop {
   void take_loaded();
   void break_off(uint32_t slot, Entry& entry, int error);
   void finish_files();
+  void received(uint32_t slot, Entry& entry, ssize_t got, size_t asked);
+
+  // frames.cc: one connection's bytes, cut into frames.
+  bool read_frames(uint32_t slot, Entry& entry, ReadMode mode);
+  [[nodiscard]] bool deliver_waiting(uint32_t slot, Entry& entry, ReadMode mode);
+  ssize_t read_into_framer(uint32_t slot, Entry& entry, const Framing& framing, size_t budget);
+  ssize_t read_into_slab(uint32_t slot, Entry& entry, const Framing& framing, ReadMode mode, size_t budget);
+  void cut_slab(uint32_t slot, Entry& entry, const Framing& framing, ReadMode mode, size_t pending, size_t got);
+  void misfit(Entry& entry);
+  [[nodiscard]] const Framing& framing_of(const Entry& entry) const;
+  void set_framing(Entry& entry, const Framing* framing);
+  void drop_framer(Entry& entry);
 
   // commands.cc
   void execute_commands();
@@ -178,6 +194,7 @@ class Loop {
   Connector connector_;
   Relays relays_;
   Stats stats_;
+  FramingTable framings_;
 
   EventBatch* filling_ = nullptr;  // null: all batches are with the JS thread
   EventBatch* spare_ = nullptr;    // linked by `next`

@@ -1,5 +1,6 @@
 // What a turn does with one connection: write, read, tell JavaScript, close.
 #include "native/loop/loop.h"
+#include "native/loop/read_limits.h"
 #include "native/net/connect.h"
 #include "native/net/socket.h"
 
@@ -7,12 +8,8 @@ namespace c1m {
 
 namespace {
 
-// Bytes read from, and written to, one connection in a turn before the next one's turn comes. At 256 KiB a copy of
-// about 50 µs is the longest that one bulk transfer holds up the others.
-constexpr size_t kReadBudget = 256 * 1024;
+// Bytes written to one connection in a turn before the next one's turn comes; as kReadBudget.
 constexpr size_t kWriteBudget = 256 * 1024;
-// Bytes asked of one recv(2).
-constexpr size_t kReadWindow = 64 * 1024;
 
 }  // namespace
 
@@ -71,7 +68,7 @@ void Loop::after_flush(uint32_t slot, Entry& entry) {
     ready_.push(slot);
   }
   if (entry.has(Connection::kEndWanted) && !entry.has(Connection::kFinSent) && !send_fin(slot, entry)) return;
-  if (entry.has(Connection::kFinSent) && entry.has(Connection::kEndSeen)) close(slot, entry, 0, Syscall::kRead);
+  if (entry.is_over()) close(slot, entry, 0, Syscall::kRead);
 }
 
 // False if it has to wait, or the connection has failed.
@@ -130,18 +127,24 @@ void Loop::serve(uint32_t slot) {
   entry.set(Connection::kInReady);
   // It has spoken before JavaScript could be told of its silence.
   if (entry.can_read()) forgive(entry);
-  const bool told = tell(slot, entry, Connection::kOpenDue | Connection::kDrainDue | Connection::kTimeoutDue) &&
-                    (!entry.can_read() || read(slot, entry)) &&
-                    tell(slot, entry, Connection::kEndDue | Connection::kCloseDue);
+  constexpr uint32_t kFirst =
+      Connection::kOpenDue | Connection::kDrainDue | Connection::kTimeoutDue | Connection::kFramingDue;
+  const bool told = tell(slot, entry, kFirst) && (!entry.can_read() || read(slot, entry)) &&
+                    tell(slot, entry, Connection::kMisfitDue | Connection::kEndDue | Connection::kCloseDue);
   if (!told) starved_ = filling_ == nullptr;
   entry.unset(Connection::kInReady);
-  if (entry.has(Connection::kDue) || entry.can_read()) ready_.push(slot);
+  // An end that waits for frames is told by whoever lets them go.
+  if (entry.has(entry.end_waits() ? Connection::kDue & ~Connection::kEndDue : Connection::kDue) || entry.can_read()) {
+    ready_.push(slot);
+  }
   settle(slot, entry);
 }
 
 // Reads while there is something, within the budget. False if it stopped for want of room in a batch.
 bool Loop::read(uint32_t slot, Entry& entry) {
   const ReadMode mode = entry.has(Connection::kBorrowed) ? ReadMode::kBorrowed : ReadMode::kOwned;
+  if (entry.has(Connection::kFramesWaiting) && !deliver_waiting(slot, entry, mode)) return false;
+  if (entry.framing != FramingTable::kNone) return read_frames(slot, entry, mode);
   size_t budget = kReadBudget;
   while (budget > 0 && entry.can_read()) {
     if ((filling_ == nullptr || !filling_->has_room(mode)) && !(rotate() && filling_->has_room(mode))) return false;
@@ -153,20 +156,27 @@ bool Loop::read(uint32_t slot, Entry& entry) {
       filling_->append(Event::kData, static_cast<uint32_t>(mode), slot, slab.used, bytes);
       slab.used += bytes;
       budget -= bytes;
-      note_heard(entry);
-      ++stats_.reads;
-      stats_.bytes_read += bytes;
-      if (bytes < asked && entry.drained_by_short_read()) entry.unset(Connection::kReadable);
-    } else if (got == 0) {
-      end_of_stream(slot, entry);
-    } else if (got == -EAGAIN) {
-      entry.unset(Connection::kReadable | Connection::kHangup | Connection::kBroken);
-      if (entry.has(Connection::kWriteFailed)) close(slot, entry, entry.error, Syscall::kWrite);
-    } else {
-      close(slot, entry, static_cast<int>(-got), Syscall::kRead);
     }
+    received(slot, entry, got, asked);
   }
   return true;
+}
+
+// What recv(2) has answered.
+void Loop::received(uint32_t slot, Entry& entry, ssize_t got, size_t asked) {
+  if (got > 0) {
+    note_heard(entry);
+    ++stats_.reads;
+    stats_.bytes_read += static_cast<size_t>(got);
+    if (static_cast<size_t>(got) < asked && entry.drained_by_short_read()) entry.unset(Connection::kReadable);
+  } else if (got == 0) {
+    end_of_stream(slot, entry);
+  } else if (got == -EAGAIN) {
+    entry.unset(Connection::kReadable | Connection::kHangup | Connection::kBroken);
+    if (entry.has(Connection::kWriteFailed)) close(slot, entry, entry.error, Syscall::kWrite);
+  } else {
+    close(slot, entry, static_cast<int>(-got), Syscall::kRead);
+  }
 }
 
 void Loop::end_of_stream(uint32_t slot, Entry& entry) {
@@ -181,6 +191,7 @@ void Loop::end_of_stream(uint32_t slot, Entry& entry) {
 // Tells JavaScript those of `due` that are due, in the order in which they belong. False for want of room.
 bool Loop::tell(uint32_t slot, Entry& entry, uint32_t due) {
   due &= entry.flags;
+  if (entry.end_waits()) due &= ~uint32_t{Connection::kEndDue};
   if (due == 0) return true;
   if ((due & Connection::kOpenDue) != 0) {
     if (!emit(Event::kOpen, entry.context, slot, entries_.generation(slot), 0)) return false;
@@ -192,6 +203,14 @@ bool Loop::tell(uint32_t slot, Entry& entry, uint32_t due) {
     entry.unset(Connection::kDrainDue);
   }
   if ((due & Connection::kTimeoutDue) != 0 && !tell_timeouts(slot, entry)) return false;
+  if ((due & Connection::kFramingDue) != 0) {
+    if (!emit(Event::kFraming, static_cast<uint32_t>(FramingNews::kStopped), slot, 0, 0)) return false;
+    entry.unset(Connection::kFramingDue);
+  }
+  if ((due & Connection::kMisfitDue) != 0) {
+    if (!emit(Event::kFraming, static_cast<uint32_t>(FramingNews::kMisfit), slot, 0, 0)) return false;
+    entry.unset(Connection::kMisfitDue);
+  }
   if ((due & Connection::kEndDue) != 0) {
     if (!emit(Event::kEnd, 0, slot, 0, 0)) return false;
     entry.unset(Connection::kEndDue);
@@ -214,7 +233,9 @@ void Loop::close(uint32_t slot, Entry& entry, int error, Syscall syscall) {
   poller_.remove(entry.fd.get());
   wheel_.cancel(slot);
   entry.out.clear(pool_);
-  entry.unset(Connection::kReadable | Connection::kHangup | Connection::kDrainDue | Connection::kTimeoutDue);
+  drop_framer(entry);
+  entry.unset(Connection::kReadable | Connection::kHangup | Connection::kDrainDue | Connection::kTimeoutDue |
+              Connection::kFramesWaiting | Connection::kReframing | Connection::kFramingDue | Connection::kMisfitDue);
   entry.set(Connection::kClosing | Connection::kCloseDue);
   ++closing_;
   ready_.push(slot);

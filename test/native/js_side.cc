@@ -104,6 +104,7 @@ void JsSide::read_one(EventBatch& batch, const uint32_t* record) {
     case Event::kData:
       CHECK_FALSE(to.ended());
       if (!to.log.ends_with('D')) to.log += 'D';
+      if (argument == kOwnMemory) return take_frame(batch.frames[record[2]], to, record[3]);
       return take_chunk(batch, to, static_cast<ReadMode>(argument), record[2], record[3]);
     case Event::kEnd:
       CHECK_FALSE(to.ended());
@@ -111,6 +112,9 @@ void JsSide::read_one(EventBatch& batch, const uint32_t* record) {
       return;
     case Event::kDrain:
       to.log += 'R';
+      return;
+    case Event::kFraming:
+      to.log += argument == static_cast<uint32_t>(FramingNews::kStopped) ? 'F' : 'M';
       return;
     case Event::kTimeout:
       // The common one alone stands for itself.
@@ -145,14 +149,23 @@ void JsSide::open(uint32_t slot, uint32_t generation, uint32_t listener) {
 // Chunks lie in the slab one behind the other, and don't touch what others have.
 void JsSide::take_chunk(EventBatch& batch, Told& to, ReadMode mode, uint32_t offset, uint32_t length) {
   uint32_t& end = chunk_ends_[static_cast<size_t>(mode)];
-  CHECK(length > 0);
   CHECK(offset >= end);
   end = offset + length;
   const ReadSlab& slab = batch.slab(mode);
   REQUIRE(end <= slab.used);
   REQUIRE(slab.used <= slab.size);
   to.mode = mode;
-  to.received.append(reinterpret_cast<const char*>(slab.data + offset), length);
+  to.chunks.emplace_back(reinterpret_cast<const char*>(slab.data + offset), length);
+  to.received += to.chunks.back();
+}
+
+// As the binding does: its memory is ours.
+void JsSide::take_frame(OwnFrame& frame, Told& to, uint32_t length) {
+  REQUIRE(frame.memory != nullptr);
+  CHECK(frame.length == length);
+  const OwnFrame own = std::move(frame);
+  to.chunks.emplace_back(reinterpret_cast<const char*>(own.memory.get() + own.offset), own.length);
+  to.received += to.chunks.back();
 }
 
 void JsSide::add_command_batch() {

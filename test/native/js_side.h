@@ -21,9 +21,10 @@ struct Told {
   uint32_t generation = 0;
   uint32_t listener = 0;
   // A letter an event: O open, D data (once for any number in a row), E end, R drain, C close, and timeouts: T idle, r read,
-  // w write, L total.
+  // w write, L total; F stopped for a change of framing, M no frame.
   std::string log;
   std::string received;
+  std::vector<std::string> chunks;   // the same, one by one
   ReadMode mode = ReadMode::kOwned;  // of the last chunk
   int error = 0;
   Syscall syscall = Syscall::kRead;
@@ -115,6 +116,7 @@ class JsSide {
   void read_one(EventBatch& batch, const uint32_t* record);
   void open(uint32_t slot, uint32_t generation, uint32_t listener);
   void take_chunk(EventBatch& batch, Told& to, ReadMode mode, uint32_t offset, uint32_t length);
+  void take_frame(OwnFrame& frame, Told& to, uint32_t length);
   void add_command_batch();
   void append(Command command, uint32_t slot, uint32_t generation, uint32_t a, uint32_t b, uint32_t argument = 0);
 

@@ -201,6 +201,9 @@ Harness::Port Harness::listen(const ListenOptions& options) {
   request->connections.read_timeout_ms = options.read_timeout_ms;
   request->connections.write_timeout_ms = options.write_timeout_ms;
   request->connections.total_timeout_ms = options.total_timeout_ms;
+  if (options.framing.kind != Framing::Kind::kNone) {
+    request->connections.framing = std::make_shared<const Framing>(options.framing);
+  }
   const ListenRequest* listening = request.get();
   js.request(std::move(request));
   until([&] { return !js.completed.empty() && js.completed.back().get() == listening; });

@@ -76,6 +76,7 @@ class Harness {
     uint32_t total_timeout_ms = 0;
     Address address = Address::ip("127.0.0.1", 0).value();
     std::vector<OptionSetting> options{};
+    Framing framing{};
   };
   struct Connected {
     Client& client;

@@ -1,0 +1,237 @@
+import type { FramingSpec } from './binding.js'
+import type { Connection } from './connection.js'
+import { invalidType, invalidValue, outOfRange } from './errors.js'
+import { checkBoolean, checkInteger, checkKeys, checkObject, checkOneOf, keysOf } from './validate.js'
+
+const DEFAULT_MAX_FRAME_BYTES = 2 ** 20
+const MOST_FRAME_BYTES = 2 ** 30
+const MOST_DELIMITER_BYTES = 256
+const EMPTY = Buffer.alloc(0)
+
+/** Options of `lengthPrefixed()`. */
+export interface LengthPrefixedOptions {
+  /** Bytes of the length: 1, 2 or 4. Default: 4. */
+  bytes?: 1 | 2 | 4
+  /** Its byte order; `'big'` is that of the network. Default: `'big'`. */
+  endian?: 'big' | 'little'
+  /** The length counts its own bytes, too. Default: `false`. */
+  includesHeader?: boolean
+  /**
+   * The longest frame that is taken, without its length. A longer one closes the connection with
+   * ERR_C1M_FRAME_TOO_LARGE. So many bytes, and some more, may wait for the rest of a frame, on each connection.
+   * 1 to 2^30, or to what the length can say. Default: 1 MiB, or what the length can say.
+   */
+  maxFrameBytes?: number
+}
+
+/** Options of `delimited()`. */
+export interface DelimitedOptions {
+  /**
+   * The longest frame that is taken, without the delimiter. A longer one closes the connection with
+   * ERR_C1M_FRAME_TOO_LARGE, as soon as so many bytes have come without a delimiter. So many, and some more, may wait
+   * for it, on each connection. 1 to 2^30. Default: 1 MiB.
+   */
+  maxFrameBytes?: number
+}
+
+const prefixedKeys = keysOf<LengthPrefixedOptions>({
+  bytes: true,
+  endian: true,
+  includesHeader: true,
+  maxFrameBytes: true,
+})
+const delimitedKeys = keysOf<DelimitedOptions>({ maxFrameBytes: true })
+
+/**
+ * How a stream of bytes is cut into frames: made by `lengthPrefixed()` or `delimited()`, for the `framing` of a listener
+ * or an outgoing connection, for `conn.setFraming()` and `writeFrame()`. Immutable, and to be shared.
+ */
+export abstract class Framing {
+  /** The longest frame that is taken, without length or delimiter. */
+  abstract readonly maxFrameBytes: number
+  /** @internal What the core is told. */
+  abstract readonly spec: FramingSpec
+
+  /**
+   * A whole frame, as bytes to be sent, in a buffer of its own: for what is written to many connections. Otherwise
+   * `writeFrame()` copies less.
+   *
+   * Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE) for a payload that is neither a string nor bytes, a RangeError
+   * (ERR_C1M_OUT_OF_RANGE) for one that its length can't express, and a TypeError (ERR_C1M_INVALID_ARG_VALUE) for one
+   * that holds the delimiter: it would arrive as two.
+   *
+   * @param payload A string is sent as UTF-8.
+   * @example
+   * const frame = lengthPrefixed({ bytes: 2 }).encode('hello') // 00 05 68 65 6c 6c 6f
+   */
+  encode(payload: string | Uint8Array): Buffer {
+    const bytes = bytesOf(payload)
+    this.check(bytes)
+    return Buffer.concat([this.before(bytes.length), bytes, this.after()])
+  }
+
+  /** @internal Throws if this can't be a frame's payload. */
+  abstract check(payload: Uint8Array): void
+  /** @internal What goes before a payload of so many bytes; valid until the next call. */
+  abstract before(length: number): Uint8Array
+  /** @internal What goes after a payload. */
+  abstract after(): Uint8Array
+}
+
+class LengthPrefixed extends Framing {
+  readonly maxFrameBytes: number
+  readonly spec: FramingSpec
+  readonly #most: number
+  readonly #extra: number
+  readonly #scratch: Buffer
+  readonly #little: boolean
+
+  constructor(options: LengthPrefixedOptions | undefined) {
+    super()
+    checkKeys('options', options ?? {}, prefixedKeys)
+    const { bytes = 4, endian = 'big', includesHeader = false, maxFrameBytes } = checkObject('options', options)
+    if (typeof bytes !== 'number') throw invalidType('bytes', '1, 2 or 4', bytes)
+    if (bytes !== 1 && bytes !== 2 && bytes !== 4) throw outOfRange('bytes', '1, 2 or 4', bytes)
+    this.#little = checkOneOf('endian', endian, ['big', 'little']) === 'little'
+    this.#extra = checkBoolean('includesHeader', includesHeader) ? bytes : 0
+    this.#scratch = Buffer.alloc(bytes)
+    this.#most = 2 ** (8 * bytes) - 1 - this.#extra
+    const most = Math.min(MOST_FRAME_BYTES, this.#most)
+    this.maxFrameBytes = checkMaxFrameBytes(maxFrameBytes ?? Math.min(DEFAULT_MAX_FRAME_BYTES, most), most)
+    this.spec = Object.freeze({
+      lengthBytes: bytes,
+      littleEndian: this.#little,
+      includesHeader: this.#extra > 0,
+      maxFrameBytes: this.maxFrameBytes,
+    })
+    Object.freeze(this)
+  }
+
+  check(payload: Uint8Array): void {
+    if (payload.length > this.#most) throw outOfRange('payload.length', `0 to ${this.#most} bytes`, payload.length)
+  }
+
+  before(length: number): Uint8Array {
+    const scratch = this.#scratch
+    if (this.#little) {
+      scratch.writeUIntLE(length + this.#extra, 0, scratch.length)
+    } else {
+      scratch.writeUIntBE(length + this.#extra, 0, scratch.length)
+    }
+    return scratch
+  }
+
+  after(): Uint8Array {
+    return EMPTY
+  }
+}
+
+class Delimited extends Framing {
+  readonly maxFrameBytes: number
+  readonly spec: FramingSpec
+  readonly #delimiter: Buffer
+
+  constructor(delimiter: string | Uint8Array, options: DelimitedOptions | undefined) {
+    super()
+    if (typeof delimiter !== 'string' && !(delimiter instanceof Uint8Array)) {
+      throw invalidType('delimiter', 'a string, a Buffer or a Uint8Array', delimiter)
+    }
+    // A copy: the caller's may change.
+    const bytes = Buffer.from(delimiter as Uint8Array)
+    if (bytes.length < 1 || bytes.length > MOST_DELIMITER_BYTES) {
+      throw outOfRange('delimiter.length', `1 to ${MOST_DELIMITER_BYTES} bytes`, bytes.length)
+    }
+    checkKeys('options', options ?? {}, delimitedKeys)
+    const { maxFrameBytes = DEFAULT_MAX_FRAME_BYTES } = checkObject('options', options)
+    this.maxFrameBytes = checkMaxFrameBytes(maxFrameBytes, MOST_FRAME_BYTES)
+    this.#delimiter = bytes
+    this.spec = Object.freeze({ delimiter: bytes, maxFrameBytes: this.maxFrameBytes })
+    Object.freeze(this)
+  }
+
+  check(payload: Uint8Array): void {
+    const bytes = Buffer.isBuffer(payload)
+      ? payload
+      : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
+    const delimiter = this.#delimiter
+    const found = delimiter.length === 1 ? bytes.indexOf(delimiter[0] as number) : bytes.indexOf(delimiter)
+    if (found >= 0) throw invalidValue(`"payload" must not hold the delimiter, which it does at ${found}`)
+  }
+
+  before(): Uint8Array {
+    return EMPTY
+  }
+
+  after(): Uint8Array {
+    return this.#delimiter
+  }
+}
+
+/**
+ * Frames with their length in front, as an unsigned integer. `data` gets the payload, without the length; an empty frame
+ * is an empty chunk.
+ *
+ * Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE) or RangeError (ERR_C1M_OUT_OF_RANGE) for bad
+ * options.
+ *
+ * @example
+ * await reactor.listen({ port: 7000, framing: lengthPrefixed({ bytes: 2 }) }, {
+ *   data(conn, message) { writeFrame(conn, framing, message) },
+ * })
+ */
+export function lengthPrefixed(options?: LengthPrefixedOptions): Framing {
+  return new LengthPrefixed(options)
+}
+
+/**
+ * Frames that end in these bytes, for example lines. `data` gets what is between two of them, without the delimiter; an
+ * empty frame is an empty chunk. What comes after the last one, before the peer's FIN, is no frame, and dropped.
+ *
+ * Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE) or RangeError (ERR_C1M_OUT_OF_RANGE) for a bad delimiter or options.
+ *
+ * @param delimiter 1 to 256 bytes; a string is taken as UTF-8.
+ * @example
+ * await reactor.listen({ port: 7000, framing: delimited('\r\n', { maxFrameBytes: 4096 }) }, {
+ *   data(conn, line) { console.log(line.toString()) },
+ * })
+ */
+export function delimited(delimiter: string | Uint8Array, options?: DelimitedOptions): Framing {
+  return new Delimited(delimiter, options)
+}
+
+/**
+ * Writes a frame: its length, the payload, its delimiter, as `conn.write()` would, and answers like that. Nothing is put
+ * together before: a large payload is sent from where it lies. Throws as `framing.encode()` does, before anything is
+ * written.
+ *
+ * @example
+ * const lines = delimited('\n')
+ * writeFrame(conn, lines, JSON.stringify(message))
+ */
+export function writeFrame<T>(conn: Connection<T>, framing: Framing, payload: string | Uint8Array): boolean {
+  if (!(framing instanceof Framing)) throw invalidType('framing', 'of lengthPrefixed() or delimited()', framing)
+  const bytes = bytesOf(payload)
+  framing.check(bytes)
+  const before = framing.before(bytes.length)
+  const after = framing.after()
+  if (before.length > 0) conn.write(before)
+  let answer = conn.write(bytes)
+  if (after.length > 0) answer = conn.write(after)
+  return answer
+}
+
+/** @internal */
+export function checkFraming(framing: unknown): Framing | undefined {
+  if (framing === undefined || framing instanceof Framing) return framing
+  throw invalidType('framing', 'of lengthPrefixed() or delimited()', framing)
+}
+
+function checkMaxFrameBytes(value: unknown, most: number): number {
+  return checkInteger('maxFrameBytes', value, 1, most)
+}
+
+function bytesOf(payload: unknown): Uint8Array {
+  if (typeof payload === 'string') return Buffer.from(payload)
+  if (payload instanceof Uint8Array) return payload
+  throw invalidType('payload', 'a string, a Buffer or a Uint8Array', payload)
+}

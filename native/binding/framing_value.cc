@@ -1,0 +1,38 @@
+#include "native/binding/framing_value.h"
+
+namespace c1m {
+
+std::unique_ptr<const Framing> to_framing(const Napi::Value& value) {
+  if (!value.IsObject()) return nullptr;
+  const auto from = value.As<Napi::Object>();
+  auto framing = std::make_unique<Framing>();
+  framing->max_frame_bytes = from.Get("maxFrameBytes").ToNumber().Uint32Value();
+  const Napi::Value delimiter = from.Get("delimiter");
+  if (delimiter.IsTypedArray()) {
+    const auto bytes = delimiter.As<Napi::Uint8Array>();
+    framing->kind = Framing::Kind::kDelimited;
+    framing->delimiter.assign(reinterpret_cast<const char*>(bytes.Data()), bytes.ByteLength());
+    return framing;
+  }
+  framing->kind = Framing::Kind::kLengthPrefixed;
+  framing->length_bytes = static_cast<uint8_t>(from.Get("lengthBytes").ToNumber().Uint32Value());
+  framing->little_endian = from.Get("littleEndian").ToBoolean();
+  framing->includes_header = from.Get("includesHeader").ToBoolean();
+  return framing;
+}
+
+Napi::Value to_buffers(Napi::Env env, std::vector<OwnFrame>& frames) {
+  if (frames.empty()) return env.Undefined();
+  const Napi::Array buffers = Napi::Array::New(env, frames.size());
+  uint32_t index = 0;
+  for (OwnFrame& frame : frames) {
+    uint8_t* memory = frame.memory.release();
+    buffers.Set(index++, Napi::Buffer<uint8_t>::New(
+                             env, memory + frame.offset, frame.length,
+                             [](Napi::Env, uint8_t*, uint8_t* allocated) { std::free(allocated); }, memory));
+  }
+  frames.clear();
+  return buffers;
+}
+
+}  // namespace c1m

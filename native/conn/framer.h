@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+
+#include "native/conn/framing.h"
+
+namespace c1m {
+
+// Memory of malloc(3), which JavaScript may be given as it is.
+struct FreeMemory {
+  void operator()(uint8_t* memory) const { std::free(memory); }
+};
+using Memory = std::unique_ptr<uint8_t, FreeMemory>;
+
+// A frame in memory of its own.
+struct OwnFrame {
+  Memory memory;
+  uint32_t offset = 0;
+  uint32_t length = 0;
+};
+
+// What one connection has received and not delivered yet, and where the next frame in it ends.
+//
+//   memory_:  [ taken | frame | frame | … | part of a frame |     room ]
+//               start_ ▲          scanned_: searched already ▲    ▲ end_
+//
+// As a rule it is part of one frame. Whole frames wait here only when the batch was full, or framing has changed.
+// Memory grows with what has come, whatever length the peer announces: to twice that, and never beyond a frame's end.
+// Owner: its connection, only while there is something to keep. Thread: the loop's.
+class Framer {
+ public:
+  [[nodiscard]] const uint8_t* data() const { return memory_.get() + start_; }
+  [[nodiscard]] size_t size() const { return end_ - start_; }
+  // In so many of them no delimiter begins.
+  [[nodiscard]] size_t scanned() const { return scanned_; }
+
+  // Looks at the first frame.
+  [[nodiscard]] Cut next(const Framing& framing);
+  // Takes it off the front: its bytes are delivered.
+  void consume(size_t count);
+  // Takes it off the front in memory of its own: this very memory, if there is nothing behind it.
+  [[nodiscard]] OwnFrame take(const Cut& frame);
+
+  // There is no whole frame in it.
+  void note_searched(const Framing& framing) { scanned_ = searched(framing, size()); }
+  void clear() { start_ = end_ = scanned_ = 0; }
+  void append(const uint8_t* data, size_t length);
+  void prepend(const uint8_t* data, size_t length);
+  // Room for so many bytes at the end; grew() says how many came. Never more than complete a frame whose length is known.
+  struct Room {
+    uint8_t* data;
+    size_t length;
+  };
+  [[nodiscard]] Room room(const Framing& framing, size_t most);
+  void grew(size_t count) { end_ += count; }
+
+ private:
+  void reserve(size_t more, size_t known_total);
+  void resize(size_t capacity);
+
+  Memory memory_;
+  size_t capacity_ = 0;
+  size_t start_ = 0;
+  size_t end_ = 0;
+  size_t scanned_ = 0;
+};
+
+}  // namespace c1m

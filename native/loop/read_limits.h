@@ -1,0 +1,13 @@
+#pragma once
+
+#include <cstddef>
+
+namespace c1m {
+
+// Bytes read from one connection in a turn before the next one's turn comes. At 256 KiB a copy of about 50 µs is the
+// longest that one bulk transfer holds up the others.
+constexpr size_t kReadBudget = 256 * 1024;
+// Bytes asked of one recv(2).
+constexpr size_t kReadWindow = 64 * 1024;
+
+}  // namespace c1m

@@ -1,0 +1,13 @@
+#include "native/loop/reframe_request.h"
+
+#include "native/loop/loop.h"
+
+namespace c1m {
+
+bool ReframeRequest::run(Loop& loop) {
+  Entry* entry = loop.find(slot, generation);
+  if (entry != nullptr) loop.reframe(slot, *entry, framing.get(), bytes, ended);
+  return true;
+}
+
+}  // namespace c1m

@@ -1,0 +1,247 @@
+// Frames: what arrives is told as whole ones, whatever the reads, the batches and the memory.
+#include <doctest/doctest.h>
+
+#include "native/loop/reframe_request.h"
+#include "test/native/frames.h"
+#include "test/native/loop_harness.h"
+
+using namespace c1m;
+using namespace std::string_literals;
+
+namespace {
+
+void pump(Harness& h, Client& client, std::string_view bytes) {
+  h.until([&] {
+    bytes.remove_prefix(client.send_some(bytes));
+    return bytes.empty();
+  });
+}
+
+void reframe(Harness& h, const Told& told, const Framing* framing, std::string_view bytes, bool ended = false) {
+  auto request = std::make_unique<ReframeRequest>();
+  request->slot = told.slot;
+  request->generation = told.generation;
+  if (framing != nullptr) request->framing = std::make_unique<const Framing>(*framing);
+  request->bytes.assign(bytes.begin(), bytes.end());
+  request->ended = ended;
+  h.js.request(std::move(request));
+}
+
+const std::vector<std::string> kPayloads{"", "x", "hello, world", "", "\r", pattern(300)};
+
+}  // namespace
+
+TEST_CASE("frames are whole wherever the reads end") {
+  for (const Trigger trigger : {Trigger::kEdge, Trigger::kLevel}) {
+    for (const bool borrowed : {false, true}) {
+      for (const Framing& framing : {prefixed(2), delimited("\r\n\t")}) {
+        Harness h({.trigger = trigger});
+        const auto port = h.listen({.borrowed = borrowed, .framing = framing});
+        const std::string stream = encode_all(framing, kPayloads);
+        for (size_t size = 1; size < stream.size(); size += 1 + size / 8) {
+          auto [client, told] = h.accept(port);
+          h.hooks.recv = [&, fd = h.fd(told)](int from, void* buffer, size_t most, int flags) {
+            return shim::__real_recv(from, buffer, from == fd ? std::min(most, size) : most, flags);
+          };
+          client.send(stream);
+          client.fin();
+          // A short read leaves more behind than the kernel would: only the end is an edge.
+          h.settle();
+          CAPTURE(size);
+          CHECK(told.chunks == kPayloads);
+          CHECK(told.log == "ODE");
+          CHECK(h.loop->entry(told.slot).extras == nullptr);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("a connection holds memory only while a frame is not complete") {
+  Harness h;
+  const auto port = h.listen({.framing = prefixed(4)});
+  auto [client, told] = h.accept(port);
+  const Entry& entry = h.loop->entry(told.slot);
+  CHECK(entry.extras == nullptr);
+  client.send("\0\0\0\5hel"s);
+  h.settle();
+  REQUIRE(entry.extras != nullptr);
+  CHECK(entry.extras->framer->size() == 7);
+  client.send("lo");
+  h.settle();
+  CHECK(told.chunks == std::vector{"hello"s});
+  CHECK(entry.extras == nullptr);
+  client.send("\0\0\0\5hel"s);
+  h.settle();
+  client.fin();
+  h.settle();
+  CHECK(told.log == "ODE");
+}
+
+TEST_CASE("more frames in a read than records in a batch wait, and come in order") {
+  for (const bool borrowed : {false, true}) {
+    for (const Framing& framing : {delimited("\n"), prefixed(1)}) {
+      Harness h({.batches = 2});
+      const auto port = h.listen({.borrowed = borrowed, .framing = framing});
+      auto [client, told] = h.accept(port);
+      std::vector<std::string> payloads;
+      for (int i = 0; i < 40'000; ++i)
+        payloads.push_back(i % 3 == 0 ? "" : std::string(1, static_cast<char>('a' + i % 26)));
+      pump(h, client, encode_all(framing, payloads));
+      client.fin();
+      // JS is away, while all batches fill up.
+      h.settle_blocked();
+      h.settle();
+      CHECK(told.chunks == payloads);
+      CHECK(told.log == "ODE");
+      CHECK(h.loop->entry(told.slot).extras == nullptr);
+    }
+  }
+}
+
+TEST_CASE("while frames wait for room, a paused connection tells nothing, and a closed one keeps nothing") {
+  for (const bool resumed : {false, true}) {
+    Harness h({.batches = 1});
+    const auto port = h.listen({.framing = delimited("\n")});
+    auto [client, told] = h.accept(port);
+    client.send(std::string(10'000, '\n'));
+    client.fin();
+    h.settle_blocked();
+    h.js.pause(told);
+    h.turn();
+    h.js.deliver_all();
+    h.settle();
+    CHECK(told.chunks.size() < 10'000);
+    CHECK_FALSE(told.ended());
+    if (resumed) {
+      h.js.resume(told);
+      h.settle();
+      CHECK(told.chunks.size() == 10'000);
+      CHECK(told.ended());
+    } else {
+      h.js.destroy(told);
+      h.settle();
+      CHECK(told.closed());
+    }
+  }
+}
+
+TEST_CASE("large frames get memory of their own, and small ones between them don't") {
+  for (const Trigger trigger : {Trigger::kEdge, Trigger::kLevel}) {
+    for (const Framing& framing : {prefixed(4, true, true, 8 << 20), delimited("\n\r\n", 8 << 20)}) {
+      Harness h({.trigger = trigger, .slab_bytes = 1 << 18});
+      const auto port = h.listen({.framing = framing});
+      auto [client, told] = h.accept(port);
+      std::vector<std::string> payloads;
+      for (const size_t size : {3'000'000, 0, 8189, 8190, 8191, 8192, 16'384, 16'385, 65'536, 262'144, 1, 5'000'000}) {
+        std::string payload = pattern(size, static_cast<uint32_t>(size));
+        for (char& byte : payload) byte = static_cast<char>(byte | 0x40);
+        payloads.push_back(std::move(payload));
+      }
+      pump(h, client, encode_all(framing, payloads));
+      client.fin();
+      h.settle();
+      CHECK(told.chunks == payloads);
+      CHECK(told.log == "ODE");
+    }
+  }
+}
+
+TEST_CASE("what is no frame stops the reading, behind the frames before it, and is for JS to decide") {
+  for (const Framing& framing : {prefixed(1, false, false, 5), delimited("\n", 5)}) {
+    Harness h;
+    const auto port = h.listen({.framing = framing});
+    auto [client, told] = h.accept(port);
+    client.send(encode_all(framing, {"one", "two", "no frame"}) + "more");
+    client.fin();
+    h.settle();
+    CHECK(told.chunks == std::vector{"one"s, "two"s});
+    CHECK(told.log == "ODM");
+    SUBCASE("it closes the connection") {
+      h.js.destroy(told);
+      h.settle();
+      CHECK(told.log == "ODMC");
+    }
+    SUBCASE("or goes on with what there is") {
+      h.js.push(Command::kReframe, told);
+      h.settle();
+      CHECK(told.log == "ODMF");
+      reframe(h, told, nullptr, "before ");
+      h.settle();
+      CHECK(told.log == "ODMFDE");
+      CHECK(told.received == "onetwobefore " + encode(framing, "no frame") + "more");
+    }
+  }
+}
+
+TEST_CASE("a change of framing: what JS gives back comes first, then what is pending, then what is read") {
+  for (const Trigger trigger : {Trigger::kEdge, Trigger::kLevel}) {
+    Harness h({.trigger = trigger});
+    const auto port = h.listen({.framing = delimited("\n")});
+    auto [client, told] = h.accept(port);
+    const Framing next = prefixed(1);
+    client.send("line\n\3tw");
+    h.settle();
+    h.js.push(Command::kReframe, told);
+    client.send("o\5thr");
+    h.settle();
+    CHECK(told.log == "ODF");
+    client.send("ee");
+    h.settle();
+    CHECK(told.chunks == std::vector{"line"s});
+    reframe(h, told, &next, "\3one");
+    h.settle();
+    CHECK(told.chunks == std::vector{"line"s, "one"s, "two"s, "three"s});
+    client.fin();
+    h.settle();
+    CHECK(told.log == "ODFDE");
+  }
+}
+
+TEST_CASE("both sides' FINs close a connection only when its change of framing is through") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  client.send("x");
+  h.settle();
+  h.js.push(Command::kReframe, told);
+  h.js.end(told);
+  client.send("\3one\3two");
+  client.fin();
+  h.settle();
+  CHECK(told.log == "ODF");
+  const Framing framing = prefixed(1);
+  reframe(h, told, &framing, "");
+  h.settle();
+  CHECK(told.chunks == std::vector{"x"s, "one"s, "two"s});
+  CHECK(told.log == "ODFDEC");
+}
+
+TEST_CASE("a change of framing is told when there is room, and a reset ends it") {
+  Harness h({.batches = 1});
+  const auto port = h.listen({.framing = delimited("\n")});
+  auto [client, told] = h.accept(port);
+  client.send("x\n");
+  h.settle_blocked();
+  h.js.push(Command::kReframe, told);
+  h.settle_blocked();
+  CHECK(told.log == "O");
+  h.settle();
+  CHECK(told.log == "ODF");
+  client.rst();
+  h.settle();
+  CHECK(told.closed());
+  reframe(h, told, nullptr, "nobody is there");
+  h.settle();
+}
+
+TEST_CASE("a frame that comes too slowly runs into the idle timeout") {
+  Harness h;
+  const auto port = h.listen({.timeout_ms = 1000, .framing = prefixed(4)});
+  auto [client, told] = h.accept(port);
+  client.send("\0\0\0\5hel"s);
+  h.settle();
+  h.now_ms += 1100;
+  h.settle();
+  CHECK(told.log == "OT");
+}
