@@ -297,9 +297,9 @@ export class Connecting<T> {
   #try(address: string): void {
     const { io } = this.#owner
     const { spec, settings } = this.#options
-    const { highWaterMark, maxWriteQueue, allowHalfOpen } = this.#options.context
+    const { highWaterMark, maxWriteQueue, allowHalfOpen, framing } = this.#options.context
     // No spreads: V8 makes a hidden class for each object that is spread and then extended, and here are very many.
-    const context = { io, listener: undefined, handlers: this.#handlers, highWaterMark, maxWriteQueue, allowHalfOpen }
+    const context = { io, listener: undefined, handlers: this.#handlers, highWaterMark, maxWriteQueue, allowHalfOpen, framing }
     const one: Try = { number: this.#owner.newContext(), context }
     this.#tries.add(one)
     const left = this.#deadline - performance.now()
