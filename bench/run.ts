@@ -14,18 +14,20 @@ import { blocked } from './scenarios/blocked.js'
 import { broadcast } from './scenarios/broadcast.js'
 import { echo } from './scenarios/echo.js'
 import { file } from './scenarios/file.js'
+import { framing } from './scenarios/framing.js'
 import { growth } from './scenarios/growth.js'
 import { idle } from './scenarios/idle.js'
 import { relay } from './scenarios/relay.js'
 
+const scenarios: readonly Scenario[] = [echo, idle, accept, blocked, growth, file, relay, broadcast, framing]
+
 const usage = `npm run bench -- [scenario ...] [--quick] [--save] [--peers name,...]
 
-  scenario   ${['echo', 'idle', 'accept', 'blocked', 'growth', 'broadcast', 'file', 'relay'].join(', ')}; all of them if none is named
+  scenario   ${scenarios.map(({ name }) => name).join(', ')}; all of them if none is named
   --quick    a short run, which checks that everything works; its figures are not compared with the targets
   --save     writes bench/results; not with --quick
   --peers    only these: raw, c1m, c1m-level, bun, node-net`
 
-const scenarios: readonly Scenario[] = [echo, idle, accept, blocked, growth, broadcast, file, relay]
 
 interface Options {
   readonly scenarios: readonly Scenario[]

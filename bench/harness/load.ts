@@ -10,6 +10,11 @@ export interface EchoShape {
   readonly bytes: number
   /** Messages under way on each connection. */
   readonly depth: number
+  /**
+   * Messages are lines, or have their length in front in four bytes; `bytes` counts these, too. `depth` of them are sent
+   * together, and the next ones when all have come back.
+   */
+  readonly frames?: 'lines' | 'prefixed'
 }
 
 export interface Timing {
@@ -23,6 +28,7 @@ export function startEchoLoad(port: number, cpu: number | undefined, shape: Echo
     '--connections': shape.connections,
     '--bytes': shape.bytes,
     '--depth': shape.depth,
+    '--frames': shape.frames === undefined ? 0 : shape.frames === 'lines' ? 1 : 2,
     '--warmup-ms': timing.warmupMs,
     '--duration-ms': timing.durationMs,
   }

@@ -35,7 +35,7 @@ export async function measureEcho(
   timing: Timing,
   placement: Placement,
 ): Promise<EchoRun> {
-  const server = await Server.start(peer, 'echo', placement.server)
+  const server = await Server.start(peer, shape.frames ?? 'echo', placement.server)
   const load = startEchoLoad(server.port, placement.load, shape, timing)
   const run = await follow(peer, shape, server.pid, load)
   await load.stop()

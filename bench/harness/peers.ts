@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { Mode } from '../peers/control.js'
 import { bunPeer, compiledPeers, rawProgram, root } from './paths.js'
 
-export type PeerName = 'raw' | 'c1m' | 'c1m-level' | 'bun' | 'node-net'
+export type PeerName = 'raw' | 'c1m' | 'c1m-level' | 'bun' | 'node-net' | 'split2'
 
 /** A server that is measured. */
 export interface Peer {
@@ -26,6 +26,13 @@ export function findBun(): { program: string; version: string } | undefined {
 
 function nodePeer(file: string, ...args: string[]): (mode: Mode) => [string, ...string[]] {
   return (mode) => [process.execPath, '--expose-gc', join(compiledPeers, file), mode, ...args]
+}
+
+/** `node:net` with `split2`, for lines. */
+export const split2Peer: Peer = {
+  name: 'split2',
+  title: 'node:net, split2',
+  command: nodePeer('node-net.js', 'split2'),
 }
 
 /** All peers that this machine has, in the order in which they are run. */

@@ -31,6 +31,7 @@ std::string reason(int error) { return std::generic_category().message(error); }
 
 EchoRun::EchoRun(const EchoOptions& options)
     : options_(options),
+      pattern_(options.frames, options.message_bytes),
       sent_at_(options.connections * options.depth),
       receive_buffer_(std::make_unique<char[]>(Pattern::kWindow)) {}
 
@@ -144,7 +145,12 @@ void EchoRun::count_echoes(uint32_t index, uint64_t before, int64_t now) {
   for (uint64_t message = before / options_.message_bytes; message < complete; message++) {
     latencies_.record(now - sent_at_[index * options_.depth + message % options_.depth]);
     if (phase_ == Phase::kMeasuring) connection.measured_messages++;
-    if (phase_ != Phase::kDraining) connection.allowed += options_.message_bytes;
+    if (phase_ == Phase::kDraining) continue;
+    if (options_.frames == Pattern::Frames::kNone) {
+      connection.allowed += options_.message_bytes;
+    } else if ((message + 1) % options_.depth == 0) {
+      connection.allowed += options_.message_bytes * options_.depth;
+    }
   }
 }
 

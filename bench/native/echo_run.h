@@ -17,6 +17,8 @@ struct EchoOptions {
   size_t connections = 0;
   size_t message_bytes = 0;
   size_t depth = 0;  // messages that each connection has under way at any time
+  // Frames: `depth` of them are sent together, and the next ones when all of these have come back.
+  Pattern::Frames frames = Pattern::Frames::kNone;
   int64_t warmup_ms = 0;
   int64_t duration_ms = 0;
 };

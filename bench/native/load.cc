@@ -1,6 +1,7 @@
 // The load generator of the benchmarks: one thread, a closed loop, results as JSON lines on stdout.
 //
-//   load echo --port P --connections N --bytes B --depth D --warmup-ms W --duration-ms T [--cpu C]
+//   load echo --port P --connections N --bytes B --depth D --warmup-ms W --duration-ms T [--frames F] [--cpu C]
+//                                           F: 0 bytes, 1 lines, 2 messages with their length in front
 //   load download --port P --connections N --bytes B --downloads D [--cpu C]
 //   load hold --port P [--cpu C]            commands on stdin, see hold_session.h
 #include <cstring>
@@ -22,6 +23,7 @@ int run_echo(CommandLine& command_line, uint16_t port) {
       .connections = static_cast<size_t>(command_line.take("connections", 50)),
       .message_bytes = static_cast<size_t>(command_line.take("bytes", 64)),
       .depth = static_cast<size_t>(command_line.take("depth", 1)),
+      .frames = static_cast<bench::Pattern::Frames>(command_line.take("frames", 0)),
       .warmup_ms = command_line.take("warmup-ms", 500),
       .duration_ms = command_line.take("duration-ms", 2000),
   };

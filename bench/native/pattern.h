@@ -15,17 +15,22 @@ class Pattern {
   static constexpr size_t kPeriod = 65'521;
   static constexpr size_t kWindow = 256 * 1024;  // the most that can be asked for at once
 
-  Pattern() : bytes_(std::make_unique<char[]>(kPeriod + kWindow)) {
-    uint32_t state = 0x9e3779b9;
-    for (size_t i = 0; i < kPeriod + kWindow; i++) {
-      state = state * 1'664'525 + 1'013'904'223;
-      bytes_[i] = i < kPeriod ? static_cast<char>(state >> 24) : bytes_[i - kPeriod];
-    }
+  // Lines, or messages with their length in front in four bytes, big-endian.
+  enum class Frames { kNone, kLines, kPrefixed };
+
+  explicit Pattern(Frames frames = Frames::kNone, size_t message_bytes = 0)
+      : bytes_(std::make_unique<char[]>(kPeriod + kWindow)) {
+    fill();
+    if (frames == Frames::kNone) return;
+    // Whole messages to the period, and from one connection's beginning to the next one's.
+    period_ = kPeriod / message_bytes * message_bytes;
+    step_ = message_bytes * 13;
+    for (size_t i = 0; i < kPeriod + kWindow; i++) bytes_[i] = framed(frames, message_bytes, bytes_[i % period_], i);
   }
 
   // `offset` bytes into the stream of connection number `connection`.
   const char* at(uint32_t connection, uint64_t offset) const {
-    return bytes_.get() + (offset + uint64_t{connection} * 977) % kPeriod;
+    return bytes_.get() + (offset + uint64_t{connection} * step_) % period_;
   }
 
   bool matches(uint32_t connection, uint64_t offset, const char* bytes, size_t size) const {
@@ -33,7 +38,23 @@ class Pattern {
   }
 
  private:
+  static char framed(Frames frames, size_t message_bytes, char byte, size_t i) {
+    const size_t at = i % message_bytes;
+    if (frames == Frames::kLines) return at == message_bytes - 1 ? '\n' : static_cast<char>('0' + (byte & 0x3f));
+    return at < 4 ? static_cast<char>((message_bytes - 4) >> (24 - 8 * at)) : byte;
+  }
+
+  void fill() {
+    uint32_t state = 0x9e3779b9;
+    for (size_t i = 0; i < kPeriod + kWindow; i++) {
+      state = state * 1'664'525 + 1'013'904'223;
+      bytes_[i] = i < kPeriod ? static_cast<char>(state >> 24) : bytes_[i - kPeriod];
+    }
+  }
+
   std::unique_ptr<char[]> bytes_;
+  size_t period_ = kPeriod;
+  size_t step_ = 977;
 };
 
 }  // namespace bench

@@ -1,4 +1,4 @@
-import { type Connection, type Handlers, Reactor } from 'c1m'
+import { type Connection, delimited, type Framing, type Handlers, lengthPrefixed, Reactor, writeFrame } from 'c1m'
 import { Control, type Mode, modeFromArguments, print } from './control.js'
 
 /** The c1m peer: `c1m.js <mode> <edge|level>`. */
@@ -8,6 +8,18 @@ interface Peer {
 }
 
 let stored = 0
+
+const framings: Partial<Record<Mode, Framing>> = { lines: delimited('\n'), prefixed: lengthPrefixed({ bytes: 4 }) }
+const framing = framings[modeFromArguments()]
+
+const frames: Handlers<Peer> = {
+  data(conn: Connection<Peer>, frame: Buffer) {
+    if (!writeFrame(conn, framing as Framing, frame)) conn.pause()
+  },
+  drain(conn: Connection<Peer>) {
+    conn.resume()
+  },
+}
 
 const handlers: Record<Mode, Handlers<Peer>> = {
   echo: {
@@ -22,6 +34,8 @@ const handlers: Record<Mode, Handlers<Peer>> = {
     },
   },
   idle: {},
+  lines: frames,
+  prefixed: frames,
   store: {
     open(conn: Connection<Peer>) {
       conn.data = { number: stored++ }
@@ -37,7 +51,7 @@ const control = new Control(
 
 async function main(): Promise<void> {
   const listener = await reactor.listen<Peer>(
-    { host: '127.0.0.1', port: 0, noDelay: true },
+    { host: '127.0.0.1', port: 0, noDelay: true, framing },
     handlers[modeFromArguments()],
   )
   const address = listener.address()

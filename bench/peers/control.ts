@@ -72,9 +72,10 @@ export class Control {
 
 /**
  * What a peer is started as: an `echo` server, one that does nothing with its connections (`idle`), or one that keeps
- * an object with each (`store`).
+ * an object with each (`store`); or one that answers each line (`lines`), or each message with four bytes of length in
+ * front (`prefixed`), by itself.
  */
-export type Mode = 'echo' | 'idle' | 'store'
+export type Mode = 'echo' | 'idle' | 'store' | 'lines' | 'prefixed'
 
 export function modeFromArguments(): Mode {
   return process.argv[2] as Mode

@@ -1,5 +1,6 @@
 import { createServer, type Socket } from 'node:net'
 import { promisify } from 'node:util'
+import split2 from 'split2'
 import { Control, modeFromArguments, print } from './control.js'
 
 /** A `node:net` peer, written as one writes it when every byte and microsecond counts: no closure per connection. */
@@ -18,6 +19,30 @@ function resume(this: Socket): void {
   this.resume()
 }
 
+/** A splitter as one writes it: `find` says where the first message ends, 0 for nowhere yet. */
+function split(socket: Socket, find: (bytes: Buffer) => number, answer: (message: Buffer) => void): void {
+  let pending: Buffer | undefined
+  socket.on('error', ignore).on('drain', resume)
+  socket.on('data', (chunk: Buffer) => {
+    let bytes = pending === undefined ? chunk : Buffer.concat([pending, chunk])
+    for (let end = find(bytes); end > 0; end = find(bytes)) {
+      answer(bytes.subarray(0, end))
+      bytes = bytes.subarray(end)
+    }
+    pending = bytes.length > 0 ? bytes : undefined
+  })
+}
+
+function endOfLine(bytes: Buffer): number {
+  return bytes.indexOf(10) + 1
+}
+
+function endOfMessage(bytes: Buffer): number {
+  if (bytes.length < 4) return 0
+  const end = 4 + bytes.readUInt32BE(0)
+  return end <= bytes.length ? end : 0
+}
+
 let stored = 0
 
 const handlers = {
@@ -28,6 +53,25 @@ const handlers = {
   // The least that a server needs: without 'error' a reset ends the process, without reading no close is noticed.
   idle(socket: Socket): void {
     socket.on('error', ignore).resume()
+  },
+  // What it has split off holds its own length or line feed: that spares it a concatenation, or a second write.
+  lines(socket: Socket): void {
+    if (process.argv[3] === 'split2') {
+      const lines = socket.on('error', ignore).pipe(split2())
+      lines.on('data', (line: string) => {
+        if (!socket.write(`${line}\n`)) lines.pause()
+      })
+      socket.on('drain', () => lines.resume())
+      return
+    }
+    split(socket, endOfLine, (line) => {
+      if (!socket.write(line)) socket.pause()
+    })
+  },
+  prefixed(socket: Socket): void {
+    split(socket, endOfMessage, (message) => {
+      if (!socket.write(message)) socket.pause()
+    })
   },
   store(socket: StoringSocket): void {
     socket.peer = { number: stored++ }
