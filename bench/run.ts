@@ -28,7 +28,6 @@ const usage = `npm run bench -- [scenario ...] [--quick] [--save] [--peers name,
   --save     writes bench/results; not with --quick
   --peers    only these: raw, c1m, c1m-level, bun, node-net`
 
-
 interface Options {
   readonly scenarios: readonly Scenario[]
   readonly peers: readonly Peer[]

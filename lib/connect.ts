@@ -299,7 +299,15 @@ export class Connecting<T> {
     const { spec, settings } = this.#options
     const { highWaterMark, maxWriteQueue, allowHalfOpen, framing } = this.#options.context
     // No spreads: V8 makes a hidden class for each object that is spread and then extended, and here are very many.
-    const context = { io, listener: undefined, handlers: this.#handlers, highWaterMark, maxWriteQueue, allowHalfOpen, framing }
+    const context = {
+      io,
+      listener: undefined,
+      handlers: this.#handlers,
+      highWaterMark,
+      maxWriteQueue,
+      allowHalfOpen,
+      framing,
+    }
     const one: Try = { number: this.#owner.newContext(), context }
     this.#tries.add(one)
     const left = this.#deadline - performance.now()
