@@ -84,6 +84,12 @@ export interface SendFileSpec {
   readonly end: number | undefined
 }
 
+export interface AdoptSpec {
+  readonly fd: number
+  readonly unread: Uint8Array
+  readonly connection: ConnectionSettings
+}
+
 /** `[host, port, family]`; family is 4, 6 or 0. */
 export type AddressParts = readonly [host: string, port: number, family: number]
 
@@ -99,6 +105,15 @@ export interface Full {
 }
 export interface Closed {
   readonly closed: true
+}
+/** `maxConnections` has been reached. */
+export interface Full {
+  readonly full: true
+}
+export interface DetachedSocket {
+  readonly fd: number
+  readonly unread: Buffer
+  readonly unsent: Buffer
 }
 export interface Applied {
   readonly settings: readonly number[]
@@ -119,6 +134,15 @@ export interface NativeIoThread {
   /** By the number of its context. The attempt answers for itself. */
   cancelConnect(batch: number, callback: () => void, context: number): void
   /** Answers how many connections it accepted, modulo 2^32; the events of some may come later than this. */
+  /** Answers its slot, before its first event. The descriptor is the I/O thread's from here on. */
+  adopt(batch: number, callback: (answer: number | Failure | Full) => void, spec: AdoptSpec): void
+  /** Answers before the connection's last event. The descriptor is whoever's asked. */
+  detach(
+    batch: number,
+    callback: (answer: DetachedSocket | Failure | Closed) => void,
+    slot: number,
+    generation: number,
+  ): void
   closeListener(batch: number, callback: (accepted: number) => void, index: number): void
   options(
     batch: number,
@@ -134,8 +158,12 @@ export interface NativeIoThread {
     slot: number,
     generation: number,
   ): void
-  /** `[slot, generation]` of a, then of b. Answers whether they are held. */
-  holdRelay(batch: number, callback: (held: boolean) => void, places: readonly number[]): void
+  /** `[slot, generation]` of a, then of b. Answers, if they are held, what they were adopted with and had yet to read. */
+  holdRelay(
+    batch: number,
+    callback: (held: false | readonly [unreadA: Buffer, unreadB: Buffer]) => void,
+    places: readonly number[],
+  ): void
   /** The relay that this connection is held for. Answers when it is over. */
   relay(
     batch: number,
@@ -168,6 +196,8 @@ export interface NativeIoThread {
     bytes: Uint8Array,
     ended: boolean,
   ): void
+  watch(fd: number, interest: number, number: number): Failure | undefined
+  unwatch(fd: number): void
   setOwnedSlab(batch: number, slab: Buffer): void
   address(slot: number, remote: boolean): AddressParts | undefined
   cpuMicros(): number
@@ -178,6 +208,7 @@ export interface NativeIoThread {
 interface Addon {
   readonly IoThread: new (config: IoThreadConfig) => NativeIoThread
   readonly layout: Readonly<Record<string, number | readonly string[]>>
+  readonly takeSocket: (fd: number, duplicate: boolean) => number | Failure
   readonly reportException: (error: unknown) => void
 }
 
@@ -207,5 +238,16 @@ export function startIoThread(config: IoThreadConfig): NativeIoThread {
 }
 /** The addon's record layout, to be compared with `layout.ts`. */
 export const nativeLayout = addon.layout
+/** Makes a connected socket ready for `adopt()`: its descriptor, or another one of the same socket. */
+export const takeSocket = addon.takeSocket
 /** Raises an uncaught exception at once, on behalf of a handler that threw; returns if the process survives it. */
 export const reportException = addon.reportException
+
+/** Runs a handler outside a batch, where nobody else catches what it throws. */
+export function guard(run: () => void): void {
+  try {
+    run()
+  } catch (error) {
+    reportException(error)
+  }
+}

@@ -1,21 +1,14 @@
+import type { Socket } from 'node:net'
 import { inspect } from 'node:util'
-import { reportException } from './binding.js'
+import { Addressed } from './addressed.js'
+import { guard } from './binding.js'
 import type { Address, ConnectionContext, ConnectionEvents, Held } from './connection-context.js'
-import { type ConnectionId, connectionId, familyName } from './connection-id.js'
+import { type ConnectionId, connectionId } from './connection-id.js'
 import { applyOptions, type Place, readTcpInfo } from './connection-requests.js'
-import { C1mError, invalidType } from './errors.js'
+import { cannotDetach, type Detachment, detach } from './detach.js'
+import { C1mError, invalidType, invalidValue } from './errors.js'
 import type { Framing } from './framing.js'
-import {
-  COMMAND_DESTROY,
-  COMMAND_END,
-  COMMAND_PAUSE,
-  COMMAND_REFRAME,
-  COMMAND_RESET,
-  COMMAND_RESUME,
-  COMMAND_SET_TIMEOUT,
-  COMMAND_WANT_DRAIN,
-  FRAMING_MISFIT,
-} from './layout.js'
+import * as layout from './layout.js'
 import type { Listener } from './listener.js'
 import { checkReframe, finishReframing, holdForReframing, isFramed, reframe } from './reframing.js'
 import type { RelayAccess, RelaySide } from './relay.js'
@@ -36,8 +29,11 @@ const DRAIN_WANTED = 32
 const REFRAMING = 64
 /** A relay has it: its handlers hear only of timeouts, a shutdown, and the close. */
 const RELAYED = 256
+/** `detach()` is under way: what comes is held back, and goes along. */
+const DETACHING = 512
 
-const CANNOT_WRITE = ENDED | DESTROYED | CLOSED | RELAYED
+const CANNOT_WRITE = ENDED | DESTROYED | CLOSED | RELAYED | DETACHING
+const HELD_UP = PAUSED | HOLDING | REFRAMING | RELAYED | DETACHING
 const GONE = DESTROYED | CLOSED
 
 const heldEvents = new WeakMap<Connection<unknown>, Held>()
@@ -46,6 +42,8 @@ let chunksDelivered = 0
 /** What that was when a write after `end()` last asked for a `drain`. */
 const refusedAt = new WeakMap<Connection<unknown>, number>()
 const destroyReasons = new WeakMap<Connection<unknown>, Error>()
+/** Those that have left, until their last event. */
+const leaving = new WeakMap<Connection<unknown>, Detachment>()
 
 const relaySides = new WeakMap<Connection<unknown>, RelaySide>()
 
@@ -69,7 +67,7 @@ export let makeConnection: (slot: number, generation: number, context: Connectio
  *   drain(conn) { conn.resume() },
  * })
  */
-export class Connection<T = unknown> {
+export class Connection<T = unknown> extends Addressed {
   // `private` and not `#private`: a class with #methods marks each of its objects, and that is 8 bytes of the 80 that an
   // object costs here.
 
@@ -84,6 +82,7 @@ export class Connection<T = unknown> {
   private flushed = 0
 
   private constructor(slot: number, generation: number, context: ConnectionContext) {
+    super()
     this.slot = slot
     this.generation = generation
     this.context = context
@@ -119,39 +118,6 @@ export class Connection<T = unknown> {
     if ((this.state & GONE) !== 0) return 0
     this.flushed = this.context.io.flushedOf(this.slot)
     return (this.submitted - this.flushed) | 0
-  }
-
-  /**
-   * The peer's address; `undefined` on a Unix socket. Readable until the `close` handler has returned. As in
-   * `node:net`, an IPv4 peer of a dual-stack listener is `::ffff:192.0.2.7`. (accept4(2))
-   */
-  get remoteAddress(): string | undefined {
-    return this.address(true)?.[0] || undefined
-  }
-  /** The peer's port; `undefined` on a Unix socket. */
-  get remotePort(): number | undefined {
-    const address = this.address(true)
-    return address?.[2] ? address[1] : undefined
-  }
-  /** `'IPv4'` or `'IPv6'`; `undefined` on a Unix socket. */
-  get remoteFamily(): 'IPv4' | 'IPv6' | undefined {
-    return familyName(this.address(true)?.[2])
-  }
-  /**
-   * Our address of this connection, or the path of a Unix socket. Readable until the `close` handler has returned.
-   * (getsockname(2))
-   */
-  get localAddress(): string | undefined {
-    return this.address(false)?.[0] || undefined
-  }
-  /** Our port; `undefined` on a Unix socket. */
-  get localPort(): number | undefined {
-    const address = this.address(false)
-    return address?.[2] ? address[1] : undefined
-  }
-  /** `'IPv4'` or `'IPv6'`; `undefined` on a Unix socket. */
-  get localFamily(): 'IPv4' | 'IPv6' | undefined {
-    return familyName(this.address(false)?.[2])
   }
 
   /**
@@ -234,7 +200,7 @@ export class Connection<T = unknown> {
     if (chunk !== undefined) this.write(chunk, encoding)
     this.state |= ENDED
     // The chunk may have gone over the limit, and the connection with it.
-    return (this.state & GONE) === 0 && this.command(COMMAND_END)
+    return (this.state & GONE) === 0 && this.command(layout.COMMAND_END)
   }
 
   /**
@@ -243,7 +209,7 @@ export class Connection<T = unknown> {
    */
   destroy(error?: Error): boolean {
     if (error !== undefined && !(error instanceof Error)) throw invalidType('error', 'an Error', error)
-    return this.close(COMMAND_DESTROY, error)
+    return this.close(layout.COMMAND_DESTROY, error)
   }
 
   /**
@@ -251,7 +217,7 @@ export class Connection<T = unknown> {
    * close. (SO_LINGER with a time of 0, socket(7))
    */
   reset(): boolean {
-    return this.close(COMMAND_RESET)
+    return this.close(layout.COMMAND_RESET)
   }
 
   /**
@@ -264,7 +230,7 @@ export class Connection<T = unknown> {
     if (this.over) return false
     if ((this.state & PAUSED) !== 0) return true
     this.state |= PAUSED
-    return this.command(COMMAND_PAUSE)
+    return this.command(layout.COMMAND_PAUSE)
   }
 
   /** Takes back `pause()`. What came meanwhile is delivered soon, in order. */
@@ -273,7 +239,7 @@ export class Connection<T = unknown> {
     if ((this.state & PAUSED) === 0) return (this.state & CLOSED) === 0
     this.state &= ~PAUSED
     if ((this.state & HOLDING) !== 0) process.nextTick(() => this.release())
-    return this.command(COMMAND_RESUME)
+    return this.command(layout.COMMAND_RESUME)
   }
 
   /**
@@ -295,7 +261,7 @@ export class Connection<T = unknown> {
     if ((this.state & CANNOT_WRITE) !== 0) return false
     if (!reframe(this, this.context.framing, framing, rest, heldEvents.get(this))) return true
     this.state |= REFRAMING
-    return this.command(COMMAND_REFRAME)
+    return this.command(layout.COMMAND_REFRAME)
   }
 
   /**
@@ -306,7 +272,7 @@ export class Connection<T = unknown> {
   setTimeout(ms: number): boolean {
     checkInteger('ms', ms, 0, 2 ** 31 - 1)
     if ((this.state & GONE) !== 0) return false
-    return this.command(COMMAND_SET_TIMEOUT, ms)
+    return this.command(layout.COMMAND_SET_TIMEOUT, ms)
   }
 
   /**
@@ -319,7 +285,7 @@ export class Connection<T = unknown> {
   setTimeouts(timeouts: Timeouts): boolean {
     const checked = checkTimeouts(timeouts)
     if ((this.state & GONE) !== 0) return false
-    for (const [kind, ms] of checked) this.command(COMMAND_SET_TIMEOUT | (kind << 8), ms)
+    for (const [kind, ms] of checked) this.command(layout.COMMAND_SET_TIMEOUT | (kind << 8), ms)
     return true
   }
 
@@ -349,6 +315,41 @@ export class Connection<T = unknown> {
    */
   async tcpInfo(): Promise<TcpInfo> {
     return readTcpInfo(this.here)
+  }
+
+  /**
+   * Gives the connection to `node:net`, with nothing lost: resolves with a `net.Socket` that reads first what `data` has
+   * not been called with, sends first what the kernel hasn't taken, has `end()` called on it if this connection had, and
+   * emits `end` if the peer's FIN has come, though this connection's handler may have been called as well. It reads
+   * nothing until it is listened to (`data`, `readable`, `pipe`), as after `pauseOnConnect`.
+   *
+   * From the call on, `write()` and `end()` answer `false`, and no handler but `drain` is called, until `close` is:
+   * once, without an error, before the promise resolves. (fcntl(2) with F_DUPFD_CLOEXEC)
+   *
+   * Rejects with ERR_C1M_CONNECTION_CLOSED if the connection has closed or been destroyed, before or meanwhile, or is
+   * being detached; and with the system's error EMFILE for want of a descriptor, EBUSY while a file is being sent (wait
+   * for the promise of `sendFile()`, or write the rest to the socket), or the one that the last write failed
+   * with; then the connection is here as before, and hears of what came meanwhile. With a TypeError
+   * (ERR_C1M_INVALID_ARG_VALUE) if it is being relayed, or has a framing: take that off with `setFraming(undefined)`, and
+   * wait for a chunk.
+   *
+   * @example
+   * const socket = await conn.detach()
+   * socket.pipe(process.stdout)
+   */
+  async detach(): Promise<Socket> {
+    if ((this.state & RELAYED) !== 0) throw invalidValue("A connection that is being relayed can't be detached")
+    if (isFramed(this, this.context.framing)) throw invalidValue("A connection that has a framing can't be detached")
+    const { here } = this
+    if (here === undefined || (this.state & DETACHING) !== 0) throw cannotDetach()
+    this.state |= DETACHING
+    return detach(here, this.context.allowHalfOpen, {
+      left: (detachment) => leaving.set(this, detachment),
+      stays: () => {
+        this.state &= ~DETACHING
+        if ((this.state & HOLDING) !== 0) process.nextTick(() => this.release())
+      },
+    })
   }
 
   /** What `console.log` shows. */
@@ -389,7 +390,7 @@ export class Connection<T = unknown> {
     if ((this.state & DRAIN_WANTED) !== 0) return
     this.state |= DRAIN_WANTED
     if ((this.state & CLOSED) === 0) {
-      this.command(COMMAND_WANT_DRAIN)
+      this.command(layout.COMMAND_WANT_DRAIN)
     } else {
       process.nextTick(() => this.drainHeld())
     }
@@ -398,7 +399,7 @@ export class Connection<T = unknown> {
   /** Its queue is empty, as it has closed in a regular way; what it pauses for may be the rest of what is held back. */
   private drainHeld(): void {
     this.state &= ~DRAIN_WANTED
-    if (!this.over) this.guard(() => this.context.handlers.drain?.(this))
+    if (!this.over) guard(() => this.context.handlers.drain?.(this))
   }
 
   /** Of `data`, `end` and `drain` nothing is to be told any more. */
@@ -430,12 +431,28 @@ export class Connection<T = unknown> {
 
   /** All that was held back has been let go, or given up. */
   private closeHeld(error?: Error): void {
-    this.guard(() => this.context.handlers.close?.(this, error))
+    guard(() => this.context.handlers.close?.(this, error))
     heldEvents.delete(this)
     this.context.io.forgetClosed(this)
   }
 
-  private address(remote: boolean): Address {
+  /** It has left, and its last event has come. */
+  private hasLeft(detachment: Detachment): void {
+    const held = heldEvents.get(this)?.events ?? []
+    heldEvents.delete(this)
+    leaving.delete(this)
+    const before = this.state
+    this.state |= CLOSED
+    try {
+      this.context.handlers.close?.(this, destroyReasons.get(this))
+    } finally {
+      if ((before & DESTROYED) !== 0) detachment.drop()
+      else detachment.finish(held, (before & ENDED) !== 0)
+    }
+  }
+
+  /** @internal */
+  protected override address(remote: boolean): Address {
     const held = heldEvents.get(this)?.closed
     if (held !== undefined) return remote ? held.remote : held.local
     // After `close` the slot, and with it the address, is another connection's.
@@ -459,7 +476,7 @@ export class Connection<T = unknown> {
 
   private release(): void {
     const held = heldEvents.get(this)
-    while (held !== undefined && (this.state & (PAUSED | DESTROYED | RELAYED)) === 0) {
+    while (held !== undefined && (this.state & (PAUSED | DETACHING | DESTROYED | RELAYED)) === 0) {
       const event = held.events.shift()
       if (event === undefined) {
         this.state &= ~HOLDING
@@ -468,16 +485,7 @@ export class Connection<T = unknown> {
         return
       }
       if (event === 'misfit') this.misfit()
-      else this.guard(() => (event === 'end' ? this.deliverEnd() : this.deliverData(event)))
-    }
-  }
-
-  /** Outside a batch nobody else catches what a handler throws. */
-  private guard(deliver: () => void): void {
-    try {
-      deliver()
-    } catch (error) {
-      reportException(error)
+      else guard(() => (event === 'end' ? this.deliverEnd() : this.deliverData(event)))
     }
   }
 
@@ -508,7 +516,7 @@ export class Connection<T = unknown> {
         conn.context.handlers.open?.(conn)
       },
       data(conn, chunk, borrowed) {
-        if ((conn.state & (GONE | PAUSED | HOLDING | REFRAMING | RELAYED)) !== 0) {
+        if ((conn.state & (GONE | HELD_UP)) !== 0) {
           if ((conn.state & GONE) === 0) conn.hold(borrowed ? Buffer.from(chunk) : chunk)
           return
         }
@@ -516,11 +524,11 @@ export class Connection<T = unknown> {
       },
       end(conn) {
         if ((conn.state & GONE) !== 0) return
-        if ((conn.state & (PAUSED | HOLDING | REFRAMING | RELAYED)) !== 0) conn.hold('end')
+        if ((conn.state & HELD_UP) !== 0) conn.hold('end')
         else conn.deliverEnd()
       },
       framing(conn, why) {
-        if (why === FRAMING_MISFIT) {
+        if (why === layout.FRAMING_MISFIT) {
           conn.misfit()
           return
         }
@@ -533,17 +541,19 @@ export class Connection<T = unknown> {
       },
       timeout(conn, index, ended) {
         const relayed = index === 0 && relaySides.get(conn)?.timeout() === true
-        if ((conn.state & GONE) === 0 && !relayed) runTimeout(conn, conn.context.handlers, index, ended)
+        if ((conn.state & (GONE | DETACHING)) === 0 && !relayed) runTimeout(conn, conn.context.handlers, index, ended)
       },
       shutdown(conn) {
-        if ((conn.state & GONE) !== 0) return
+        if ((conn.state & (GONE | DETACHING)) !== 0) return
         if (conn.context.handlers.shutdown !== undefined) {
-          conn.guard(() => conn.context.handlers.shutdown?.(conn))
+          guard(() => conn.context.handlers.shutdown?.(conn))
         } else {
           conn.end()
         }
       },
       close(conn, error) {
+        const left = leaving.get(conn)
+        if (left !== undefined) return conn.hasLeft(left)
         const held = heldEvents.get(conn)
         const wasDestroyed = (conn.state & DESTROYED) !== 0
         conn.state |= CLOSED
@@ -568,7 +578,7 @@ export class Connection<T = unknown> {
 
     relayAccess = (conn) => ({
       place: conn.here,
-      relayed: (conn.state & RELAYED) !== 0,
+      relayed: (conn.state & (RELAYED | DETACHING)) !== 0,
       framed: isFramed(conn, conn.context.framing),
       take(side) {
         const held = heldEvents.get(conn)
@@ -582,7 +592,7 @@ export class Connection<T = unknown> {
         conn.context.io.commands.write(conn.slot, conn.generation, chunk)
         conn.submitted = (conn.submitted + chunk.length) | 0
       },
-      reset: (error) => conn.close(COMMAND_RESET, error),
+      reset: (error) => conn.close(layout.COMMAND_RESET, error),
     })
   }
 }

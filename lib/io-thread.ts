@@ -1,4 +1,5 @@
 import {
+  type AdoptSpec,
   type Bound,
   type ConnectSpec,
   type EventMemory,
@@ -12,6 +13,7 @@ import {
 import { CommandWriter } from './command-writer.js'
 import { type Connection, connectionEvents, makeConnection } from './connection.js'
 import type { ConnectionContext } from './connection-context.js'
+import { type ContextEntry, Contexts } from './contexts.js'
 import { closeError } from './errors.js'
 import { makeEventMemory, makeSlab, slice } from './event-memory.js'
 import type { IoThreadOwner } from './io-thread-owner.js'
@@ -24,27 +26,19 @@ import {
   EVENT_OPEN,
   EVENT_SATURATED,
   EVENT_TIMEOUT,
+  EVENT_WATCH,
   EVENT_WORDS,
   OWN_MEMORY,
   STAT_NAMES,
   SYSCALLS,
 } from './layout.js'
-import type { Listener } from './listener.js'
 import { Memberships } from './memberships.js'
+import { Watches } from './watch.js'
 
-interface ContextEntry {
-  readonly context: ConnectionContext
-  /** Open now. */
-  connections: number
-  /** Opened so far, modulo 2^32. */
-  opened: number
-  /** What `opened` will come to: known when the socket is closed. */
-  accepted: number | undefined
-  /** It takes no more connections, and all that it took have opened. */
-  closed: boolean
-  onClosed: (() => void) | undefined
-  /** An outgoing connection is there. */
-  onOpen: ((conn: Connection<unknown>) => void) | undefined
+/** What whoever adopts a socket waits for. */
+interface Arrival {
+  readonly data: unknown
+  readonly resolve: (conn: Connection<unknown>) => void
 }
 
 /**
@@ -56,6 +50,8 @@ interface ContextEntry {
 export class IoThread {
   readonly commands: CommandWriter
   readonly native: NativeIoThread
+  readonly watches: Watches
+  readonly contexts: Contexts
   /** Connections that are open here. */
   size = 0
   /** Those that have closed, but are paused and have yet to hear of it, and of what came before. */
@@ -69,8 +65,9 @@ export class IoThread {
   readonly #generations: Uint32Array
   readonly #contextOf: Uint32Array
   readonly #objects: (Connection<unknown> | undefined)[] = []
-  readonly #contexts = new Map<number, ContextEntry>()
   #memberships: Memberships | undefined
+  /** Adopted sockets whose `open` is yet to come, by slot. */
+  readonly #arrivals = new Map<number, Arrival>()
   #requests = 0
   #files = 0
   #onAnswered: (() => void) | undefined
@@ -83,6 +80,7 @@ export class IoThread {
     owner: IoThreadOwner,
   ) {
     this.#owner = owner
+    this.contexts = new Contexts(owner)
     // The system takes no more of it. (pthread_setname_np(3))
     this.name = `${owner.threadNames}${index}`.slice(0, 15)
     this.#flushed = new Uint32Array(owner.maxConnections)
@@ -101,6 +99,7 @@ export class IoThread {
       flush: () => this.commands.flush(),
     })
     this.commands = new CommandWriter(this.native)
+    this.watches = new Watches(this.native, owner)
   }
 
   /** Bytes of the connection in this slot that have gone to the kernel, modulo 2^32, as a signed integer. */
@@ -137,15 +136,8 @@ export class IoThread {
     connectionEvents.shutdown(this.#connection(slot))
   }
 
-  /** The listeners that are open, or about to be. */
-  listeners(): Listener<unknown>[] {
-    return Array.from(this.#contexts.values(), ({ context }) => context.listener).filter(
-      (listener) => listener !== undefined,
-    )
-  }
-
   connectionsOf(listener: number): number {
-    return this.#contexts.get(listener)?.connections ?? 0
+    return this.contexts.get(listener)?.connections ?? 0
   }
 
   /** To abort a `sendFile()` by: unlike that of any other under way. */
@@ -177,7 +169,7 @@ export class IoThread {
 
   /** Of the open connection in this slot. */
   maxWriteQueueOf(slot: number): number {
-    return (this.#contexts.get(this.#contextOf[slot] as number) as ContextEntry).context.maxWriteQueue
+    return (this.contexts.get(this.#contextOf[slot] as number) as ContextEntry).context.maxWriteQueue
   }
 
   /** Resolves when no request waits for its answer. */
@@ -194,13 +186,13 @@ export class IoThread {
 
   /** Opens a listener. `bound` is called before its first connection opens. */
   async listen(spec: ListenSpec, context: ConnectionContext, bound: (answer: Bound) => void): Promise<Bound | Failure> {
-    const entry = this.#addContext(spec.connections.context, context)
+    const entry = this.contexts.add(spec.connections.context, context)
     return this.request<Bound | Failure>((batch, callback) =>
       this.native.listen(
         batch,
         (answer) => {
           if ('errno' in answer) {
-            this.#acceptedInAll(spec.connections.context, entry, 0)
+            this.contexts.acceptedInAll(spec.connections.context, entry, 0)
           } else {
             bound(answer)
           }
@@ -221,7 +213,7 @@ export class IoThread {
     opened: (conn: Connection<unknown>) => void,
     failed: (failure: Failure | Full) => void,
   ): void {
-    const entry = this.#addContext(spec.connection.context, context)
+    const entry = this.contexts.add(spec.connection.context, context)
     entry.accepted = 1
     entry.onOpen = opened
     this.#requests++
@@ -230,7 +222,7 @@ export class IoThread {
         batch,
         (failure) => {
           if (failure !== undefined) {
-            this.#acceptedInAll(spec.connection.context, entry, 0)
+            this.contexts.acceptedInAll(spec.connection.context, entry, 0)
             failed(failure)
           }
           this.#requestAnswered()
@@ -245,24 +237,35 @@ export class IoThread {
     void this.request<void>((batch, callback) => this.native.cancelConnect(batch, callback, context))
   }
 
-  #addContext(index: number, context: ConnectionContext): ContextEntry {
-    const entry: ContextEntry = {
-      context,
-      connections: 0,
-      opened: 0,
-      accepted: undefined,
-      closed: false,
-      onClosed: undefined,
-      onOpen: undefined,
-    }
-    this.#contexts.set(index, entry)
-    this.#owner.retain()
-    return entry
+  /**
+   * Takes a socket over. Connections with the same handlers and settings share a context, as those of a listener do, so
+   * that one costs no more than one that was accepted. Resolves before its events.
+   */
+  adopt(spec: AdoptSpec, context: ConnectionContext, data: unknown): Promise<Connection<unknown> | Failure | Full> {
+    const index = spec.connection.context
+    const entry = this.contexts.join(index, context)
+    return new Promise((resolve) => {
+      void this.request<number | Failure | Full>((batch, callback) =>
+        this.native.adopt(
+          batch,
+          (answer) => {
+            if (typeof answer === 'number') {
+              this.#arrivals.set(answer, { data, resolve })
+            } else {
+              this.contexts.leave(index, entry)
+              resolve(answer)
+            }
+            callback(answer)
+          },
+          spec,
+        ),
+      )
+    })
   }
 
   /** Resolves when its socket is closed and the last connection that it accepted has opened. */
   closeListener(index: number): Promise<void> {
-    const entry = this.#contexts.get(index)
+    const entry = this.contexts.get(index)
     if (entry === undefined) return Promise.resolve()
     return new Promise((resolve) => {
       entry.onClosed = resolve
@@ -270,7 +273,7 @@ export class IoThread {
         this.native.closeListener(
           batch,
           (accepted) => {
-            this.#acceptedInAll(index, entry, accepted)
+            this.contexts.acceptedInAll(index, entry, accepted)
             callback(accepted)
           },
           index,
@@ -287,24 +290,6 @@ export class IoThread {
   /** Stops the thread; its descriptors are closed when this returns. */
   close(): void {
     this.native.close()
-  }
-
-  #acceptedInAll(index: number, entry: ContextEntry, accepted: number): void {
-    entry.accepted = accepted
-    this.#forgetContext(index, entry)
-  }
-
-  /** Its connections need its handlers: those that it has, and those whose `open` is yet to come. */
-  #forgetContext(index: number, entry: ContextEntry): void {
-    if (entry.opened !== entry.accepted) return
-    if (!entry.closed) {
-      entry.closed = true
-      entry.onClosed?.()
-      this.#owner.release()
-    }
-    if (entry.connections > 0) return
-    this.#contexts.delete(index)
-    this.#owner.contextGone(index, entry.context)
   }
 
   #deliver(batch: number, count: number, wantsSlab: boolean, frames: readonly Buffer[] | undefined): void {
@@ -361,8 +346,10 @@ export class IoThread {
         return connectionEvents.timeout(this.#connection(slot), head >>> 8, records[at + 2] === 1)
       case EVENT_FRAMING:
         return connectionEvents.framing(this.#connection(slot), head >>> 8)
+      case EVENT_WATCH:
+        return this.watches.tell(slot, head >>> 8)
       case EVENT_SATURATED: {
-        const entry = this.#contexts.get(head >>> 8)
+        const entry = this.contexts.get(head >>> 8)
         if (entry !== undefined) this.#owner.saturated(entry.context, records[at + 2] as number)
       }
     }
@@ -377,25 +364,32 @@ export class IoThread {
   }
 
   #open(slot: number, generation: number, context: number): void {
-    const entry = this.#contexts.get(context) as ContextEntry
-    entry.connections++
-    entry.opened = (entry.opened + 1) >>> 0
     this.#generations[slot] = generation
     this.#contextOf[slot] = context
     this.#objects[slot] = undefined
     this.size++
     this.#owner.retain()
-    if (entry.accepted !== undefined) this.#forgetContext(context, entry)
+    const entry = this.contexts.opened(context)
     if (entry.onOpen !== undefined) {
       entry.onOpen(this.#connection(slot))
       entry.onOpen = undefined
     }
+    if (this.#arrivals.size > 0) this.#arrive(slot)
     if (entry.context.handlers.open !== undefined) connectionEvents.open(this.#connection(slot))
+  }
+
+  #arrive(slot: number): void {
+    const arrival = this.#arrivals.get(slot)
+    if (arrival === undefined) return
+    this.#arrivals.delete(slot)
+    const conn = this.#connection(slot)
+    conn.data = arrival.data
+    arrival.resolve(conn)
   }
 
   #close(slot: number, errno: number, syscall: number): void {
     const context = this.#contextOf[slot] as number
-    const entry = this.#contexts.get(context) as ContextEntry
+    const entry = this.contexts.get(context) as ContextEntry
     this.#memberships?.leaveAll(slot)
     try {
       if (this.#objects[slot] !== undefined || entry.context.handlers.close !== undefined) {
@@ -406,8 +400,7 @@ export class IoThread {
       this.#generations[slot] = 0
       this.#objects[slot] = undefined
       this.size--
-      entry.connections--
-      if (entry.closed) this.#forgetContext(context, entry)
+      this.contexts.closed(context, entry)
       this.#owner.release()
       this.#owner.connectionClosed()
     }
@@ -419,7 +412,7 @@ export class IoThread {
   }
 
   #makeConnection(slot: number): Connection<unknown> {
-    const entry = this.#contexts.get(this.#contextOf[slot] as number) as ContextEntry
+    const entry = this.contexts.get(this.#contextOf[slot] as number) as ContextEntry
     const conn = makeConnection(slot, this.#generations[slot] as number, entry.context)
     this.#objects[slot] = conn
     return conn

@@ -32,6 +32,8 @@ export const FRAMING_STOPPED = 0
 export const FRAMING_MISFIT = 1
 /** An EVENT_DATA's argument: the frame has memory of its own; a: index in the batch's frames */
 export const OWN_MEMORY = 2
+/** argument: WATCH bits, slot: the watch's number */
+export const EVENT_WATCH = 9
 
 /** 32-bit words in a target of a broadcast: slot, generation, maxWriteQueue, one of ours. */
 export const TARGET_WORDS = 4
@@ -53,6 +55,13 @@ export const COMMAND_WANT_DRAIN = 9
 export const COMMAND_REQUEST = 10
 /** Stop reading, and say EVENT_FRAMING */
 export const COMMAND_REFRAME = 13
+
+/** Of a watched descriptor: what is asked for, and what is told. */
+export const WATCH_READABLE = 1
+export const WATCH_WRITABLE = 2
+export const WATCH_HANGUP = 4
+export const WATCH_ERROR = 8
+export const WATCH_PRIORITY = 16
 
 /** Generations are 1 to this. */
 export const LAST_GENERATION = 2 ** 23 - 1
@@ -77,6 +86,7 @@ export const OWN_ERRORS: ReadonlyMap<number, readonly [code: ErrorCode, message:
 export const STAT_NAMES = [
   'accepted',
   'connected',
+  'adopted',
   'closed',
   'acceptErrors',
   'shed',

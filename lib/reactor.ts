@@ -1,9 +1,10 @@
 import cluster from 'node:cluster'
 import { lookup } from 'node:dns/promises'
 import { EventEmitter } from 'node:events'
-import { isIP } from 'node:net'
+import { isIP, type Socket } from 'node:net'
 import { inspect } from 'node:util'
 import { isMainThread, threadId } from 'node:worker_threads'
+import { Adopter, type AdoptOptions, reactorFull } from './adopt.js'
 import type { Failure, ListenSpec } from './binding.js'
 import { type CheckedConnect, Connecting, type ConnectOptions, checkConnectOptions } from './connect.js'
 import type { Connection } from './connection.js'
@@ -24,12 +25,13 @@ import {
 } from './options.js'
 import { decodeSocketOptions, failureOf } from './socket-options.js'
 import { checkInteger, checkKeys, checkObject } from './validate.js'
+import { checkWatch, type Watch, type WatchHandler, type WatchInterest } from './watch.js'
 
 /**
  * `reactor.stats()`: counters since the reactor's start, except where they say "now".
  *
- * - `accepted`: connections taken from a listener; `connected`: outgoing ones that came about; `closed`: those of both
- *   whose slot and descriptor are free again
+ * - `accepted`: connections taken from a listener; `connected`: outgoing ones that came about; `adopted`: sockets taken
+ *   over; `closed`: those of all three whose slot and descriptor are free again
  * - `acceptErrors`: accept(2) calls that failed, for another reason than an empty queue
  * - `shed`: connections closed at once for want of a descriptor; `saturations`: times that accepting had to stop
  * - `reads`, `bytesRead`: recv(2) calls that brought bytes, and the bytes; `writes`, `bytesWritten`: send(2) and
@@ -96,6 +98,15 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   /** The open connections. */
   readonly connections: ConnectionMap
   readonly #threads: readonly IoThread[]
+  readonly #adopter = new Adopter({
+    checkRoom: () => {
+      this.#checkOpen()
+      if (this.connections.size >= this.#maxConnections) throw reactorFull()
+    },
+    place: () => this.#place(),
+    newContext: () => this.#newContext(),
+  })
+  readonly #maxConnections: number
   #nextContext = 0
   /** Numbers of contexts that are gone, to be used again: an event has 24 bits for them. */
   readonly #freeContexts: number[] = []
@@ -129,9 +140,11 @@ export class Reactor extends EventEmitter<ReactorEvents> {
       answered: () => {
         if (--this.#questions === 0) this.#updateRef()
       },
-      contextGone: (index, { listener }) => {
+      contextGone: (index, context) => {
         // A listener's stays its own: what is said of it may come after its end.
-        if (listener === undefined) this.#freeContexts.push(index)
+        if (context.listener !== undefined) return
+        this.#adopter.contextGone(context)
+        this.#freeContexts.push(index)
       },
       connectionClosed: () => {
         if (this.#onEmpty !== undefined && this.#left === 0) this.#onEmpty()
@@ -141,6 +154,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
         if (context.listener !== undefined) this.emit('saturated', { code, listener: context.listener })
       },
     }
+    this.#maxConnections = checked.maxConnections
     this.#threads = [new IoThread(0, owner)]
     this.connections = makeConnectionMap(this.#threads)
   }
@@ -222,6 +236,67 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     return makeGroup<T>(this.connections, this.#threads)
   }
 
+  /**
+   * Takes over a connected socket: a `net.Socket`, TCP or Unix, for example one that `http` has upgraded, or the number
+   * of a descriptor. Resolves with the connection, whose `open` handler is called as for one that was accepted.
+   *
+   * A `net.Socket` is paused at once. What has been written to it is sent first, and the promise waits for that; what it
+   * has read and nobody has taken becomes the first `data`, behind `head`. Then it is destroyed, and emits `close`: to
+   * `node:net` it is over, its handle, timer and descriptor are gone, and its server counts one connection less. Its peer
+   * notices nothing. A descriptor becomes c1m's, which closes it in the end; it must belong to nobody else, in particular
+   * to no `net.Socket`.
+   *
+   * Rejects before anything happens, and the socket is as it was: with a TypeError or RangeError for a bad argument
+   * (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE, ERR_C1M_OUT_OF_RANGE), in particular a socket that is not
+   * connected, destroyed, has ended or been ended, decodes what it reads, or is a TLS socket; with ERR_C1M_REACTOR_CLOSED
+   * after `shutdown()`; with ERR_C1M_MAX_CONNECTIONS when the reactor is full; and with the system's errors: ENOTSOCK,
+   * EPROTOTYPE or EBADF for a descriptor that is no stream socket, ENOTCONN without a peer, EMFILE. If the epoll instance
+   * refuses it (ENOSPC, ENOMEM), or the last free slot went to another meanwhile, the socket is closed.
+   * (fcntl(2) with F_DUPFD_CLOEXEC, getpeername(2), epoll_ctl(2))
+   *
+   * @param source The socket, or its descriptor.
+   * @param handlers As for `listen()`. Sockets that share a handlers object, and have equal options, share their settings:
+   *   then one costs no more memory than one that was accepted.
+   * @example
+   * httpServer.on('upgrade', async (request, socket, head) => {
+   *   socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n')
+   *   const conn = await reactor.adopt(socket, handlers, { head, data: { path: request.url } })
+   * })
+   */
+  async adopt<T = undefined>(
+    source: Socket | number,
+    handlers: Handlers<T> = {},
+    options: AdoptOptions<T> = {},
+  ): Promise<Connection<T>> {
+    return this.#adopter.adopt(source, handlers, options)
+  }
+
+  /**
+   * Watches a descriptor that is not a connection: a pipe, an eventfd, a timerfd, inotify, a serial line, a tun device.
+   * It stays yours: it is neither read nor closed here. Edge-triggered: the handler is called, with what the descriptor
+   * is ready for, soon after this call if it is ready already, and then each time that something new happens; so read,
+   * or write, until EAGAIN. What happens while this thread is busy comes together, in a
+   * few calls at most, and is never lost. See `Watch`.
+   *
+   * Throws a TypeError or RangeError for a bad argument (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE,
+   * ERR_C1M_OUT_OF_RANGE), ERR_C1M_REACTOR_CLOSED after `shutdown()`, and the system's errors: EPERM for a file that
+   * can't be watched (a regular file, a directory), EEXIST for one that this reactor watches already, EBADF for a number
+   * that isn't open, ENOSPC and ENOMEM. (epoll_ctl(2) with EPOLLET)
+   *
+   * @param fd The descriptor. It should be non-blocking.
+   * @param interest What to tell; hang-ups and errors are told in any case.
+   * @example
+   * const watch = reactor.watch(fd, { readable: true }, ({ readable, hangup }) => {
+   *   if (readable) drain(fd)
+   *   if (hangup) watch.unwatch()
+   * })
+   */
+  watch(fd: number, interest: WatchInterest, handler: WatchHandler): Watch {
+    const bits = checkWatch(fd, interest, handler)
+    this.#checkOpen()
+    return this.#place().watches.add(fd, bits, handler)
+  }
+
   /** Counters, as of the end of the I/O thread's last turn; read from shared memory, cheap enough for any rate. */
   stats(): ReactorStats {
     const total: Record<string, number> = { connections: this.connections.size }
@@ -277,7 +352,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
 
   /** What `console.log` shows. */
   [inspect.custom](): string {
-    const listeners = this.#threads.flatMap((thread) => thread.listeners()).length
+    const listeners = this.#threads.flatMap((thread) => thread.contexts.listeners()).length
     const state = this.#shutdown === undefined ? '' : ', shut down'
     return `Reactor ${this.connections.size} connections, ${listeners} listeners${state}`
   }
@@ -308,7 +383,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     return new Promise((resolve, reject) => {
       const owner = {
         io: this.#place(),
-        newContext: () => this.#freeContexts.pop() ?? this.#nextContext++,
+        newContext: () => this.#newContext(),
         settled: (attempt: Connecting<never>) => {
           this.#connecting.delete(attempt)
           if (--this.#active === 0) this.#updateRef()
@@ -321,6 +396,10 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     })
   }
 
+  #newContext(): number {
+    return this.#freeContexts.pop() ?? this.#nextContext++
+  }
+
   /** The I/O thread for a new listener, or a connection that is opened. */
   #place(): IoThread {
     return this.#threads[0] as IoThread
@@ -328,8 +407,12 @@ export class Reactor extends EventEmitter<ReactorEvents> {
 
   async #drain(timeoutMs: number): Promise<ShutdownResult> {
     for (const attempt of this.#connecting) attempt.fail(reactorClosed())
+    for (const thread of this.#threads) thread.watches.clear()
+    await Promise.all(this.#adopter.arriving)
     const before = this.#left
-    await Promise.all(this.#threads.flatMap((thread) => thread.listeners().map((listener) => listener.close())))
+    await Promise.all(
+      this.#threads.flatMap((thread) => thread.contexts.listeners().map((listener) => listener.close())),
+    )
     const accepted = Math.max(before, this.#left)
     if (timeoutMs > 0) {
       for (const thread of this.#threads) {

@@ -115,7 +115,7 @@ function end(name: Side, conn: unknown): End {
   if (place === undefined || conn.writableEnded) {
     throw new C1mError('ERR_C1M_CONNECTION_CLOSED', `"${name}" has ${place === undefined ? 'closed' : 'been ended'}`)
   }
-  if (relayed) throw invalidValue(`"${name}" is being relayed`)
+  if (relayed) throw invalidValue(`"${name}" is being relayed, or detached`)
   // The I/O thread holds the beginning of a frame, and frames have lost their length or delimiter.
   if (framed)
     throw invalidValue(`"${name}" has a framing: it is relayed once setFraming(undefined) has brought a chunk`)
@@ -171,11 +171,17 @@ class Relay {
     const { a, b } = this.#sides
     const { io, slot, generation } = a.place
     const places = [slot, generation, b.place.slot, b.place.generation]
-    const held = await io.request<boolean>((batch, callback) => io.native.holdRelay(batch, callback, places))
-    if (!held) {
+    const held = await io.request<false | readonly [Buffer, Buffer]>((batch, callback) =>
+      io.native.holdRelay(batch, callback, places),
+    )
+    if (held === false) {
       // One of them closes, and we shall be told so in a moment.
       for (const side of [a, b]) side.reset(new C1mError('ERR_C1M_RELAY_FAILED', 'The other side had closed'))
       return [0, 0]
+    }
+    for (const [i, side] of SIDES.entries()) {
+      const unread = held[i]
+      if (unread !== undefined && unread.length > 0) this.#side(side).data(unread)
     }
     if (this.#idleTimeoutMs !== undefined) {
       a.conn.setTimeout(this.#idleTimeoutMs)

@@ -9,17 +9,17 @@ const lib = fileURLToPath(new URL('../lib/', import.meta.url))
 // Each line may load the lines above it. A name is a file, or a folder whose files may also load each other.
 const layers = [
   ['abort', 'connection-context', 'connection-id', 'io-thread-owner', 'layout'],
-  ['errors', 'memberships'],
+  ['addressed', 'errors', 'memberships'],
   ['tcp-info', 'validate'],
   ['framing', 'send-file', 'socket-options', 'timeouts'],
   ['options'],
-  ['binding', 'connection-requests'],
-  ['reframing'],
+  ['binding', 'connection-requests', 'contexts', 'watch'],
+  ['detach', 'reframing'],
   ['command-writer', 'connection', 'listener'],
   ['event-memory'],
   ['broadcast', 'io-thread'],
   ['connection-map'],
-  ['connect', 'group', 'relay'],
+  ['adopt', 'connect', 'group', 'relay'],
   ['reactor'],
   ['index'],
 ]

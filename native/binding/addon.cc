@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "native/binding/handover_answer.h"
 #include "native/binding/io_thread.h"
 #include "native/loop/broadcast_request.h"
 #include "native/loop/command_batch.h"
@@ -11,6 +12,7 @@
 #include "native/loop/timer_wheel.h"
 #include "native/net/options.h"
 #include "native/net/tcp_info.h"
+#include "native/poll/watch_set.h"
 
 namespace c1m {
 
@@ -44,6 +46,7 @@ Napi::Object layout(Napi::Env env) {
   set("FRAMING_STOPPED", FramingNews::kStopped);
   set("FRAMING_MISFIT", FramingNews::kMisfit);
   set("TARGET_WORDS", sizeof(BroadcastTarget) / sizeof(uint32_t));
+  set("EVENT_WATCH", Event::kWatch);
   set("COMMAND_WORDS", CommandBatch::kRecordWords);
   set("COMMAND_WRITE", Command::kWrite);
   set("COMMAND_WRITE_PINNED", Command::kWritePinned);
@@ -58,6 +61,11 @@ Napi::Object layout(Napi::Env env) {
   set("OWN_ERROR_FILE_TRUNCATED", OwnError::kFileTruncated);
   set("OWN_ERROR_FILE_ABORTED", OwnError::kFileAborted);
   set("COMMAND_REFRAME", Command::kReframe);
+  set("WATCH_READABLE", Watched::kReadable);
+  set("WATCH_WRITABLE", Watched::kWritable);
+  set("WATCH_HANGUP", Watched::kHangup);
+  set("WATCH_ERROR", Watched::kError);
+  set("WATCH_PRIORITY", Watched::kPriority);
   set("LAST_GENERATION", EntrySlab::kLastGeneration);
   result.Set("TIMEOUT_KINDS", names(env, std::to_array(kTimeoutNames)));
   result.Set("STAT_NAMES", names(env, kStatNames));
@@ -75,6 +83,7 @@ Napi::Value report_exception(const Napi::CallbackInfo& info) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("IoThread", IoThread::define(env));
   exports.Set("layout", layout(env));
+  exports.Set("takeSocket", Napi::Function::New(env, take_socket, "takeSocket"));
   exports.Set("reportException", Napi::Function::New(env, report_exception, "reportException"));
   return exports;
 }

@@ -22,18 +22,6 @@ std::vector<OptionSetting> to_settings(const Napi::Value& value) {
   return settings;
 }
 
-ConnectionSettings to_connection_settings(const Napi::Object& from) {
-  ConnectionSettings settings;
-  settings.context = from.Get("context").ToNumber().Uint32Value();
-  settings.borrowed = from.Get("borrowed").ToBoolean();
-  settings.idle_timeout_ms = from.Get("idleTimeoutMs").ToNumber().Uint32Value();
-  settings.read_timeout_ms = from.Get("readTimeoutMs").ToNumber().Uint32Value();
-  settings.write_timeout_ms = from.Get("writeTimeoutMs").ToNumber().Uint32Value();
-  settings.total_timeout_ms = from.Get("totalTimeoutMs").ToNumber().Uint32Value();
-  settings.framing = to_framing(from.Get("framing"));
-  return settings;
-}
-
 // Of { host, port } or { path }.
 Result<Address> to_address(const Napi::Object& from) {
   const Napi::Value path = from.Get("path");
@@ -58,6 +46,22 @@ void set_applied(Napi::Object& result, const AppliedOptions& applied) {
   if (!applied.congestion.empty()) result.Set("congestion", applied.congestion);
 }
 
+void call(const Napi::FunctionReference& callback, const Napi::Object& result) { callback.Call({result}); }
+
+}  // namespace
+
+ConnectionSettings to_connection_settings(const Napi::Object& from) {
+  ConnectionSettings settings;
+  settings.context = from.Get("context").ToNumber().Uint32Value();
+  settings.borrowed = from.Get("borrowed").ToBoolean();
+  settings.idle_timeout_ms = from.Get("idleTimeoutMs").ToNumber().Uint32Value();
+  settings.read_timeout_ms = from.Get("readTimeoutMs").ToNumber().Uint32Value();
+  settings.write_timeout_ms = from.Get("writeTimeoutMs").ToNumber().Uint32Value();
+  settings.total_timeout_ms = from.Get("totalTimeoutMs").ToNumber().Uint32Value();
+  settings.framing = to_framing(from.Get("framing"));
+  return settings;
+}
+
 Napi::Object failed(Napi::Env env, const OptionFailure& failure) {
   Napi::Object result = Napi::Object::New(env);
   result.Set("errno", failure.error.code);
@@ -69,15 +73,11 @@ Napi::Object failed(Napi::Env env, const OptionFailure& failure) {
   return result;
 }
 
-void call(const Napi::FunctionReference& callback, const Napi::Object& result) { callback.Call({result}); }
-
 Napi::Object closed_answer(Napi::Env env) {
   Napi::Object result = Napi::Object::New(env);
   result.Set("closed", true);
   return result;
 }
-
-}  // namespace
 
 Napi::Array address_parts(Napi::Env env, const Address& address) {
   Napi::Array parts = Napi::Array::New(env, 3);

@@ -77,6 +77,13 @@ class TcpInfoAnswer final : public TcpInfoRequest {
   Napi::FunctionReference callback_;
 };
 
+ConnectionSettings to_connection_settings(const Napi::Object& from);
+
+// { errno, syscall }, and { option, unsupported } if it is one's.
+Napi::Object failed(Napi::Env env, const OptionFailure& failure);
+// { closed: true }: the connection has gone.
+Napi::Object closed_answer(Napi::Env env);
+
 // [host, port, family], where the address has them: family is 4, 6 or 0.
 Napi::Array address_parts(Napi::Env env, const Address& address);
 

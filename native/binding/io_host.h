@@ -42,6 +42,11 @@ class IoHost {
   // Of a connection whose kClose has not been handed back.
   [[nodiscard]] Address local_address(uint32_t slot);
   [[nodiscard]] Address peer_address(uint32_t slot);
+  // Descriptors that aren't ours, see WatchSet.
+  [[nodiscard]] Result<void> watch(int fd, uint8_t interest, uint32_t number) {
+    return loop_->watcher().set().add(loop_->poller(), fd, interest, number);
+  }
+  void unwatch(int fd) { loop_->watcher().set().remove(fd); }
   // CPU time of the I/O thread, user and system together, in microseconds.
   [[nodiscard]] double cpu_micros() const;
   // Takes a batch's index to its place.

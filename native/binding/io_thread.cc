@@ -5,6 +5,7 @@
 #include "native/binding/answers.h"
 #include "native/binding/broadcast_answer.h"
 #include "native/binding/framing_value.h"
+#include "native/binding/handover_answer.h"
 #include "native/binding/relay_answer.h"
 #include "native/binding/send_file_answer.h"
 #include "native/loop/reframe_request.h"
@@ -32,6 +33,10 @@ Napi::Function IoThread::define(Napi::Env env) {
                          InstanceMethod<&IoThread::close_listener>("closeListener"),
                          InstanceMethod<&IoThread::connect>("connect"),
                          InstanceMethod<&IoThread::cancel_connect>("cancelConnect"),
+                         InstanceMethod<&IoThread::adopt>("adopt"),
+                         InstanceMethod<&IoThread::detach>("detach"),
+                         InstanceMethod<&IoThread::watch>("watch"),
+                         InstanceMethod<&IoThread::unwatch>("unwatch"),
                          InstanceMethod<&IoThread::options>("options"),
                          InstanceMethod<&IoThread::tcp_info>("tcpInfo"),
                          InstanceMethod<&IoThread::hold_relay>("holdRelay"),
@@ -168,6 +173,31 @@ Napi::Value IoThread::cancel_connect(const Napi::CallbackInfo& info) {
 // …, listener)
 Napi::Value IoThread::close_listener(const Napi::CallbackInfo& info) {
   return request<CloseListenerAnswer>(info, number(info, 2));
+}
+
+// …, spec)
+Napi::Value IoThread::adopt(const Napi::CallbackInfo& info) {
+  return request<AdoptAnswer>(info, info[2].As<Napi::Object>());
+}
+
+// …, slot, generation)
+Napi::Value IoThread::detach(const Napi::CallbackInfo& info) {
+  return request<DetachAnswer>(info, number(info, 2), number(info, 3));
+}
+
+// (fd, interest, number): nothing, or { errno, syscall }.
+Napi::Value IoThread::watch(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (host_ == nullptr) return env.Undefined();
+  const Result<void> added =
+      host_->watch(static_cast<int>(number(info, 0)), static_cast<uint8_t>(number(info, 1)), number(info, 2));
+  return added ? env.Undefined() : failed(env, OptionFailure{added.error(), {}});
+}
+
+// (fd)
+Napi::Value IoThread::unwatch(const Napi::CallbackInfo& info) {
+  if (host_ != nullptr) host_->unwatch(static_cast<int>(number(info, 0)));
+  return info.Env().Undefined();
 }
 
 // …, slot, generation, settings, congestion)

@@ -26,6 +26,10 @@ class IoThread : public Napi::ObjectWrap<IoThread> {
   Napi::Value close_listener(const Napi::CallbackInfo& info);
   Napi::Value connect(const Napi::CallbackInfo& info);
   Napi::Value cancel_connect(const Napi::CallbackInfo& info);
+  Napi::Value adopt(const Napi::CallbackInfo& info);
+  Napi::Value detach(const Napi::CallbackInfo& info);
+  Napi::Value watch(const Napi::CallbackInfo& info);
+  Napi::Value unwatch(const Napi::CallbackInfo& info);
   Napi::Value options(const Napi::CallbackInfo& info);
   Napi::Value tcp_info(const Napi::CallbackInfo& info);
   Napi::Value hold_relay(const Napi::CallbackInfo& info);

@@ -15,7 +15,19 @@ class HoldRelayAnswer final : public HoldRelayRequest {
       generations[side] = places.Get(side * 2 + 1).ToNumber().Uint32Value();
     }
   }
-  void answer() override { callback_.Call({Napi::Boolean::New(callback_.Env(), held)}); }
+  // With [unread of a, unread of b] if they are held.
+  void answer() override {
+    const Napi::Env env = callback_.Env();
+    if (!held) {
+      callback_.Call({Napi::Boolean::New(env, false)});
+      return;
+    }
+    Napi::Array both = Napi::Array::New(env, 2);
+    for (uint32_t side = 0; side < 2; ++side) {
+      both.Set(side, Napi::Buffer<uint8_t>::Copy(env, unread[side].data(), unread[side].size()));
+    }
+    callback_.Call({both});
+  }
 
  private:
   Napi::FunctionReference callback_;

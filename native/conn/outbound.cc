@@ -231,6 +231,12 @@ void Outbound::keep(OutboundPool& pool) {
   head_->queued = queued;
 }
 
+void Outbound::copy_to(std::vector<uint8_t>& to) const {
+  for (const Segment* segment = head_; segment != nullptr; segment = segment->next) {
+    to.insert(to.end(), segment->data, segment->data + segment->length);
+  }
+}
+
 void Outbound::clear(OutboundPool& pool) {
   while (head_ != nullptr) {
     Segment* next = head_->next;

@@ -118,6 +118,8 @@ class Outbound {
   size_t consume(OutboundPool& pool, size_t count);
   // Copies what still lies in the arena into blocks, so that the arena may be written again.
   void keep(OutboundPool& pool);
+  // Appends a copy of all of it to `to`; the queue stays as it is.
+  void copy_to(std::vector<uint8_t>& to) const;
   // Drops everything.
   void clear(OutboundPool& pool);
 

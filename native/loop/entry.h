@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "native/conn/connection.h"
 #include "native/loop/extras.h"

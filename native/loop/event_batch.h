@@ -19,6 +19,7 @@ enum class Event : uint8_t {
   kTimeout = 5,    // argument: TimeoutKind, a: 1 if it was ended a whole period before
   kClose = 6,      // argument: Syscall, a: errno, an OwnError, or 0
   kSaturated = 7,  // argument: listener, a: errno, or 0 at maxConnections
+  kWatch = 9,      // argument: bits of Watched, slot: the watch's number
   kFraming = 10,   // argument: FramingNews. Nothing is read until JavaScript has said how to go on
 };
 
@@ -97,6 +98,9 @@ class EventBatch {
     frame_bytes_ += frame.length;
     frames.push_back(std::move(frame));
   }
+
+  // More bits for an event that is in it already.
+  void add_argument(uint32_t index, uint32_t bits) { records_[size_t{index} * kRecordWords] |= bits << 8; }
 
   [[nodiscard]] uint32_t count() const { return count_; }
 

@@ -59,6 +59,24 @@ void Loop::drop_framer(Entry& entry) {
   tidy(entry);
 }
 
+// No edge announces them.
+void Loop::read_first(uint32_t slot, std::span<const uint8_t> bytes) {
+  Entry& entry = entries_[slot];
+  framer_of(entry).prepend(bytes.data(), bytes.size());
+  entry.set(Connection::kFramesWaiting);
+  ready_.push(slot);
+}
+
+std::vector<uint8_t> Loop::take_unread(Entry& entry) {
+  const size_t count = pending_of(entry);
+  if (count == 0) return {};
+  const uint8_t* bytes = entry.extras->framer->data();
+  std::vector<uint8_t> taken(bytes, bytes + count);
+  drop_framer(entry);
+  entry.unset(Connection::kFramesWaiting);
+  return taken;
+}
+
 bool Loop::read_frames(uint32_t slot, Entry& entry, ReadMode mode) {
   const Framing& framing = framing_of(entry);
   size_t budget = kReadBudget;

@@ -62,6 +62,7 @@ void Loop::turn() {
   take_returned();
   acceptor_.serve(*this, now_ms_);
   acceptor_.announce(*this);
+  watcher_.serve(*this);
   serve_ready();
   fire_timers();
   if (poller_.trigger() == Trigger::kLevel) {
@@ -89,7 +90,7 @@ void Loop::turn() {
 // Work that no edge and no wake-up will announce.
 bool Loop::busy() const {
   return !flush_.empty() || !broadcasts_.empty() || acceptor_.busy() || connector_.busy() ||
-         (!ready_.empty() && !starved_);
+         (!ready_.empty() && !starved_) || (watcher_.busy() && filling_ != nullptr);
 }
 
 bool Loop::has_news() const {
@@ -129,7 +130,10 @@ void Loop::collect(std::span<const Readiness> ready) {
       continue;
     }
     Entry* entry = find(slot, generation_of(one.word));
-    if (entry == nullptr) continue;
+    if (entry == nullptr) {
+      if (one.word == Poller::kNestedWord) watcher_.mark_ready();
+      continue;
+    }
     if (entry->has(Connection::kConnecting)) {
       connector_.on_ready(*this, slot);
       // It may be gone, or there already be something to read.

@@ -14,9 +14,11 @@
 #include "native/loop/entry.h"
 #include "native/loop/file_workers.h"
 #include "native/loop/framing_table.h"
+#include "native/loop/handover.h"
 #include "native/loop/mailbox.h"
 #include "native/loop/relays.h"
 #include "native/loop/stats.h"
+#include "native/loop/watcher.h"
 #include "native/poll/poller.h"
 
 namespace c1m {
@@ -77,6 +79,13 @@ class Loop {
   // The end of a kReframe: these bytes, which JavaScript has given back, come first and are cut anew. `ended`: it was told
   // of the peer's FIN after them, and is to be told again.
   void reframe(uint32_t slot, Entry& entry, const Framing* framing, std::span<const uint8_t> bytes, bool ended);
+  // Bytes that were read from the socket before it came here: they are delivered before anything else.
+  void read_first(uint32_t slot, std::span<const uint8_t> bytes);
+  // What was received and is not delivered: whoever takes the connection over reads it first.
+  [[nodiscard]] std::vector<uint8_t> take_unread(Entry& entry);
+  // Takes the connection out: to JavaScript it closes, in order behind all that it has been told; to its peer it doesn't.
+  // After an error it is here as before.
+  [[nodiscard]] Result<Detached> detach(uint32_t slot, Entry& entry);
   // A request that did not finish in run() has its answer.
   void complete(Request* request);
   // Appends an event, if there is a batch with room for it.
@@ -101,6 +110,9 @@ class Loop {
   [[nodiscard]] Acceptor& acceptor() { return acceptor_; }
   [[nodiscard]] Connector& connector() { return connector_; }
   [[nodiscard]] Relays& relays() { return relays_; }
+  [[nodiscard]] Watcher& watcher() { return watcher_; }
+  // The batch that is being filled; null without one.
+  [[nodiscard]] EventBatch* filling() { return filling_; }
   [[nodiscard]] Stats& stats() { return stats_; }
 
  private:
@@ -193,6 +205,7 @@ class Loop {
   Acceptor acceptor_;
   Connector connector_;
   Relays relays_;
+  Watcher watcher_;
   Stats stats_;
   FramingTable framings_;
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "native/loop/request.h"
 
@@ -14,6 +15,7 @@ class HoldRelayRequest : public Request {
   uint32_t generations[2]{};
 
   bool held = false;
+  std::vector<uint8_t> unread[2];  // what they were adopted with, and had yet to read
 
   bool run(Loop& loop) override;
 };

@@ -19,6 +19,7 @@ Relay* relay_of(const Entry& entry) { return entry.extras == nullptr ? nullptr :
 
 bool HoldRelayRequest::run(Loop& loop) {
   held = loop.relays().hold(loop, slots, generations);
+  for (int side = 0; held && side < 2; ++side) unread[side] = loop.take_unread(loop.entry(slots[side]));
   return true;
 }
 

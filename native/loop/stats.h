@@ -11,6 +11,7 @@ namespace c1m {
 struct Stats {
   uint64_t accepted = 0;       // connections taken from a listener
   uint64_t connected = 0;      // outgoing connections that came about
+  uint64_t adopted = 0;        // sockets taken over
   uint64_t closed = 0;         // connections whose slot is free again
   uint64_t accept_errors = 0;  // accept(2) calls that failed, except for an empty queue
   uint64_t shed = 0;           // connections closed at once for want of a descriptor
@@ -28,9 +29,10 @@ struct Stats {
   uint64_t relay_pipes = 0;  // with bytes in them now
 };
 
-inline constexpr std::array kStatNames{"accepted",  "connected",  "closed", "acceptErrors", "shed",      "saturations",
-                                       "reads",     "bytesRead",  "writes", "bytesWritten", "turns",     "batches",
-                                       "jsWakeups", "queueBytes", "relays", "bytesRelayed", "relayPipes"};
+inline constexpr std::array kStatNames{"accepted",     "connected",    "adopted",   "closed",    "acceptErrors",
+                                       "shed",         "saturations",  "reads",     "bytesRead", "writes",
+                                       "bytesWritten", "turns",        "batches",   "jsWakeups", "queueBytes",
+                                       "relays",       "bytesRelayed", "relayPipes"};
 inline constexpr size_t kStatCount = sizeof(Stats) / sizeof(uint64_t);
 static_assert(kStatNames.size() == kStatCount);
 

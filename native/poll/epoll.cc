@@ -57,6 +57,10 @@ Result<void> Poller::add_listener(int fd, uint64_t word) {
   return control(poll_.get(), EPOLL_CTL_ADD, fd, events, word);
 }
 
+Result<void> Poller::add_nested(int poll) const {
+  return control(poll_.get(), EPOLL_CTL_ADD, poll, EPOLLIN | EPOLLET, kNestedWord);
+}
+
 void Poller::remove(int fd) {
   // It can only fail for a descriptor that is not registered, and then there is nothing to undo.
   (void)control(poll_.get(), EPOLL_CTL_DEL, fd, 0, 0);

@@ -32,11 +32,13 @@ struct Interest {
 // Edge-triggered contract: a descriptor is added once, for everything, and never modified. An edge is reported once;
 // its consumer keeps it as a bit until a short read, a short write or EAGAIN takes it back. With Trigger::kLevel the
 // same consumer keeps the same bits and tells the poller by rearm() which ones it does not know yet.
-// Owner: one loop. Thread: the loop's, except wake().
+// Owner: one loop. Thread: the loop's, except wake() and add_nested().
 class Poller {
  public:
   // The word of the wake-up descriptor; wait() leaves it out of its results.
   static constexpr uint64_t kWakeWord = UINT64_MAX;
+  // The word of a nested instance.
+  static constexpr uint64_t kNestedWord = UINT64_MAX - 1;
   // Readiness taken from the kernel at once. With 12 KiB it stays in the first-level cache; a fuller queue is
   // taken by the next wait, which then does not sleep.
   static constexpr int kMaxEvents = 1024;
@@ -47,6 +49,8 @@ class Poller {
   [[nodiscard]] Result<void> add(int fd, uint64_t word);
   // A listening socket: connections to accept.
   [[nodiscard]] Result<void> add_listener(int fd, uint64_t word);
+  // Another instance: that there is something to take from it. Edge-triggered in any case; from any thread.
+  [[nodiscard]] Result<void> add_nested(int poll) const;
   // Before the descriptor is closed, while its number is still ours.
   void remove(int fd);
   // Level-triggered only: sets what is reported from now on.

@@ -1,0 +1,198 @@
+import { Socket } from 'node:net'
+import { takeSocket } from './binding.js'
+import type { Connection } from './connection.js'
+import type { ConnectionContext } from './connection-context.js'
+import { C1mError, invalidType, invalidValue, systemError } from './errors.js'
+import type { IoThread } from './io-thread.js'
+import {
+  type ConnectionOptions,
+  checkConnectionOptions,
+  checkHandlers,
+  connectionOptionKeys,
+  type Handlers,
+} from './options.js'
+import { checkInteger, checkKeys, checkObject, keysOf } from './validate.js'
+
+/** How a socket that is taken over is served. */
+export interface AdoptOptions<T = undefined> extends ConnectionOptions {
+  /** Bytes that were read from the socket already, as in the `upgrade` event of `http`: the first `data`. */
+  head?: Uint8Array
+  /** What `conn.data` is from the start, in `open` already. */
+  data?: T
+}
+
+const adoptOptionKeys = [
+  ...connectionOptionKeys,
+  ...keysOf<Omit<AdoptOptions, keyof ConnectionOptions>>({ head: true, data: true }),
+]
+
+interface CheckedAdopt extends ReturnType<typeof checkConnectionOptions> {
+  readonly head: Uint8Array | undefined
+}
+
+function checkAdoptOptions<T>(options: AdoptOptions<T>): CheckedAdopt {
+  const given = checkObject('options', options)
+  checkKeys('options', given, adoptOptionKeys)
+  const { head } = given
+  if (head !== undefined && !(head instanceof Uint8Array)) throw invalidType('head', 'a Buffer or a Uint8Array', head)
+  return { ...checkConnectionOptions(given), head }
+}
+
+/** What is used of libuv's handle, which Node documents as `_handle` in passing only. */
+type Handled = Socket & { readonly _handle?: { readonly fd?: number; readonly constructor: { readonly name: string } } }
+
+/** Throws unless it can be adopted, at any time before it is. */
+function checkAdoptable(source: unknown): asserts source is Socket | number {
+  if (typeof source === 'number') {
+    checkInteger('socket', source, 0, 2 ** 31 - 1)
+    return
+  }
+  if (!(source instanceof Socket)) throw invalidType('socket', 'a net.Socket or a descriptor', source)
+  const refusal = refusalOf(source)
+  if (refusal !== undefined) throw invalidValue(`"socket" ${refusal}`)
+}
+
+function refusalOf(socket: Socket): string | undefined {
+  if ('encrypted' in socket) return 'is a TLS socket, whose bytes only its TLSSocket can read'
+  if (socket.connecting) return 'is not connected yet'
+  if (socket.destroyed) return 'has been destroyed'
+  if (socket.writableEnded) return 'has been ended'
+  if (socket.readableEncoding !== null) return 'decodes what it reads (setEncoding), and may hold half a character'
+  const handle = (socket as Handled)._handle
+  const kind = handle?.constructor.name
+  if (kind !== 'TCP' && kind !== 'Pipe')
+    return `is not a TCP or Unix socket, but a ${kind ?? 'socket without a handle'}`
+  return undefined
+}
+
+/**
+ * Calls `take` when the kernel has all that was written to the socket: at once, as a rule. Until then the socket
+ * hands out nothing that it reads, and a FIN of its peer doesn't end it. It goes on as before if that fails.
+ */
+async function quietly<A>(socket: Socket & { allowHalfOpen?: boolean }, take: () => Promise<A>): Promise<A> {
+  const wasFlowing = socket.readableFlowing === true
+  const { allowHalfOpen } = socket
+  if (wasFlowing) socket.pause()
+  socket.allowHalfOpen = true
+  try {
+    while (socket.writableCorked > 0) socket.uncork()
+    while (socket.writableLength > 0) {
+      await flushed(socket)
+      checkAdoptable(socket)
+    }
+    return await take()
+  } catch (error) {
+    if (allowHalfOpen !== undefined) socket.allowHalfOpen = allowHalfOpen
+    if (wasFlowing) socket.resume()
+    throw error
+  }
+}
+
+/** Rejects if the socket closes before. */
+function flushed(socket: Socket): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const closed = () => reject(invalidValue('"socket" closed before all that had been written to it was sent'))
+    socket.once('close', closed)
+    socket.write('', (error) => {
+      // With an error `close` follows, and says more than that a stream was destroyed.
+      if (error) return
+      socket.off('close', closed)
+      resolve()
+    })
+  })
+}
+
+/**
+ * Takes the descriptor out of a socket, and the bytes that it has read; nothing of libuv's is left behind.
+ * Throws the system's error if that can't be, and then nothing has happened.
+ */
+function takeOver(source: Socket | number, head: Uint8Array | undefined): { fd: number; unread: Uint8Array } {
+  const descriptor = typeof source === 'number' ? source : ((source as Handled)._handle?.fd ?? -1)
+  const taken = takeSocket(descriptor, typeof source !== 'number')
+  if (typeof taken !== 'number') throw systemError(taken.errno, taken.syscall)
+  if (typeof source === 'number') return { fd: taken, unread: head ?? Buffer.alloc(0) }
+  const unread: Uint8Array[] = head === undefined ? [] : [head]
+  while (source.readableLength > 0) {
+    const chunk: Buffer | null = source.read()
+    if (chunk === null) break
+    unread.push(chunk)
+  }
+  source.setTimeout(0)
+  // close(2) without shutdown(2): our descriptor keeps the connection.
+  source.destroy()
+  return { fd: taken, unread: Buffer.concat(unread) }
+}
+
+/** @internal What is needed of the reactor. */
+export interface AdopterOwner {
+  /** Throws if there can't be a connection more. */
+  checkRoom(): void
+  place(): IoThread
+  newContext(): number
+}
+
+interface SharedContext {
+  readonly index: number
+  readonly context: ConnectionContext
+}
+
+/**
+ * @internal Takes sockets over. Those with the same handlers and equal options share a context, as the connections of a
+ * listener do: so one costs no more memory than one that was accepted.
+ */
+export class Adopter {
+  /** Sockets that are in nobody's table, between here and the I/O thread. A shutdown waits for them. */
+  readonly arriving = new Set<Promise<unknown>>()
+  readonly #owner: AdopterOwner
+  readonly #shared = new WeakMap<Handlers<unknown>, Map<string, SharedContext>>()
+  readonly #forget = new WeakMap<ConnectionContext, () => void>()
+
+  constructor(owner: AdopterOwner) {
+    this.#owner = owner
+  }
+
+  async adopt<T>(source: Socket | number, handlers: Handlers<T>, options: AdoptOptions<T>): Promise<Connection<T>> {
+    const checked = checkAdoptOptions(options)
+    checkHandlers(handlers)
+    checkAdoptable(source)
+    this.#owner.checkRoom()
+    // In one go: in between, nobody would have the socket.
+    const bring = () => {
+      this.#owner.checkRoom()
+      const io = this.#owner.place()
+      const taken = takeOver(source, checked.head)
+      const { index, context } = this.#context(handlers as Handlers<unknown>, checked, io)
+      const connection = { ...checked.settings, context: index }
+      const arrival = io.adopt({ ...taken, connection }, context, options.data)
+      this.arriving.add(arrival)
+      return arrival.finally(() => this.arriving.delete(arrival))
+    }
+    const answer = typeof source === 'number' ? await bring() : await quietly(source, bring)
+    if ('errno' in answer) throw systemError(answer.errno, answer.syscall)
+    if ('full' in answer) throw reactorFull()
+    return answer as Connection<T>
+  }
+
+  /** No connection of this context is left, and its number is somebody else's from now on. */
+  contextGone(context: ConnectionContext): void {
+    this.#forget.get(context)?.()
+  }
+
+  #context(handlers: Handlers<unknown>, { settings, context }: CheckedAdopt, io: IoThread): SharedContext {
+    const all = this.#shared.get(handlers) ?? new Map<string, SharedContext>()
+    this.#shared.set(handlers, all)
+    const key = JSON.stringify([io.index, settings, context])
+    let shared = all.get(key)
+    if (shared === undefined) {
+      shared = { index: this.#owner.newContext(), context: { ...context, io, listener: undefined, handlers } }
+      all.set(key, shared)
+      this.#forget.set(shared.context, () => all.delete(key))
+    }
+    return shared
+  }
+}
+
+/** @internal */
+export function reactorFull(): C1mError {
+  return new C1mError('ERR_C1M_MAX_CONNECTIONS', 'The reactor holds maxConnections')
+}

@@ -1,0 +1,86 @@
+import { Socket, type SocketConstructorOpts } from 'node:net'
+import type { Closed, DetachedSocket, Failure } from './binding.js'
+import type { Place } from './connection-requests.js'
+import { C1mError, systemError } from './errors.js'
+
+/** @internal What a connection hears of its leaving, before its last event. */
+export interface Departure {
+  left(detachment: Detachment): void
+  stays(): void
+}
+
+/** @internal Asks the I/O thread to let a connection go. */
+export function detach(place: Place, allowHalfOpen: boolean, departure: Departure): Promise<Socket> {
+  const { io, slot, generation } = place
+  return new Promise((resolve, reject) => {
+    void io.request<DetachedSocket | Failure | Closed>((batch, callback) => {
+      const take = (answer: DetachedSocket | Failure | Closed) => {
+        if ('fd' in answer) {
+          departure.left(new Detachment(answer, allowHalfOpen, resolve, reject))
+        } else {
+          departure.stays()
+          reject('errno' in answer ? systemError(answer.errno, answer.syscall) : cannotDetach())
+        }
+        callback(answer)
+      }
+      io.native.detach(batch, take, slot, generation)
+    })
+  })
+}
+
+/**
+ * @internal A connection that has left, until its last event has come. The socket is made as soon as the I/O thread has
+ * answered, so that the descriptor has an owner.
+ */
+export class Detachment {
+  readonly #socket: Socket
+
+  constructor(
+    private readonly answer: DetachedSocket,
+    allowHalfOpen: boolean,
+    private readonly resolve: (socket: Socket) => void,
+    private readonly reject: (error: Error) => void,
+  ) {
+    // `manualStart`, which Node's types don't have: nothing is read before somebody wants it, so that what has been read
+    // already can go in front.
+    const options: SocketConstructorOpts & { manualStart: boolean } = {
+      fd: answer.fd,
+      readable: true,
+      writable: true,
+      allowHalfOpen,
+      manualStart: true,
+    }
+    this.#socket = new Socket(options)
+  }
+
+  /** It has been destroyed meanwhile. */
+  drop(): void {
+    this.#socket.destroy()
+    this.reject(cannotDetach())
+  }
+
+  /** Hands the socket over, with what the connection held back to be read first, and ended if that was. */
+  finish(held: readonly (Buffer | string)[], ended: boolean): void {
+    const socket = this.#socket
+    // Its end, the socket finds by itself: read(2) answers 0 again.
+    const unread = Buffer.concat([...held.filter((event) => typeof event !== 'string'), this.answer.unread])
+    if (unread.length > 0) socket.unshift(unread)
+    if (this.answer.unsent.length === 0) {
+      if (ended) socket.end()
+    } else {
+      // Sent when whoever waits for the socket has had it, and put a handler on `error`; in front of all that they write.
+      socket.cork()
+      socket.write(this.answer.unsent)
+      setImmediate(() => {
+        socket.uncork()
+        if (ended) socket.end()
+      })
+    }
+    this.resolve(socket)
+  }
+}
+
+/** @internal */
+export function cannotDetach(): C1mError {
+  return new C1mError('ERR_C1M_CONNECTION_CLOSED', 'The connection has closed, or is being detached')
+}

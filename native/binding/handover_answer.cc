@@ -1,0 +1,64 @@
+#include "native/binding/handover_answer.h"
+
+#include "native/binding/answers.h"
+#include "native/net/descriptor.h"
+
+namespace c1m {
+
+Napi::Value take_socket(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const int fd = info[0].As<Napi::Number>().Int32Value();
+  const auto refuse = [env](const Error& error) { return failed(env, OptionFailure{error, {}}); };
+  const Result<Address> peer = connected_peer(fd);
+  if (!peer) return refuse(peer.error());
+  const Result<void> made = make_our_own(fd);
+  if (!made) return refuse(made.error());
+  if (!info[1].ToBoolean()) return info[0];
+  Result<Fd> copy = duplicate(fd);
+  if (!copy) return refuse(copy.error());
+  return Napi::Number::New(env, copy.value().release());
+}
+
+AdoptAnswer::AdoptAnswer(const Napi::Function& callback, const Napi::Object& spec)
+    : callback_(Napi::Persistent(callback)) {
+  fd = Fd(spec.Get("fd").ToNumber().Int32Value());
+  connection = to_connection_settings(spec.Get("connection").As<Napi::Object>());
+  const auto bytes = spec.Get("unread").As<Napi::Uint8Array>();
+  unread.assign(bytes.Data(), bytes.Data() + bytes.ByteLength());
+  // A peer that has just reset the connection has no address any more; the loop hears of that soon.
+  Result<Address> from = Address::peer_of(fd.get());
+  if (!from) from = Address::local_of(fd.get());
+  if (from) peer = PackedAddress::from(from.value().get(), from.value().length());
+}
+
+void AdoptAnswer::answer() {
+  const Napi::Env env = callback_.Env();
+  if (error) {
+    callback_.Call({failed(env, OptionFailure{error, {}})});
+  } else if (full) {
+    Napi::Object result = Napi::Object::New(env);
+    result.Set("full", true);
+    callback_.Call({result});
+  } else {
+    callback_.Call({Napi::Number::New(env, slot)});
+  }
+}
+
+void DetachAnswer::answer() {
+  const Napi::Env env = callback_.Env();
+  if (closed) {
+    callback_.Call({closed_answer(env)});
+    return;
+  }
+  if (error) {
+    callback_.Call({failed(env, OptionFailure{error, {}})});
+    return;
+  }
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("fd", detached.fd.release());
+  result.Set("unread", Napi::Buffer<uint8_t>::Copy(env, detached.unread.data(), detached.unread.size()));
+  result.Set("unsent", Napi::Buffer<uint8_t>::Copy(env, detached.unsent.data(), detached.unsent.size()));
+  callback_.Call({result});
+}
+
+}  // namespace c1m

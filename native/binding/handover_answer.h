@@ -1,0 +1,38 @@
+#pragma once
+
+#include <napi.h>
+
+#include "native/loop/handover.h"
+
+namespace c1m {
+
+// (fd, duplicate): makes a connected stream socket ready to be taken over, and answers the descriptor to pass to adopt(),
+// which is a new one if `duplicate`; or { errno, syscall }, and nothing has happened.
+Napi::Value take_socket(const Napi::CallbackInfo& info);
+
+class AdoptAnswer final : public AdoptRequest {
+ public:
+  // spec: { fd, unread, connection }; the descriptor is ours from here on.
+  AdoptAnswer(const Napi::Function& callback, const Napi::Object& spec);
+  // With the slot, or { errno, syscall }, or { full: true }.
+  void answer() override;
+
+ private:
+  Napi::FunctionReference callback_;
+};
+
+class DetachAnswer final : public DetachRequest {
+ public:
+  DetachAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation)
+      : callback_(Napi::Persistent(callback)) {
+    slot = of_slot;
+    generation = of_generation;
+  }
+  // With { fd, unread, unsent }, whose descriptor is JavaScript's from here on.
+  void answer() override;
+
+ private:
+  Napi::FunctionReference callback_;
+};
+
+}  // namespace c1m

@@ -1,0 +1,56 @@
+// Sockets that come from elsewhere, and go there.
+#include "native/loop/handover.h"
+
+#include "native/loop/loop.h"
+#include "native/net/descriptor.h"
+
+namespace c1m {
+
+bool AdoptRequest::run(Loop& loop) {
+  full = loop.full();
+  if (full) return true;
+  const Result<uint32_t> taken = loop.take(std::move(fd), peer);
+  if (!taken) {
+    error = taken.error();
+    return true;
+  }
+  slot = Result<uint32_t>(taken).value();
+  loop.open(slot, connection);
+  if (!unread.empty()) loop.read_first(slot, unread);
+  ++loop.stats().adopted;
+  return true;
+}
+
+bool DetachRequest::run(Loop& loop) {
+  Entry* entry = loop.find(slot, generation);
+  closed = entry == nullptr;
+  if (closed) return true;
+  Result<Detached> left = loop.detach(slot, *entry);
+  if (left) {
+    detached = std::move(left.value());
+  } else {
+    error = left.error();
+  }
+  return true;
+}
+
+Result<Detached> Loop::detach(uint32_t slot, Entry& entry) {
+  // It is about to close with this error, and has lost its queue: there is nothing to hand over.
+  if (entry.has(Connection::kWriteFailed)) return Error{entry.error, "write"};
+  // Part of the other side's bytes are in a pipe. JavaScript refuses it before.
+  if (entry.has(Connection::kRelayed)) return Error{EBUSY, "fcntl"};
+  // node:net has no queue that a file could stand in.
+  if (entry.out.first_file() != nullptr) return Error{EBUSY, "sendfile"};
+  Result<Fd> copy = duplicate(entry.fd.get());
+  if (!copy) return copy.error();
+  Detached left;
+  left.fd = std::move(copy.value());
+  left.unread = take_unread(entry);
+  entry.out.copy_to(left.unsent);
+  // As far as this side is concerned it closes. The socket doesn't, as the copy holds it; nor is anything read or written
+  // from here on.
+  close(slot, entry, 0, Syscall::kRead);
+  return left;
+}
+
+}  // namespace c1m

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "native/base/fd.h"
+#include "native/base/result.h"
+#include "native/loop/connection_settings.h"
+#include "native/loop/request.h"
+#include "native/net/address.h"
+
+namespace c1m {
+
+// Takes a connected socket over from somebody else. Its kOpen says that it is here, and follows the answer.
+class AdoptRequest : public Request {
+ public:
+  Fd fd;
+  PackedAddress peer;
+  std::vector<uint8_t> unread;  // read from it before: delivered first
+  ConnectionSettings connection;
+
+  Error error;
+  bool full = false;  // there is no slot
+  uint32_t slot = 0;
+
+  bool run(Loop& loop) override;
+};
+
+// What a connection that leaves takes along, in the order in which the bytes were received and are to be sent.
+struct Detached {
+  Fd fd;  // another descriptor of the same socket: the slot's own stays until JavaScript has handed back kClose
+  std::vector<uint8_t> unread;
+  std::vector<uint8_t> unsent;
+};
+
+// Gives a connection to somebody else. Its kClose, which follows the answer, says that no more events come.
+class DetachRequest : public Request {
+ public:
+  uint32_t slot = 0;
+  uint32_t generation = 0;
+
+  bool closed = false;
+  Error error;  // the connection stays
+  Detached detached;
+
+  bool run(Loop& loop) override;
+};
+
+}  // namespace c1m
