@@ -10,6 +10,7 @@ import type { Context, Outcome, Scenario } from './harness/scenario.js'
 import { formatTable } from './harness/table.js'
 import { formatTarget } from './harness/targets.js'
 import { accept } from './scenarios/accept.js'
+import { adopt } from './scenarios/adopt.js'
 import { blocked } from './scenarios/blocked.js'
 import { broadcast } from './scenarios/broadcast.js'
 import { echo } from './scenarios/echo.js'
@@ -19,7 +20,7 @@ import { growth } from './scenarios/growth.js'
 import { idle } from './scenarios/idle.js'
 import { relay } from './scenarios/relay.js'
 
-const scenarios: readonly Scenario[] = [echo, idle, accept, blocked, growth, file, relay, broadcast, framing]
+const scenarios: readonly Scenario[] = [echo, idle, accept, blocked, growth, file, relay, broadcast, framing, adopt]
 
 const usage = `npm run bench -- [scenario ...] [--quick] [--save] [--peers name,...]
 
