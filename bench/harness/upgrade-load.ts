@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net'
 
 const REQUEST = 'GET / HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: bench\r\n\r\n'
 /** Connections that are being upgraded at once. */
-const AT_ONCE = 100
+const AT_ONCE = 20
 
 /** Clients that have their connections upgraded, and hold them. */
 export class UpgradeLoad {

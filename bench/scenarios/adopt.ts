@@ -61,7 +61,7 @@ export const adopt: Scenario = {
   async run(context: Context): Promise<Outcome> {
     const { progress, quick } = context
     const rounds = quick ? 1 : 3
-    const connections = connectionsWithinLimit(quick ? 2000 : 15_000)
+    const connections = connectionsWithinLimit(quick ? 2000 : 19_000)
     progress.begin(rounds * 2)
     const runs: AdoptRun[] = []
     for (let round = 1; round <= rounds; round++) {
