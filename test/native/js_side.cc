@@ -97,6 +97,7 @@ void JsSide::read_one(EventBatch& batch, const uint32_t* record) {
   const uint32_t argument = record[0] >> 8;
   const uint32_t slot = record[1];
   if (event == Event::kSaturated) return saturated.push_back(static_cast<int>(record[2]));
+  if (event == Event::kWatch) return watched.push_back({slot, static_cast<uint8_t>(argument)});
   if (event == Event::kOpen) return open(slot, record[2], argument);
   REQUIRE_MESSAGE(by_slot_.count(slot) == 1, "an event of a connection that is not open: " << (record[0] & 0xff));
   Told& to = *by_slot_[slot];

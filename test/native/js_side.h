@@ -95,6 +95,12 @@ class JsSide {
   std::deque<Told> connections;  // all that ever opened, in that order; they don't move
   std::vector<std::unique_ptr<Request>> completed;
   std::vector<int> saturated;  // errno of each kSaturated
+  struct WatchTold {
+    uint32_t number;
+    uint8_t events;
+    bool operator==(const WatchTold&) const = default;
+  };
+  std::vector<WatchTold> watched;
   int batches_taken = 0;
   uint32_t events_taken = 0;
   // Set by the loop's waker, and only by that while we sleep.

@@ -133,6 +133,7 @@ class Harness {
  private:
   int wait(int poll, epoll_event* events, int most, int timeout);
 
+  int poll_ = -1;
   int nap_ms_ = 0;
   int asked_ = 0;
   int got_ = 0;

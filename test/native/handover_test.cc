@@ -1,0 +1,169 @@
+// Sockets that come from elsewhere, and go there.
+#include "native/loop/handover.h"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+
+#include "native/net/socket.h"
+#include "test/native/loop_harness.h"
+
+using namespace c1m;
+
+namespace {
+
+struct Socket {
+  Fd ours;
+  Fd theirs;
+};
+
+Socket make_pair(int domain = AF_UNIX) {
+  int fds[2];
+  REQUIRE(::socketpair(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
+  return {Fd(fds[0]), Fd(fds[1])};
+}
+
+const AdoptRequest& adopt(Harness& h, Fd fd, std::string_view unread = {}) {
+  auto request = std::make_unique<AdoptRequest>();
+  request->fd = std::move(fd);
+  request->peer.family = AF_UNIX;
+  request->unread.assign(unread.begin(), unread.end());
+  const AdoptRequest& asked = *request;
+  h.js.request(std::move(request));
+  h.settle();
+  return asked;
+}
+
+const DetachRequest& detach(Harness& h, const Told& told) {
+  auto request = std::make_unique<DetachRequest>();
+  request->slot = told.slot;
+  request->generation = told.generation;
+  const DetachRequest& asked = *request;
+  h.js.request(std::move(request));
+  return asked;
+}
+
+std::string read_all(int fd) {
+  std::string text;
+  char buffer[4096];
+  for (ssize_t got = shim::__real_recv(fd, buffer, sizeof buffer, 0); got > 0;
+       got = shim::__real_recv(fd, buffer, sizeof buffer, 0)) {
+    text.append(buffer, static_cast<size_t>(got));
+  }
+  return text;
+}
+
+std::string text_of(const std::vector<uint8_t>& bytes) { return {bytes.begin(), bytes.end()}; }
+
+}  // namespace
+
+TEST_CASE("an adopted socket reads first what came with it, and then its own") {
+  for (const Trigger trigger : {Trigger::kEdge, Trigger::kLevel}) {
+    Harness h({.trigger = trigger});
+    Socket pair = make_pair();
+    REQUIRE(send_bytes(pair.theirs.get(), "kernel", 6) == 6);
+    const AdoptRequest& asked = adopt(h, std::move(pair.ours), "handed ");
+    CHECK_FALSE(asked.error);
+    Told& told = h.js.connections.back();
+    CHECK(told.slot == asked.slot);
+    CHECK(told.log == "OD");
+    CHECK(told.received == "handed kernel");
+    CHECK(h.loop->entry(told.slot).extras == nullptr);
+    h.js.write(told, "answer");
+    h.settle();
+    CHECK(read_all(pair.theirs.get()) == "answer");
+  }
+}
+
+TEST_CASE("what came with it is longer than a read, and than a batch has room for") {
+  Harness h({.batches = 2, .slab_bytes = 32 * 1024});
+  Socket pair = make_pair();
+  const std::string handed = pattern(300'000);
+  adopt(h, std::move(pair.ours), handed);
+  h.until([&] { return h.js.connections.back().received.size() == handed.size(); });
+  CHECK(h.js.connections.back().received == handed);
+}
+
+TEST_CASE("a full loop takes none, and an epoll that refuses closes it") {
+  Harness h({.max_connections = 1});
+  Socket first = make_pair();
+  Socket second = make_pair();
+  h.hooks.epoll_ctl = [&](int poll, int operation, int fd, epoll_event* event) {
+    return operation == EPOLL_CTL_ADD ? shim::fail(ENOSPC) : shim::__real_epoll_ctl(poll, operation, fd, event);
+  };
+  CHECK(adopt(h, std::move(first.ours)).error.code == ENOSPC);
+  h.hooks.epoll_ctl = nullptr;
+  CHECK(h.loop->live() == 0);
+  char byte = 0;
+  CHECK(receive(first.theirs.get(), &byte, 1) == 0);
+  Socket third = make_pair();
+  CHECK_FALSE(adopt(h, std::move(second.ours)).full);
+  CHECK(adopt(h, std::move(third.ours)).full);
+}
+
+TEST_CASE("a detached socket takes along what is unread and unsent, and is closed by nobody") {
+  Harness h;
+  Socket pair = make_pair();
+  adopt(h, std::move(pair.ours), "handed");
+  Told& told = h.js.connections.back();
+  h.js.pause(told);
+  h.settle();
+  h.js.write(told, "small ");
+  h.js.write_pinned(told, pattern(20'000));
+  REQUIRE(send_bytes(pair.theirs.get(), "kernel", 6) == 6);
+  // Behind the writes, in the same batch: none of them has been sent.
+  const DetachRequest& asked = detach(h, told);
+  h.settle();
+  CHECK_FALSE(asked.error);
+  CHECK(told.log == "ODC");
+  CHECK(told.error == 0);
+  CHECK(text_of(asked.detached.unsent) == "small " + pattern(20'000));
+  CHECK(h.js.pinned() == 0);
+  CHECK(read_all(pair.theirs.get()).empty());
+  CHECK(read_all(asked.detached.fd.get()) == "kernel");
+  CHECK(send_bytes(pair.theirs.get(), "on", 2) == 2);
+  CHECK(read_all(asked.detached.fd.get()) == "on");
+}
+
+TEST_CASE("unread bytes that were not delivered go along") {
+  Harness h;
+  Socket pair = make_pair();
+  auto adopting = std::make_unique<AdoptRequest>();
+  adopting->fd = std::move(pair.ours);
+  adopting->unread = {'x', 'y'};
+  adopting->connection.context = 7;
+  h.js.request(std::move(adopting));
+  // Slot and generation of the first connection are known.
+  auto pausing = std::make_unique<DetachRequest>();
+  pausing->slot = 0;
+  pausing->generation = 1;
+  const DetachRequest& asked = *pausing;
+  h.js.request(std::move(pausing));
+  h.settle();
+  CHECK(text_of(asked.detached.unread) == "xy");
+  CHECK(h.js.connections.back().log == "OC");
+}
+
+TEST_CASE("without a descriptor for the duplicate it stays, and one that has gone answers so") {
+  Harness h;
+  Socket pair = make_pair();
+  adopt(h, std::move(pair.ours));
+  Told& told = h.js.connections.back();
+  rlimit limit{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
+  const rlimit none{0, limit.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  const DetachRequest& refused = detach(h, told);
+  h.settle();
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+  CHECK(refused.error.code == EINVAL);  // fcntl(2): the least number is beyond the limit
+  CHECK(told.log == "O");
+  REQUIRE(send_bytes(pair.theirs.get(), "on", 2) == 2);
+  h.settle();
+  CHECK(told.received == "on");
+  h.js.destroy(told);
+  const DetachRequest& gone = detach(h, told);
+  h.settle();
+  CHECK(gone.closed);
+  CHECK_FALSE(gone.detached.fd.valid());
+}
