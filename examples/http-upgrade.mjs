@@ -1,4 +1,4 @@
-// WebSockets that cost 200 bytes each while they are idle: http answers the upgrade, and the connection moves into the
+// WebSockets that cost a few hundred bytes each while they are idle: http answers the upgrade, and the connection moves into the
 // reactor. With the least of RFC 6455 that a chat of short texts needs: the handshake, and frames of up to 125 bytes.
 //   node examples/http-upgrade.mjs   then: in a browser's console, new WebSocket('ws://localhost:8000').send('hello')
 import { createHash, randomBytes } from 'node:crypto'
