@@ -1,10 +1,13 @@
+import { inspect } from 'node:util'
 import type { Address } from './connection-context.js'
-import { familyName } from './connection-id.js'
+import { type ConnectionId, familyName } from './connection-id.js'
 
 /** What has two addresses. */
 export abstract class Addressed {
   /** @internal */
   protected abstract address(remote: boolean): Address
+  abstract get id(): ConnectionId
+  abstract get closed(): boolean
 
   /**
    * The peer's address; `undefined` on a Unix socket. Readable until the `close` handler has returned. As in
@@ -37,5 +40,11 @@ export abstract class Addressed {
   /** `'IPv4'` or `'IPv6'`; `undefined` on a Unix socket. */
   get localFamily(): 'IPv4' | 'IPv6' | undefined {
     return familyName(this.address(false)?.[2])
+  }
+
+  /** What `console.log` shows. */
+  [inspect.custom](): string {
+    const where = this.remoteAddress === undefined ? '' : ` ${this.remoteAddress} ${this.remotePort}`
+    return `Connection ${this.id}${where}${this.closed ? ' closed' : ''}`
   }
 }

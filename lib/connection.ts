@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net'
-import { inspect } from 'node:util'
 import { Addressed } from './addressed.js'
 import { guard } from './binding.js'
 import type { Address, ConnectionContext, ConnectionEvents, Held } from './connection-context.js'
@@ -350,12 +349,6 @@ export class Connection<T = unknown> extends Addressed {
         if ((this.state & HOLDING) !== 0) process.nextTick(() => this.release())
       },
     })
-  }
-
-  /** What `console.log` shows. */
-  [inspect.custom](): string {
-    const where = this.remoteAddress === undefined ? '' : ` ${this.remoteAddress} ${this.remotePort}`
-    return `Connection ${this.id}${where}${this.closed ? ' closed' : ''}`
   }
 
   /** Where requests about it go; nowhere, when it has closed. */
