@@ -1,9 +1,7 @@
 import type { Socket } from 'node:net'
-import { Addressed } from './addressed.js'
 import { guard } from './binding.js'
 import type { Address, ConnectionContext, ConnectionEvents, Held } from './connection-context.js'
-import { type ConnectionId, connectionId } from './connection-id.js'
-import { applyOptions, type Place, readTcpInfo } from './connection-requests.js'
+import { ConnectionSocket } from './connection-socket.js'
 import { cannotDetach, type Detachment, detach } from './detach.js'
 import { C1mError, invalidType, invalidValue } from './errors.js'
 import type { Framing } from './framing.js'
@@ -12,10 +10,8 @@ import type { Listener } from './listener.js'
 import { checkReframe, finishReframing, holdForReframing, isFramed, reframe } from './reframing.js'
 import type { RelayAccess, RelaySide } from './relay.js'
 import { type FileSource, type SendFileOptions, sendFile } from './send-file.js'
-import { type AppliedSocketOptions, encodeSetOptions, type SocketOptions } from './socket-options.js'
-import type { TcpInfo } from './tcp-info.js'
-import { checkTimeouts, runTimeout, type Timeouts } from './timeouts.js'
-import { checkChunk, checkEncoding, checkInteger } from './validate.js'
+import { runTimeout } from './timeouts.js'
+import { checkChunk, checkEncoding } from './validate.js'
 
 const ENDED = 1
 const DESTROYED = 2
@@ -66,30 +62,19 @@ export let makeConnection: (slot: number, generation: number, context: Connectio
  *   drain(conn) { conn.resume() },
  * })
  */
-export class Connection<T = unknown> extends Addressed {
+export class Connection<T = unknown> extends ConnectionSocket {
   // `private` and not `#private`: a class with #methods marks each of its objects, and that is 8 bytes of the 80 that an
   // object costs here.
 
   /** Yours; `undefined` at first. */
   data: T = undefined as T
-  private readonly slot: number
-  private readonly generation: number
-  private readonly context: ConnectionContext
   private state = 0
   /** Bytes written, modulo 2^32, and how many of these had gone to the kernel when we last looked. */
   private submitted = 0
   private flushed = 0
 
   private constructor(slot: number, generation: number, context: ConnectionContext) {
-    super()
-    this.slot = slot
-    this.generation = generation
-    this.context = context
-  }
-
-  /** Its identity, as in `reactor.connections.get(id)`. */
-  get id(): ConnectionId {
-    return connectionId(this.context.io.index, this.slot, this.generation)
+    super(slot, generation, context)
   }
 
   /** The listener that accepted it; `undefined` for an outgoing connection. */
@@ -264,59 +249,6 @@ export class Connection<T = unknown> extends Addressed {
   }
 
   /**
-   * Sets its idle timeout in place of the listener's `idleTimeoutMs`, and starts it anew. Throws a TypeError
-   * (ERR_C1M_INVALID_ARG_TYPE) or RangeError (ERR_C1M_OUT_OF_RANGE) for a bad `ms`.
-   * @param ms Milliseconds without a byte read or written; 0 is never. 0 to 2^31-1; never early, up to 16 ms late.
-   */
-  setTimeout(ms: number): boolean {
-    checkInteger('ms', ms, 0, 2 ** 31 - 1)
-    if ((this.state & GONE) !== 0) return false
-    return this.command(layout.COMMAND_SET_TIMEOUT, ms)
-  }
-
-  /**
-   * Sets those of its timeouts that are given, in place of the listener's, and starts them anew. Throws a TypeError
-   * (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE) or RangeError (ERR_C1M_OUT_OF_RANGE) for bad ones.
-   *
-   * @example
-   * conn.setTimeouts({ readMs: 10_000, totalMs: 0 }) // 10 s for the next byte, and no limit on the whole
-   */
-  setTimeouts(timeouts: Timeouts): boolean {
-    const checked = checkTimeouts(timeouts)
-    if ((this.state & GONE) !== 0) return false
-    for (const [kind, ms] of checked) this.command(layout.COMMAND_SET_TIMEOUT | (kind << 8), ms)
-    return true
-  }
-
-  /**
-   * Sets socket options; resolves with all of them as the kernel applied them. Rejects with a TypeError or RangeError
-   * for bad values (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_OUT_OF_RANGE), with ERR_C1M_UNSUPPORTED_OPTION,
-   * ERR_C1M_CONNECTION_CLOSED, or the error of setsockopt(2); those before the one that failed stay set.
-   *
-   * @example
-   * const { keepAlive } = await conn.setOptions({ keepAlive: { idleMs: 30_000 } })
-   */
-  async setOptions(options: SocketOptions): Promise<AppliedSocketOptions> {
-    return applyOptions(this.here, encodeSetOptions(options))
-  }
-
-  /** Reads the socket options. Rejects with ERR_C1M_CONNECTION_CLOSED. (getsockopt(2)) */
-  async getOptions(): Promise<AppliedSocketOptions> {
-    return applyOptions(this.here, { settings: [] })
-  }
-
-  /**
-   * What the kernel knows of the connection: round-trip time, congestion window, retransmits, delivery rate
-   * (TCP_INFO, tcp(7)). Rejects with ERR_C1M_CONNECTION_CLOSED; on a Unix socket with ERR_C1M_UNSUPPORTED_OPTION.
-   *
-   * @example
-   * const { rttMicros, totalRetransmits } = await conn.tcpInfo()
-   */
-  async tcpInfo(): Promise<TcpInfo> {
-    return readTcpInfo(this.here)
-  }
-
-  /**
    * Gives the connection to `node:net`, with nothing lost: resolves with a `net.Socket` that reads first what `data` has
    * not been called with, sends first what the kernel hasn't taken, has `end()` called on it if this connection had, and
    * emits `end` if the peer's FIN has come, though this connection's handler may have been called as well. It reads
@@ -349,16 +281,6 @@ export class Connection<T = unknown> extends Addressed {
         if ((this.state & HOLDING) !== 0) process.nextTick(() => this.release())
       },
     })
-  }
-
-  /** Where requests about it go; nowhere, when it has closed. */
-  private get here(): Place | undefined {
-    return this.closed ? undefined : { io: this.context.io, slot: this.slot, generation: this.generation }
-  }
-
-  private command(command: number, a = 0): true {
-    this.context.io.commands.push(command, this.slot, this.generation, a)
-    return true
   }
 
   /** The high-water mark may have been reached. */

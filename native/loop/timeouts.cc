@@ -23,7 +23,7 @@ Timeouts& need_timeouts(Entry& entry) {
     timeouts = std::make_unique<Timeouts>();
     timeouts->due = due;
     // A file that is being loaded is not the peer's delay.
-  timeouts->waiting = !entry.out.empty() && !entry.has(Connection::kWritable);
+    timeouts->waiting = !entry.out.empty() && !entry.has(Connection::kWritable);
   }
   return *timeouts;
 }

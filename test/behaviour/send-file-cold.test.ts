@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import type { Connection } from 'c1m'
 import { test } from 'tap'
 import { temporaryFile } from '../fixtures/file.js'
-import { connectPeer } from '../fixtures/peer.js'
+import { connectPeer, type Peer } from '../fixtures/peer.js'
 import { serve, TRIGGERS, until } from '../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
@@ -24,7 +24,7 @@ for (const trigger of TRIGGERS) {
       {},
       { trigger },
     )
-    const downloads = []
+    const downloads: { peer: Peer; content: Buffer; sent: Promise<number> }[] = []
     for (const [i, { path, content }] of files.entries()) {
       const peer = await connectPeer(t, port)
       await until(() => conns.length === i + 1)

@@ -1,0 +1,138 @@
+import { inspect } from 'node:util'
+import type { Address, ConnectionContext } from './connection-context.js'
+import { type ConnectionId, connectionId, familyName } from './connection-id.js'
+import { applyOptions, type Place, readTcpInfo } from './connection-requests.js'
+import { COMMAND_SET_TIMEOUT } from './layout.js'
+import { type AppliedSocketOptions, encodeSetOptions, type SocketOptions } from './socket-options.js'
+import type { TcpInfo } from './tcp-info.js'
+import { checkTimeouts, type Timeouts } from './timeouts.js'
+import { checkInteger } from './validate.js'
+
+/** A connection as far as it is a socket: its identity, its addresses, its options and its timeouts. */
+export abstract class ConnectionSocket {
+  /** @internal */
+  protected readonly slot: number
+  /** @internal */
+  protected readonly generation: number
+  /** @internal */
+  protected readonly context: ConnectionContext
+
+  /** @internal */
+  protected constructor(slot: number, generation: number, context: ConnectionContext) {
+    this.slot = slot
+    this.generation = generation
+    this.context = context
+  }
+
+  /** @internal */
+  protected abstract address(remote: boolean): Address
+  abstract get closed(): boolean
+
+  /** Its identity, as in `reactor.connections.get(id)`. */
+  get id(): ConnectionId {
+    return connectionId(this.context.io.index, this.slot, this.generation)
+  }
+
+  /**
+   * The peer's address; `undefined` on a Unix socket. Readable until the `close` handler has returned. As in
+   * `node:net`, an IPv4 peer of a dual-stack listener is `::ffff:192.0.2.7`. (accept4(2))
+   */
+  get remoteAddress(): string | undefined {
+    return this.address(true)?.[0] || undefined
+  }
+  /** The peer's port; `undefined` on a Unix socket. */
+  get remotePort(): number | undefined {
+    const address = this.address(true)
+    return address?.[2] ? address[1] : undefined
+  }
+  /** `'IPv4'` or `'IPv6'`; `undefined` on a Unix socket. */
+  get remoteFamily(): 'IPv4' | 'IPv6' | undefined {
+    return familyName(this.address(true)?.[2])
+  }
+  /**
+   * Our address of this connection, or the path of a Unix socket. Readable until the `close` handler has returned.
+   * (getsockname(2))
+   */
+  get localAddress(): string | undefined {
+    return this.address(false)?.[0] || undefined
+  }
+  /** Our port; `undefined` on a Unix socket. */
+  get localPort(): number | undefined {
+    const address = this.address(false)
+    return address?.[2] ? address[1] : undefined
+  }
+  /** `'IPv4'` or `'IPv6'`; `undefined` on a Unix socket. */
+  get localFamily(): 'IPv4' | 'IPv6' | undefined {
+    return familyName(this.address(false)?.[2])
+  }
+
+  /**
+   * Sets its idle timeout in place of the listener's `idleTimeoutMs`, and starts it anew. Throws a TypeError
+   * (ERR_C1M_INVALID_ARG_TYPE) or RangeError (ERR_C1M_OUT_OF_RANGE) for a bad `ms`.
+   * @param ms Milliseconds without a byte read or written; 0 is never. 0 to 2^31-1; never early, up to 16 ms late.
+   */
+  setTimeout(ms: number): boolean {
+    checkInteger('ms', ms, 0, 2 ** 31 - 1)
+    if (this.closed) return false
+    return this.command(COMMAND_SET_TIMEOUT, ms)
+  }
+
+  /**
+   * Sets those of its timeouts that are given, in place of the listener's, and starts them anew. Throws a TypeError
+   * (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE) or RangeError (ERR_C1M_OUT_OF_RANGE) for bad ones.
+   *
+   * @example
+   * conn.setTimeouts({ readMs: 10_000, totalMs: 0 }) // 10 s for the next byte, and no limit on the whole
+   */
+  setTimeouts(timeouts: Timeouts): boolean {
+    const checked = checkTimeouts(timeouts)
+    if (this.closed) return false
+    for (const [kind, ms] of checked) this.command(COMMAND_SET_TIMEOUT | (kind << 8), ms)
+    return true
+  }
+
+  /**
+   * Sets socket options; resolves with all of them as the kernel applied them. Rejects with a TypeError or RangeError
+   * for bad values (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_OUT_OF_RANGE), with ERR_C1M_UNSUPPORTED_OPTION,
+   * ERR_C1M_CONNECTION_CLOSED, or the error of setsockopt(2); those before the one that failed stay set.
+   *
+   * @example
+   * const { keepAlive } = await conn.setOptions({ keepAlive: { idleMs: 30_000 } })
+   */
+  async setOptions(options: SocketOptions): Promise<AppliedSocketOptions> {
+    return applyOptions(this.here, encodeSetOptions(options))
+  }
+
+  /** Reads the socket options. Rejects with ERR_C1M_CONNECTION_CLOSED. (getsockopt(2)) */
+  async getOptions(): Promise<AppliedSocketOptions> {
+    return applyOptions(this.here, { settings: [] })
+  }
+
+  /**
+   * What the kernel knows of the connection: round-trip time, congestion window, retransmits, delivery rate
+   * (TCP_INFO, tcp(7)). Rejects with ERR_C1M_CONNECTION_CLOSED; on a Unix socket with ERR_C1M_UNSUPPORTED_OPTION.
+   *
+   * @example
+   * const { rttMicros, totalRetransmits } = await conn.tcpInfo()
+   */
+  async tcpInfo(): Promise<TcpInfo> {
+    return readTcpInfo(this.here)
+  }
+
+  /** What `console.log` shows. */
+  [inspect.custom](): string {
+    const where = this.remoteAddress === undefined ? '' : ` ${this.remoteAddress} ${this.remotePort}`
+    return `Connection ${this.id}${where}${this.closed ? ' closed' : ''}`
+  }
+
+  /** @internal Where requests about it go; nowhere, when it has closed. */
+  protected get here(): Place | undefined {
+    return this.closed ? undefined : { io: this.context.io, slot: this.slot, generation: this.generation }
+  }
+
+  /** @internal */
+  protected command(command: number, a = 0): true {
+    this.context.io.commands.push(command, this.slot, this.generation, a)
+    return true
+  }
+}
