@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <random>
 
+#include "native/loop/reframe_request.h"
 #include "native/loop/relay_request.h"
 #include "native/net/socket.h"
 #include "test/native/loop_harness.h"
@@ -294,6 +295,26 @@ TEST_CASE("relay: nothing is read between hold and start, and nothing lost") {
   r.h.settle();
   CHECK(r.b.client.receive() == "before after");
   CHECK(r.b.client.ended);
+}
+
+TEST_CASE("relay: what is left by a framing that was taken off is handed over with the answer") {
+  Relayed r;
+  r.h.js.push(Command::kReframe, r.a.told);
+  r.h.settle();
+  auto reframe = std::make_unique<ReframeRequest>();
+  reframe->slot = r.a.told.slot;
+  reframe->generation = r.a.told.generation;
+  const std::string left = "received before";
+  reframe->bytes.assign(left.begin(), left.end());
+  r.h.js.request(std::move(reframe));
+  HoldRelayRequest* hold = r.hold();
+  REQUIRE(hold->held);
+  CHECK(std::string(hold->unread[0].begin(), hold->unread[0].end()) == left);
+  CHECK(r.a.told.received.empty());
+  r.go();
+  r.a.client.send("and after");
+  r.h.settle();
+  CHECK(r.b.client.receive() == "and after");
 }
 
 TEST_CASE("relay: half-close, in both orders and before the start") {
