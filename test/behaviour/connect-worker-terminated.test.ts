@@ -12,7 +12,7 @@ test('a worker that is terminated in the middle of its attempts leaves nothing',
   const { reactor, port } = await serve(t, {})
   const file = join(__dirname, '..', 'fixtures', 'children', 'connecting-worker.js')
   let before = { descriptors: 0, threads: 0 }
-  for (let round = 0; round < 12; round++) {
+  for (let round = 0; round < 5; round++) {
     const worker = new Worker(file, { workerData: { port, hole } })
     await once(worker, 'message')
     await sleep(round)

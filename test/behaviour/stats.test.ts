@@ -7,6 +7,7 @@ test('a fresh reactor’s counters are 0', async (t) => {
   t.strictSame(counters, {
     connections: 0,
     accepted: 0,
+    adopted: 0,
     connected: 0,
     closed: 0,
     acceptErrors: 0,
