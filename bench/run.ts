@@ -13,6 +13,7 @@ import { accept } from './scenarios/accept.js'
 import { adopt } from './scenarios/adopt.js'
 import { blocked } from './scenarios/blocked.js'
 import { broadcast } from './scenarios/broadcast.js'
+import { coldFile } from './scenarios/cold-file.js'
 import { echo } from './scenarios/echo.js'
 import { file } from './scenarios/file.js'
 import { framing } from './scenarios/framing.js'
@@ -20,7 +21,19 @@ import { growth } from './scenarios/growth.js'
 import { idle } from './scenarios/idle.js'
 import { relay } from './scenarios/relay.js'
 
-const scenarios: readonly Scenario[] = [echo, idle, accept, blocked, growth, file, relay, broadcast, framing, adopt]
+const scenarios: readonly Scenario[] = [
+  echo,
+  idle,
+  accept,
+  blocked,
+  growth,
+  file,
+  coldFile,
+  relay,
+  broadcast,
+  framing,
+  adopt,
+]
 
 const usage = `npm run bench -- [scenario ...] [--quick] [--save] [--peers name,...]
 

@@ -19,7 +19,7 @@ async function answer(conn: Connection, request: string): Promise<void> {
 async function main(): Promise<void> {
   const reactor = new Reactor()
   const listener = await reactor.listen(
-    { host: '127.0.0.1', port: 0 },
+    { host: '127.0.0.1', port: 0, noDelay: true },
     { data: (conn, chunk) => void answer(conn, chunk.toString('latin1')).catch(() => conn.destroy()) },
   )
   print({ event: 'listening', port: listener.port as number })

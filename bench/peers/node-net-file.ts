@@ -16,7 +16,7 @@ async function answer(socket: Socket, request: string): Promise<void> {
   await pipeline(createReadStream(path), socket, { end: false })
 }
 
-const server = createServer((socket) => {
+const server = createServer({ noDelay: true }, (socket) => {
   socket.setMaxListeners(0).on('error', () => {})
   socket.on('data', (chunk) => void answer(socket, chunk.toString('latin1')).catch(() => socket.destroy()))
 })

@@ -1,7 +1,8 @@
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { availableFilePeers, type FilePeer, type FilePeerName } from '../harness/file-servers.js'
+import { makeFile } from '../harness/files.js'
 import { number } from '../harness/line-process.js'
 import { type DownloadShape, startDownloads } from '../harness/load.js'
 import { cpuUse, sampleCpu } from '../harness/process-stats.js'
@@ -70,14 +71,6 @@ export const file: Scenario = {
         .map(({ peer, bytes }) => `${peer}, ${bytes} B: a download broke off`),
     }
   },
-}
-
-/** Its bytes are in the page cache when it has been written. */
-function makeFile(path: string, bytes: number): void {
-  const part = Buffer.alloc(MIB, 'c1m')
-  writeFileSync(path, '')
-  for (let at = 0; at < bytes; at += part.length) writeFileSync(path, part, { flag: 'a' })
-  truncateSync(path, bytes)
 }
 
 async function measureFile(peer: FilePeer, cell: Cell, directory: string, context: Context): Promise<FileRun> {
