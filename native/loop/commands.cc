@@ -29,18 +29,19 @@ void Loop::return_commands() {
   }
 }
 
+void Loop::run_request(std::unique_ptr<Request> request) {
+  if (request->run(*this)) {
+    completed_.push_back(std::move(request));
+    return;
+  }
+  Request* waiting = request.get();
+  waiting_.emplace(waiting, std::move(request));
+}
+
 void Loop::execute_one(CommandBatch& batch, const uint32_t* record) {
   const auto command = static_cast<Command>(record[0] & 0xff);
   const uint32_t slot = record[1];
-  if (command == Command::kRequest) {
-    std::unique_ptr<Request>& request = batch.requests[next_request_++];
-    if (request->run(*this)) {
-      completed_.push_back(std::move(request));
-    } else {
-      waiting_.emplace(request.get(), std::move(request));
-    }
-    return;
-  }
+  if (command == Command::kRequest) return run_request(std::move(batch.requests[next_request_++]));
   PinnedBytes pinned{};
   if (command == Command::kWritePinned) pinned = batch.pinned[next_pinned_++];
   Entry* entry = find(slot, record[2]);
@@ -49,14 +50,12 @@ void Loop::execute_one(CommandBatch& batch, const uint32_t* record) {
     return;
   }
   switch (command) {
-    case Command::kWrite: {
-      const uint8_t* bytes = batch.bytes(record[3], record[4]);
-      assert(bytes != nullptr);
-      if (bytes == nullptr) return;
-      entry->out.append(pool_, bytes, record[4]);
-      flush_.push(slot);
+    case Command::kWrite:
+      if (const uint8_t* bytes = batch.bytes(record[3], record[4]); bytes != nullptr) {
+        entry->out.append(pool_, bytes, record[4]);
+        flush_.push(slot);
+      }
       return;
-    }
     case Command::kWritePinned:
       entry->out.append_pinned(pool_, pinned.data, pinned.length, pinned.owner);
       flush_.push(slot);

@@ -187,6 +187,7 @@ class Loop {
   void execute_commands();
   void execute(CommandBatch& batch);
   void execute_one(CommandBatch& batch, const uint32_t* record);
+  void run_request(std::unique_ptr<Request> request);
   void return_commands();
 
   [[nodiscard]] uint64_t word_of(uint32_t slot) const { return uint64_t{entries_.generation(slot)} << 32 | slot; }
