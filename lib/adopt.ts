@@ -1,4 +1,5 @@
 import { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { takeSocket } from './binding.js'
 import type { Connection } from './connection.js'
 import type { ConnectionContext } from './connection-context.js'
@@ -151,7 +152,7 @@ export class Adopter {
     this.#owner = owner
   }
 
-  async adopt<T>(source: Socket | number, handlers: Handlers<T>, options: AdoptOptions<T>): Promise<Connection<T>> {
+  async adopt<T>(source: Duplex | number, handlers: Handlers<T>, options: AdoptOptions<T>): Promise<Connection<T>> {
     const checked = checkAdoptOptions(options)
     checkHandlers(handlers)
     checkAdoptable(source)

@@ -269,10 +269,10 @@ export class Connection<T = unknown> extends ConnectionSocket {
    * socket.pipe(process.stdout)
    */
   async detach(): Promise<Socket> {
-    if ((this.state & RELAYED) !== 0) throw invalidValue("A connection that is being relayed can't be detached")
-    if (isFramed(this, this.context.framing)) throw invalidValue("A connection that has a framing can't be detached")
     const { here } = this
     if (here === undefined || (this.state & DETACHING) !== 0) throw cannotDetach()
+    if ((this.state & RELAYED) !== 0) throw invalidValue("A connection that is being relayed can't be detached")
+    if (isFramed(this, this.context.framing)) throw invalidValue("A connection that has a framing can't be detached")
     this.state |= DETACHING
     return detach(here, this.context.allowHalfOpen, {
       left: (detachment) => leaving.set(this, detachment),

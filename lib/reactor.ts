@@ -1,7 +1,8 @@
 import cluster from 'node:cluster'
 import { lookup } from 'node:dns/promises'
 import { EventEmitter } from 'node:events'
-import { isIP, type Socket } from 'node:net'
+import { isIP } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { inspect } from 'node:util'
 import { isMainThread, threadId } from 'node:worker_threads'
 import { Adopter, type AdoptOptions, reactorFull } from './adopt.js'
@@ -264,7 +265,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
    * })
    */
   async adopt<T = undefined>(
-    source: Socket | number,
+    source: Duplex | number,
     handlers: Handlers<T> = {},
     options: AdoptOptions<T> = {},
   ): Promise<Connection<T>> {
