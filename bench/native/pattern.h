@@ -25,7 +25,8 @@ class Pattern {
     // Whole messages to the period, and from one connection's beginning to the next one's.
     period_ = kPeriod / message_bytes * message_bytes;
     step_ = message_bytes * 13;
-    for (size_t i = 0; i < kPeriod + kWindow; i++) bytes_[i] = framed(frames, message_bytes, bytes_[i % period_], i);
+    for (size_t i = 0; i < period_; i++) bytes_[i] = framed(frames, message_bytes, bytes_[i], i);
+    for (size_t i = period_; i < kPeriod + kWindow; i++) bytes_[i] = bytes_[i - period_];
   }
 
   // `offset` bytes into the stream of connection number `connection`.
