@@ -421,7 +421,7 @@ TEST_CASE("files: a big one has its budget a turn") {
     REQUIRE(i < 10'000);
     h.turn(1);
     h.js.deliver_all();
-    CHECK(h.js.stat("bytesWritten") - before <= 256 * 1024);
+    CHECK(h.js.stat("bytesWritten") - before <= 1024 * 1024);
     before = h.js.stat("bytesWritten");
     client.receive();
   }
