@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream'
 import { takeSocket } from './binding.js'
 import type { Connection } from './connection.js'
 import type { ConnectionContext } from './connection-context.js'
-import { C1mError, invalidType, invalidValue, systemError } from './errors.js'
+import { invalidType, invalidValue, reactorFull, systemError } from './errors.js'
 import type { IoThread } from './io-thread.js'
 import {
   type ConnectionOptions,
@@ -191,9 +191,4 @@ export class Adopter {
     }
     return shared
   }
-}
-
-/** @internal */
-export function reactorFull(): C1mError {
-  return new C1mError('ERR_C1M_MAX_CONNECTIONS', 'The reactor holds maxConnections')
 }

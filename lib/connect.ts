@@ -4,11 +4,20 @@ import { constants } from 'node:os'
 import { onAbort } from './abort.js'
 import type { ConnectSpec, Failure, Full } from './binding.js'
 import type { Connection } from './connection.js'
-import { C1mError, invalidType, invalidValue, systemError } from './errors.js'
+import { invalidType, invalidValue, reactorFull, systemError } from './errors.js'
 import type { IoThread } from './io-thread.js'
 import { type ConnectionOptions, checkConnectionOptions, connectionOptionKeys, type Handlers } from './options.js'
 import { encodeSocketOptions, failureOf, type SocketOptions, socketOptionKeys } from './socket-options.js'
-import { checkBoolean, checkInteger, checkKeys, checkObject, checkOneOf, checkString, keysOf } from './validate.js'
+import {
+  checkBoolean,
+  checkInteger,
+  checkKeys,
+  checkObject,
+  checkOneOf,
+  checkSignal,
+  checkString,
+  keysOf,
+} from './validate.js'
 
 /** Where and how to connect. Give `port` (TCP) or `path` (Unix socket). */
 export interface ConnectOptions
@@ -129,7 +138,7 @@ export function checkConnectOptions(options: ConnectOptions): CheckedConnect {
   const { autoSelectFamilyAttemptTimeout = DEFAULT_ATTEMPT_TIMEOUT_MS, signal } = given
   const { settings, congestion } = encodeSocketOptions(given, 'connection')
   if (typeof lookup !== 'function') throw invalidType('lookup', 'a function', lookup)
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalidType('signal', 'an AbortSignal', signal)
+  checkSignal(signal)
   const { host, port, path, family, localAddress, localPort } = checkWhere(given, fastOpen)
   const common = checkConnectionOptions(given)
   return {
@@ -360,7 +369,7 @@ export class Connecting<T> {
     this.#tries.delete(one)
     if (this.#over) return
     if ('full' in failure) {
-      this.#errors.push(new C1mError('ERR_C1M_MAX_CONNECTIONS', 'The reactor holds maxConnections'))
+      this.#errors.push(reactorFull())
     } else if (failure.option !== undefined) {
       // It would be refused for the other addresses as well.
       return this.fail(failureOf(failure))

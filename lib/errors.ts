@@ -116,3 +116,8 @@ export function outOfRange(name: string, expected: string, actual: unknown): Ran
 export function invalidValue(message: string): TypeError {
   return Object.assign(new TypeError(message), { code: 'ERR_C1M_INVALID_ARG_VALUE' })
 }
+
+/** @internal */
+export function reactorFull(): C1mError {
+  return new C1mError('ERR_C1M_MAX_CONNECTIONS', 'The reactor holds maxConnections')
+}

@@ -2,7 +2,7 @@ import { onAbort } from './abort.js'
 import { Connection, relayAccess } from './connection.js'
 import type { Place } from './connection-requests.js'
 import { C1mError, invalidType, invalidValue } from './errors.js'
-import { checkInteger, checkKeys, checkObject, keysOf } from './validate.js'
+import { checkInteger, checkKeys, checkObject, checkSignal, keysOf } from './validate.js'
 
 /** Options of `relay()`. */
 export interface RelayOptions {
@@ -92,7 +92,7 @@ export async function relay<A, B>(a: Connection<A>, b: Connection<B>, options?: 
   checkKeys('options', given, OPTIONS)
   const { idleTimeoutMs, signal } = given
   if (idleTimeoutMs !== undefined) checkInteger('idleTimeoutMs', idleTimeoutMs, 0, MAX_MS)
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalidType('signal', 'an AbortSignal', signal)
+  checkSignal(signal)
   const sides = { a: end('a', a), b: end('b', b) }
   if ((a as Connection) === (b as Connection)) throw invalidValue('"a" and "b" are one connection')
   if (sides.a.place.io !== sides.b.place.io) {

@@ -4,7 +4,7 @@ import { onAbort } from './abort.js'
 import { C1mError, closeError, invalidType, invalidValue, type SystemError, systemError } from './errors.js'
 import type { IoThread } from './io-thread.js'
 import { OWN_ERROR_FILE_ABORTED } from './layout.js'
-import { checkInteger, checkKeys, checkObject, keysOf } from './validate.js'
+import { checkInteger, checkKeys, checkObject, checkSignal, keysOf } from './validate.js'
 
 /** What `conn.sendFile()` takes: a path, an open file, or its descriptor. */
 export type FileSource = string | Buffer | URL | FileHandle | number
@@ -40,7 +40,7 @@ export async function sendFile(to: FileTarget, source: FileSource, options?: Sen
   const { start = 0, end, signal } = given
   checkInteger('start', start, 0, Number.MAX_SAFE_INTEGER)
   if (end !== undefined) checkInteger('end', end, start, Number.MAX_SAFE_INTEGER)
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalidType('signal', 'an AbortSignal', signal)
+  checkSignal(signal)
   signal?.throwIfAborted()
   if (!to.open) throw connectionClosed()
   const { io, slot, generation } = to

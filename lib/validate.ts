@@ -37,6 +37,11 @@ export function checkOneOf<T extends string>(name: string, value: unknown, allow
   throw invalidValue(`"${name}" must be ${list}, got '${value}'`)
 }
 
+/** @internal */
+export function checkSignal(signal: unknown): void {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalidType('signal', 'an AbortSignal', signal)
+}
+
 /** @internal What `write()` takes. */
 export function checkChunk(chunk: unknown, encoding: unknown): asserts chunk is string | Uint8Array {
   if (typeof chunk === 'string') return checkEncoding(encoding)
