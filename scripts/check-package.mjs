@@ -28,7 +28,7 @@ function checkContents(tarball) {
     if (!files.includes(`package/${wanted}`)) throw new Error(`${wanted} is not in the package`)
   }
   const allowed =
-    /^package\/(dist|native|prebuilds)\/[^.].*\.(js|d\.ts|cc|h|node)$|^package\/(docs|examples)\/[^.].*\.(md|mjs)$|^package\/[\w.]+$/
+    /^package\/(dist|native|prebuilds)\/[^.].*\.(js|d\.ts|cc|h|node)$|^package\/(docs|examples|bench)\/[^.].*\.(md|mjs|json)$|^package\/[\w.]+$/
   const strays = files.filter((file) => !allowed.test(file))
   if (strays.length > 0) throw new Error(`strays in the package: ${strays.join(' ')}`)
 }
