@@ -97,6 +97,7 @@ void Acceptor::serve(Loop& loop, uint64_t now_ms) {
 
 void Acceptor::accept_some(Loop& loop, Listening& listening, uint64_t now_ms) {
   int failed = 0;
+  const uint32_t before = listening.accepted;
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
     if (loop.live() >= max_connections_) return saturate(loop, listening, 0, now_ms);
     sockaddr_storage peer;
@@ -122,6 +123,8 @@ void Acceptor::accept_some(Loop& loop, Listening& listening, uint64_t now_ms) {
     // A whole turn of those is a firewall or a sandbox that lets nothing through: to go on would be to spin.
     if (concerns_one_connection(error) && ++failed < kAcceptsPerTurn) continue;
     if (error == EMFILE || error == ENFILE) shed(loop, listening);
+    // It goes on, if haltingly: who waits in the queue must not wait for longer each time.
+    if (listening.accepted != before) listening.backoff_ms = std::min(listening.backoff_ms, kFirstBackoffMs / 2);
     return saturate(loop, listening, error, now_ms);
   }
 }
