@@ -13,7 +13,13 @@ export interface EventMemory {
 
 export interface IoThreadConfig {
   readonly name: string
+  /** The only CPU that it may run on; -1 for those of this thread. */
+  readonly cpu: number
   readonly maxConnections: number
+  /** How many there are, on all of the reactor's threads. */
+  readonly connections: Uint32Array
+  /** There are other threads that have it in common. */
+  readonly sharesQuota: boolean
   readonly level: boolean
   readonly flushed: Uint32Array
   readonly stats: Float64Array
@@ -52,6 +58,14 @@ export interface ListenSpec {
   readonly path: string | undefined
   readonly backlog: number
   readonly reusePort: boolean
+  /** The same, but only once it is bound. */
+  readonly reusePortOnceBound: boolean
+  /** By the order of the sockets that share the port. */
+  readonly steerByCpu: readonly number[] | undefined
+  /** False if another thread accepts, and hands connections to this one. */
+  readonly accepts: boolean
+  /** Index into PLACEMENTS, and who gets connections. */
+  readonly spread: { readonly placement: number; readonly threads: readonly NativeIoThread[] } | undefined
   readonly ipv6Only: boolean
   readonly mptcp: boolean
   readonly settings: readonly number[]

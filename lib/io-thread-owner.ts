@@ -5,6 +5,10 @@ export interface IoThreadOwner {
   /** What comes before its number in a thread's name. */
   readonly threadNames: string
   readonly maxConnections: number
+  /** How many there are, on all of its threads: for the core, which counts otherwise than JS does. */
+  readonly held: Uint32Array
+  /** The CPU of each I/O thread, -1 for any. */
+  readonly cpus: readonly number[]
   readonly level: boolean
   readonly poisonBorrowed: boolean
   /** Something began, or ended, that should keep the process alive. */

@@ -33,6 +33,7 @@ import {
   SYSCALLS,
 } from './layout.js'
 import { Memberships } from './memberships.js'
+import { Pending } from './pending.js'
 import { Watches } from './watch.js'
 
 /** What whoever adopts a socket waits for. */
@@ -68,12 +69,13 @@ export class IoThread {
   #memberships: Memberships | undefined
   /** Adopted sockets whose `open` is yet to come, by slot. */
   readonly #arrivals = new Map<number, Arrival>()
-  #requests = 0
+  readonly requests = new Pending()
   #files = 0
-  #onAnswered: (() => void) | undefined
 
   /** As `ps -L` shows it. */
   readonly name: string
+  /** That it is pinned to; -1 if it isn't. */
+  readonly cpu: number
 
   constructor(
     readonly index: number,
@@ -81,6 +83,7 @@ export class IoThread {
   ) {
     this.#owner = owner
     this.contexts = new Contexts(owner)
+    this.cpu = owner.cpus[index] as number
     // The system takes no more of it. (pthread_setname_np(3))
     this.name = `${owner.threadNames}${index}`.slice(0, 15)
     this.#flushed = new Uint32Array(owner.maxConnections)
@@ -90,7 +93,10 @@ export class IoThread {
     this.#batches = makeEventMemory()
     this.native = startIoThread({
       name: this.name,
+      cpu: this.cpu,
       maxConnections: owner.maxConnections,
+      connections: owner.held,
+      sharesQuota: owner.cpus.length > 1,
       level: owner.level,
       flushed: this.#flushed,
       stats: this.#stats,
@@ -100,6 +106,11 @@ export class IoThread {
     })
     this.commands = new CommandWriter(this.native)
     this.watches = new Watches(this.native, owner)
+  }
+
+  /** Connections that it holds, and those on their way to it, as far as can be known here. */
+  get load(): number {
+    return this.size + this.requests.count
   }
 
   /** Bytes of the connection in this slot that have gone to the kernel, modulo 2^32, as a signed integer. */
@@ -150,12 +161,12 @@ export class IoThread {
   request<A>(submit: (batch: number, callback: (answer: A) => void) => void): Promise<A> {
     return new Promise((resolve) => {
       this.#owner.asked()
-      this.#requests++
+      this.requests.add()
       this.commands.request((batch) =>
         submit(batch, (answer) => {
           this.#owner.answered()
           resolve(answer)
-          this.#requestAnswered()
+          this.requests.remove()
         }),
       )
     })
@@ -170,18 +181,6 @@ export class IoThread {
   /** Of the open connection in this slot. */
   maxWriteQueueOf(slot: number): number {
     return (this.contexts.get(this.#contextOf[slot] as number) as ContextEntry).context.maxWriteQueue
-  }
-
-  /** Resolves when no request waits for its answer. */
-  answered(): Promise<void> {
-    if (this.#requests === 0) return Promise.resolve()
-    return new Promise((resolve) => {
-      this.#onAnswered = resolve
-    })
-  }
-
-  #requestAnswered(): void {
-    if (--this.#requests === 0) this.#onAnswered?.()
   }
 
   /** Opens a listener. `bound` is called before its first connection opens. */
@@ -216,7 +215,7 @@ export class IoThread {
     const entry = this.contexts.add(spec.connection.context, context)
     entry.accepted = 1
     entry.onOpen = opened
-    this.#requests++
+    this.requests.add()
     this.commands.request((batch) =>
       this.native.connect(
         batch,
@@ -225,7 +224,7 @@ export class IoThread {
             this.contexts.acceptedInAll(spec.connection.context, entry, 0)
             failed(failure)
           }
-          this.#requestAnswered()
+          this.requests.remove()
         },
         spec,
       ),

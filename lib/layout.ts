@@ -69,6 +69,9 @@ export const LAST_GENERATION = 2 ** 23 - 1
 /** What a connection's time may run out for, as `native/loop/timeouts.h` says. */
 export const TIMEOUT_KINDS = ['idle', 'read', 'write', 'total'] as const
 
+/** How an acceptor spreads connections over I/O threads. */
+export const PLACEMENTS = ['least-connections', 'round-robin', 'source-hash'] as const
+
 export const SYSCALLS = ['read', 'write', 'sendfile'] as const
 
 export const OWN_ERROR_FILE_TRUNCATED = 4097

@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net'
 import { inspect } from 'node:util'
 import type { AddressParts } from './binding.js'
 import type { IoThread } from './io-thread.js'
+import { closeOn } from './listening.js'
 import type { AppliedSocketOptions } from './socket-options.js'
 
 /** @internal Where a listener is, once it is. */
@@ -11,7 +12,7 @@ export interface ListenerState {
 }
 
 /** @internal */
-export let makeListener: <T>(io: IoThread, index: number, state: ListenerState) => Listener<T>
+export let makeListener: <T>(parts: readonly IoThread[], index: number, state: ListenerState) => Listener<T>
 
 /**
  * A listening socket, as `reactor.listen()` resolves with it.
@@ -24,19 +25,21 @@ export let makeListener: <T>(io: IoThread, index: number, state: ListenerState) 
 export class Listener<T = unknown> {
   /** Only a type: it tells listeners of different data apart. A private one would lose its type in the declarations. */
   declare protected readonly __data: T
-  readonly #io: IoThread
+  /** As `openOn()` has them. */
+  readonly #parts: readonly IoThread[]
   readonly #index: number
   readonly #state: ListenerState
   #closing: Promise<void> | undefined
 
-  private constructor(io: IoThread, index: number, state: ListenerState) {
-    this.#io = io
+  private constructor(parts: readonly IoThread[], index: number, state: ListenerState) {
+    this.#parts = parts
     this.#index = index
     this.#state = state
   }
 
   static {
-    makeListener = <T>(io: IoThread, index: number, state: ListenerState) => new Listener<T>(io, index, state)
+    makeListener = <T>(parts: readonly IoThread[], index: number, state: ListenerState) =>
+      new Listener<T>(parts, index, state)
   }
 
   /**
@@ -61,7 +64,7 @@ export class Listener<T = unknown> {
 
   /** How many connections that it accepted have not closed. */
   get connections(): number {
-    return this.#io.connectionsOf(this.#index)
+    return this.#parts.reduce((sum, io) => sum + io.connectionsOf(this.#index), 0)
   }
 
   /** Whether `close()` was called. */
@@ -75,7 +78,7 @@ export class Listener<T = unknown> {
    * Called again, it answers the same promise. (close(2))
    */
   close(): Promise<void> {
-    this.#closing ??= this.#io.closeListener(this.#index)
+    this.#closing ??= closeOn(this.#parts, this.#index)
     return this.#closing
   }
 

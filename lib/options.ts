@@ -1,8 +1,10 @@
+import { availableParallelism } from 'node:os'
 import type { ConnectionSettings, ListenSpec } from './binding.js'
 import type { Connection } from './connection.js'
 import type { ConnectionContext } from './connection-context.js'
 import { invalidType, invalidValue } from './errors.js'
 import { checkFraming, type Framing } from './framing.js'
+import { PLACEMENTS } from './layout.js'
 import { encodeSocketOptions, type SocketOptions, socketOptionKeys } from './socket-options.js'
 import type { TimeoutKind } from './timeouts.js'
 import { checkBoolean, checkInteger, checkKeys, checkObject, checkOneOf, checkString, keysOf } from './validate.js'
@@ -26,7 +28,40 @@ export interface ReactorOptions {
    * instead of seldom. Default: `false`.
    */
   poisonBorrowed?: boolean
+  /**
+   * How many I/O threads serve the connections, or more about them. 1 to 64; `'auto'` is one for each CPU but one, which is
+   * for handlers. Each is a loop of its own; a connection stays on one. Default: 1, which feeds one busy JS thread with
+   * simple handlers only in part: see the guide on capacity.
+   */
+  ioThreads?: number | 'auto' | IoThreadsOptions
 }
+
+/** The I/O threads of a `Reactor`. */
+export interface IoThreadsOptions {
+  /** 1 to 64, or `'auto'`. Default: as many as there are `cpus`, or else 1. */
+  count?: number | 'auto'
+  /**
+   * The CPUs to pin them to, one each, in turn if there are more threads than CPUs; 0 to 1023. Default: they run where
+   * this thread may run. (pthread_attr_setaffinity_np(3))
+   */
+  cpus?: readonly number[]
+}
+
+/**
+ * Which I/O thread gets a new connection.
+ *
+ * - `'least-connections'`: one that holds fewest, those of other listeners and outgoing ones included
+ * - `'round-robin'`: each in turn
+ * - `'source-hash'`: by the peer's address, so that all its connections meet; on a Unix socket each in turn
+ * - `'reuse-port'`: each thread listens and accepts by itself, and the kernel chooses by a hash of both addresses and
+ *   ports: the way to accept the most connections a second. (SO_REUSEPORT, socket(7))
+ * - `'cpu'`: the same, but the thread that is pinned to the CPU on which the kernel received the connection, the first
+ *   CPU's thread being the first if they aren't pinned; so a connection's packets and its thread stay on one CPU where
+ *   the network card spreads them. (SO_ATTACH_REUSEPORT_CBPF, socket(7))
+ *
+ * With the first three one thread accepts for all.
+ */
+export type Placement = (typeof PLACEMENTS)[number] | 'reuse-port' | 'cpu'
 
 /** How connections are served: those of a listener, or one that was opened. */
 export interface ConnectionOptions {
@@ -103,6 +138,8 @@ export interface ListenOptions extends SocketOptions, ConnectionOptions {
   reusePort?: boolean
   /** In a `cluster` worker: don't share the port with the other workers. Default: `false`. */
   exclusive?: boolean
+  /** Which of the reactor's I/O threads gets a connection. Default: `'least-connections'`. */
+  placement?: Placement
   /** `'mptcp'` listens with Multipath TCP (RFC 8684); plain TCP clients are served as well. Default: `'tcp'`. */
   protocol?: 'tcp' | 'mptcp'
 }
@@ -165,7 +202,13 @@ export interface CloseError extends Error {
   readonly syscall?: string
 }
 
-const reactorOptionKeys = keysOf<ReactorOptions>({ maxConnections: true, trigger: true, poisonBorrowed: true })
+const reactorOptionKeys = keysOf<ReactorOptions>({
+  maxConnections: true,
+  trigger: true,
+  poisonBorrowed: true,
+  ioThreads: true,
+})
+const ioThreadsOptionKeys = keysOf<IoThreadsOptions>({ count: true, cpus: true })
 
 /** @internal */
 export const connectionOptionKeys = keysOf<ConnectionOptions>({
@@ -191,6 +234,7 @@ const listenOptionKeys = [
     backlog: true,
     reusePort: true,
     exclusive: true,
+    placement: true,
     protocol: true,
   }),
 ]
@@ -205,15 +249,38 @@ export function checkReactorOptions(options: ReactorOptions | undefined): {
   maxConnections: number
   level: boolean
   poisonBorrowed: boolean
+  cpus: readonly number[]
 } {
   const given = checkObject('options', options)
   checkKeys('options', given, reactorOptionKeys)
-  const { maxConnections = 2 ** 20, trigger = 'edge', poisonBorrowed = false } = given
+  const { maxConnections = 2 ** 20, trigger = 'edge', poisonBorrowed = false, ioThreads = 1 } = given
   return {
     maxConnections: checkInteger('maxConnections', maxConnections, 1, 2 ** 24),
     level: checkOneOf('trigger', trigger, ['edge', 'level']) === 'level',
     poisonBorrowed: checkBoolean('poisonBorrowed', poisonBorrowed),
+    cpus: checkIoThreads(ioThreads),
   }
+}
+
+const MAX_IO_THREADS = 64
+/** Not pinned. */
+const ANY_CPU = -1
+
+/** A CPU for each thread. */
+function checkIoThreads(ioThreads: Exclude<ReactorOptions['ioThreads'], undefined>): number[] {
+  if (typeof ioThreads !== 'object') return Array<number>(checkCount('ioThreads', ioThreads)).fill(ANY_CPU)
+  const given = checkObject('ioThreads', ioThreads)
+  checkKeys('ioThreads', given, ioThreadsOptionKeys)
+  const { cpus = [] } = given
+  if (!Array.isArray(cpus)) throw invalidType('ioThreads.cpus', 'an array', cpus)
+  for (const [at, cpu] of cpus.entries()) checkInteger(`ioThreads.cpus[${at}]`, cpu, 0, 1023)
+  const count = checkCount('ioThreads.count', given.count ?? Math.max(cpus.length, 1))
+  return Array.from({ length: count }, (_, at) => cpus[at % cpus.length] ?? ANY_CPU)
+}
+
+function checkCount(name: string, count: number | 'auto'): number {
+  if (count === 'auto') return Math.min(Math.max(availableParallelism() - 1, 1), MAX_IO_THREADS)
+  return checkInteger(name, count, 1, MAX_IO_THREADS)
 }
 
 /** @internal */
@@ -256,9 +323,10 @@ export function checkConnectionOptions(options: ConnectionOptions): {
 }
 
 /** @internal Checks the options of `listen()`. */
-export function checkListenOptions(
-  options: ListenOptions,
-): { spec: Omit<ListenSpec, 'connections' | 'reusePort'> } & ReturnType<typeof checkConnectionOptions> {
+export function checkListenOptions(options: ListenOptions): {
+  spec: Omit<ListenSpec, 'connections' | 'reusePort' | 'reusePortOnceBound' | 'steerByCpu' | 'accepts' | 'spread'>
+  placement: Placement
+} & ReturnType<typeof checkConnectionOptions> {
   if (options === undefined) throw invalidType('options', 'an object', options)
   const given = checkObject('options', options)
   checkKeys('options', given, listenOptionKeys)
@@ -266,6 +334,7 @@ export function checkListenOptions(
   const { backlog = 4096, ipv6Only = false, protocol = 'tcp' } = given
   return {
     ...checkConnectionOptions(given),
+    placement: checkPlacement(given),
     spec: {
       ...checkAddress(given),
       backlog: checkInteger('backlog', backlog, 1, 2 ** 31 - 1),
@@ -275,6 +344,16 @@ export function checkListenOptions(
       congestion: socket.congestion,
     },
   }
+}
+
+function checkPlacement({ placement = 'least-connections', path, reusePort }: ListenOptions): Placement {
+  checkOneOf('placement', placement, [...PLACEMENTS, 'reuse-port', 'cpu'])
+  const byKernel = placement === 'reuse-port' || placement === 'cpu'
+  if (byKernel && path !== undefined) throw invalidValue(`"path" is a Unix socket, which has no "${placement}"`)
+  if (placement === 'cpu' && reusePort === true) {
+    throw invalidValue('"cpu" steers all that comes to the port: it can\'t be shared with "reusePort"')
+  }
+  return placement
 }
 
 function checkAddress(options: ListenOptions): { host: string | undefined; port: number; path: string | undefined } {

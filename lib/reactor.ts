@@ -6,7 +6,7 @@ import type { Duplex } from 'node:stream'
 import { inspect } from 'node:util'
 import { isMainThread, threadId } from 'node:worker_threads'
 import { Adopter, type AdoptOptions } from './adopt.js'
-import type { Failure, ListenSpec } from './binding.js'
+import type { Failure } from './binding.js'
 import { type CheckedConnect, Connecting, type ConnectOptions, checkConnectOptions } from './connect.js'
 import type { Connection } from './connection.js'
 import { type ConnectionMap, makeConnectionMap } from './connection-map.js'
@@ -16,6 +16,7 @@ import { IoThread } from './io-thread.js'
 import type { IoThreadOwner } from './io-thread-owner.js'
 import type { STAT_NAMES } from './layout.js'
 import { type Listener, type ListenerState, makeListener } from './listener.js'
+import { type Opening, openOn } from './listening.js'
 import {
   checkHandlers,
   checkListenOptions,
@@ -46,8 +47,11 @@ import { checkWatch, type Watch, type WatchHandler, type WatchInterest } from '.
 export interface ReactorStats extends Readonly<Record<(typeof STAT_NAMES)[number], number>> {
   /** Connections open now. */
   readonly connections: number
-  /** One for each I/O thread: its name, as `ps -L` shows it, and its CPU time in microseconds, user and system. */
-  readonly ioThreads: readonly { readonly name: string; readonly cpuMicros: number }[]
+  /**
+   * One for each I/O thread: its name, as `ps -L` shows it, the connections open there now, and its CPU time in
+   * microseconds, user and system.
+   */
+  readonly ioThreads: readonly { readonly name: string; readonly connections: number; readonly cpuMicros: number }[]
 }
 
 /** The reactor's `saturated` event: a listener has stopped accepting for a while. Once for each phase and listener. */
@@ -128,6 +132,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     const checked = checkReactorOptions(options)
     const owner: IoThreadOwner = {
       ...checked,
+      held: new Uint32Array(1),
       threadNames: `c1m-io-${isMainThread ? '' : `w${threadId}.`}${reactors++}.`,
       retain: () => {
         if (this.#active++ === 0) this.#updateRef()
@@ -156,7 +161,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
       },
     }
     this.#maxConnections = checked.maxConnections
-    this.#threads = [new IoThread(0, owner)]
+    this.#threads = checked.cpus.map((_, index) => new IoThread(index, owner))
     this.connections = makeConnectionMap(this.#threads)
   }
 
@@ -184,9 +189,13 @@ export class Reactor extends EventEmitter<ReactorEvents> {
       host: await resolve(checked.spec.host),
       connections: { ...checked.settings, context: this.#nextContext++ },
       reusePort:
-        options.reusePort ?? (cluster.isWorker && options.exclusive !== true && checked.spec.path === undefined),
+        options.reusePort ??
+        (cluster.isWorker &&
+          options.exclusive !== true &&
+          checked.spec.path === undefined &&
+          checked.placement !== 'cpu'),
     }
-    const open = (host: string | undefined) => this.#open<T>({ ...spec, host }, checked.context, handlers)
+    const open = (host: string | undefined) => this.#open<T>({ ...spec, host }, checked, handlers)
     if (spec.host !== undefined || spec.path !== undefined) return open(spec.host)
     try {
       return await open('::')
@@ -295,7 +304,8 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   watch(fd: number, interest: WatchInterest, handler: WatchHandler): Watch {
     const bits = checkWatch(fd, interest, handler)
     this.#checkOpen()
-    return this.#place().watches.add(fd, bits, handler)
+    // On one of them, so that no descriptor is watched twice.
+    return (this.#threads[0] as IoThread).watches.add(fd, bits, handler)
   }
 
   /** Counters, as of the end of the I/O thread's last turn; read from shared memory, cheap enough for any rate. */
@@ -306,6 +316,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     }
     const ioThreads = this.#threads.map((thread) => ({
       name: thread.name,
+      connections: thread.size,
       cpuMicros: thread.native.cpuMicros(),
     }))
     return { ...total, ioThreads } as unknown as ReactorStats
@@ -353,24 +364,31 @@ export class Reactor extends EventEmitter<ReactorEvents> {
 
   /** What `console.log` shows. */
   [inspect.custom](): string {
-    const listeners = this.#threads.flatMap((thread) => thread.contexts.listeners()).length
+    const listeners = this.#listeners().size
     const state = this.#shutdown === undefined ? '' : ', shut down'
     return `Reactor ${this.connections.size} connections, ${listeners} listeners${state}`
   }
 
   async #open<T>(
-    spec: ListenSpec,
-    checked: ReturnType<typeof checkListenOptions>['context'],
+    spec: Opening['spec'],
+    checked: ReturnType<typeof checkListenOptions>,
     handlers: Handlers<T>,
   ): Promise<Listener<T>> {
     this.#checkOpen()
-    const thread = this.#place()
+    const index = spec.connections.context
     const state: ListenerState = { address: ['', 0, 0], options: {} }
-    const listener = makeListener<T>(thread, spec.connections.context, state)
-    const context = { ...checked, io: thread, listener, handlers: handlers as Handlers<unknown> }
-    const answer = await thread.listen(spec, context, (bound) => {
-      state.address = bound.address
-      state.options = decodeSocketOptions(bound.settings, bound.congestion)
+    // Listeners take turns, so that not one thread accepts for all of them.
+    const first = checked.placement === 'cpu' ? 0 : index % this.#threads.length
+    const parts = [...this.#threads.slice(first), ...this.#threads.slice(0, first)]
+    const listener = makeListener<T>(parts, index, state)
+    const answer = await openOn(parts, {
+      spec,
+      placement: checked.placement,
+      context: (io) => ({ ...checked.context, io, listener, handlers: handlers as Handlers<unknown> }),
+      bound: (bound) => {
+        state.address = bound.address
+        state.options = decodeSocketOptions(bound.settings, bound.congestion)
+      },
     })
     if ('errno' in answer) throw listenError(answer, spec)
     if (this.#shutdown !== undefined) {
@@ -401,9 +419,14 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     return this.#freeContexts.pop() ?? this.#nextContext++
   }
 
-  /** The I/O thread for a new listener, or a connection that is opened. */
+  /** The I/O thread for a connection that is opened or taken over: one that has fewest. */
   #place(): IoThread {
-    return this.#threads[0] as IoThread
+    return this.#threads.reduce((least, thread) => (thread.load < least.load ? thread : least))
+  }
+
+  /** Those that are open, or about to be. */
+  #listeners(): Set<Listener<unknown>> {
+    return new Set(this.#threads.flatMap((thread) => thread.contexts.listeners()))
   }
 
   async #drain(timeoutMs: number): Promise<ShutdownResult> {
@@ -411,9 +434,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     for (const thread of this.#threads) thread.watches.clear()
     await Promise.all(this.#adopter.arriving)
     const before = this.#left
-    await Promise.all(
-      this.#threads.flatMap((thread) => thread.contexts.listeners().map((listener) => listener.close())),
-    )
+    await Promise.all([...this.#listeners()].map((listener) => listener.close()))
     const accepted = Math.max(before, this.#left)
     if (timeoutMs > 0) {
       for (const thread of this.#threads) {
@@ -428,7 +449,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     }
     await this.#emptyWithin()
     // A promise that waits for its answer would wait for ever.
-    await Promise.all(this.#threads.map((thread) => thread.answered()))
+    await Promise.all(this.#threads.map((thread) => thread.requests.none()))
     for (const thread of this.#threads) thread.close()
     return { drained: accepted - cut, cut }
   }
@@ -472,7 +493,7 @@ async function resolve(host: string | undefined): Promise<string | undefined> {
   return (await lookup(host)).address
 }
 
-function listenError(failure: Failure, spec: ListenSpec): Error {
+function listenError(failure: Failure, spec: Opening['spec']): Error {
   if (failure.option !== undefined) return failureOf(failure)
   // One name for socket(2), bind(2) and listen(2), as in `node:net`: programs compare it.
   return systemError(failure.errno, 'listen', {

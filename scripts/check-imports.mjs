@@ -8,13 +8,13 @@ const lib = fileURLToPath(new URL('../lib/', import.meta.url))
 
 // Each line may load the lines above it. A name is a file, or a folder whose files may also load each other.
 const layers = [
-  ['abort', 'connection-context', 'connection-id', 'io-thread-owner', 'layout'],
+  ['abort', 'connection-context', 'connection-id', 'io-thread-owner', 'layout', 'pending'],
   ['errors', 'memberships'],
   ['tcp-info', 'validate'],
   ['framing', 'send-file', 'socket-options', 'timeouts'],
   ['options'],
   ['binding', 'connection-requests', 'contexts', 'watch'],
-  ['connection-socket', 'detach', 'reframing'],
+  ['connection-socket', 'detach', 'listening', 'reframing'],
   ['command-writer', 'connection', 'listener'],
   ['event-memory'],
   ['broadcast', 'io-thread'],

@@ -8,6 +8,7 @@
 #include "native/loop/broadcast_request.h"
 #include "native/loop/command_batch.h"
 #include "native/loop/event_batch.h"
+#include "native/loop/placement.h"
 #include "native/loop/stats.h"
 #include "native/loop/timer_wheel.h"
 #include "native/net/options.h"
@@ -67,6 +68,7 @@ Napi::Object layout(Napi::Env env) {
   set("WATCH_ERROR", Watched::kError);
   set("WATCH_PRIORITY", Watched::kPriority);
   set("LAST_GENERATION", EntrySlab::kLastGeneration);
+  result.Set("PLACEMENTS", names(env, kPlacementNames));
   result.Set("TIMEOUT_KINDS", names(env, std::to_array(kTimeoutNames)));
   result.Set("STAT_NAMES", names(env, kStatNames));
   result.Set("OPTION_NAMES", names(env, kOptionNames));

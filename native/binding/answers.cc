@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "native/binding/framing_value.h"
+#include "native/binding/io_thread.h"
 
 namespace c1m {
 
@@ -32,6 +33,27 @@ Result<Address> to_address(const Napi::Object& from) {
 
 std::string to_string(const Napi::Value& value) {
   return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
+}
+
+std::vector<uint32_t> to_numbers(const Napi::Value& value) {
+  std::vector<uint32_t> numbers;
+  if (!value.IsArray()) return numbers;
+  const auto list = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < list.Length(); ++i) numbers.push_back(list.Get(i).ToNumber().Uint32Value());
+  return numbers;
+}
+
+// Of { placement, threads }, or nothing.
+Spread to_spread(const Napi::Value& value) {
+  if (!value.IsObject()) return {};
+  const auto from = value.As<Napi::Object>();
+  const auto threads = from.Get("threads").As<Napi::Array>();
+  std::vector<std::shared_ptr<Inbox>> loops;
+  for (uint32_t i = 0; i < threads.Length(); ++i) {
+    auto inbox = IoThread::Unwrap(threads.Get(i).As<Napi::Object>())->inbox();
+    if (inbox != nullptr) loops.push_back(std::move(inbox));
+  }
+  return {static_cast<Placement>(from.Get("placement").ToNumber().Uint32Value()), std::move(loops)};
 }
 
 void set_applied(Napi::Object& result, const AppliedOptions& applied) {
@@ -97,6 +119,10 @@ ListenAnswer::ListenAnswer(const Napi::Function& callback, const Napi::Object& f
   spec.mptcp = from.Get("mptcp").ToBoolean();
   spec.options = to_settings(from.Get("settings"));
   spec.congestion = to_string(from.Get("congestion"));
+  spec.reuse_port_once_bound = from.Get("reusePortOnceBound").ToBoolean();
+  spec.steer_by_cpu = to_numbers(from.Get("steerByCpu"));
+  accepts = from.Get("accepts").ToBoolean();
+  spread = to_spread(from.Get("spread"));
   Result<Address> address = to_address(from);
   if (address) {
     spec.address = address.value();

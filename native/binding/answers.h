@@ -11,7 +11,7 @@ namespace c1m {
 
 class ListenAnswer final : public ListenRequest {
  public:
-  // spec: { host, port, path, backlog, reusePort, ipv6Only, mptcp, settings, congestion, connections }
+  // spec: as ListenSpec in lib/binding.ts has it.
   ListenAnswer(const Napi::Function& callback, const Napi::Object& spec);
   bool run(Loop& loop) override;
   void answer() override;

@@ -17,13 +17,22 @@ void* run_loop(void* loop) {
 }
 
 // Starts the thread with all signals blocked: they belong to Node's main thread.
-int start_thread(pthread_t* thread, Loop* loop) {
+int start_thread(pthread_t* thread, int cpu, Loop* loop) {
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  if (cpu >= 0) {
+    cpu_set_t cpus;
+    CPU_ZERO(&cpus);
+    CPU_SET(cpu, &cpus);
+    pthread_attr_setaffinity_np(&attributes, sizeof(cpus), &cpus);
+  }
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  const int error = pthread_create(thread, nullptr, run_loop, loop);
+  const int error = pthread_create(thread, &attributes, run_loop, loop);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  pthread_attr_destroy(&attributes);
   return error;
 }
 
@@ -36,7 +45,7 @@ IoHost::~IoHost() {
   for (EventBatch* batch : batches_) delete batch;
 }
 
-Result<IoHost*> IoHost::start(Napi::Env env, const std::string& name, const LoopOptions& options,
+Result<IoHost*> IoHost::start(Napi::Env env, const Thread& thread, const LoopOptions& options,
                               std::vector<EventBatch*> batches, Callbacks callbacks) {
   auto* host = new IoHost(env, std::move(batches), std::move(callbacks));
   const JsWaker waker{[](void* context) { uv_async_send(static_cast<uv_async_t*>(context)); }, &host->async_};
@@ -57,9 +66,9 @@ Result<IoHost*> IoHost::start(Napi::Env env, const std::string& name, const Loop
   }
   uv_unref(reinterpret_cast<uv_handle_t*>(&host->async_));
   for (EventBatch* batch : host->batches_) host->mailbox_.returned.push(batch);
-  const int error = start_thread(&host->thread_, host->loop_.get());
+  const int error = start_thread(&host->thread_, thread.cpu, host->loop_.get());
   host->running_ = error == 0;
-  if (error == 0) pthread_setname_np(host->thread_, name.substr(0, 15).c_str());
+  if (error == 0) pthread_setname_np(host->thread_, thread.name.substr(0, 15).c_str());
   napi_add_async_cleanup_hook(
       env, [](napi_async_cleanup_hook_handle, void* data) { static_cast<IoHost*>(data)->close(); }, host, &host->hook_);
   if (error == 0) return host;

@@ -26,8 +26,11 @@ class IoHost {
     Napi::FunctionReference flush;    // (): publishes what they wrote
   };
 
-  // `name` is the thread's, for ps and debuggers; 15 characters count.
-  static Result<IoHost*> start(Napi::Env env, const std::string& name, const LoopOptions& options,
+  struct Thread {
+    std::string name;  // for ps and debuggers; 15 characters count
+    int cpu = -1;      // the only one it may run on; -1 for those of the JS thread
+  };
+  static Result<IoHost*> start(Napi::Env env, const Thread& thread, const LoopOptions& options,
                                std::vector<EventBatch*> batches, Callbacks callbacks);
 
   // Joins the thread, which closes all its descriptors; then lets go of the event loop. `this` is gone soon after.
@@ -47,6 +50,8 @@ class IoHost {
     return loop_->watcher().set().add(loop_->poller(), fd, interest, number);
   }
   void unwatch(int fd) { loop_->watcher().set().remove(fd); }
+  // For loops that accept connections for this one.
+  [[nodiscard]] const std::shared_ptr<Inbox>& inbox() const { return loop_->shared_inbox(); }
   // CPU time of the I/O thread, user and system together, in microseconds.
   [[nodiscard]] double cpu_micros() const;
   // Takes a batch's index to its place.

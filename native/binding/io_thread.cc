@@ -60,6 +60,10 @@ IoThread::IoThread(const Napi::CallbackInfo& info) : Napi::ObjectWrap<IoThread>(
   loop.trigger = config.Get("level").ToBoolean() ? Trigger::kLevel : Trigger::kEdge;
   auto flushed = config.Get("flushed").As<Napi::Uint32Array>();
   auto stats = config.Get("stats").As<Napi::Float64Array>();
+  auto connections = config.Get("connections").As<Napi::Uint32Array>();
+  keep(connections);
+  loop.connections = connections.Data();
+  loop.shares_quota = config.Get("sharesQuota").ToBoolean();
   keep(flushed);
   keep(stats);
   loop.flushed = flushed.Data();
@@ -70,8 +74,8 @@ IoThread::IoThread(const Napi::CallbackInfo& info) : Napi::ObjectWrap<IoThread>(
   IoHost::Callbacks callbacks{Napi::Persistent(config.Get("deliver").As<Napi::Function>()),
                               Napi::Persistent(config.Get("flush").As<Napi::Function>())};
   const Napi::Env env = info.Env();
-  Result<IoHost*> host =
-      IoHost::start(env, config.Get("name").ToString(), loop, std::move(batches), std::move(callbacks));
+  Result<IoHost*> host = IoHost::start(env, {config.Get("name").ToString(), config.Get("cpu").ToNumber().Int32Value()},
+                                       loop, std::move(batches), std::move(callbacks));
   if (host) {
     host_ = host.value();
     // While the thread runs, so does this object: it keeps the memory that the thread works in.

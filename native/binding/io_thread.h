@@ -17,6 +17,7 @@ class IoThread : public Napi::ObjectWrap<IoThread> {
   static Napi::Function define(Napi::Env env);
   explicit IoThread(const Napi::CallbackInfo& info);
   ~IoThread() override;
+  [[nodiscard]] std::shared_ptr<Inbox> inbox() const { return host_ == nullptr ? nullptr : host_->inbox(); }
 
  private:
   Napi::Value add_command_batch(const Napi::CallbackInfo& info);

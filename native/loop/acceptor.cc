@@ -17,6 +17,8 @@ namespace {
 constexpr int kAcceptsPerTurn = 256;
 constexpr uint32_t kFirstBackoffMs = 10;
 constexpr uint32_t kLastBackoffMs = 1000;
+// At the maximum, where other loops may make room, which nobody tells.
+constexpr int kFullRetryMs = 10;
 
 Fd open_reserve() { return Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
 
@@ -41,13 +43,14 @@ bool concerns_one_connection(int error) {
 
 }  // namespace
 
-Acceptor::Acceptor(uint32_t max_connections)
-    : max_connections_(max_connections),
-      resume_below_(max_connections - std::max(max_connections / 32, 1u)),
-      reserve_(open_reserve()) {}
+Acceptor::Acceptor() : reserve_(open_reserve()) {}
 
 Result<void> Acceptor::add(Loop& loop, Listening listening) {
   const uint32_t index = listening.connections.context;
+  if (!listening.fd.valid()) {
+    listeners_.emplace(index, std::move(listening));
+    return {};
+  }
   Result<void> added = loop.poller().add_listener(listening.fd.get(), index);
   if (!added) {
     (void)remove_socket_file(listening.address);
@@ -60,10 +63,12 @@ Result<void> Acceptor::add(Loop& loop, Listening listening) {
 uint32_t Acceptor::remove(Loop& loop, uint32_t index) {
   const auto found = listeners_.find(index);
   if (found == listeners_.end()) return 0;
+  // Whoever accepted them has stopped before.
+  take_arrivals(loop, kAllArrivals);
   Listening& listening = found->second;
   set_ready(listening, false);
   if (listening.paused) --paused_;
-  loop.poller().remove(listening.fd.get());
+  if (listening.fd.valid()) loop.poller().remove(listening.fd.get());
   (void)remove_socket_file(listening.address);
   const uint32_t accepted = listening.accepted;
   listeners_.erase(found);
@@ -86,7 +91,7 @@ void Acceptor::serve(Loop& loop, uint64_t now_ms) {
     for (auto& [index, listening] : listeners_) {
       if (!listening.paused) continue;
       const bool full = listening.saturated_errno == 0;
-      if (full ? loop.live() <= resume_below_ : now_ms >= listening.retry_at_ms) resume(loop, listening);
+      if (full ? loop.quota().has_room_again() : now_ms >= listening.retry_at_ms) resume(loop, listening);
     }
   }
   if (ready_ == 0) return;
@@ -97,19 +102,19 @@ void Acceptor::serve(Loop& loop, uint64_t now_ms) {
 
 void Acceptor::accept_some(Loop& loop, Listening& listening, uint64_t now_ms) {
   int failed = 0;
-  const uint32_t before = listening.accepted;
+  bool brought = false;
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
-    if (loop.live() >= max_connections_) return saturate(loop, listening, 0, now_ms);
+    if (loop.quota().full()) return saturate(loop, listening, 0, now_ms);
     sockaddr_storage peer;
     socklen_t length;
     Result<Fd> accepted = accept_connection(listening.fd.get(), &peer, &length);
     int error = accepted ? 0 : accepted.error().code;
     if (accepted) {
       const PackedAddress from = PackedAddress::from(reinterpret_cast<const sockaddr*>(&peer), length);
-      error = loop.admit(std::move(accepted.value()), from, listening);
+      error = place(loop, listening, std::move(accepted.value()), from);
     }
     if (error == 0) {
-      ++listening.accepted;
+      brought = true;
       continue;
     }
     if (error == EAGAIN) {
@@ -124,8 +129,42 @@ void Acceptor::accept_some(Loop& loop, Listening& listening, uint64_t now_ms) {
     if (concerns_one_connection(error) && ++failed < kAcceptsPerTurn) continue;
     if (error == EMFILE || error == ENFILE) shed(loop, listening);
     // It goes on, if haltingly: who waits in the queue must not wait for longer each time.
-    if (listening.accepted != before) listening.backoff_ms = std::min(listening.backoff_ms, kFirstBackoffMs / 2);
+    if (brought) listening.backoff_ms = std::min(listening.backoff_ms, kFirstBackoffMs / 2);
     return saturate(loop, listening, error, now_ms);
+  }
+}
+
+// 0, or the errno of why it can't be taken here.
+int Acceptor::place(Loop& loop, Listening& listening, Fd fd, const PackedAddress& peer) {
+  loop.quota().take();
+  if (!listening.spread.alone()) {
+    Inbox& inbox = listening.spread.choose(peer);
+    if (&inbox != &loop.inbox()) {
+      Arrival arrival{std::move(fd), peer, listening.connections.context};
+      // Refused by a loop that has ended, as in the end all will: its connections go with it.
+      if (!inbox.push(arrival)) loop.quota().give_back();
+      return 0;
+    }
+  }
+  const int error = loop.admit(std::move(fd), peer, listening);
+  if (error == 0) ++listening.accepted;
+  return error;
+}
+
+void Acceptor::take_arrivals(Loop& loop, size_t most) {
+  if (!loop.inbox().empty()) {
+    for (Arrival& arrival : loop.inbox().take()) arrivals_.push_back(std::move(arrival));
+  }
+  for (; most > 0 && !arrivals_.empty(); --most) {
+    Arrival arrival = std::move(arrivals_.front());
+    arrivals_.pop_front();
+    // It is there until remove(), which comes behind the last of them.
+    Listening& listening = listeners_.find(arrival.listener)->second;
+    if (loop.admit(std::move(arrival.fd), arrival.peer, listening) == 0) {
+      ++listening.accepted;
+    } else {
+      ++loop.stats().accept_errors;
+    }
   }
 }
 
@@ -176,17 +215,18 @@ void Acceptor::announce(Loop& loop) {
   announcing_ = false;
 }
 
-int Acceptor::next_retry_ms(uint64_t now_ms, uint32_t live) const {
+int Acceptor::next_retry_ms(const Loop& loop, uint64_t now_ms) const {
   if (paused_ == 0) return -1;
   int least = -1;
   for (const auto& [index, listening] : listeners_) {
     if (!listening.paused) continue;
+    int left = listening.retry_at_ms > now_ms ? static_cast<int>(listening.retry_at_ms - now_ms) : 0;
     if (listening.saturated_errno == 0) {
       // An attempt to connect may give its slot back after serve(), by its timer.
-      if (live <= resume_below_) return 0;
-      continue;
+      if (loop.quota().has_room_again()) return 0;
+      if (!loop.shares_quota()) continue;
+      left = kFullRetryMs;
     }
-    const int left = listening.retry_at_ms > now_ms ? static_cast<int>(listening.retry_at_ms - now_ms) : 0;
     if (least < 0 || left < least) least = left;
   }
   return least;

@@ -1,12 +1,16 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "native/base/fd.h"
 #include "native/loop/connection_settings.h"
+#include "native/loop/placement.h"
+#include "native/loop/quota.h"
 #include "native/net/address.h"
 #include "native/net/options.h"
 
@@ -14,14 +18,15 @@ namespace c1m {
 
 class Loop;
 
-// One listening socket. Its connections' context is its number.
+// One listener, as far as it concerns one loop. Its connections' context is its number.
 struct Listening {
-  Fd fd;
+  Fd fd;  // none if another loop accepts, and hands connections over
+  Spread spread;
   Address address;
   ConnectionSettings connections;
   std::vector<OptionSetting> after_accept;  // socket options that a connection doesn't inherit
 
-  uint32_t accepted = 0;       // connections taken from it, modulo 2^32
+  uint32_t accepted = 0;       // connections of it that this loop has taken, modulo 2^32
   bool ready = false;          // the queue may hold connections
   bool paused = false;         // saturated
   bool saturated_due = false;  // JavaScript is yet to hear of it
@@ -40,27 +45,32 @@ struct Listening {
 // Owner: one loop. Thread: the loop's.
 class Acceptor {
  public:
-  explicit Acceptor(uint32_t max_connections);
+  Acceptor();
 
   [[nodiscard]] Result<void> add(Loop& loop, Listening listening);
-  // How many connections it took from this listener, modulo 2^32; 0 if there is none.
+  // How many connections of this listener the loop took, modulo 2^32; 0 if there is none.
   uint32_t remove(Loop& loop, uint32_t index);
 
   void mark_ready(uint32_t index);
   // Accepts what may be accepted now. Cheap when there is nothing to do.
   void serve(Loop& loop, uint64_t now_ms);
+  // Takes what other loops have accepted for this one: so many at most, all with kAllArrivals.
+  void take_arrivals(Loop& loop, size_t most);
   // Hands kSaturated events to the loop while it has room for them.
   void announce(Loop& loop);
 
   // True if serve() has work that no edge will announce.
-  [[nodiscard]] bool busy() const { return ready_ > 0; }
-  // Milliseconds until a paused listener should be tried again, with so many connections there; -1 for none.
-  [[nodiscard]] int next_retry_ms(uint64_t now_ms, uint32_t live) const;
+  [[nodiscard]] bool busy() const { return ready_ > 0 || !arrivals_.empty(); }
+  // Milliseconds until a paused listener should be tried again; -1 for none.
+  [[nodiscard]] int next_retry_ms(const Loop& loop, uint64_t now_ms) const;
 
   // Descriptors are closed and sockets' files removed.
   void close_all();
 
+  static constexpr size_t kAllArrivals = SIZE_MAX;
+
  private:
+  [[nodiscard]] int place(Loop& loop, Listening& listening, Fd fd, const PackedAddress& peer);
   void accept_some(Loop& loop, Listening& listening, uint64_t now_ms);
   void saturate(Loop& loop, Listening& listening, int error, uint64_t now_ms);
   void resume(Loop& loop, Listening& listening);
@@ -68,10 +78,9 @@ class Acceptor {
   void set_ready(Listening& listening, bool ready);
 
   std::map<uint32_t, Listening> listeners_;  // few, and their addresses must not change
-  uint32_t max_connections_;
-  uint32_t resume_below_;
-  uint32_t ready_ = 0;   // listeners that are ready and not paused
-  uint32_t paused_ = 0;  // listeners that are paused
+  std::deque<Arrival> arrivals_;             // taken from the inbox
+  uint32_t ready_ = 0;                       // listeners that are ready and not paused
+  uint32_t paused_ = 0;                      // listeners that are paused
   bool announcing_ = false;
   Fd reserve_;
 };

@@ -35,11 +35,12 @@ void Connector::serve(Loop& loop) {
 
 bool Connector::begin(Loop& loop, ConnectRequest& request) {
   ++begun_;
-  request.full = loop.full();
+  request.full = loop.quota().full();
   if (request.full) return true;
   ConnectOutcome outcome = start_connect(request.spec);
   request.failure = outcome.failure;
   if (!outcome.ok()) return true;
+  loop.quota().take();
   const Address& to = request.spec.address;
   Result<uint32_t> taken = loop.take(std::move(outcome.fd), PackedAddress::from(to.get(), to.length()));
   if (!taken) {

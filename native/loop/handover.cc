@@ -7,8 +7,9 @@
 namespace c1m {
 
 bool AdoptRequest::run(Loop& loop) {
-  full = loop.full();
+  full = loop.quota().full();
   if (full) return true;
+  loop.quota().take();
   const Result<uint32_t> taken = loop.take(std::move(fd), peer);
   if (!taken) {
     error = taken.error();

@@ -13,6 +13,8 @@ namespace {
 // Records with which a batch is handed over although more may be ready: about 0.2 ms of system calls for the I/O thread,
 // while the JS thread would sleep.
 constexpr uint32_t kEnoughRecords = 64;
+// Connections taken over from another I/O thread's acceptor in one turn, as many as that accepts in one.
+constexpr size_t kArrivalsPerTurn = 256;
 
 // Poller words: a connection's generation is never 0, a listener's word is its bare index.
 constexpr uint32_t slot_of(uint64_t word) { return static_cast<uint32_t>(word); }
@@ -32,11 +34,13 @@ Loop::Loop(Poller poller, const LoopOptions& options, Mailbox& mailbox, JsWaker 
       waker_(waker),
       flushed_(options.flushed),
       shared_stats_(options.stats),
+      quota_(options.connections, options.max_connections),
+      shares_quota_(options.shares_quota),
+      inbox_(std::make_shared<Inbox>(poller_)),
       entries_(options.max_connections),
       ready_(entries_),
       flush_(entries_),
       wheel_(TimerOf{&entries_}),
-      acceptor_(options.max_connections),
       relays_(pool_),
       file_workers_(poller_, options.file_threads),
       start_ms_(monotonic_ms()),
@@ -60,6 +64,7 @@ void Loop::turn() {
   spread();
   // Not before flush_all(): a slot that it frees must be out of the flush list.
   take_returned();
+  acceptor_.take_arrivals(*this, kArrivalsPerTurn);
   acceptor_.serve(*this, now_ms_);
   acceptor_.announce(*this);
   watcher_.serve(*this);
@@ -99,7 +104,7 @@ bool Loop::has_news() const {
 
 int Loop::sleep_ms() {
   const int timer = wheel_.next_ms(now_tick_);
-  const int retry = acceptor_.next_retry_ms(now_ms_, live());
+  const int retry = acceptor_.next_retry_ms(*this, now_ms_);
   if (timer < 0 || retry < 0) return std::max(timer, retry);
   return std::min(timer, retry);
 }
@@ -114,8 +119,8 @@ std::span<const Readiness> Loop::wait() {
   }
   const bool wants_returns = filling_ == nullptr || closing_ > 0;
   const auto sleep = wants_returns ? Mailbox::Sleep::kForCommandsAndReturns : Mailbox::Sleep::kForCommands;
-  // The wait above may have taken the edge of a worker's wake-up: what that announced is there by now.
-  const bool may_sleep = mailbox_.io_may_sleep(sleep) && !file_workers_.has_done();
+  // The wait above may have taken the edge of another thread's wake-up: what that announced is there by now.
+  const bool may_sleep = mailbox_.io_may_sleep(sleep) && !file_workers_.has_done() && inbox_->empty();
   const int timeout = may_sleep ? sleep_ms() : 0;
   const std::span<const Readiness> ready = poller_.wait(timeout);
   mailbox_.io_awake();
@@ -177,9 +182,15 @@ void Loop::take_returned() {
 void Loop::free_slot(uint32_t slot) {
   set_framing(entries_[slot], nullptr);
   // Closes the descriptor with it.
-  entries_.release(slot);
+  release(slot);
   --closing_;
   ++stats_.closed;
+}
+
+void Loop::release(uint32_t slot) {
+  entries_.release(slot);
+  inbox_->add_load(-1);
+  quota_.give_back();
 }
 
 // Hands the batch over. What completed since rides along.
@@ -212,10 +223,14 @@ bool Loop::emit(Event event, uint32_t argument, uint32_t slot, uint32_t a, uint3
 
 Result<uint32_t> Loop::take(Fd fd, const PackedAddress& peer) {
   const uint32_t slot = entries_.allocate();
-  if (slot == EntrySlab::kNone) return Error{ENOMEM, "socket"};
+  if (slot == EntrySlab::kNone) {
+    quota_.give_back();
+    return Error{ENOMEM, "socket"};
+  }
+  inbox_->add_load(1);
   const Result<void> added = poller_.add(fd.get(), word_of(slot));
   if (!added) {
-    entries_.release(slot);
+    release(slot);
     return added.error();
   }
   Entry& entry = entries_[slot];
@@ -228,7 +243,7 @@ Result<uint32_t> Loop::take(Fd fd, const PackedAddress& peer) {
 void Loop::drop(uint32_t slot) {
   poller_.remove(entries_[slot].fd.get());
   wheel_.cancel(slot);
-  entries_.release(slot);
+  release(slot);
 }
 
 void Loop::open(uint32_t slot, const ConnectionSettings& settings) {
@@ -277,6 +292,7 @@ void Loop::update_clock() {
 
 void Loop::close_all() {
   file_workers_.stop();
+  inbox_->close();
   acceptor_.close_all();
   for (uint32_t slot = 0; slot < entries_.used(); ++slot) {
     Entry& entry = entries_[slot];

@@ -15,7 +15,9 @@
 #include "native/loop/file_workers.h"
 #include "native/loop/framing_table.h"
 #include "native/loop/handover.h"
+#include "native/loop/inbox.h"
 #include "native/loop/mailbox.h"
+#include "native/loop/quota.h"
 #include "native/loop/relays.h"
 #include "native/loop/stats.h"
 #include "native/loop/watcher.h"
@@ -31,6 +33,9 @@ struct JsWaker {
 
 struct LoopOptions {
   uint32_t max_connections = 1;
+  // Of all loops that have this counter in common; the memory outlives them.
+  uint32_t* connections = nullptr;
+  bool shares_quota = false;  // there are others
   Trigger trigger = Trigger::kEdge;
   uint32_t file_threads = FileWorkers::kThreads;
   // Shared with JavaScript, which only reads them: bytes given to the kernel, a counter a slot (modulo 2^32), and the
@@ -55,15 +60,17 @@ class Loop {
   Loop(Poller poller, const LoopOptions& options, Mailbox& mailbox, JsWaker waker);
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
+  ~Loop() { inbox_->close(); }
 
   // Runs turns until the mailbox requests a stop; then closes everything.
   void run();
   // One turn; sleeps if there is nothing to do. For tests.
   void turn();
 
-  // A fresh connection of a listener. 0, or the errno of why it can't be taken.
+  // A fresh connection of a listener, for which a place of the quota has been taken: it goes back if the connection can't
+  // be taken. 0, or the errno of why.
   int admit(Fd fd, const PackedAddress& peer, const Listening& listening);
-  // A slot for a socket, registered with the poller; nothing is told of it before open().
+  // A slot for a socket, registered with the poller; nothing is told of it before open(). Quota as above.
   [[nodiscard]] Result<uint32_t> take(Fd fd, const PackedAddress& peer);
   // Tells JavaScript of the connection.
   void open(uint32_t slot, const ConnectionSettings& settings);
@@ -103,8 +110,12 @@ class Loop {
   void close_broken(uint32_t slot, Entry& entry);
 
   [[nodiscard]] uint32_t live() const { return entries_.live(); }
-  // At max_connections.
-  [[nodiscard]] bool full() const { return entries_.full(); }
+  [[nodiscard]] Quota& quota() { return quota_; }
+  [[nodiscard]] const Quota& quota() const { return quota_; }
+  [[nodiscard]] bool shares_quota() const { return shares_quota_; }
+  [[nodiscard]] Inbox& inbox() { return *inbox_; }
+  // For loops that hand connections over to this one: it may be used after this loop's end.
+  [[nodiscard]] const std::shared_ptr<Inbox>& shared_inbox() const { return inbox_; }
   [[nodiscard]] Entry& entry(uint32_t slot) { return entries_[slot]; }
   [[nodiscard]] Poller& poller() { return poller_; }
   [[nodiscard]] Acceptor& acceptor() { return acceptor_; }
@@ -130,6 +141,7 @@ class Loop {
   void collect(std::span<const Readiness> ready);
   void take_returned();
   void free_slot(uint32_t slot);
+  void release(uint32_t slot);
   void publish();
   [[nodiscard]] bool rotate();
   void update_clock();
@@ -198,6 +210,9 @@ class Loop {
   uint32_t* flushed_;
   double* shared_stats_;
 
+  Quota quota_;
+  bool shares_quota_;
+  std::shared_ptr<Inbox> inbox_;
   EntrySlab entries_;
   OutboundPool pool_;
   ReadyList ready_;

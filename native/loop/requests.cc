@@ -12,21 +12,26 @@ AppliedOptions AppliedOptions::of(int fd) {
   return applied;
 }
 
-bool ListenRequest::run(Loop& loop) {
+bool ListenRequest::open(Listening& listening) {
   ListenOutcome outcome = open_listener(spec);
   failure = outcome.failure;
-  if (!outcome.ok()) return true;
+  if (!outcome.ok()) return false;
   Result<Address> local = Address::local_of(outcome.fd.get());
   if (!local) {
     failure = OptionFailure{local.error(), {}};
-    return true;
+    return false;
   }
   bound = local.value();
   applied = AppliedOptions::of(outcome.fd.get());
-
-  Listening listening;
   listening.fd = std::move(outcome.fd);
   listening.address = bound;
+  listening.spread = std::move(spread);
+  return true;
+}
+
+bool ListenRequest::run(Loop& loop) {
+  Listening listening;
+  if (accepts && !open(listening)) return true;
   listening.connections = connections;
   listening.after_accept = settings_after_accept(spec);
   const Result<void> added = loop.acceptor().add(loop, std::move(listening));

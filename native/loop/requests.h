@@ -25,12 +25,17 @@ class ListenRequest : public Request {
  public:
   ListenSpec spec;
   ConnectionSettings connections;
+  bool accepts = true;  // false: another loop does, and hands this one its share
+  Spread spread;
 
   OptionFailure failure;
   Address bound;
   AppliedOptions applied;
 
   bool run(Loop& loop) override;
+
+ private:
+  [[nodiscard]] bool open(Listening& listening);
 };
 
 // Opens a connection. Its kOpen says that it is there; the answer says only whether there will be one.

@@ -1,5 +1,6 @@
 #include "native/net/listen.h"
 
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -72,6 +73,23 @@ constexpr bool settable_after_listen_only([[maybe_unused]] Option option) noexce
 #endif
 }
 
+// struct sock_filter: a load, two instructions for each CPU, and one for those that aren't in the list.
+Result<void> steer_by_cpu(int fd, const std::vector<uint32_t>& cpus) {
+  std::vector<sock_filter> program;
+  program.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(SKF_AD_OFF + SKF_AD_CPU)));
+  for (uint32_t socket = 0; socket < cpus.size(); ++socket) {
+    program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, cpus[socket], 0, 1));
+    program.push_back(BPF_STMT(BPF_RET | BPF_K, socket));
+  }
+  // Out of range: by the hash.
+  program.push_back(BPF_STMT(BPF_RET | BPF_K, UINT32_MAX));
+  const sock_fprog filter{static_cast<uint16_t>(program.size()), program.data()};
+  if (::setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &filter, sizeof(filter)) != 0) {
+    return Error::last("setsockopt");
+  }
+  return {};
+}
+
 OptionFailure set_user_options(int fd, const ListenSpec& spec, bool listening) {
   for (const OptionSetting& setting : spec.options) {
     if (settable_after_listen_only(setting.option) != listening) continue;
@@ -114,6 +132,17 @@ Result<void> bind_replacing_stale(int fd, const Address& address) {
   return bind_socket(fd, address);
 }
 
+OptionFailure listen_on(int fd, const ListenSpec& spec) {
+  if (spec.reuse_port_once_bound) {
+    if (Result<void> set = set_flag(fd, SOL_SOCKET, SO_REUSEPORT, 1); !set) return {set.error(), Option::kReusePort};
+  }
+  if (Result<void> listening = listen_socket(fd, spec.backlog); !listening) return {listening.error(), std::nullopt};
+  if (!spec.steer_by_cpu.empty()) {
+    if (Result<void> steered = steer_by_cpu(fd, spec.steer_by_cpu); !steered) return {steered.error(), std::nullopt};
+  }
+  return set_user_options(fd, spec, true);
+}
+
 }  // namespace
 
 ListenOutcome open_listener(const ListenSpec& spec) {
@@ -123,12 +152,7 @@ ListenOutcome open_listener(const ListenSpec& spec) {
   if (const OptionFailure failure = set_binding_flags(fd, spec)) return {Fd(), failure};
   if (const OptionFailure failure = set_user_options(fd, spec, false)) return {Fd(), failure};
   if (Result<void> bound = bind_replacing_stale(fd, spec.address); !bound) return failed(bound.error());
-  OptionFailure failure;
-  if (Result<void> listening = listen_socket(fd, spec.backlog); !listening) {
-    failure.error = listening.error();
-  } else {
-    failure = set_user_options(fd, spec, true);
-  }
+  OptionFailure failure = listen_on(fd, spec);
   if (!failure) return opened;
   (void)remove_socket_file(spec.address);  // ours since bind(2); the first failure is the one to tell
   return {Fd(), failure};

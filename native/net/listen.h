@@ -16,8 +16,13 @@ struct ListenSpec {
   Address address;
   int backlog = 4096;       // connections; the kernel caps it at net.core.somaxconn
   bool reuse_port = false;  // SO_REUSEPORT
-  bool ipv6_only = false;   // IPV6_V6ONLY; an IPv6 address is dual-stack otherwise, whatever net.ipv6.bindv6only says
-  bool mptcp = false;       // Multipath TCP (RFC 8684); IP only
+  // The same, but only once it is bound: whoever has the port already without our doing is still EADDRINUSE.
+  bool reuse_port_once_bound = false;
+  // After listen(2), if not empty: connections go to the socket, in order of their listen(2), whose CPU took the SYN, as
+  // this list has them. Those of other CPUs go where the kernel's hash says. (SO_ATTACH_REUSEPORT_CBPF, socket(7))
+  std::vector<uint32_t> steer_by_cpu;
+  bool ipv6_only = false;  // IPV6_V6ONLY; an IPv6 address is dual-stack otherwise, whatever net.ipv6.bindv6only says
+  bool mptcp = false;      // Multipath TCP (RFC 8684); IP only
   std::vector<OptionSetting> options;
   std::string congestion;  // empty: the system's default
 };

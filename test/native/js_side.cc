@@ -36,6 +36,7 @@ JsSide::~JsSide() = default;
 
 LoopOptions JsSide::options(Trigger trigger) {
   return {.max_connections = sizes_.max_connections,
+          .connections = &connections_,
           .trigger = trigger,
           .flushed = flushed_.data(),
           .stats = stats_.data()};

@@ -140,6 +140,7 @@ class JsSide {
 
   std::map<void*, std::unique_ptr<std::string>> pinned_;
   std::vector<uint32_t> flushed_;
+  uint32_t connections_ = 0;
   std::vector<double> stats_;
   Loop* loop_ = nullptr;
 };

@@ -1,0 +1,80 @@
+import type { Bound, Failure, ListenSpec } from './binding.js'
+import type { ConnectionContext } from './connection-context.js'
+import type { IoThread } from './io-thread.js'
+import { PLACEMENTS } from './layout.js'
+import type { Placement } from './options.js'
+
+/** @internal A listener to be opened on the I/O threads of a reactor. */
+export interface Opening {
+  readonly spec: Omit<ListenSpec, keyof typeof ALONE>
+  readonly placement: Placement
+  /** The settings of its connections on this thread. */
+  context(io: IoThread): ConnectionContext
+  /** Called when the address is known, before the first connection opens. */
+  bound(answer: Bound): void
+}
+
+/** One thread accepts, for itself. */
+const ALONE = { accepts: true, reusePortOnceBound: false, steerByCpu: undefined, spread: undefined } as const
+
+/** @internal Opens the listener on the threads it concerns, its `parts`: the one that accepts for others comes first. */
+export function openOn(parts: readonly IoThread[], opening: Opening): Promise<Bound | Failure> {
+  const [home, ...others] = parts
+  if (home === undefined) throw new RangeError('A listener needs a thread')
+  if (others.length === 0) return openPart(home, opening, {})
+  const chosen = PLACEMENTS.indexOf(opening.placement as (typeof PLACEMENTS)[number])
+  return chosen === -1 ? openBeside(parts, opening) : openBehind(home, others, opening, chosen)
+}
+
+/** @internal Closes it; resolves when the last connection that was accepted has opened. */
+export async function closeOn(parts: readonly IoThread[], index: number): Promise<void> {
+  const [home, ...others] = parts
+  // Nothing is handed over any more once it has answered, and what was has reached the others' inboxes.
+  await home?.closeListener(index)
+  await Promise.all(others.map((thread) => thread.closeListener(index)))
+}
+
+/** One socket: its thread accepts, and hands connections to the others. */
+async function openBehind(
+  home: IoThread,
+  others: readonly IoThread[],
+  opening: Opening,
+  placement: number,
+): Promise<Bound | Failure> {
+  await Promise.all(others.map((thread) => openPart(thread, opening, { accepts: false })))
+  const threads = [home, ...others].map(({ native }) => native)
+  return orCloseAll([home, ...others], opening, await openPart(home, opening, { spread: { placement, threads } }))
+}
+
+/** A socket for each thread, of the same address: the kernel chooses among them. */
+async function openBeside(threads: readonly IoThread[], opening: Opening): Promise<Bound | Failure> {
+  const [first, ...others] = threads
+  const { spec } = opening
+  let answer = await openPart(first as IoThread, opening, { reusePortOnceBound: !spec.reusePort })
+  if ('errno' in answer) return answer
+  const port = answer.address[1]
+  // One after the other: steering counts them in this order, and is set up with the last.
+  for (const [at, thread] of others.entries()) {
+    const steers = opening.placement === 'cpu' && at === others.length - 1
+    const steerByCpu = steers ? threads.map(({ cpu, index }) => (cpu < 0 ? index : cpu)) : undefined
+    const shared = { ...opening, spec: { ...spec, port, reusePort: true }, bound: () => {} }
+    const next = await openPart(thread, shared, { steerByCpu })
+    if ('errno' in next) {
+      answer = next
+      break
+    }
+  }
+  return orCloseAll(threads, opening, answer)
+}
+
+async function orCloseAll(threads: readonly IoThread[], { spec }: Opening, answer: Bound | Failure) {
+  if ('errno' in answer) await closeOn(threads, spec.connections.context)
+  return answer
+}
+
+function openPart(thread: IoThread, opening: Opening, how: Partial<Pick<ListenSpec, keyof typeof ALONE>>) {
+  const { spec } = opening
+  return thread.listen({ ...spec, ...ALONE, ...how }, opening.context(thread), (answer) => {
+    if (how.accepts !== false) opening.bound(answer)
+  })
+}
