@@ -15,7 +15,15 @@ export {
 } from './framing.js'
 export { type BroadcastOptions, Group } from './group.js'
 export { Listener } from './listener.js'
-export type { CloseError, ConnectionOptions, Handlers, ListenOptions, ReactorOptions } from './options.js'
+export type {
+  CloseError,
+  ConnectionOptions,
+  Handlers,
+  IoThreadsOptions,
+  ListenOptions,
+  Placement,
+  ReactorOptions,
+} from './options.js'
 export { Reactor, type ReactorStats, type Saturated, type ShutdownResult } from './reactor.js'
 export { type RelayOptions, type RelayResult, relay } from './relay.js'
 export type { FileSource, SendFileOptions } from './send-file.js'

@@ -280,6 +280,7 @@ function checkIoThreads(ioThreads: Exclude<ReactorOptions['ioThreads'], undefine
 
 function checkCount(name: string, count: number | 'auto'): number {
   if (count === 'auto') return Math.min(Math.max(availableParallelism() - 1, 1), MAX_IO_THREADS)
+  if (typeof count !== 'number') throw invalidType(name, "a number or 'auto'", count)
   return checkInteger(name, count, 1, MAX_IO_THREADS)
 }
 

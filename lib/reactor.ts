@@ -123,9 +123,9 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   #onEmpty: (() => void) | undefined
 
   /**
-   * Starts the I/O thread. Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE) or RangeError
+   * Starts the I/O threads. Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE) or RangeError
    * (ERR_C1M_OUT_OF_RANGE) for bad options, and the system's error if it refuses the thread or its descriptors: EMFILE,
-   * ENFILE, ENOMEM, EAGAIN. (epoll_create1(2), eventfd(2), pthread_create(3))
+   * ENFILE, ENOMEM, EAGAIN, or EINVAL for a CPU that there isn't. (epoll_create1(2), eventfd(2), pthread_create(3))
    */
   constructor(options?: ReactorOptions) {
     super()
@@ -161,7 +161,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
       },
     }
     this.#maxConnections = checked.maxConnections
-    this.#threads = checked.cpus.map((_, index) => new IoThread(index, owner))
+    this.#threads = startThreads(checked.cpus.length, owner)
     this.connections = makeConnectionMap(this.#threads)
   }
 
@@ -481,6 +481,18 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     const ref = awaited || (this.#active > 0 && !this.#unrefed)
     for (const thread of this.#threads) thread.native.setRef(ref)
   }
+}
+
+/** All of them, or none. */
+function startThreads(count: number, owner: IoThreadOwner): IoThread[] {
+  const threads: IoThread[] = []
+  try {
+    while (threads.length < count) threads.push(new IoThread(threads.length, owner))
+  } catch (error) {
+    for (const thread of threads) thread.close()
+    throw error
+  }
+  return threads
 }
 
 function reactorClosed(): C1mError {

@@ -91,7 +91,7 @@ for (const trigger of TRIGGERS) {
       t,
       record(log, { open: (conn) => void opened.push(conn) }),
       {},
-      { trigger },
+      { trigger, ioThreads: 1 },
     )
     const peer = await connectPeer(t, port)
     peer.end()

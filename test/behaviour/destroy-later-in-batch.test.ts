@@ -27,7 +27,7 @@ for (const trigger of TRIGGERS) {
           },
         },
         {},
-        { trigger },
+        { trigger, ioThreads: 1 },
       )
       const together = await OneBatch.prepare(t, port)
       const a = await connectPeer(t, port)
@@ -73,7 +73,7 @@ for (const trigger of TRIGGERS) {
         },
       },
       {},
-      { trigger },
+      { trigger, ioThreads: 1 },
     )
     const together = await OneBatch.prepare(t, port)
     const a = await connectPeer(t, port)

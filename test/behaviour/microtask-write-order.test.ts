@@ -89,7 +89,7 @@ for (const trigger of TRIGGERS) {
         },
       },
       {},
-      { trigger },
+      { trigger, ioThreads: 1 },
     )
     const together = await OneBatch.prepare(t, port)
     const a = await connectPeer(t, port)

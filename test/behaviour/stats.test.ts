@@ -3,7 +3,7 @@ import { connectPeer } from '../fixtures/peer.js'
 import { makeReactor, serve, until } from '../fixtures/reactor.js'
 
 test('a fresh reactor’s counters are 0', async (t) => {
-  const { ioThreads, turns, ...counters } = makeReactor(t).stats()
+  const { ioThreads, turns, ...counters } = makeReactor(t, { ioThreads: 1 }).stats()
   t.strictSame(counters, {
     connections: 0,
     accepted: 0,

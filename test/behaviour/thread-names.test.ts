@@ -8,7 +8,7 @@ function threadNames(): string[] {
 }
 
 test('each reactor’s thread has a name of its own, and stats() knows it', (t) => {
-  const reactors = Array.from({ length: 12 }, () => makeReactor(t))
+  const reactors = Array.from({ length: 12 }, () => makeReactor(t, { ioThreads: 1 }))
   const names = reactors.flatMap((reactor) => reactor.stats().ioThreads.map(({ name }) => name))
   t.equal(new Set(names).size, 12)
   t.strictSame(

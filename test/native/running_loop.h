@@ -45,12 +45,19 @@ class Running {
     request->spec.address = Address::ip("127.0.0.1", 0).value();
     request->spec.backlog = 1024;
     request->connections.idle_timeout_ms = timeout_ms;
-    const ListenRequest* listening = request.get();
+    return ask(std::move(request)).bound;
+  }
+
+  // Waits for the answer.
+  template <class R>
+  const R& ask(std::unique_ptr<R> request) {
+    const R* asked = request.get();
+    const size_t before = js.completed.size();
     js.request(std::move(request));
     js.flush();
-    while (js.completed.empty()) deliver();
-    REQUIRE(js.completed.back().get() == listening);
-    return listening->bound;
+    while (js.completed.size() == before) deliver();
+    REQUIRE(js.completed.back().get() == asked);
+    return *asked;
   }
 
   void stop() {
