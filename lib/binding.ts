@@ -120,10 +120,6 @@ export interface Full {
 export interface Closed {
   readonly closed: true
 }
-/** `maxConnections` has been reached. */
-export interface Full {
-  readonly full: true
-}
 export interface DetachedSocket {
   readonly fd: number
   readonly unread: Buffer
@@ -147,7 +143,6 @@ export interface NativeIoThread {
   connect(batch: number, callback: (failure: Failure | Full | undefined) => void, spec: ConnectSpec): void
   /** By the number of its context. The attempt answers for itself. */
   cancelConnect(batch: number, callback: () => void, context: number): void
-  /** Answers how many connections it accepted, modulo 2^32; the events of some may come later than this. */
   /** Answers its slot, before its first event. The descriptor is the I/O thread's from here on. */
   adopt(batch: number, callback: (answer: number | Failure | Full) => void, spec: AdoptSpec): void
   /** Answers before the connection's last event. The descriptor is whoever's asked. */
@@ -157,6 +152,7 @@ export interface NativeIoThread {
     slot: number,
     generation: number,
   ): void
+  /** Answers how many connections it accepted, modulo 2^32; the events of some may come later than this. */
   closeListener(batch: number, callback: (accepted: number) => void, index: number): void
   options(
     batch: number,
