@@ -2,6 +2,7 @@ import { inspect } from 'node:util'
 import type { Address, ConnectionContext } from './connection-context.js'
 import { type ConnectionId, connectionId, familyName } from './connection-id.js'
 import { applyOptions, type Place, readTcpInfo } from './connection-requests.js'
+import { invalidValue } from './errors.js'
 import { COMMAND_SET_TIMEOUT } from './layout.js'
 import { type AppliedSocketOptions, encodeSetOptions, type SocketOptions } from './socket-options.js'
 import type { TcpInfo } from './tcp-info.js'
@@ -19,6 +20,7 @@ export abstract class ConnectionSocket {
 
   /** @internal */
   protected constructor(slot: number, generation: number, context: ConnectionContext) {
+    if (context === undefined) throw new TypeError('Connections are made by a Reactor: use listen() or connect()')
     this.slot = slot
     this.generation = generation
     this.context = context
@@ -71,8 +73,10 @@ export abstract class ConnectionSocket {
    * (ERR_C1M_INVALID_ARG_TYPE) or RangeError (ERR_C1M_OUT_OF_RANGE) for a bad `ms`.
    * @param ms Milliseconds without a byte read or written; 0 is never. 0 to 2^31-1; never early, up to 16 ms late.
    */
-  setTimeout(ms: number): boolean {
+  setTimeout(ms: number, callback?: undefined): boolean {
     checkInteger('ms', ms, 0, 2 ** 31 - 1)
+    // node:net's takes one.
+    if (callback !== undefined) throw invalidValue('"setTimeout" takes no callback: the "timeout" handler is called')
     if (this.closed) return false
     return this.command(COMMAND_SET_TIMEOUT, ms)
   }

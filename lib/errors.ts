@@ -79,11 +79,15 @@ export function systemError(
   syscall: string,
   about?: { address?: string | undefined; port?: number | undefined },
 ): SystemError {
-  const code = getSystemErrorName(-errno)
   const where =
     about?.address === undefined ? '' : ` ${about.address}${about.port === undefined ? '' : `:${about.port}`}`
-  const error = new Error(`${syscall} ${code}${where}`)
-  return Object.assign(error, { code, errno: -errno, syscall }, where === '' ? {} : about) as SystemError
+  return Object.assign(systemErrorOn(errno, syscall, where), where === '' ? {} : about)
+}
+
+/** @internal The same, with words of our own on what it was about. */
+export function systemErrorOn(errno: number, syscall: string, what: string): SystemError {
+  const code = getSystemErrorName(-errno)
+  return Object.assign(new Error(`${syscall} ${code}${what}`), { code, errno: -errno, syscall })
 }
 
 /** @internal Of an I/O thread's number: an errno, or one of our own. */

@@ -69,10 +69,18 @@ export function checkKeys(name: string, options: object, allowed: readonly strin
   }
 }
 
-/** Whether one is the beginning of the other, or at most two letters have to be changed, left out or put in. */
+/** Whether the shorter one is a beginning and an end of the longer one. */
+function hasAround(a: string, b: string): boolean {
+  const [short, long] = a.length < b.length ? [a, b] : [b, a]
+  let start = 0
+  while (start < short.length && short[start] === long[start]) start++
+  return long.endsWith(short.slice(start))
+}
+
+/** Whether one is the other with a piece put in, or at most two letters have to be changed, left out or put in. */
 function isNear(given: string, other: string): boolean {
   const [a, b] = [given.toLowerCase(), other.toLowerCase()]
-  if (a.length > 2 && (b.startsWith(a) || a.startsWith(b))) return true
+  if (Math.min(a.length, b.length) > 2 && hasAround(a, b)) return true
   if (Math.abs(a.length - b.length) > 2 || a.length > 64) return false
   // Wagner and Fischer's table, a row at a time.
   let row = Array.from({ length: b.length + 1 }, (_, index) => index)

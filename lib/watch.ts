@@ -1,5 +1,5 @@
 import type { NativeIoThread } from './binding.js'
-import { invalidType, invalidValue, systemError } from './errors.js'
+import { invalidType, invalidValue, systemErrorOn } from './errors.js'
 import { WATCH_ERROR, WATCH_HANGUP, WATCH_PRIORITY, WATCH_READABLE, WATCH_WRITABLE } from './layout.js'
 import { checkBoolean, checkInteger, checkKeys, checkObject, keysOf } from './validate.js'
 
@@ -111,7 +111,7 @@ export class Watches {
     // Its number, and not the descriptor, is what events carry: one of an earlier watch can't reach a later one.
     const number = this.#nextNumber
     const failure = this.#native.watch(fd, interest, number)
-    if (failure !== undefined) throw systemError(failure.errno, failure.syscall)
+    if (failure !== undefined) throw systemErrorOn(failure.errno, failure.syscall, `: descriptor ${fd}`)
     this.#nextNumber = (number + 1) >>> 0
     const watch = new Watch(fd, (gone) => {
       this.#byNumber.delete(number)

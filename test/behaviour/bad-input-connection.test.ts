@@ -1,4 +1,4 @@
-import type { Connection, SocketOptions } from 'c1m'
+import { Connection, type SocketOptions } from 'c1m'
 import { type Test, test } from 'tap'
 import { connectPeer, type Peer } from '../fixtures/peer.js'
 import { serve, until } from '../fixtures/reactor.js'
@@ -117,4 +117,19 @@ test('setOptions rejects what is wrong, and sets nothing', async (t) => {
   ]
   for (const [options, expected] of bad) await t.rejects(conn.setOptions(options as SocketOptions), expected)
   t.strictSame(await conn.getOptions(), before)
+})
+
+test('what is written for node:net and would be dropped is refused', async (t) => {
+  const { conn } = await open(t)
+  const setTimeout = conn.setTimeout as (ms: number, callback?: () => void) => boolean
+  t.throws(() => setTimeout.call(conn, 1000, () => {}), { ...wrongValue, message: /"timeout" handler/ })
+  t.equal(setTimeout.call(conn, 1000, undefined), true)
+  const timeouts = { idleTimeoutMs: 1 } as object
+  t.throws(() => conn.setTimeouts(timeouts), { ...wrongValue, message: /"idleTimeoutMs"; is "idleMs" meant/ })
+})
+
+test('a connection is not for anybody to make', (t) => {
+  const Made = Connection as unknown as new () => unknown
+  t.throws(() => new Made(), { name: 'TypeError', message: /listen\(\)/ })
+  t.end()
 })

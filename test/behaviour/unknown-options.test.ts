@@ -9,6 +9,7 @@ test('options that there are not are refused, and what may be meant is named', a
   t.throws(() => new Reactor({ maxConnection: 5 } as ReactorOptions), expected(/"maxConnection".*"maxConnections"/))
   const reactor = makeReactor(t)
   const bad: readonly (readonly [object, RegExp])[] = [
+    [{ portNumber: 1 }, /"options" has no "portNumber"; is "port" meant\?/],
     [{ prot: 1 }, /"options" has no "prot"; is "port" meant\?/],
     [{ port: 0, nodelay: true }, /"nodelay".*"noDelay"/],
     [{ port: 0, idleTimeout: 1000 }, /"idleTimeout".*"idleTimeoutMs"/],

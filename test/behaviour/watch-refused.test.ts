@@ -29,7 +29,11 @@ test('what epoll refuses throws its error', (t) => {
   const file = openSync(__filename, 'r')
   const folder = openSync(__dirname, 'r')
   for (const fd of [file, folder]) {
-    t.throws(() => reactor.watch(fd, { readable: true }, () => {}), { code: 'EPERM', syscall: 'epoll_ctl' })
+    t.throws(() => reactor.watch(fd, { readable: true }, () => {}), {
+      code: 'EPERM',
+      syscall: 'epoll_ctl',
+      message: `epoll_ctl EPERM: descriptor ${fd}`,
+    })
     closeSync(fd)
   }
   t.throws(() => reactor.watch(2 ** 31 - 1, { readable: true }, () => {}), { code: 'EBADF', syscall: 'epoll_ctl' })

@@ -63,3 +63,17 @@ export async function shutdowns(): Promise<void> {
   // @ts-expect-error: listen(port) is node:net's
   await reactor.listen(7000, {})
 }
+
+export const threads = [
+  new Reactor({ ioThreads: 4 }),
+  new Reactor({ ioThreads: 'auto' }),
+  new Reactor({ ioThreads: { count: 'auto', cpus: [0, 1] } }),
+  // @ts-expect-error: a number, or 'auto'
+  new Reactor({ ioThreads: 'many' }),
+]
+
+export function placements(reactor: Reactor): void {
+  void reactor.listen({ port: 0, placement: 'round-robin' })
+  // @ts-expect-error: none of them
+  void reactor.listen({ port: 0, placement: 'random' })
+}
