@@ -5,6 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { test } from 'tap'
 import { Random } from '../fixtures/bytes.js'
 import { collectGarbage } from '../fixtures/garbage.js'
+import { SourceFile } from '../fixtures/hammer/files.js'
 import { FAR_OPERATIONS, NEAR_OPERATIONS, WORLD_OPERATIONS } from '../fixtures/hammer/operations.js'
 import { Chooser, type Door, World } from '../fixtures/hammer/world.js'
 import { openDescriptors } from '../fixtures/host.js'
@@ -31,6 +32,24 @@ function memoryInUse(): number {
   return heapUsed + external
 }
 
+async function doAll(world: World): Promise<void> {
+  const ofNear = new Chooser(NEAR_OPERATIONS, world, '')
+  const ofFar = new Chooser(FAR_OPERATIONS, world, '')
+  const ofWorld = new Chooser(WORLD_OPERATIONS, world, '')
+  for (let done = 0; done < OPERATIONS && world.failures.length === 0; ) {
+    // Some will have closed by the time their turn comes: that is a case, too.
+    const nears = [...world.nears]
+    const fars = [...world.fars]
+    for (let i = 0; i < OPERATIONS_A_TURN; i++, done++) {
+      const kind = world.random.integer(0, 9)
+      if (kind < 5 && nears.length > 0) ofNear.run(world.random.pick(nears))
+      else if (kind < 9 && fars.length > 0) ofFar.run(world.random.pick(fars))
+      else ofWorld.run(world)
+    }
+    await turn()
+  }
+}
+
 for (const trigger of TRIGGERS) {
   test(`${OPERATIONS} operations at random, on thousands of connections (${trigger})`, {
     timeout: 240_000,
@@ -52,24 +71,11 @@ for (const trigger of TRIGGERS) {
       { options: { path: join(folder, 'hammer'), allowHalfOpen: true, read: 'borrowed' } as const },
     ].map((door) => ({ ...door, listener: undefined, moving: false }))
     const servers = await Promise.all([{ port: 0, host: '127.0.0.1' }, { path: join(folder, 'server') }].map(listening))
-    const world = new World(reactor, random, doors, servers, FAULTS, NEAR_OPERATIONS)
+    const file = new SourceFile(folder)
+    const world = new World(reactor, random, doors, servers, { lacksMemory: FAULTS, file }, NEAR_OPERATIONS)
     for (const door of doors) await world.open(door)
 
-    const ofNear = new Chooser(NEAR_OPERATIONS, world, '')
-    const ofFar = new Chooser(FAR_OPERATIONS, world, '')
-    const ofWorld = new Chooser(WORLD_OPERATIONS, world, '')
-    for (let done = 0; done < OPERATIONS && world.failures.length === 0; ) {
-      // Some will have closed by the time their turn comes: that is a case, too.
-      const nears = [...world.nears]
-      const fars = [...world.fars]
-      for (let i = 0; i < OPERATIONS_A_TURN; i++, done++) {
-        const kind = random.integer(0, 9)
-        if (kind < 5 && nears.length > 0) ofNear.run(random.pick(nears))
-        else if (kind < 9 && fars.length > 0) ofFar.run(random.pick(fars))
-        else ofWorld.run(world)
-      }
-      await turn()
-    }
+    await doAll(world)
 
     await world.calm()
     const { drained, cut } = await reactor.shutdown({ timeoutMs: 30_000 })
@@ -90,7 +96,7 @@ for (const trigger of TRIGGERS) {
     t.comment(
       `${world.dialled} peers, ${world.called.all} calls, ${world.closed.length} connections, ${world.handled} calls of handlers`,
     )
-    t.comment(`${world.relays.begun} relays, ${world.relays.ended} of them to the end`)
+    t.comment(`relays: ${JSON.stringify(world.relays)}`)
     t.ok(world.relays.ended > 0)
     t.comment(`${stats.saturations} times full, ${stats.bytesRead} bytes read, ${stats.bytesWritten} written`)
     const names = [NEAR_OPERATIONS, FAR_OPERATIONS, WORLD_OPERATIONS].flatMap((operations) => Object.keys(operations))
@@ -101,6 +107,9 @@ for (const trigger of TRIGGERS) {
     )
     t.comment(names.map((name) => `${name}: ${world.counts.get(name)}`).join(', '))
 
+    file.close()
+    t.comment(`files: ${JSON.stringify(file.counts)}`)
+    t.ok(Math.min(...Object.values(file.counts)) > 0)
     await until(() => openDescriptors() === descriptors, 'descriptors as before')
     world.closed.length = 0
     world.streams.clear()
