@@ -357,7 +357,8 @@ export class Connection<T = unknown> extends ConnectionSocket {
     heldEvents.delete(this)
     leaving.delete(this)
     const before = this.state
-    this.state |= CLOSED
+    // What it held back goes along.
+    this.state = (before | CLOSED) & ~HOLDING
     try {
       this.context.handlers.close?.(this, destroyReasons.get(this))
     } finally {
@@ -507,7 +508,6 @@ export class Connection<T = unknown> extends ConnectionSocket {
         conn.context.io.commands.write(conn.slot, conn.generation, chunk)
         conn.submitted = (conn.submitted + chunk.length) | 0
       },
-      reset: (error) => conn.close(layout.COMMAND_RESET, error),
     })
   }
 }

@@ -54,7 +54,6 @@ export interface RelayAccess {
   /** Nothing comes to its handlers any more, and nobody but the relay writes. What was held back goes to the side at once. */
   take(side: RelaySide): void
   write(chunk: Uint8Array): void
-  reset(error: Error): void
 }
 
 const OPTIONS = keysOf<RelayOptions>({ idleTimeoutMs: true, signal: true })
@@ -175,8 +174,7 @@ class Relay {
       io.native.holdRelay(batch, callback, places),
     )
     if (held === false) {
-      // One of them closes, and we shall be told so in a moment.
-      for (const side of [a, b]) side.reset(new C1mError('ERR_C1M_RELAY_FAILED', 'The other side had closed'))
+      // One of them closes, and the other has been reset: we shall be told so in a moment.
       return [0, 0]
     }
     for (const [i, side] of SIDES.entries()) {

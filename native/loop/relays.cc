@@ -27,9 +27,20 @@ bool RelayRequest::run(Loop& loop) { return loop.relays().start(loop, *this); }
 
 bool Relays::hold(Loop& loop, const uint32_t (&slots)[2], const uint32_t (&generations)[2]) {
   Entry* entries[2];
+  bool both = true;
   for (int side = 0; side < 2; ++side) {
     entries[side] = loop.find(slots[side], generations[side]);
-    if (entries[side] == nullptr || entries[side]->has(Connection::kRelayed | Connection::kEndWanted)) return false;
+    both = both && entries[side] != nullptr && !entries[side]->has(Connection::kRelayed | Connection::kEndWanted);
+  }
+  if (!both) {
+    // Whoever is left goes, too: it has half a stream of the other's, and nothing else, a broadcast for example, may come
+    // behind that.
+    for (int side = 0; side < 2; ++side) {
+      if (entries[side] == nullptr || entries[side]->has(Connection::kRelayed)) continue;
+      (void)reset_on_close(entries[side]->fd.get());
+      loop.close(slots[side], *entries[side], static_cast<int>(OwnError::kRelayFailed), Syscall::kRead);
+    }
+    return false;
   }
   auto relay = std::make_unique<Relay>();
   for (int side = 0; side < 2; ++side) {

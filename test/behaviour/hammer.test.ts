@@ -6,9 +6,12 @@ import { test } from 'tap'
 import { Random } from '../fixtures/bytes.js'
 import { collectGarbage } from '../fixtures/garbage.js'
 import { SourceFile } from '../fixtures/hammer/files.js'
+import { FRAMING } from '../fixtures/hammer/frames.js'
 import { FAR_OPERATIONS, NEAR_OPERATIONS, WORLD_OPERATIONS } from '../fixtures/hammer/operations.js'
+import { WatchedPipe } from '../fixtures/hammer/watched.js'
 import { Chooser, type Door, World } from '../fixtures/hammer/world.js'
 import { openDescriptors } from '../fixtures/host.js'
+import { makePipe } from '../fixtures/pipe.js'
 import { makeReactor, TRIGGERS, until } from '../fixtures/reactor.js'
 import { temporaryDirectory } from '../fixtures/temporary.js'
 
@@ -59,6 +62,7 @@ for (const trigger of TRIGGERS) {
     const folder = temporaryDirectory(t)
     // With the first stream of a process libuv opens a descriptor to keep.
     await once(createServer().listen(0).close(), 'close')
+    const pipe = makePipe(t)
     await collectGarbage()
     const descriptors = openDescriptors()
     const memory = memoryInUse()
@@ -68,11 +72,14 @@ for (const trigger of TRIGGERS) {
       { options: { host: '127.0.0.1', port: 0 } },
       { options: { host: '127.0.0.1', port: 0, read: 'borrowed' } as const },
       { options: { host: '127.0.0.1', port: 0, allowHalfOpen: true } },
+      { options: { host: '127.0.0.1', port: 0, framing: FRAMING } },
       { options: { path: join(folder, 'hammer'), allowHalfOpen: true, read: 'borrowed' } as const },
     ].map((door) => ({ ...door, listener: undefined, moving: false }))
     const servers = await Promise.all([{ port: 0, host: '127.0.0.1' }, { path: join(folder, 'server') }].map(listening))
     const file = new SourceFile(folder)
-    const world = new World(reactor, random, doors, servers, { lacksMemory: FAULTS, file }, NEAR_OPERATIONS)
+    const watched = new WatchedPipe(reactor, pipe)
+    const around = { lacksMemory: FAULTS, file, watched }
+    const world = new World(reactor, random, doors, servers, around, NEAR_OPERATIONS)
     for (const door of doors) await world.open(door)
 
     await doAll(world)
@@ -110,6 +117,9 @@ for (const trigger of TRIGGERS) {
     file.close()
     t.comment(`files: ${JSON.stringify(file.counts)}`)
     t.ok(Math.min(...Object.values(file.counts)) > 0)
+    t.equal(world.room.group.size, 0, 'members leave when they close')
+    t.comment(`broadcasts: ${JSON.stringify(world.room.counts)}; taken back: ${world.counts.get('taken back')}`)
+    t.ok(Math.min(world.room.counts.reached, world.counts.get('taken back') ?? 0) > 0)
     await until(() => openDescriptors() === descriptors, 'descriptors as before')
     world.closed.length = 0
     world.streams.clear()

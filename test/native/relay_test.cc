@@ -483,6 +483,9 @@ TEST_CASE("relay: a connection that has closed, is ending or is relayed can't be
     if (why == 2) r.start();
     r.h.settle();
     CHECK_FALSE(r.hold()->held);
+    r.h.settle();
+    // Whoever is left is reset, unless it is another relay's.
+    CHECK(r.b.told.closed() == (why != 2));
     if (why != 1) continue;
     r.go();
     r.h.settle();
