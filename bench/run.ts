@@ -11,6 +11,7 @@ import { formatTable } from './harness/table.js'
 import { formatTarget } from './harness/targets.js'
 import { accept } from './scenarios/accept.js'
 import { adopt } from './scenarios/adopt.js'
+import { balance } from './scenarios/balance.js'
 import { blocked } from './scenarios/blocked.js'
 import { broadcast } from './scenarios/broadcast.js'
 import { coldFile } from './scenarios/cold-file.js'
@@ -20,6 +21,7 @@ import { framing } from './scenarios/framing.js'
 import { growth } from './scenarios/growth.js'
 import { idle } from './scenarios/idle.js'
 import { relay } from './scenarios/relay.js'
+import { workerPool } from './scenarios/worker-pool.js'
 
 const scenarios: readonly Scenario[] = [
   echo,
@@ -33,6 +35,8 @@ const scenarios: readonly Scenario[] = [
   broadcast,
   framing,
   adopt,
+  balance,
+  workerPool,
 ]
 
 const usage = `npm run bench -- [scenario ...] [--quick] [--save] [--peers name,...]

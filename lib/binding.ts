@@ -211,6 +211,8 @@ export interface NativeIoThread {
   setOwnedSlab(batch: number, slab: Buffer): void
   address(slot: number, remote: boolean): AddressParts | undefined
   cpuMicros(): number
+  /** By which other threads of the process know it. */
+  loopNumber(): number
   setRef(ref: boolean): void
   close(): void
 }
@@ -219,6 +221,13 @@ interface Addon {
   readonly IoThread: new (config: IoThreadConfig) => NativeIoThread
   readonly layout: Readonly<Record<string, number | readonly string[]>>
   readonly takeSocket: (fd: number, duplicate: boolean) => number | Failure
+  readonly writeRemote: (
+    loop: number,
+    slot: number,
+    generation: number,
+    maxWriteQueue: number,
+    bytes: Uint8Array,
+  ) => boolean
   readonly reportException: (error: unknown) => void
 }
 
@@ -250,6 +259,8 @@ export function startIoThread(config: IoThreadConfig): NativeIoThread {
 export const nativeLayout = addon.layout
 /** Makes a connected socket ready for `adopt()`: its descriptor, or another one of the same socket. */
 export const takeSocket = addon.takeSocket
+/** Writes to a connection of any thread of the process; copies the bytes. False if that thread takes none. */
+export const loopWriter = addon.writeRemote
 /** Raises an uncaught exception at once, on behalf of a handler that threw; returns if the process survives it. */
 export const reportException = addon.reportException
 

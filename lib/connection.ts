@@ -26,9 +26,11 @@ const REFRAMING = 64
 const RELAYED = 256
 /** `detach()` is under way: what comes is held back, and goes along. */
 const DETACHING = 512
+/** A pool has more to do for it than it can: it is paused, whatever `pause()` and `resume()` say. */
+const HELD = 1024
 
 const CANNOT_WRITE = ENDED | DESTROYED | CLOSED | RELAYED | DETACHING
-const HELD_UP = PAUSED | HOLDING | REFRAMING | RELAYED | DETACHING
+const HELD_UP = PAUSED | HELD | HOLDING | REFRAMING | RELAYED | DETACHING
 const GONE = DESTROYED | CLOSED
 
 const heldEvents = new WeakMap<Connection<unknown>, Held>()
@@ -44,6 +46,8 @@ const relaySides = new WeakMap<Connection<unknown>, RelaySide>()
 
 /** @internal What a relay may do with a connection. */
 export let relayAccess: (conn: Connection<unknown>) => RelayAccess
+/** @internal Stops reading it, or goes on, besides what `pause()` and `resume()` do. */
+export let holdReading: (conn: Connection<never>, hold: boolean) => void
 /** @internal */
 export let connectionEvents: ConnectionEvents
 /** @internal */
@@ -222,6 +226,10 @@ export class Connection<T = unknown> extends ConnectionSocket {
     if ((this.state & (DESTROYED | RELAYED)) !== 0 || (this.state & (CLOSED | HOLDING)) === CLOSED) return false
     if ((this.state & PAUSED) === 0) return (this.state & CLOSED) === 0
     this.state &= ~PAUSED
+    return (this.state & HELD) !== 0 || this.readOn()
+  }
+
+  private readOn(): boolean {
     if ((this.state & HOLDING) !== 0) process.nextTick(() => this.release())
     return this.command(layout.COMMAND_RESUME)
   }
@@ -392,7 +400,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
 
   private release(): void {
     const held = heldEvents.get(this)
-    while (held !== undefined && (this.state & (PAUSED | DETACHING | DESTROYED | RELAYED)) === 0) {
+    while (held !== undefined && (this.state & (PAUSED | HELD | DETACHING | DESTROYED | RELAYED)) === 0) {
       const event = held.events.shift()
       if (event === undefined) {
         this.state &= ~HOLDING
@@ -490,6 +498,16 @@ export class Connection<T = unknown> extends ConnectionSocket {
         relaySides.get(conn)?.closed(wasDestroyed, reason ?? error)
         conn.context.handlers.close?.(conn, reason ?? error)
       },
+    }
+
+    holdReading = (conn, hold) => {
+      if (hold) {
+        conn.state |= HELD
+        if (!conn.over) conn.command(layout.COMMAND_PAUSE)
+      } else {
+        conn.state &= ~HELD
+        if (!conn.over && (conn.state & PAUSED) === 0) conn.readOn()
+      }
     }
 
     relayAccess = (conn) => ({

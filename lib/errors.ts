@@ -40,6 +40,10 @@ export type ErrorCode =
   | 'ERR_C1M_FILE_TRUNCATED'
   /** A `sendFile()` was aborted when part of the file had been sent; the connection was reset. */
   | 'ERR_C1M_FILE_ABORTED'
+  /** As many tasks wait in a `WorkerPool` as may. */
+  | 'ERR_C1M_TASK_QUEUE_FULL'
+  /** The pool has been closed. */
+  | 'ERR_C1M_POOL_CLOSED'
   /** `shutdown()` cut the connection at its deadline. */
   | 'ERR_C1M_SHUTDOWN'
 

@@ -24,6 +24,14 @@ export type {
   Placement,
   ReactorOptions,
 } from './options.js'
+export { RemoteConnection } from './pool/remote-connection.js'
+export {
+  type Percentiles,
+  type RunOptions,
+  WorkerPool,
+  type WorkerPoolOptions,
+  type WorkerPoolStats,
+} from './pool/worker-pool.js'
 export { Reactor, type ReactorStats, type Saturated, type ShutdownResult } from './reactor.js'
 export { type RelayOptions, type RelayResult, relay } from './relay.js'
 export type { FileSource, SendFileOptions } from './send-file.js'

@@ -10,6 +10,7 @@ import {
   reportException,
   startIoThread,
 } from './binding.js'
+import { runClosed } from './close-hooks.js'
 import { CommandWriter } from './command-writer.js'
 import { type Connection, connectionEvents, makeConnection } from './connection.js'
 import type { ConnectionContext } from './connection-context.js'
@@ -139,6 +140,7 @@ export class IoThread {
   /** It has heard of its close. */
   forgetClosed(conn: Connection<unknown>): void {
     this.closedUntold.delete(conn)
+    runClosed(conn)
     this.#owner.connectionClosed()
   }
 
@@ -190,11 +192,8 @@ export class IoThread {
       this.native.listen(
         batch,
         (answer) => {
-          if ('errno' in answer) {
-            this.contexts.acceptedInAll(spec.connections.context, entry, 0)
-          } else {
-            bound(answer)
-          }
+          if ('errno' in answer) this.contexts.acceptedInAll(spec.connections.context, entry, 0)
+          else bound(answer)
           callback(answer)
         },
         spec,
@@ -396,8 +395,10 @@ export class IoThread {
         connectionEvents.close(this.#connection(slot), error)
       }
     } finally {
+      const conn = this.#objects[slot]
       this.#generations[slot] = 0
       this.#objects[slot] = undefined
+      if (conn !== undefined && !this.closedUntold.has(conn)) runClosed(conn)
       this.size--
       this.contexts.closed(context, entry)
       this.#owner.release()

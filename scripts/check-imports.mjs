@@ -8,7 +8,7 @@ const lib = fileURLToPath(new URL('../lib/', import.meta.url))
 
 // Each line may load the lines above it. A name is a file, or a folder whose files may also load each other.
 const layers = [
-  ['abort', 'connection-context', 'connection-id', 'io-thread-owner', 'layout', 'pending'],
+  ['abort', 'close-hooks', 'connection-context', 'connection-id', 'io-thread-owner', 'layout', 'pending'],
   ['errors', 'memberships'],
   ['tcp-info', 'validate'],
   ['framing', 'send-file', 'socket-options', 'timeouts'],
@@ -21,6 +21,7 @@ const layers = [
   ['connection-map'],
   ['adopt', 'connect', 'group', 'relay'],
   ['reactor'],
+  ['pool'],
   ['index'],
 ]
 /** @type {Map<string, number>} */

@@ -2,12 +2,16 @@
 #include <napi.h>
 
 #include <array>
+#include <cstring>
+#include <memory>
+#include <utility>
 
 #include "native/binding/handover_answer.h"
 #include "native/binding/io_thread.h"
 #include "native/loop/broadcast_request.h"
 #include "native/loop/command_batch.h"
 #include "native/loop/event_batch.h"
+#include "native/loop/inbox_registry.h"
 #include "native/loop/placement.h"
 #include "native/loop/stats.h"
 #include "native/loop/timer_wheel.h"
@@ -82,10 +86,24 @@ Napi::Value report_exception(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// (loop, slot, generation, maxWriteQueue, bytes): from any thread's JavaScript; copies the bytes. False if the loop has
+// ended, or has more to take than it may.
+Napi::Value write_remote(const Napi::CallbackInfo& info) {
+  const auto number = [&](size_t at) { return info[at].ToNumber().Uint32Value(); };
+  const std::shared_ptr<Inbox> inbox = inbox_registry::find(number(0));
+  if (inbox == nullptr) return Napi::Boolean::New(info.Env(), false);
+  const auto bytes = info[4].As<Napi::Uint8Array>();
+  RemoteWrite write{number(1), number(2), number(3), static_cast<uint32_t>(bytes.ByteLength()), nullptr};
+  write.bytes = std::make_unique<uint8_t[]>(write.length);
+  std::memcpy(write.bytes.get(), bytes.Data(), write.length);
+  return Napi::Boolean::New(info.Env(), inbox->write(std::move(write)));
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("IoThread", IoThread::define(env));
   exports.Set("layout", layout(env));
   exports.Set("takeSocket", Napi::Function::New(env, take_socket, "takeSocket"));
+  exports.Set("writeRemote", Napi::Function::New(env, write_remote, "writeRemote"));
   exports.Set("reportException", Napi::Function::New(env, report_exception, "reportException"));
   return exports;
 }

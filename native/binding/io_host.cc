@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "native/binding/framing_value.h"
+#include "native/loop/inbox_registry.h"
 
 namespace c1m {
 
@@ -68,6 +69,7 @@ Result<IoHost*> IoHost::start(Napi::Env env, const Thread& thread, const LoopOpt
   for (EventBatch* batch : host->batches_) host->mailbox_.returned.push(batch);
   const int error = start_thread(&host->thread_, thread.cpu, host->loop_.get());
   host->running_ = error == 0;
+  if (error == 0) host->number_ = inbox_registry::add(host->inbox());
   if (error == 0) pthread_setname_np(host->thread_, thread.name.substr(0, 15).c_str());
   napi_add_async_cleanup_hook(
       env, [](napi_async_cleanup_hook_handle, void* data) { static_cast<IoHost*>(data)->close(); }, host, &host->hook_);
@@ -78,6 +80,7 @@ Result<IoHost*> IoHost::start(Napi::Env env, const Thread& thread, const LoopOpt
 
 void IoHost::stop_thread() {
   if (!std::exchange(running_, false)) return;
+  inbox_registry::remove(number_);
   mailbox_.request_stop();
   loop_->poller().wake();
   pthread_join(thread_, nullptr);

@@ -50,6 +50,8 @@ class IoHost {
     return loop_->watcher().set().add(loop_->poller(), fd, interest, number);
   }
   void unwatch(int fd) { loop_->watcher().set().remove(fd); }
+  // Its loop's number in the inbox registry.
+  [[nodiscard]] uint32_t number() const { return number_; }
   // For loops that accept connections for this one.
   [[nodiscard]] const std::shared_ptr<Inbox>& inbox() const { return loop_->shared_inbox(); }
   // CPU time of the I/O thread, user and system together, in microseconds.
@@ -74,6 +76,7 @@ class IoHost {
   std::unique_ptr<Loop> loop_;
   uv_async_t async_{};
   pthread_t thread_{};
+  uint32_t number_ = 0;
   bool running_ = false;
   bool closing_ = false;
   napi_async_cleanup_hook_handle hook_ = nullptr;

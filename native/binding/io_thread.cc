@@ -48,6 +48,7 @@ Napi::Function IoThread::define(Napi::Env env) {
                          InstanceMethod<&IoThread::set_owned_slab>("setOwnedSlab"),
                          InstanceMethod<&IoThread::address>("address"),
                          InstanceMethod<&IoThread::cpu_micros>("cpuMicros"),
+                         InstanceMethod<&IoThread::loop_number>("loopNumber"),
                          InstanceMethod<&IoThread::set_ref>("setRef"),
                          InstanceMethod<&IoThread::close>("close"),
                      });
@@ -263,6 +264,10 @@ Napi::Value IoThread::address(const Napi::CallbackInfo& info) {
 
 Napi::Value IoThread::cpu_micros(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), host_ == nullptr ? 0 : host_->cpu_micros());
+}
+
+Napi::Value IoThread::loop_number(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), host_ == nullptr ? UINT32_MAX : host_->number());
 }
 
 Napi::Value IoThread::set_ref(const Napi::CallbackInfo& info) {

@@ -42,6 +42,7 @@ class IoThread : public Napi::ObjectWrap<IoThread> {
   Napi::Value set_owned_slab(const Napi::CallbackInfo& info);
   Napi::Value address(const Napi::CallbackInfo& info);
   Napi::Value cpu_micros(const Napi::CallbackInfo& info);
+  Napi::Value loop_number(const Napi::CallbackInfo& info);
   Napi::Value set_ref(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 

@@ -64,6 +64,7 @@ uint32_t Acceptor::remove(Loop& loop, uint32_t index) {
   const auto found = listeners_.find(index);
   if (found == listeners_.end()) return 0;
   // Whoever accepted them has stopped before.
+  loop.open_inbox();
   take_arrivals(loop, kAllArrivals);
   Listening& listening = found->second;
   set_ready(listening, false);
@@ -151,10 +152,11 @@ int Acceptor::place(Loop& loop, Listening& listening, Fd fd, const PackedAddress
   return error;
 }
 
+void Acceptor::arrived(std::vector<Arrival>& arrivals) {
+  for (Arrival& arrival : arrivals) arrivals_.push_back(std::move(arrival));
+}
+
 void Acceptor::take_arrivals(Loop& loop, size_t most) {
-  if (!loop.inbox().empty()) {
-    for (Arrival& arrival : loop.inbox().take()) arrivals_.push_back(std::move(arrival));
-  }
   for (; most > 0 && !arrivals_.empty(); --most) {
     Arrival arrival = std::move(arrivals_.front());
     arrivals_.pop_front();

@@ -54,7 +54,9 @@ class Acceptor {
   void mark_ready(uint32_t index);
   // Accepts what may be accepted now. Cheap when there is nothing to do.
   void serve(Loop& loop, uint64_t now_ms);
-  // Takes what other loops have accepted for this one: so many at most, all with kAllArrivals.
+  // What other loops have accepted for this one.
+  void arrived(std::vector<Arrival>& arrivals);
+  // Takes so many of them at most, all with kAllArrivals.
   void take_arrivals(Loop& loop, size_t most);
   // Hands kSaturated events to the loop while it has room for them.
   void announce(Loop& loop);
@@ -78,7 +80,7 @@ class Acceptor {
   void set_ready(Listening& listening, bool ready);
 
   std::map<uint32_t, Listening> listeners_;  // few, and their addresses must not change
-  std::deque<Arrival> arrivals_;             // taken from the inbox
+  std::deque<Arrival> arrivals_;             // out of the inbox
   uint32_t ready_ = 0;                       // listeners that are ready and not paused
   uint32_t paused_ = 0;                      // listeners that are paused
   bool announcing_ = false;

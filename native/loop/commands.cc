@@ -29,6 +29,22 @@ void Loop::return_commands() {
   }
 }
 
+// As a broadcast to one connection: JavaScript, which counts what it has written itself, knows nothing of it.
+void Loop::write_remote(RemoteWrite write) {
+  Entry* entry = find(write.slot, write.generation);
+  if (entry == nullptr || entry->has(Connection::kEndWanted | Connection::kWriteFailed | Connection::kRelayed)) return;
+  if (entry->out.bytes() + write.length > write.max_write_queue) {
+    return close(write.slot, *entry, static_cast<int>(OwnError::kWriteQueueFull), Syscall::kWrite);
+  }
+  auto* payload = new SharedPayload;
+  payload->length = write.length;
+  payload->data = write.bytes.get();
+  payload->copy = std::move(write.bytes);
+  entry->out.append_shared(pool_, *payload);
+  pool_.release(payload);
+  flush_.push(write.slot);
+}
+
 void Loop::run_request(std::unique_ptr<Request> request) {
   if (request->run(*this)) {
     completed_.push_back(std::move(request));

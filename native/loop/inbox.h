@@ -1,7 +1,9 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -19,44 +21,72 @@ struct Arrival {
   uint32_t listener = 0;
 };
 
-// What the loops of other I/O threads hand to this one.
+// Bytes for a connection from a thread that isn't its JS thread.
+struct RemoteWrite {
+  uint32_t slot = 0;
+  uint32_t generation = 0;
+  uint32_t max_write_queue = 0;  // beyond it the connection is destroyed
+  uint32_t length = 0;
+  std::unique_ptr<uint8_t[]> bytes;
+};
+
+// What other threads hand to this loop: connections that other loops have accepted for it, and bytes from workers.
 //
-//   acceptor's loop ── push ──▶ arrivals_ (a mutex), and a wake of the poller if there were none ──▶ loop
+//   acceptor's loop ── push ──▶ arrivals ┐ (a mutex), and a wake of the poller if there was nothing ──▶ loop
+//   worker ────────── write ──▶ writes   ┘
 //
 // No wake-up is lost: the push comes before the write to the poller's eventfd, whose edge ends the next wait; the loop
-// looks here between a wait that took the edge and one that sleeps. It holds as many as `maxConnections` at most.
-// Owner: the loops that use it, together: whoever hands over may outlive whom it is for. Thread: any, but for take() and
-// close(), which are the loop's.
+// looks here between a wait that took the edge and one that sleeps. It holds as many arrivals as
+// `maxConnections` at most, and kMostBytes of writes.
+// Owner: all who use it, together: whoever hands over may outlive whom it is for. Thread: any, but for take() and close(),
+// which are the loop's.
 class Inbox {
  public:
+  // As much as a loop's four event batches hold, many times.
+  static constexpr size_t kMostBytes = size_t{16} * 1024 * 1024;
+
+  struct Contents {
+    std::vector<Arrival> arrivals;
+    std::vector<RemoteWrite> writes;
+  };
+
   explicit Inbox(Poller& poller) : poller_(&poller) {}
 
   // False if its loop is over: the arrival stays the caller's.
   [[nodiscard]] bool push(Arrival& arrival) {
     const std::scoped_lock lock(mutex_);
     if (poller_ == nullptr) return false;
-    const bool first = arrivals_.empty();
-    arrivals_.push_back(std::move(arrival));
-    waiting_.store(true, std::memory_order_release);
+    contents_.arrivals.push_back(std::move(arrival));
     load_.fetch_add(1, std::memory_order_relaxed);
-    if (first) poller_->wake();
+    announce();
+    return true;
+  }
+
+  // False if its loop is over, or as much as may wait here waits already.
+  [[nodiscard]] bool write(RemoteWrite write) {
+    const std::scoped_lock lock(mutex_);
+    if (poller_ == nullptr || bytes_ + write.length > kMostBytes) return false;
+    bytes_ += write.length;
+    contents_.writes.push_back(std::move(write));
+    announce();
     return true;
   }
 
   [[nodiscard]] bool empty() const { return !waiting_.load(std::memory_order_acquire); }
-  // All that have arrived; they count in load() no more.
-  [[nodiscard]] std::vector<Arrival> take() {
+  // All there is; the arrivals count in load() no more.
+  [[nodiscard]] Contents take() {
     const std::scoped_lock lock(mutex_);
     waiting_.store(false, std::memory_order_relaxed);
-    load_.fetch_sub(static_cast<uint32_t>(arrivals_.size()), std::memory_order_relaxed);
-    return std::exchange(arrivals_, {});
+    load_.fetch_sub(static_cast<uint32_t>(contents_.arrivals.size()), std::memory_order_relaxed);
+    bytes_ = 0;
+    return std::exchange(contents_, {});
   }
 
   // Takes no more, and lets go of the poller.
   void close() {
     const std::scoped_lock lock(mutex_);
     poller_ = nullptr;
-    arrivals_.clear();
+    contents_ = {};
   }
 
   // Connections that its loop holds, and that are on their way to it.
@@ -64,12 +94,18 @@ class Inbox {
   void add_load(int32_t change) { load_.fetch_add(static_cast<uint32_t>(change), std::memory_order_relaxed); }
 
  private:
+  // Under the mutex.
+  void announce() {
+    if (!waiting_.exchange(true, std::memory_order_acq_rel)) poller_->wake();
+  }
+
   std::atomic<bool> waiting_{false};
   std::atomic<uint32_t> load_{0};
   std::mutex mutex_;
   // Under the mutex:
   Poller* poller_;
-  std::vector<Arrival> arrivals_;
+  Contents contents_;
+  size_t bytes_ = 0;  // of its writes
 };
 
 }  // namespace c1m

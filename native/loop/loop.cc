@@ -58,6 +58,7 @@ void Loop::turn() {
   collect(ready);
   connector_.serve(*this);
   execute_commands();
+  open_inbox();
   take_loaded();
   flush_all();
   return_commands();
@@ -185,6 +186,13 @@ void Loop::free_slot(uint32_t slot) {
   release(slot);
   --closing_;
   ++stats_.closed;
+}
+
+void Loop::open_inbox() {
+  if (inbox_->empty()) return;
+  Inbox::Contents contents = inbox_->take();
+  acceptor_.arrived(contents.arrivals);
+  for (RemoteWrite& write : contents.writes) write_remote(std::move(write));
 }
 
 void Loop::release(uint32_t slot) {

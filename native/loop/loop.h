@@ -114,6 +114,8 @@ class Loop {
   [[nodiscard]] const Quota& quota() const { return quota_; }
   [[nodiscard]] bool shares_quota() const { return shares_quota_; }
   [[nodiscard]] Inbox& inbox() { return *inbox_; }
+  // Takes what is in it.
+  void open_inbox();
   // For loops that hand connections over to this one: it may be used after this loop's end.
   [[nodiscard]] const std::shared_ptr<Inbox>& shared_inbox() const { return inbox_; }
   [[nodiscard]] Entry& entry(uint32_t slot) { return entries_[slot]; }
@@ -196,6 +198,7 @@ class Loop {
   void drop_framer(Entry& entry);
 
   // commands.cc
+  void write_remote(RemoteWrite write);
   void execute_commands();
   void execute(CommandBatch& batch);
   void execute_one(CommandBatch& batch, const uint32_t* record);

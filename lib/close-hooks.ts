@@ -1,0 +1,20 @@
+const hooks = new WeakMap<object, Set<() => void>>()
+
+/** @internal Calls back once when the connection has closed, after its `close` handler; what it answers takes that back. */
+export function onClosed(conn: object, callback: () => void): () => void {
+  let callbacks = hooks.get(conn)
+  if (callbacks === undefined) {
+    callbacks = new Set()
+    hooks.set(conn, callbacks)
+  }
+  callbacks.add(callback)
+  return () => callbacks.delete(callback)
+}
+
+/** @internal It has. */
+export function runClosed(conn: object): void {
+  const callbacks = hooks.get(conn)
+  if (callbacks === undefined) return
+  hooks.delete(conn)
+  for (const callback of callbacks) callback()
+}

@@ -1,0 +1,41 @@
+import { loopWriter } from '../binding.js'
+import { invalidType } from '../errors.js'
+
+/** @internal What a thread needs to know of a connection of another thread's; it can be cloned. */
+export interface ConnectionHandle {
+  readonly loop: number
+  readonly slot: number
+  readonly generation: number
+  readonly maxWriteQueue: number
+}
+
+/**
+ * A connection of another thread, as a task of a `WorkerPool` gets it: it can be written to, and nothing else. What is
+ * written goes straight to the connection's I/O thread, and costs the thread that owns the connection nothing.
+ */
+export class RemoteConnection {
+  readonly #handle: ConnectionHandle
+
+  /** @internal */
+  constructor(handle: ConnectionHandle) {
+    this.#handle = handle
+  }
+
+  /**
+   * Queues bytes to send; copied. Those of one thread stay in order; between those of this thread and what the connection's
+   * own thread writes there is no order. They are not in `conn.writableLength`, and cause no `drain`; beyond
+   * `maxWriteQueue`, counting all that waits, the connection is destroyed with ERR_C1M_WRITE_QUEUE_FULL.
+   *
+   * `false`, and nothing is sent, if its reactor has ended, or while 16 MiB from such threads wait for its I/O thread. If the
+   * connection has closed or been ended it is `true`, as nobody here can know, and nothing is sent either.
+   *
+   * Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE) for anything but a string, which is sent as UTF-8, and bytes. (send(2))
+   */
+  write(chunk: string | Uint8Array): boolean {
+    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk
+    if (!(bytes instanceof Uint8Array)) throw invalidType('chunk', 'a string, a Buffer or a Uint8Array', chunk)
+    if (bytes.length === 0) return true
+    const { loop, slot, generation, maxWriteQueue } = this.#handle
+    return loopWriter(loop, slot, generation, maxWriteQueue, bytes)
+  }
+}

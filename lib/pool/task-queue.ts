@@ -1,0 +1,38 @@
+/** @internal First in, first out; what is given up is skipped. Amortised O(1). */
+export class TaskQueue<T extends { cancelled: boolean }> {
+  #items: (T | undefined)[] = []
+  #head = 0
+  /** Those that wait and have not been given up. */
+  length = 0
+
+  push(item: T): void {
+    this.#items.push(item)
+    this.length++
+  }
+
+  /** The caller has marked it. */
+  cancelled(): void {
+    this.length--
+    // Their places go when they come to the front; if hardly any other is left, at once.
+    if (this.#items.length - this.#head > 2 * this.length + 1024) this.#compact()
+  }
+
+  shift(): T | undefined {
+    while (this.#head < this.#items.length) {
+      const item = this.#items[this.#head] as T
+      this.#items[this.#head++] = undefined
+      if (item.cancelled) continue
+      this.length--
+      if (this.#head > 1024 && this.#head * 2 > this.#items.length) this.#compact()
+      return item
+    }
+    this.#items = []
+    this.#head = 0
+    return undefined
+  }
+
+  #compact(): void {
+    this.#items = this.#items.slice(this.#head).filter((item) => item !== undefined && !item.cancelled)
+    this.#head = 0
+  }
+}
