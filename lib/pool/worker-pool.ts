@@ -127,6 +127,8 @@ export class WorkerPool {
   readonly #counts = { completed: 0, failed: 0, cancelled: 0 }
   #running = 0
   #held = 0
+  /** It was three quarters full, and isn't half empty again. */
+  #filling = false
   #closing: Promise<void> | undefined
   #onIdle: (() => void) | undefined
 
@@ -299,7 +301,7 @@ export class WorkerPool {
     this.#counts[how]++
     task.forgetSignal?.()
     if (task.conn !== undefined) this.#release(task, task.conn)
-    if (this.#queue.length <= this.#maxQueue / 2 && this.#held > 0) this.#letGo()
+    if (this.#filling && this.#queue.length <= this.#maxQueue / 2) this.#letGo()
     if (this.#running + this.#queue.length === 0) this.#onIdle?.()
   }
 
@@ -319,9 +321,13 @@ export class WorkerPool {
     if (share === undefined) return
     share.waiting.delete(task)
     share.tasks--
-    if (share.held && share.tasks <= this.#share / 2 && this.#queue.length <= this.#maxQueue / 2)
-      this.#resume(conn, share)
-    if (share.tasks > 0) return
+    if (share.held && !this.#filling && share.tasks <= this.#share / 2) this.#resume(conn, share)
+    this.#forgetIdle(conn, share)
+  }
+
+  /** One that is held is remembered, to be let go. */
+  #forgetIdle(conn: Connection<never>, share: Share): void {
+    if (share.tasks > 0 || share.held) return
     share.forget()
     this.#shares.delete(conn)
   }
@@ -332,12 +338,14 @@ export class WorkerPool {
     if (share.held) this.#held--
     share.held = false
     for (const task of [...share.waiting]) this.#cancel(task, connectionClosed())
+    this.#forgetIdle(conn, share)
   }
 
   #holdIfFull(conn: Connection<never>): void {
+    if (this.#queue.length >= this.#maxQueue * 0.75) this.#filling = true
     const share = this.#shares.get(conn)
     if (share === undefined || share.held) return
-    if (share.tasks < this.#share && this.#queue.length < this.#maxQueue * 0.75) return
+    if (share.tasks < this.#share && !this.#filling) return
     share.held = true
     this.#held++
     holdReading(conn, true)
@@ -351,8 +359,11 @@ export class WorkerPool {
 
   /** The queue has room again. */
   #letGo(): void {
+    this.#filling = false
     for (const [conn, share] of this.#shares) {
-      if (share.held && share.tasks <= this.#share / 2) this.#resume(conn, share)
+      if (!share.held || share.tasks > this.#share / 2) continue
+      this.#resume(conn, share)
+      this.#forgetIdle(conn, share)
     }
   }
 

@@ -104,6 +104,33 @@ test('a queue that fills up holds back all who fill it', async (t) => {
   t.match(pool.stats(), { heldConnections: 0 })
 })
 
+test('who was held for the queue’s sake, and has nothing in it any more, is let go with it', async (t) => {
+  const pool = makePool(t, { maxQueue: 8 })
+  const { gate, open } = makeGate()
+  const conns: Connection[] = []
+  let chunks = 0
+  const { port } = await serve<unknown>(t, {
+    open: (conn) => void conns.push(conn),
+    data: () => void chunks++,
+  })
+  const peer = await connectPeer(t, port)
+  await until(() => conns.length === 1)
+  const others = Array.from({ length: 7 }, () => pool.run({ kind: 'gate', gate }))
+  const controller = new AbortController()
+  const task = pool.run({ kind: 'same' }, { connection: conns[0], signal: controller.signal })
+  t.equal(pool.stats().heldConnections, 1)
+  controller.abort()
+  await t.rejects(task, { name: 'AbortError' })
+  t.equal(pool.stats().heldConnections, 1, 'the queue is full still')
+  peer.write('x')
+  await settle()
+  t.equal(chunks, 0)
+  open()
+  await Promise.all(others)
+  await until(() => chunks === 1)
+  t.equal(pool.stats().heldConnections, 0)
+})
+
 test('a pause of the handlers stays one', async (t) => {
   const pool = makePool(t, { maxTasksPerConnection: 1 })
   const { gate, open } = makeGate()
