@@ -40,8 +40,7 @@ else
     $test/send-file-{abort,errors,order,queue,sources}.test.js \
     $test/relay-{500-at-once,byte-exact,half-close,reset,start-under-traffic,unix-and-tcp}.test.js \
     $test/framing-{large-frames,set-under-traffic,split-points,too-large}.test.js $test/broadcast-order.test.js \
-    $test/{adopt-socket,adopt-unix-socket,adopt-unsent,detach-unread,detach-unsent,handover-under-traffic}.test.js \
-    $test/connect-{literal,unix}.test.js
+    $test/{adopt-unix-socket,detach-unread,detach-unsent,handover-under-traffic}.test.js
   C1M_HAMMER_OPERATIONS=15000 run transfer,wake,accept $test/hammer.test.js
 fi
 

@@ -18,6 +18,7 @@ for (const placement of ['least-connections', 'reuse-port'] as const satisfies r
   test(`shutdown ends all threads, and what was accepted has opened and closed (${placement})`, async (t) => {
     const first = await makeReactor(t).listen({ port: 0 })
     await connectPeer(t, first.port as number)
+    await until(() => first.connections === 1)
     const before = openDescriptors()
     const threads = ioThreads()
     let opened = 0
