@@ -137,16 +137,17 @@ void Acceptor::accept_some(Loop& loop, Listening& listening, uint64_t now_ms) {
 
 // 0, or the errno of why it can't be taken here.
 int Acceptor::place(Loop& loop, Listening& listening, Fd fd, const PackedAddress& peer) {
-  loop.quota().take();
   if (!listening.spread.alone()) {
     Inbox& inbox = listening.spread.choose(peer);
     if (&inbox != &loop.inbox()) {
+      loop.quota().take();
       Arrival arrival{std::move(fd), peer, listening.connections.context};
       // Refused by a loop that has ended, as in the end all will: its connections go with it.
       if (!inbox.push(arrival)) loop.quota().give_back();
       return 0;
     }
   }
+  loop.claim();
   const int error = loop.admit(std::move(fd), peer, listening);
   if (error == 0) ++listening.accepted;
   return error;

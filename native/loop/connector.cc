@@ -40,7 +40,7 @@ bool Connector::begin(Loop& loop, ConnectRequest& request) {
   ConnectOutcome outcome = start_connect(request.spec);
   request.failure = outcome.failure;
   if (!outcome.ok()) return true;
-  loop.quota().take();
+  loop.claim();
   const Address& to = request.spec.address;
   Result<uint32_t> taken = loop.take(std::move(outcome.fd), PackedAddress::from(to.get(), to.length()));
   if (!taken) {

@@ -9,7 +9,7 @@ namespace c1m {
 bool AdoptRequest::run(Loop& loop) {
   full = loop.quota().full();
   if (full) return true;
-  loop.quota().take();
+  loop.claim();
   const Result<uint32_t> taken = loop.take(std::move(fd), peer);
   if (!taken) {
     error = taken.error();

@@ -73,11 +73,11 @@ class Inbox {
   }
 
   [[nodiscard]] bool empty() const { return !waiting_.load(std::memory_order_acquire); }
-  // All there is; the arrivals count in load() no more.
+  // All there is. The arrivals count in load() still: it is exact at any time, so that who spreads connections by it spreads
+  // them evenly.
   [[nodiscard]] Contents take() {
     const std::scoped_lock lock(mutex_);
     waiting_.store(false, std::memory_order_relaxed);
-    load_.fetch_sub(static_cast<uint32_t>(contents_.arrivals.size()), std::memory_order_relaxed);
     bytes_ = 0;
     return std::exchange(contents_, {});
   }

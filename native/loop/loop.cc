@@ -197,8 +197,7 @@ void Loop::open_inbox() {
 
 void Loop::release(uint32_t slot) {
   entries_.release(slot);
-  inbox_->add_load(-1);
-  quota_.give_back();
+  unclaim();
 }
 
 // Hands the batch over. What completed since rides along.
@@ -232,10 +231,9 @@ bool Loop::emit(Event event, uint32_t argument, uint32_t slot, uint32_t a, uint3
 Result<uint32_t> Loop::take(Fd fd, const PackedAddress& peer) {
   const uint32_t slot = entries_.allocate();
   if (slot == EntrySlab::kNone) {
-    quota_.give_back();
+    unclaim();
     return Error{ENOMEM, "socket"};
   }
-  inbox_->add_load(1);
   const Result<void> added = poller_.add(fd.get(), word_of(slot));
   if (!added) {
     release(slot);

@@ -67,10 +67,15 @@ class Loop {
   // One turn; sleeps if there is nothing to do. For tests.
   void turn();
 
-  // A fresh connection of a listener, for which a place of the quota has been taken: it goes back if the connection can't
-  // be taken. 0, or the errno of why.
+  // A place for a connection, in the quota and in what the inbox says of this loop's load; release() gives it back.
+  void claim() {
+    quota_.take();
+    inbox_->add_load(1);
+  }
+  // A fresh connection of a listener, for which a place has been claimed: it goes back if the connection can't be taken.
+  // 0, or the errno of why.
   int admit(Fd fd, const PackedAddress& peer, const Listening& listening);
-  // A slot for a socket, registered with the poller; nothing is told of it before open(). Quota as above.
+  // A slot for a socket, registered with the poller; nothing is told of it before open(). The place as above.
   [[nodiscard]] Result<uint32_t> take(Fd fd, const PackedAddress& peer);
   // Tells JavaScript of the connection.
   void open(uint32_t slot, const ConnectionSettings& settings);
@@ -144,6 +149,10 @@ class Loop {
   void take_returned();
   void free_slot(uint32_t slot);
   void release(uint32_t slot);
+  void unclaim() {
+    quota_.give_back();
+    inbox_->add_load(-1);
+  }
   void publish();
   [[nodiscard]] bool rotate();
   void update_clock();
