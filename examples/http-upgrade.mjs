@@ -97,11 +97,11 @@ await once(server, 'listening')
 const { port } = /** @type {import('node:net').AddressInfo} */ (server.address())
 
 await check()
-console.log('listening on', port)
 process.once('SIGINT', async () => {
   server.close()
   await reactor.shutdown({ timeoutMs: 1000 })
 })
+console.log('listening on', port)
 
 /** A small client sees to it that all this works. */
 async function check() {
