@@ -146,7 +146,7 @@ export class Adopter {
   readonly arriving = new Set<Promise<unknown>>()
   readonly #owner: AdopterOwner
   readonly #shared = new WeakMap<Handlers<unknown>, Map<string, SharedContext>>()
-  readonly #forget = new WeakMap<ConnectionContext, () => void>()
+  readonly #forget = new Map<number, () => void>()
 
   constructor(owner: AdopterOwner) {
     this.#owner = owner
@@ -175,8 +175,9 @@ export class Adopter {
   }
 
   /** No connection of this context is left, and its number is somebody else's from now on. */
-  contextGone(context: ConnectionContext): void {
-    this.#forget.get(context)?.()
+  contextGone(index: number): void {
+    this.#forget.get(index)?.()
+    this.#forget.delete(index)
   }
 
   #context(handlers: Handlers<unknown>, { settings, context }: CheckedAdopt, io: IoThread): SharedContext {
@@ -187,7 +188,7 @@ export class Adopter {
     if (shared === undefined) {
       shared = { index: this.#owner.newContext(), context: { ...context, io, listener: undefined, handlers } }
       all.set(key, shared)
-      this.#forget.set(shared.context, () => all.delete(key))
+      this.#forget.set(shared.index, () => all.delete(key))
     }
     return shared
   }

@@ -125,6 +125,9 @@ export interface DetachedSocket {
   readonly unread: Buffer
   readonly unsent: Buffer
 }
+/** A connection on its way between two I/O threads. */
+declare const parcel: unique symbol
+export type Parcel = { readonly [parcel]: never }
 export interface Applied {
   readonly settings: readonly number[]
   readonly congestion?: string
@@ -152,6 +155,24 @@ export interface NativeIoThread {
     slot: number,
     generation: number,
   ): void
+  /** A slot for a connection that is to move here; nothing if there is none. `flushed` is its counter for now. */
+  reserve(
+    batch: number,
+    callback: (place: readonly [slot: number, generation: number] | undefined) => void,
+    flushed: number,
+  ): void
+  /** Lets it go to another I/O thread. Answers before its last event; with nothing if it has closed. */
+  release(batch: number, callback: (parcel: Parcel | undefined) => void, slot: number, generation: number): void
+  /** What has become of the connection that this slot was reserved for; `undefined`: it won't come. */
+  settle(
+    batch: number,
+    callback: () => void,
+    slot: number,
+    generation: number,
+    outcome: Parcel | { readonly errno: number; readonly syscall: number } | undefined,
+  ): void
+  /** Slots and generations of connections, `most` of them, that nothing has moved on for so long. */
+  idle(batch: number, callback: (places: Uint32Array) => void, ms: number, most: number): void
   /** Answers how many connections it accepted, modulo 2^32; the events of some may come later than this. */
   closeListener(batch: number, callback: (accepted: number) => void, index: number): void
   options(

@@ -11,6 +11,11 @@ export function onClosed(conn: object, callback: () => void): () => void {
   return () => callbacks.delete(callback)
 }
 
+/** @internal Whether somebody waits for that. */
+export function hasCloseHooks(conn: object): boolean {
+  return (hooks.get(conn)?.size ?? 0) > 0
+}
+
 /** @internal It has. */
 export function runClosed(conn: object): void {
   const callbacks = hooks.get(conn)

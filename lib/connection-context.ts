@@ -3,6 +3,7 @@ import type { Framing } from './framing.js'
 import type { IoThread } from './io-thread.js'
 import type { Listener } from './listener.js'
 import type { Handlers } from './options.js'
+import type { Addresses } from './transit.js'
 
 /** @internal What a connection needs of the call that it came from. */
 export interface ConnectionContext {
@@ -34,7 +35,7 @@ export interface ConnectionEvents {
 export interface Held {
   readonly events: (Buffer | 'end' | 'misfit')[]
   /** It has closed meanwhile; its addresses, which could not be asked for any more. */
-  closed?: { readonly local: Address; readonly remote: Address }
+  closed?: Addresses
 }
 /** @internal */
 export type Address = readonly [host: string, port: number, family: number] | undefined

@@ -1,15 +1,16 @@
 import { inspect } from 'node:util'
 import { audienceOf, type BroadcastResult, broadcast, bytesOf } from './broadcast.js'
 import type { Connection } from './connection.js'
-import { type ConnectionId, connectionId } from './connection-id.js'
+import type { ConnectionId } from './connection-id.js'
 import { invalidType } from './errors.js'
 import type { IoThread } from './io-thread.js'
+import type { MovedIds } from './moved-ids.js'
 
 const SLOTS = 2 ** 24
 const SLOTS_AND_THREADS = 2 ** 30
 
 /** @internal */
-export let makeConnectionMap: (threads: readonly IoThread[]) => ConnectionMap
+export let makeConnectionMap: (threads: readonly IoThread[], moved: MovedIds) => ConnectionMap
 
 /**
  * The open connections of a reactor, by id: from before their `open` handler until after their `close` handler.
@@ -23,12 +24,15 @@ export let makeConnectionMap: (threads: readonly IoThread[]) => ConnectionMap
 export class ConnectionMap implements Iterable<[ConnectionId, Connection]> {
   readonly #threads: readonly IoThread[]
 
-  private constructor(threads: readonly IoThread[]) {
+  readonly #moved: MovedIds
+
+  private constructor(threads: readonly IoThread[], moved: MovedIds) {
     this.#threads = threads
+    this.#moved = moved
   }
 
   static {
-    makeConnectionMap = (threads) => new ConnectionMap(threads)
+    makeConnectionMap = (threads, moved) => new ConnectionMap(threads, moved)
   }
 
   /** How many connections are open. */
@@ -53,7 +57,7 @@ export class ConnectionMap implements Iterable<[ConnectionId, Connection]> {
   /** The ids of the open connections; makes no objects. */
   *ids(): IterableIterator<ConnectionId> {
     for (const thread of this.#threads) {
-      for (const [slot, generation] of thread.open()) yield connectionId(thread.index, slot, generation)
+      for (const [slot, generation] of thread.open()) yield this.idAt(thread.index, slot, generation)
     }
   }
 
@@ -110,9 +114,16 @@ export class ConnectionMap implements Iterable<[ConnectionId, Connection]> {
     return broadcast(audiences, bytes)
   }
 
+  /** @internal Of the connection that is there. */
+  idAt(thread: number, slot: number, generation: number): ConnectionId {
+    return this.#moved.idAt(thread, slot, generation)
+  }
+
   /** @internal */
   locate(id: number): { thread: IoThread; slot: number; generation: number } | undefined {
     if (!Number.isSafeInteger(id) || id < SLOTS_AND_THREADS) return undefined
+    const moved = this.#moved.placeOf(id)
+    if (moved !== undefined) return { ...moved, thread: this.#threads[moved.thread] as IoThread }
     const place = id % SLOTS_AND_THREADS
     const thread = this.#threads[Math.floor(place / SLOTS)]
     if (thread === undefined) return undefined

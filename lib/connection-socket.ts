@@ -4,19 +4,21 @@ import { type ConnectionId, connectionId, familyName } from './connection-id.js'
 import { applyOptions, type Place, readTcpInfo } from './connection-requests.js'
 import { invalidValue } from './errors.js'
 import { COMMAND_SET_TIMEOUT } from './layout.js'
+import { movedId } from './moved-ids.js'
 import { type AppliedSocketOptions, encodeSetOptions, type SocketOptions } from './socket-options.js'
 import type { TcpInfo } from './tcp-info.js'
 import { checkTimeouts, type Timeouts } from './timeouts.js'
+import type { Addresses } from './transit.js'
 import { checkInteger } from './validate.js'
 
 /** A connection as far as it is a socket: its identity, its addresses, its options and its timeouts. */
 export abstract class ConnectionSocket {
   /** @internal */
-  protected readonly slot: number
+  protected slot: number
   /** @internal */
-  protected readonly generation: number
+  protected generation: number
   /** @internal */
-  protected readonly context: ConnectionContext
+  protected context: ConnectionContext
 
   /** @internal */
   protected constructor(slot: number, generation: number, context: ConnectionContext) {
@@ -32,7 +34,7 @@ export abstract class ConnectionSocket {
 
   /** Its identity, as in `reactor.connections.get(id)`. */
   get id(): ConnectionId {
-    return connectionId(this.context.io.index, this.slot, this.generation)
+    return movedId(this) ?? connectionId(this.context.io.index, this.slot, this.generation)
   }
 
   /**
@@ -130,8 +132,22 @@ export abstract class ConnectionSocket {
   }
 
   /** @internal Where requests about it go; nowhere, when it has closed. */
-  protected get here(): Place | undefined {
+  get here(): Place | undefined {
     return this.closed ? undefined : { io: this.context.io, slot: this.slot, generation: this.generation }
+  }
+
+  /** @internal */
+  protected get addresses(): Addresses {
+    return { local: this.address(false), remote: this.address(true) }
+  }
+
+  /** @internal From here on it is there. Answers its addresses. */
+  relocate(slot: number, generation: number, context: ConnectionContext): Addresses {
+    const { addresses } = this
+    this.slot = slot
+    this.generation = generation
+    this.context = context
+    return addresses
   }
 
   /** @internal */

@@ -11,6 +11,7 @@ import { checkReframe, finishReframing, holdForReframing, isFramed, reframe } fr
 import type { RelayAccess, RelaySide } from './relay.js'
 import { type FileSource, type SendFileOptions, sendFile } from './send-file.js'
 import { runTimeout } from './timeouts.js'
+import { addressesInTransit } from './transit.js'
 import { checkChunk, checkEncoding } from './validate.js'
 
 const ENDED = 1
@@ -291,6 +292,11 @@ export class Connection<T = unknown> extends ConnectionSocket {
     })
   }
 
+  /** @internal Whether it may go to another I/O thread now, without anybody's knowing. */
+  get movable(): boolean {
+    return (this.state & (GONE | RELAYED | DETACHING | REFRAMING)) === 0
+  }
+
   /** The high-water mark may have been reached. */
   private checkQueue(): boolean {
     const queued = this.writableLength
@@ -341,6 +347,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
     if ((this.state & CLOSED) !== 0) return this.dropHeld(error)
     this.state |= DESTROYED
     if (error !== undefined) destroyReasons.set(this, error)
+    if ((this.state & RELAYED) !== 0) relaySides.get(this)?.destroyed(command === layout.COMMAND_RESET)
     return this.command(command)
   }
 
@@ -377,8 +384,8 @@ export class Connection<T = unknown> extends ConnectionSocket {
 
   /** @internal */
   protected override address(remote: boolean): Address {
-    const held = heldEvents.get(this)?.closed
-    if (held !== undefined) return remote ? held.remote : held.local
+    const known = heldEvents.get(this)?.closed ?? addressesInTransit(this)
+    if (known !== undefined) return remote ? known.remote : known.local
     // After `close` the slot, and with it the address, is another connection's.
     return this.context.io.holds(this.slot, this.generation)
       ? this.context.io.native.address(this.slot, remote)
@@ -483,10 +490,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
         conn.state |= CLOSED
         if (held !== undefined && !wasDestroyed && error === undefined) {
           // A regular end whose last bytes are held back: `close` comes after them, when they have been let go.
-          held.closed = {
-            local: conn.context.io.native.address(conn.slot, false),
-            remote: conn.context.io.native.address(conn.slot, true),
-          }
+          held.closed = conn.addresses
           conn.context.io.closedUntold.add(conn)
           // The I/O thread has forgotten that one was wanted.
           if ((conn.state & DRAIN_WANTED) !== 0) process.nextTick(() => conn.drainHeld())
@@ -511,7 +515,6 @@ export class Connection<T = unknown> extends ConnectionSocket {
     }
 
     relayAccess = (conn) => ({
-      place: conn.here,
       relayed: (conn.state & (RELAYED | DETACHING)) !== 0,
       framed: isFramed(conn, conn.context.framing),
       take(side) {
@@ -526,6 +529,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
         conn.context.io.commands.write(conn.slot, conn.generation, chunk)
         conn.submitted = (conn.submitted + chunk.length) | 0
       },
+      destroy: (reset, error) => conn.close(reset ? layout.COMMAND_RESET : layout.COMMAND_DESTROY, error),
     })
   }
 }

@@ -39,15 +39,7 @@ export class Contexts {
   }
 
   add(index: number, context: ConnectionContext): ContextEntry {
-    const entry: ContextEntry = {
-      context,
-      connections: 0,
-      opened: 0,
-      accepted: undefined,
-      closed: false,
-      onClosed: undefined,
-      onOpen: undefined,
-    }
+    const entry = fresh(context)
     this.#entries.set(index, entry)
     this.#owner.retain()
     return entry
@@ -61,6 +53,17 @@ export class Contexts {
       this.#owner.retain()
     }
     entry.accepted = ((entry.accepted ?? 0) + 1) >>> 0
+    return entry
+  }
+
+  /** One comes from another thread, where it has opened; the context, if there is none. */
+  arrive(index: number, context: ConnectionContext): ContextEntry {
+    let entry = this.#entries.get(index)
+    if (entry === undefined) {
+      entry = { ...fresh(context), accepted: 0, closed: true }
+      this.#entries.set(index, entry)
+    }
+    entry.connections++
     return entry
   }
 
@@ -105,5 +108,17 @@ export class Contexts {
     if (entry.connections > 0) return
     this.#entries.delete(index)
     this.#owner.contextGone(index, entry.context)
+  }
+}
+
+function fresh(context: ConnectionContext): ContextEntry {
+  return {
+    context,
+    connections: 0,
+    opened: 0,
+    accepted: undefined,
+    closed: false,
+    onClosed: undefined,
+    onOpen: undefined,
   }
 }

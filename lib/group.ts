@@ -1,7 +1,7 @@
 import { inspect } from 'node:util'
 import { type BroadcastResult, broadcast, bytesOf } from './broadcast.js'
 import { Connection } from './connection.js'
-import { type ConnectionId, connectionId } from './connection-id.js'
+import type { ConnectionId } from './connection-id.js'
 import type { ConnectionMap } from './connection-map.js'
 import { invalidType, invalidValue } from './errors.js'
 import type { IoThread } from './io-thread.js'
@@ -64,9 +64,7 @@ export class Group<T = unknown> implements Iterable<Connection<T>> {
     const place = this.#locate(conn)
     if (place === undefined || conn.closed) return false
     const { thread, slot, generation } = place
-    this.#members[thread.index] ??= new Members()
-    const members = this.#members[thread.index] as Members
-    thread.memberships.join(members, slot, generation, thread.maxWriteQueueOf(slot))
+    thread.memberships.join(this.#membersOn(thread.index), slot, generation, thread.maxWriteQueueOf(slot))
     return true
   }
 
@@ -133,7 +131,7 @@ export class Group<T = unknown> implements Iterable<Connection<T>> {
       // From the end: a member that leaves makes room for one that has been there already.
       for (let position = members.size - 1; position >= 0; position--) {
         if (position < members.size) {
-          yield connectionId(index, members.slotAt(position), members.generationAt(position))
+          yield this.#connections.idAt(index, members.slotAt(position), members.generationAt(position))
         }
       }
     }
@@ -150,6 +148,11 @@ export class Group<T = unknown> implements Iterable<Connection<T>> {
   /** What `console.log` shows: not all of them, there may be very many. */
   [inspect.custom](): string {
     return `Group(${this.size})`
+  }
+
+  #membersOn(thread: number): Members {
+    this.#members[thread] ??= new Members((other) => this.#membersOn(other))
+    return this.#members[thread] as Members
   }
 
   /** Those on the same thread. */

@@ -1,4 +1,5 @@
 import type { ConnectionContext } from './connection-context.js'
+import type { MovedIds } from './moved-ids.js'
 
 /** What an I/O thread needs of its reactor. */
 export interface IoThreadOwner {
@@ -11,6 +12,7 @@ export interface IoThreadOwner {
   readonly cpus: readonly number[]
   readonly level: boolean
   readonly poisonBorrowed: boolean
+  readonly moved: MovedIds
   /** Something began, or ended, that should keep the process alive. */
   retain(): void
   release(): void

@@ -1,11 +1,8 @@
 import {
   type AdoptSpec,
-  type Bound,
-  type ConnectSpec,
   type EventMemory,
   type Failure,
   type Full,
-  type ListenSpec,
   type NativeIoThread,
   reportException,
   startIoThread,
@@ -14,10 +11,12 @@ import { runClosed } from './close-hooks.js'
 import { CommandWriter } from './command-writer.js'
 import { type Connection, connectionEvents, makeConnection } from './connection.js'
 import type { ConnectionContext } from './connection-context.js'
+import type { Place } from './connection-requests.js'
 import { type ContextEntry, Contexts } from './contexts.js'
 import { closeError } from './errors.js'
 import { makeEventMemory, makeSlab, slice } from './event-memory.js'
 import type { IoThreadOwner } from './io-thread-owner.js'
+import { IoThreadRequests } from './io-thread-requests.js'
 import {
   EVENT_CLOSE,
   EVENT_DATA,
@@ -34,7 +33,7 @@ import {
   SYSCALLS,
 } from './layout.js'
 import { Memberships } from './memberships.js'
-import { Pending } from './pending.js'
+import type { MovedTo } from './moved-ids.js'
 import { Watches } from './watch.js'
 
 /** What whoever adopts a socket waits for. */
@@ -49,7 +48,7 @@ interface Arrival {
  * A connection is a slot and a generation. The table knows both for all of them, in typed arrays; an object is made
  * when a handler, or the reactor's user, needs one.
  */
-export class IoThread {
+export class IoThread extends IoThreadRequests {
   readonly commands: CommandWriter
   readonly native: NativeIoThread
   readonly watches: Watches
@@ -59,7 +58,7 @@ export class IoThread {
   /** Those that have closed, but are paused and have yet to hear of it, and of what came before. */
   readonly closedUntold = new Set<Connection<unknown>>()
 
-  readonly #owner: IoThreadOwner
+  protected readonly owner: IoThreadOwner
   readonly #batches: EventMemory[]
   readonly #flushed: Uint32Array
   readonly #stats: Float64Array
@@ -70,7 +69,8 @@ export class IoThread {
   #memberships: Memberships | undefined
   /** Adopted sockets whose `open` is yet to come, by slot. */
   readonly #arrivals = new Map<number, Arrival>()
-  readonly requests = new Pending()
+  /** Connections that go to another thread, and what is to be done when they have gone; by slot. */
+  readonly #departures = new Map<number, (errno: number, syscall: number) => void>()
   #files = 0
 
   /** As `ps -L` shows it. */
@@ -82,7 +82,8 @@ export class IoThread {
     readonly index: number,
     owner: IoThreadOwner,
   ) {
-    this.#owner = owner
+    super()
+    this.owner = owner
     this.contexts = new Contexts(owner)
     this.cpu = owner.cpus[index] as number
     // The system takes no more of it. (pthread_setname_np(3))
@@ -141,12 +142,45 @@ export class IoThread {
   forgetClosed(conn: Connection<unknown>): void {
     this.closedUntold.delete(conn)
     runClosed(conn)
-    this.#owner.connectionClosed()
+    this.owner.connectionClosed()
   }
 
   /** Ends the connection as a shutdown does. */
   shutdownConnection(slot: number): void {
     connectionEvents.shutdown(this.#connection(slot))
+  }
+
+  /** A connection comes from another thread, into a slot that was reserved for it. Answers what is its context here. */
+  arrive(conn: Connection<unknown>, slot: number, generation: number, from: Place): ConnectionContext {
+    const index = from.io.#contextOf[from.slot] as number
+    const was = from.io.contexts.get(index) as ContextEntry
+    const { context } = this.contexts.arrive(index, { ...was.context, io: this })
+    this.owner.moved.moved(conn, conn.id, placeNumbers(from), { thread: this.index, slot, generation })
+    this.#generations[slot] = generation
+    this.#contextOf[slot] = index
+    this.#objects[slot] = conn
+    this.size++
+    this.owner.retain()
+    for (const members of from.io.#memberships?.of(from.slot) ?? []) {
+      this.memberships.join(members.beside(this.index), slot, generation, context.maxWriteQueue)
+    }
+    return context
+  }
+
+  /** It is another thread's from here on. What is still to be told of it is told to its object, and then `left` is called. */
+  depart(slot: number, left: (errno: number, syscall: number) => void): void {
+    const index = this.#contextOf[slot] as number
+    this.#departures.set(slot, left)
+    this.#memberships?.leaveAll(slot)
+    this.#generations[slot] = 0
+    this.size--
+    this.contexts.closed(index, this.contexts.get(index) as ContextEntry)
+    this.owner.release()
+  }
+
+  /** Whether both are threads of one reactor. */
+  isBeside(other: IoThread): boolean {
+    return this.owner === other.owner
   }
 
   connectionsOf(listener: number): number {
@@ -159,80 +193,15 @@ export class IoThread {
     return this.#files
   }
 
-  /** Asks the I/O thread; the process stays alive until it has answered. */
-  request<A>(submit: (batch: number, callback: (answer: A) => void) => void): Promise<A> {
-    return new Promise((resolve) => {
-      this.#owner.asked()
-      this.requests.add()
-      this.commands.request((batch) =>
-        submit(batch, (answer) => {
-          this.#owner.answered()
-          resolve(answer)
-          this.requests.remove()
-        }),
-      )
-    })
-  }
-
   /** Who of its connections is in which group. */
   get memberships(): Memberships {
-    this.#memberships ??= new Memberships(this.#owner.maxConnections)
+    this.#memberships ??= new Memberships(this.owner.maxConnections)
     return this.#memberships
   }
 
   /** Of the open connection in this slot. */
   maxWriteQueueOf(slot: number): number {
     return (this.contexts.get(this.#contextOf[slot] as number) as ContextEntry).context.maxWriteQueue
-  }
-
-  /** Opens a listener. `bound` is called before its first connection opens. */
-  async listen(spec: ListenSpec, context: ConnectionContext, bound: (answer: Bound) => void): Promise<Bound | Failure> {
-    const entry = this.contexts.add(spec.connections.context, context)
-    return this.request<Bound | Failure>((batch, callback) =>
-      this.native.listen(
-        batch,
-        (answer) => {
-          if ('errno' in answer) this.contexts.acceptedInAll(spec.connections.context, entry, 0)
-          else bound(answer)
-          callback(answer)
-        },
-        spec,
-      ),
-    )
-  }
-
-  /**
-   * Opens a connection: calls `opened`, before the handler of that name and any other, or `failed`. Nobody waits for an
-   * answer here: unlike a request's, an attempt's end is years away for a computer.
-   */
-  connect(
-    spec: ConnectSpec,
-    context: ConnectionContext,
-    opened: (conn: Connection<unknown>) => void,
-    failed: (failure: Failure | Full) => void,
-  ): void {
-    const entry = this.contexts.add(spec.connection.context, context)
-    entry.accepted = 1
-    entry.onOpen = opened
-    this.requests.add()
-    this.commands.request((batch) =>
-      this.native.connect(
-        batch,
-        (failure) => {
-          if (failure !== undefined) {
-            this.contexts.acceptedInAll(spec.connection.context, entry, 0)
-            failed(failure)
-          }
-          this.requests.remove()
-        },
-        spec,
-      ),
-    )
-  }
-
-  /** Gives up an attempt to connect. */
-  cancelConnect(context: number): void {
-    void this.request<void>((batch, callback) => this.native.cancelConnect(batch, callback, context))
   }
 
   /**
@@ -256,25 +225,6 @@ export class IoThread {
             callback(answer)
           },
           spec,
-        ),
-      )
-    })
-  }
-
-  /** Resolves when its socket is closed and the last connection that it accepted has opened. */
-  closeListener(index: number): Promise<void> {
-    const entry = this.contexts.get(index)
-    if (entry === undefined) return Promise.resolve()
-    return new Promise((resolve) => {
-      entry.onClosed = resolve
-      void this.request<number>((batch, callback) =>
-        this.native.closeListener(
-          batch,
-          (accepted) => {
-            this.contexts.acceptedInAll(index, entry, accepted)
-            callback(accepted)
-          },
-          index,
         ),
       )
     })
@@ -348,7 +298,7 @@ export class IoThread {
         return this.watches.tell(slot, head >>> 8)
       case EVENT_SATURATED: {
         const entry = this.contexts.get(head >>> 8)
-        if (entry !== undefined) this.#owner.saturated(entry.context, records[at + 2] as number)
+        if (entry !== undefined) this.owner.saturated(entry.context, records[at + 2] as number)
       }
     }
   }
@@ -357,7 +307,7 @@ export class IoThread {
     try {
       connectionEvents.data(this.#connection(slot), chunk, true)
     } finally {
-      if (this.#owner.poisonBorrowed) chunk.fill(0xdd)
+      if (this.owner.poisonBorrowed) chunk.fill(0xdd)
     }
   }
 
@@ -366,7 +316,7 @@ export class IoThread {
     this.#contextOf[slot] = context
     this.#objects[slot] = undefined
     this.size++
-    this.#owner.retain()
+    this.owner.retain()
     const entry = this.contexts.opened(context)
     if (entry.onOpen !== undefined) {
       entry.onOpen(this.#connection(slot))
@@ -386,6 +336,13 @@ export class IoThread {
   }
 
   #close(slot: number, errno: number, syscall: number): void {
+    const left = this.#departures.size === 0 ? undefined : this.#departures.get(slot)
+    if (left !== undefined) {
+      this.#departures.delete(slot)
+      this.#objects[slot] = undefined
+      left(errno, syscall)
+      return
+    }
     const context = this.#contextOf[slot] as number
     const entry = this.contexts.get(context) as ContextEntry
     this.#memberships?.leaveAll(slot)
@@ -400,9 +357,10 @@ export class IoThread {
       this.#objects[slot] = undefined
       if (conn !== undefined && !this.closedUntold.has(conn)) runClosed(conn)
       this.size--
+      this.owner.moved.closed(this.index, slot)
       this.contexts.closed(context, entry)
-      this.#owner.release()
-      this.#owner.connectionClosed()
+      this.owner.release()
+      this.owner.connectionClosed()
     }
   }
 
@@ -417,4 +375,8 @@ export class IoThread {
     this.#objects[slot] = conn
     return conn
   }
+}
+
+function placeNumbers({ io, slot, generation }: Place): MovedTo {
+  return { thread: io.index, slot, generation }
 }

@@ -53,6 +53,7 @@ export const COMMAND_RESUME = 7
 export const COMMAND_SET_TIMEOUT = 8
 export const COMMAND_WANT_DRAIN = 9
 export const COMMAND_REQUEST = 10
+export const COMMAND_MUTE = 14
 /** Stop reading, and say EVENT_FRAMING */
 export const COMMAND_REFRAME = 13
 
@@ -91,6 +92,7 @@ export const STAT_NAMES = [
   'connected',
   'adopted',
   'closed',
+  'moved',
   'acceptErrors',
   'shed',
   'saturations',

@@ -17,6 +17,9 @@ export class Members {
   targets = NOBODY
   size = 0
 
+  /** @param beside The same group's members on the I/O thread of this number. */
+  constructor(readonly beside: (thread: number) => Members) {}
+
   slotAt(position: number): number {
     return this.targets[position * TARGET_WORDS] as number
   }
@@ -114,7 +117,16 @@ export class Memberships {
     return false
   }
 
-  /** The connection has closed. */
+  /** Those that it is among. */
+  of(slot: number): Members[] {
+    const all: Members[] = []
+    for (let node = this.#heads[slot] as number; node !== 0; node = this.#next[node] as number) {
+      all.push(this.#members[node] as Members)
+    }
+    return all
+  }
+
+  /** The connection has closed, or is another thread's. */
   leaveAll(slot: number): void {
     let node = this.#heads[slot] as number
     this.#heads[slot] = 0

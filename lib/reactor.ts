@@ -17,6 +17,7 @@ import type { IoThreadOwner } from './io-thread-owner.js'
 import type { STAT_NAMES } from './layout.js'
 import { type Listener, type ListenerState, makeListener } from './listener.js'
 import { type Opening, openOn } from './listening.js'
+import { MovedIds } from './moved-ids.js'
 import {
   checkHandlers,
   checkListenOptions,
@@ -25,6 +26,7 @@ import {
   type ListenOptions,
   type ReactorOptions,
 } from './options.js'
+import { checkRebalanceOptions, type RebalanceOptions, rebalance } from './rebalance.js'
 import { decodeSocketOptions, failureOf } from './socket-options.js'
 import { checkInteger, checkKeys, checkObject } from './validate.js'
 import { checkWatch, type Watch, type WatchHandler, type WatchInterest } from './watch.js'
@@ -34,6 +36,7 @@ import { checkWatch, type Watch, type WatchHandler, type WatchInterest } from '.
  *
  * - `accepted`: connections taken from a listener; `connected`: outgoing ones that came about; `adopted`: sockets taken
  *   over; `closed`: those of all three whose slot and descriptor are free again
+ * - `moved`: connections that went from one I/O thread to another
  * - `acceptErrors`: accept(2) calls that failed, for another reason than an empty queue
  * - `shed`: connections closed at once for want of a descriptor; `saturations`: times that accepting had to stop
  * - `reads`, `bytesRead`: recv(2) calls that brought bytes, and the bytes; `writes`, `bytesWritten`: send(2) and
@@ -130,6 +133,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   constructor(options?: ReactorOptions) {
     super()
     const checked = checkReactorOptions(options)
+    const moved = new MovedIds()
     const owner: IoThreadOwner = {
       ...checked,
       held: new Uint32Array(1),
@@ -146,10 +150,13 @@ export class Reactor extends EventEmitter<ReactorEvents> {
       answered: () => {
         if (--this.#questions === 0) this.#updateRef()
       },
+      moved,
       contextGone: (index, context) => {
         // A listener's stays its own: what is said of it may come after its end.
         if (context.listener !== undefined) return
-        this.#adopter.contextGone(context)
+        // Connections that have moved may have it on other threads.
+        if (this.#threads.some(({ contexts }) => contexts.get(index) !== undefined)) return
+        this.#adopter.contextGone(index)
         this.#freeContexts.push(index)
       },
       connectionClosed: () => {
@@ -162,7 +169,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     }
     this.#maxConnections = checked.maxConnections
     this.#threads = startThreads(checked.cpus.length, owner)
-    this.connections = makeConnectionMap(this.#threads)
+    this.connections = makeConnectionMap(this.#threads, moved)
   }
 
   /**
@@ -306,6 +313,25 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     this.#checkOpen()
     // On one of them, so that no descriptor is watched twice.
     return (this.#threads[0] as IoThread).watches.add(fd, bits, handler)
+  }
+
+  /**
+   * Moves connections from I/O threads that hold more than their share to those that hold fewer, until all hold as many,
+   * or no more of them are idle: after a phase in which most of one thread's have closed, for example. Neither they nor their peers
+   * notice: object, id, groups, timeouts and order are as before. Resolves with how many were moved; 0 with one I/O
+   * thread. A connection that a WorkerPool has a task of, that is being relayed or detached, or whose framing is being
+   * changed, isn't moved. One that is moved costs about 200 bytes more from then on, since it keeps its id.
+   *
+   * Rejects, before anything happens, with a TypeError (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE) or
+   * RangeError (ERR_C1M_OUT_OF_RANGE) for bad options, and with ERR_C1M_REACTOR_CLOSED after `shutdown()`.
+   *
+   * @example
+   * setInterval(() => reactor.rebalance({ idleMs: 10_000 }), 60_000).unref()
+   */
+  async rebalance(options?: RebalanceOptions): Promise<number> {
+    const idleMs = checkRebalanceOptions(options)
+    this.#checkOpen()
+    return rebalance(this.#threads, idleMs)
   }
 
   /** Counters, as of the end of the I/O thread's last turn; read from shared memory, cheap enough for any rate. */

@@ -1,7 +1,9 @@
 import { onAbort } from './abort.js'
 import { Connection, relayAccess } from './connection.js'
 import type { Place } from './connection-requests.js'
-import { C1mError, invalidType, invalidValue } from './errors.js'
+import { C1mError, invalidType, invalidValue, reactorFull } from './errors.js'
+import { COMMAND_MUTE } from './layout.js'
+import { move } from './moving.js'
 import { checkInteger, checkKeys, checkObject, checkSignal, keysOf } from './validate.js'
 
 /** Options of `relay()`. */
@@ -41,19 +43,20 @@ export interface RelaySide {
   data(chunk: Buffer): void
   /** True if it has taken care of it. */
   timeout(): boolean
+  /** `destroy()` or `reset()` was called. */
+  destroyed(reset: boolean): void
   /** Right before its `close` handler is called. */
   closed(destroyed: boolean, error: Error | undefined): void
 }
 /** @internal */
 export interface RelayAccess {
-  /** None if it has closed. */
-  readonly place: Place | undefined
   readonly relayed: boolean
   /** Its bytes are cut into frames. */
   readonly framed: boolean
   /** Nothing comes to its handlers any more, and nobody but the relay writes. What was held back goes to the side at once. */
   take(side: RelaySide): void
   write(chunk: Uint8Array): void
+  destroy(reset: boolean, error: Error): void
 }
 
 const OPTIONS = keysOf<RelayOptions>({ idleTimeoutMs: true, signal: true })
@@ -94,8 +97,8 @@ export async function relay<A, B>(a: Connection<A>, b: Connection<B>, options?: 
   checkSignal(signal)
   const sides = { a: end('a', a), b: end('b', b) }
   if ((a as Connection) === (b as Connection)) throw invalidValue('"a" and "b" are one connection')
-  if (sides.a.place.io !== sides.b.place.io) {
-    throw invalidValue('"a" and "b" must be connections of one reactor and I/O thread')
+  if (!sides.a.place.io.isBeside(sides.b.place.io)) {
+    throw invalidValue('"a" and "b" must be connections of one reactor')
   }
   signal?.throwIfAborted()
   return new Relay(sides, idleTimeoutMs).run(signal)
@@ -110,7 +113,8 @@ interface End extends RelayAccess {
 function end(name: Side, conn: unknown): End {
   if (!(conn instanceof Connection)) throw invalidType(name, 'a Connection', conn)
   const access = relayAccess(conn)
-  const { place, relayed, framed } = access
+  const { relayed, framed } = access
+  const { here: place } = conn
   if (place === undefined || conn.writableEnded) {
     throw new C1mError('ERR_C1M_CONNECTION_CLOSED', `"${name}" has ${place === undefined ? 'closed' : 'been ended'}`)
   }
@@ -145,6 +149,8 @@ class Relay {
   /** Forwarded by us, before the I/O thread took over. */
   readonly #forwarded = { a: 0, b: 0 }
   readonly #closed: Closed[] = []
+  /** The I/O thread knows of it, and does to one what is done to the other. */
+  #known = false
   #onClosed: (() => void) | undefined
   #stopped: { readonly reason: 'timeout' | 'aborted'; readonly error: Error } | undefined
 
@@ -168,8 +174,12 @@ class Relay {
 
   async #start(): Promise<readonly [number, number]> {
     const { a, b } = this.#sides
-    const { io, slot, generation } = a.place
-    const places = [slot, generation, b.place.slot, b.place.generation]
+    if (a.place.io !== b.place.io) await this.#join()
+    this.#known = true
+    const { io, slot, generation } = a.conn.here ?? a.place
+    const other = b.conn.here
+    // No connection has generation 0.
+    const places = [slot, generation, ...(other?.io === io ? [other.slot, other.generation] : [0, 0])]
     const held = await io.request<false | readonly [Buffer, Buffer]>((batch, callback) =>
       io.native.holdRelay(batch, callback, places),
     )
@@ -188,12 +198,26 @@ class Relay {
     return io.request((batch, callback) => io.native.relay(batch, callback, slot, generation))
   }
 
+  /** A relay is one I/O thread's: `b` goes to that of `a`. */
+  async #join(): Promise<void> {
+    const { a, b } = this.#sides
+    for (const { io, slot, generation } of [a.place, b.place]) io.commands.push(COMMAND_MUTE, slot, generation)
+    if (!(await move(b.conn, a.place.io, () => true))) b.conn.destroy(reactorFull())
+  }
+
   #side(side: Side): RelaySide {
     const other = side === 'a' ? 'b' : 'a'
     return {
       data: (chunk) => {
         this.#forwarded[side] += chunk.length
         this.#sides[other].write(chunk)
+      },
+      destroyed: (reset) => {
+        if (this.#known) return
+        this.#sides[other].destroy(
+          reset,
+          new C1mError('ERR_C1M_RELAY_FAILED', 'The other side of the relay was destroyed'),
+        )
       },
       timeout: () => {
         if (this.#idleTimeoutMs === undefined) return false

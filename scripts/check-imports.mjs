@@ -8,8 +8,8 @@ const lib = fileURLToPath(new URL('../lib/', import.meta.url))
 
 // Each line may load the lines above it. A name is a file, or a folder whose files may also load each other.
 const layers = [
-  ['abort', 'close-hooks', 'connection-context', 'connection-id', 'io-thread-owner', 'layout', 'pending'],
-  ['errors', 'memberships'],
+  ['abort', 'close-hooks', 'connection-context', 'connection-id', 'io-thread-owner', 'layout', 'pending', 'transit'],
+  ['errors', 'memberships', 'moved-ids'],
   ['tcp-info', 'validate'],
   ['framing', 'send-file', 'socket-options', 'timeouts'],
   ['options'],
@@ -17,9 +17,10 @@ const layers = [
   ['connection-socket', 'detach', 'listening', 'reframing'],
   ['command-writer', 'connection', 'listener'],
   ['event-memory'],
-  ['broadcast', 'io-thread'],
-  ['connection-map'],
-  ['adopt', 'connect', 'group', 'relay'],
+  ['broadcast', 'io-thread-requests'],
+  ['io-thread'],
+  ['connection-map', 'moving'],
+  ['adopt', 'connect', 'group', 'rebalance', 'relay'],
   ['reactor'],
   ['pool'],
   ['index'],

@@ -6,7 +6,7 @@ import type { ResourceLimits, Transferable } from 'node:worker_threads'
 import type { Piscina as PiscinaPool } from 'piscina'
 import { onAbort } from '../abort.js'
 import { onClosed } from '../close-hooks.js'
-import { Connection, holdReading, relayAccess } from '../connection.js'
+import { Connection, holdReading } from '../connection.js'
 import { C1mError, invalidType, invalidValue } from '../errors.js'
 import { checkBoolean, checkInteger, checkKeys, checkObject, checkSignal, keysOf } from '../validate.js'
 import type { ConnectionHandle } from './remote-connection.js'
@@ -387,7 +387,7 @@ function checkFilename(filename: unknown): string {
 }
 
 function handleOf(conn: Connection<never>): ConnectionHandle | undefined {
-  const { place } = relayAccess(conn)
+  const { here: place } = conn
   if (place === undefined) return undefined
   const { io, slot, generation } = place
   return { loop: io.native.loopNumber(), slot, generation, maxWriteQueue: io.maxWriteQueueOf(slot) }

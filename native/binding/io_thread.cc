@@ -6,6 +6,7 @@
 #include "native/binding/broadcast_answer.h"
 #include "native/binding/framing_value.h"
 #include "native/binding/handover_answer.h"
+#include "native/binding/move_answer.h"
 #include "native/binding/relay_answer.h"
 #include "native/binding/send_file_answer.h"
 #include "native/loop/reframe_request.h"
@@ -35,6 +36,10 @@ Napi::Function IoThread::define(Napi::Env env) {
                          InstanceMethod<&IoThread::cancel_connect>("cancelConnect"),
                          InstanceMethod<&IoThread::adopt>("adopt"),
                          InstanceMethod<&IoThread::detach>("detach"),
+                         InstanceMethod<&IoThread::reserve>("reserve"),
+                         InstanceMethod<&IoThread::release>("release"),
+                         InstanceMethod<&IoThread::settle>("settle"),
+                         InstanceMethod<&IoThread::idle>("idle"),
                          InstanceMethod<&IoThread::watch>("watch"),
                          InstanceMethod<&IoThread::unwatch>("unwatch"),
                          InstanceMethod<&IoThread::options>("options"),
@@ -188,6 +193,26 @@ Napi::Value IoThread::adopt(const Napi::CallbackInfo& info) {
 // …, slot, generation)
 Napi::Value IoThread::detach(const Napi::CallbackInfo& info) {
   return request<DetachAnswer>(info, number(info, 2), number(info, 3));
+}
+
+// …, flushed)
+Napi::Value IoThread::reserve(const Napi::CallbackInfo& info) {
+  return request<ReserveAnswer>(info, number(info, 2));
+}
+
+// …, slot, generation)
+Napi::Value IoThread::release(const Napi::CallbackInfo& info) {
+  return request<ReleaseAnswer>(info, number(info, 2), number(info, 3));
+}
+
+// …, slot, generation, outcome)
+Napi::Value IoThread::settle(const Napi::CallbackInfo& info) {
+  return request<SettleAnswer>(info, number(info, 2), number(info, 3), info[4]);
+}
+
+// …, milliseconds, most)
+Napi::Value IoThread::idle(const Napi::CallbackInfo& info) {
+  return request<IdleAnswer>(info, number(info, 2), number(info, 3));
 }
 
 // (fd, interest, number): nothing, or { errno, syscall }.

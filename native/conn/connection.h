@@ -43,6 +43,8 @@ struct Connection {
     kBroken = 1u << 18,       // readiness: an error waits behind what is to be read
     kConnecting = 1u << 19,   // JavaScript knows nothing of it yet
     kSynDeferred = 1u << 20,  // the SYN went, or will go, with the first bytes (TCP_FASTOPEN_CONNECT)
+    kLeaving = 1u << 21,      // to another loop, as soon as it can: not read any more
+    kMuted = 1u << 22,        // takes only what JavaScript itself writes to it
     kRelayed = 1u << 24,      // read and written by a relay, not for JavaScript
     kCorked = 1u << 25,       // the kernel may hold back bytes for more to come
     // Framing.
@@ -59,7 +61,7 @@ struct Connection {
 
   // Something is there to be read for JavaScript, as far as we know, and may be read.
   [[nodiscard]] bool can_read() const {
-    if (has(kPaused | kClosing | kReframing | kRelayed)) return false;
+    if (has(kPaused | kClosing | kReframing | kRelayed | kLeaving)) return false;
     return has(kFramesWaiting) || (has(kReadable | kHangup) && !has(kEndSeen));
   }
   // Frames are to be delivered before its end.

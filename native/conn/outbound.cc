@@ -112,6 +112,16 @@ void Outbound::append_shared(OutboundPool& pool, SharedPayload& payload) {
   push(segment);
 }
 
+void Outbound::append_copy_shared(OutboundPool& pool, const uint8_t* data, uint32_t length) {
+  auto* payload = new SharedPayload;
+  payload->length = length;
+  payload->copy = std::make_unique<uint8_t[]>(length);
+  std::memcpy(payload->copy.get(), data, length);
+  payload->data = payload->copy.get();
+  append_shared(pool, *payload);
+  pool.release(payload);
+}
+
 void Outbound::append_file(OutboundPool& pool, OutboundFile& file) {
   Segment* segment = pool.take(Segment::Kind::kFile, nullptr, 0);
   segment->file = &file;
@@ -234,6 +244,14 @@ void Outbound::keep(OutboundPool& pool) {
 void Outbound::copy_to(std::vector<uint8_t>& to) const {
   for (const Segment* segment = head_; segment != nullptr; segment = segment->next) {
     to.insert(to.end(), segment->data, segment->data + segment->length);
+  }
+}
+
+void Outbound::copy_to(std::vector<OutboundRun>& to) const {
+  for (const Segment* segment = head_; segment != nullptr; segment = segment->next) {
+    const bool shared = segment->kind == Segment::Kind::kShared;
+    if (to.empty() || to.back().shared != shared) to.push_back({.bytes = {}, .shared = shared});
+    to.back().bytes.insert(to.back().bytes.end(), segment->data, segment->data + segment->length);
   }
 }
 

@@ -13,6 +13,12 @@
 
 namespace c1m {
 
+// Bytes that were taken out of a queue.
+struct OutboundRun {
+  std::vector<uint8_t> bytes;
+  bool shared = false;  // of broadcasts
+};
+
 // A run of bytes, or a file, that waits to be sent.
 struct Segment {
   enum class Kind : uint8_t {
@@ -99,6 +105,8 @@ class Outbound {
   void append_pinned(OutboundPool& pool, const uint8_t* data, uint32_t length, void* owner);
   // A broadcast's payload, by reference. It is not empty.
   void append_shared(OutboundPool& pool, SharedPayload& payload);
+  // The same, of a copy of these bytes.
+  void append_copy_shared(OutboundPool& pool, const uint8_t* data, uint32_t length);
 
   // The file must stay where it is until it appears in pool.finished().
   void append_file(OutboundPool& pool, OutboundFile& file);
@@ -120,6 +128,8 @@ class Outbound {
   void keep(OutboundPool& pool);
   // Appends a copy of all of it to `to`; the queue stays as it is.
   void copy_to(std::vector<uint8_t>& to) const;
+  // The same, in runs.
+  void copy_to(std::vector<OutboundRun>& to) const;
   // Drops everything.
   void clear(OutboundPool& pool);
 

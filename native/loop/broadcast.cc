@@ -40,8 +40,16 @@ bool Loop::broadcast(BroadcastRequest& request) {
 }
 
 void Loop::offer(BroadcastRequest& request, const BroadcastTarget& target) {
+  if (std::vector<Deferred>* waiting = deferring(target.slot, target.generation); waiting != nullptr) {
+    ++request.payload->references;
+    ++request.accepted;
+    waiting->push_back({.shared = request.payload, .max_write_queue = target.max_write_queue});
+    return;
+  }
   Entry* entry = find(target.slot, target.generation);
-  if (entry == nullptr || entry->has(Connection::kEndWanted | Connection::kWriteFailed | Connection::kRelayed)) return;
+  constexpr uint32_t kTakesNone =
+      Connection::kEndWanted | Connection::kWriteFailed | Connection::kRelayed | Connection::kMuted;
+  if (entry == nullptr || entry->has(kTakesNone)) return;
   const size_t length = request.payload->length;
   if (entry->out.bytes() + length > target.max_write_queue) {
     ++request.cut;

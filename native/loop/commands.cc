@@ -31,21 +31,42 @@ void Loop::return_commands() {
 
 // As a broadcast to one connection: JavaScript, which counts what it has written itself, knows nothing of it.
 void Loop::write_remote(RemoteWrite write) {
-  Entry* entry = find(write.slot, write.generation);
-  if (entry == nullptr || entry->has(Connection::kEndWanted | Connection::kWriteFailed | Connection::kRelayed)) return;
-  if (entry->out.bytes() + write.length > write.max_write_queue) {
-    return close(write.slot, *entry, static_cast<int>(OwnError::kWriteQueueFull), Syscall::kWrite);
-  }
+  if (write.length == 0) return;
   auto* payload = new SharedPayload;
   payload->length = write.length;
   payload->data = write.bytes.get();
   payload->copy = std::move(write.bytes);
-  entry->out.append_shared(pool_, *payload);
+  if (std::vector<Deferred>* waiting = deferring(write.slot, write.generation); waiting != nullptr) {
+    waiting->push_back({.shared = payload, .max_write_queue = write.max_write_queue});
+    return;
+  }
+  Entry* entry = find(write.slot, write.generation);
+  if (entry != nullptr) queue_shared(write.slot, *entry, *payload, write.max_write_queue);
   pool_.release(payload);
-  flush_.push(write.slot);
+}
+
+void Loop::queue_shared(uint32_t slot, Entry& entry, SharedPayload& payload, uint32_t max_write_queue) {
+  if (entry.has(Connection::kEndWanted | Connection::kWriteFailed | Connection::kRelayed | Connection::kMuted)) return;
+  if (entry.out.bytes() + payload.length > max_write_queue) {
+    return close(slot, entry, static_cast<int>(OwnError::kWriteQueueFull), Syscall::kWrite);
+  }
+  entry.out.append_shared(pool_, payload);
+  flush_.push(slot);
+}
+
+// Where what is said to this connection waits, if it is on its way here.
+std::vector<Deferred>* Loop::deferring(uint32_t slot, uint32_t generation) {
+  if (!moves_.expects_any() || entries_.find(slot, generation) == nullptr) return nullptr;
+  return moves_.expected(slot);
 }
 
 void Loop::run_request(std::unique_ptr<Request> request) {
+  if (const ConnectionRequest* about = request->about_connection(); about != nullptr) {
+    if (std::vector<Deferred>* waiting = deferring(about->slot, about->generation); waiting != nullptr) {
+      waiting->push_back({.request = std::move(request)});
+      return;
+    }
+  }
   if (request->run(*this)) {
     completed_.push_back(std::move(request));
     return;
@@ -60,17 +81,30 @@ void Loop::execute_one(CommandBatch& batch, const uint32_t* record) {
   if (command == Command::kRequest) return run_request(std::move(batch.requests[next_request_++]));
   PinnedBytes pinned{};
   if (command == Command::kWritePinned) pinned = batch.pinned[next_pinned_++];
-  Entry* entry = find(slot, record[2]);
+  std::span<const uint8_t> bytes;
+  if (command == Command::kWrite) {
+    const uint8_t* start = batch.bytes(record[3], record[4]);
+    if (start == nullptr) return;
+    bytes = {start, record[4]};
+  }
+  if (std::vector<Deferred>* waiting = deferring(slot, record[2]); waiting != nullptr) {
+    waiting->push_back({.command = record[0], .argument = record[3], .bytes = {bytes.begin(), bytes.end()}, .pinned = pinned});
+    return;
+  }
+  carry_out(slot, find(slot, record[2]), record[0], record[3], bytes, pinned);
+}
+
+void Loop::carry_out(uint32_t slot, Entry* entry, uint32_t word, uint32_t argument, std::span<const uint8_t> bytes,
+                     const PinnedBytes& pinned) {
+  const auto command = static_cast<Command>(word & 0xff);
   if (entry == nullptr || (entry->has(Connection::kWriteFailed) && command <= Command::kEnd)) {
     if (pinned.owner != nullptr) pool_.released().push_back(pinned.owner);
     return;
   }
   switch (command) {
     case Command::kWrite:
-      if (const uint8_t* bytes = batch.bytes(record[3], record[4]); bytes != nullptr) {
-        entry->out.append(pool_, bytes, record[4]);
-        flush_.push(slot);
-      }
+      entry->out.append(pool_, bytes.data(), static_cast<uint32_t>(bytes.size()));
+      flush_.push(slot);
       return;
     case Command::kWritePinned:
       entry->out.append_pinned(pool_, pinned.data, pinned.length, pinned.owner);
@@ -100,11 +134,14 @@ void Loop::execute_one(CommandBatch& batch, const uint32_t* record) {
       if (entry->can_read()) ready_.push(slot);
       return;
     case Command::kSetTimeout:
-      if (record[0] >> 8 >= kTimeoutKinds) return;
-      return set_timeout(slot, static_cast<TimeoutKind>(record[0] >> 8), record[3]);
+      if (word >> 8 >= kTimeoutKinds) return;
+      return set_timeout(slot, static_cast<TimeoutKind>(word >> 8), argument);
     case Command::kWantDrain:
       entry->set(Connection::kDrainWanted);
       flush_.push(slot);
+      return;
+    case Command::kMute:
+      entry->set(Connection::kMuted);
       return;
     case Command::kReframe:
       entry->set(Connection::kReframing | Connection::kFramingDue);

@@ -34,11 +34,8 @@ struct Detached {
 };
 
 // Gives a connection to somebody else. Its kClose, which follows the answer, says that no more events come.
-class DetachRequest : public Request {
+class DetachRequest : public ConnectionRequest {
  public:
-  uint32_t slot = 0;
-  uint32_t generation = 0;
-
   bool closed = false;
   Error error;  // the connection stays
   Detached detached;

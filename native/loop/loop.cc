@@ -63,6 +63,7 @@ void Loop::turn() {
   flush_all();
   return_commands();
   spread();
+  let_go();
   // Not before flush_all(): a slot that it frees must be out of the flush list.
   take_returned();
   acceptor_.take_arrivals(*this, kArrivalsPerTurn);
@@ -181,11 +182,12 @@ void Loop::take_returned() {
 }
 
 void Loop::free_slot(uint32_t slot) {
+  const bool moved_away = entries_[slot].has(Connection::kLeaving);
   set_framing(entries_[slot], nullptr);
   // Closes the descriptor with it.
   release(slot);
   --closing_;
-  ++stats_.closed;
+  if (!moved_away) ++stats_.closed;
 }
 
 void Loop::open_inbox() {
@@ -305,6 +307,7 @@ void Loop::close_all() {
     entry.out.clear(pool_);
     entry.fd.reset();
   }
+  moves_.drop_all(pool_);
   relays_.close_all();
   publish_stats(stats_, shared_stats_);
 }

@@ -17,6 +17,7 @@
 #include "native/loop/handover.h"
 #include "native/loop/inbox.h"
 #include "native/loop/mailbox.h"
+#include "native/loop/move.h"
 #include "native/loop/quota.h"
 #include "native/loop/relays.h"
 #include "native/loop/stats.h"
@@ -98,6 +99,12 @@ class Loop {
   // Takes the connection out: to JavaScript it closes, in order behind all that it has been told; to its peer it doesn't.
   // After an error it is here as before.
   [[nodiscard]] Result<Detached> detach(uint32_t slot, Entry& entry);
+  // A slot for a connection that is on its way here. False if there is none.
+  [[nodiscard]] bool reserve(uint32_t& slot, uint32_t& generation, uint32_t flushed);
+  // Of connections that nothing moved on for so long, slot and generation.
+  void find_idle(uint32_t ms, uint32_t most, std::vector<uint32_t>& found);
+  // It is here, or won't come.
+  void settle_move(SettleRequest& request);
   // A request that did not finish in run() has its answer.
   void complete(Request* request);
   // Appends an event, if there is a batch with room for it.
@@ -129,6 +136,7 @@ class Loop {
   [[nodiscard]] Connector& connector() { return connector_; }
   [[nodiscard]] Relays& relays() { return relays_; }
   [[nodiscard]] Watcher& watcher() { return watcher_; }
+  [[nodiscard]] Moves& moves() { return moves_; }
   // The batch that is being filled; null without one.
   [[nodiscard]] EventBatch* filling() { return filling_; }
   [[nodiscard]] Stats& stats() { return stats_; }
@@ -176,7 +184,17 @@ class Loop {
   void spread();
   void conclude(BroadcastRequest& request);
 
+  void queue_shared(uint32_t slot, Entry& entry, SharedPayload& payload, uint32_t max_write_queue);
+
+  // move.cc
+  void let_go();
+  [[nodiscard]] std::unique_ptr<Parcel> depart(uint32_t slot, Entry& entry);
+  void arrive(uint32_t slot, Parcel& parcel);
+  void carry_out_late(uint32_t slot, uint32_t generation, Deferred one);
+
   // timeouts.cc
+  void pack_timeouts(Entry& entry, Parcel& parcel) const;
+  void unpack_timeouts(uint32_t slot, Entry& entry, Parcel& parcel);
   [[nodiscard]] static uint32_t deadline_of(uint32_t since, uint32_t ms);
   void arm_timer(uint32_t slot, Entry& entry);
   void fire_timers();
@@ -208,6 +226,9 @@ class Loop {
 
   // commands.cc
   void write_remote(RemoteWrite write);
+  [[nodiscard]] std::vector<Deferred>* deferring(uint32_t slot, uint32_t generation);
+  void carry_out(uint32_t slot, Entry* entry, uint32_t word, uint32_t argument, std::span<const uint8_t> bytes,
+                 const PinnedBytes& pinned);
   void execute_commands();
   void execute(CommandBatch& batch);
   void execute_one(CommandBatch& batch, const uint32_t* record);
@@ -234,6 +255,7 @@ class Loop {
   Connector connector_;
   Relays relays_;
   Watcher watcher_;
+  Moves moves_;
   Stats stats_;
   FramingTable framings_;
 

@@ -10,10 +10,8 @@ namespace c1m {
 struct Framing;
 
 // The second half of a change of framing: JavaScript has had its kFraming, and gives back what it holds. Not answered.
-class ReframeRequest : public Request {
+class ReframeRequest : public ConnectionRequest {
  public:
-  uint32_t slot = 0;
-  uint32_t generation = 0;
   std::unique_ptr<const Framing> framing;  // null: bytes as they come
   std::vector<uint8_t> bytes;
   bool ended = false;

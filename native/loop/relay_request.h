@@ -20,12 +20,9 @@ class HoldRelayRequest : public Request {
   bool run(Loop& loop) override;
 };
 
-// The second: it starts. Answers when it is over.
-class RelayRequest : public Request {
+// The second, about one of the two: it starts. Answers when it is over.
+class RelayRequest : public ConnectionRequest {
  public:
-  uint32_t slot = 0;  // of one of the two
-  uint32_t generation = 0;
-
   uint64_t bytes[2]{};  // of what a sent, given to b's kernel; of what b sent, given to a's
 
   bool run(Loop& loop) override;

@@ -70,10 +70,8 @@ class CloseListenerRequest : public Request {
 };
 
 // Sets options of a connection, perhaps none, and reads all of them back.
-class OptionsRequest : public Request {
+class OptionsRequest : public ConnectionRequest {
  public:
-  uint32_t slot = 0;
-  uint32_t generation = 0;
   std::vector<OptionSetting> settings;
   std::string congestion;
 
@@ -84,11 +82,8 @@ class OptionsRequest : public Request {
   bool run(Loop& loop) override;
 };
 
-class TcpInfoRequest : public Request {
+class TcpInfoRequest : public ConnectionRequest {
  public:
-  uint32_t slot = 0;
-  uint32_t generation = 0;
-
   bool closed = false;
   Error error;
   TcpInfo info{};

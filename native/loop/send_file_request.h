@@ -10,12 +10,10 @@
 namespace c1m {
 
 // Queues a range of a file on a connection; done when its last byte has gone to the kernel, or will never.
-class SendFileRequest : public Request {
+class SendFileRequest : public ConnectionRequest {
  public:
   ~SendFileRequest() override;
 
-  uint32_t slot = 0;
-  uint32_t generation = 0;
   std::string path;  // if `file` has no descriptor: opened when it is the first file of the queue
   OutboundFile file;
 
@@ -31,10 +29,8 @@ class SendFileRequest : public Request {
 
 // Gives the file of this id up: its answer is `aborted`, unless it had one. If part of it has gone out already the connection is
 // reset.
-class CancelFileRequest : public Request {
+class CancelFileRequest : public ConnectionRequest {
  public:
-  uint32_t slot = 0;
-  uint32_t generation = 0;
   uint32_t id = 0;
 
   bool run(Loop& loop) override;

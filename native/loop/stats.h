@@ -13,6 +13,7 @@ struct Stats {
   uint64_t connected = 0;      // outgoing connections that came about
   uint64_t adopted = 0;        // sockets taken over
   uint64_t closed = 0;         // connections whose slot is free again
+  uint64_t moved = 0;          // connections that came from another loop
   uint64_t accept_errors = 0;  // accept(2) calls that failed, except for an empty queue
   uint64_t shed = 0;           // connections closed at once for want of a descriptor
   uint64_t saturations = 0;    // times that accepting had to stop
@@ -29,7 +30,7 @@ struct Stats {
   uint64_t relay_pipes = 0;  // with bytes in them now
 };
 
-inline constexpr std::array kStatNames{"accepted",     "connected",    "adopted",   "closed",    "acceptErrors",
+inline constexpr std::array kStatNames{"accepted",     "connected",    "adopted",   "closed", "moved",    "acceptErrors",
                                        "shed",         "saturations",  "reads",     "bytesRead", "writes",
                                        "bytesWritten", "turns",        "batches",   "jsWakeups", "queueBytes",
                                        "relays",       "bytesRelayed", "relayPipes"};

@@ -57,6 +57,24 @@ void Loop::set_timeout(uint32_t slot, TimeoutKind kind, uint32_t ms) {
   arm_timer(slot, entry);
 }
 
+void Loop::pack_timeouts(Entry& entry, Parcel& parcel) const {
+  parcel.timeout_ms = entry.timeout_ms;
+  parcel.last_active = now_tick_ - entry.last_active;
+  if (timeouts_of(entry) == nullptr) return;
+  parcel.timeouts = std::make_unique<Timeouts>(*timeouts_of(entry));
+  for (Timeouts::One& one : parcel.timeouts->ones) one.since = now_tick_ - one.since;
+}
+
+void Loop::unpack_timeouts(uint32_t slot, Entry& entry, Parcel& parcel) {
+  entry.timeout_ms = parcel.timeout_ms;
+  entry.last_active = now_tick_ - parcel.last_active;
+  if (parcel.timeouts != nullptr) {
+    for (Timeouts::One& one : parcel.timeouts->ones) one.since = now_tick_ - one.since;
+    entry.need_extras().timeouts = std::move(parcel.timeouts);
+  }
+  arm_timer(slot, entry);
+}
+
 // For the earliest of its deadlines. One that does not run now, as its queue is empty, or as it is paused, counts as if it
 // had begun just now: it is looked at once a period, so that what starts it need not touch the wheel.
 void Loop::arm_timer(uint32_t slot, Entry& entry) {

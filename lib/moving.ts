@@ -1,0 +1,50 @@
+import type { Connection } from './connection.js'
+import type { IoThread } from './io-thread.js'
+import { type Addresses, beginTransit, endTransit } from './transit.js'
+
+/**
+ * @internal Moves a connection to another I/O thread of its reactor (`native/loop/move.h` has the steps). Nobody but the
+ * kernel notices: the object, its id, its groups, its timeouts, what is paused, unread and unsent are as before. Whatever
+ * is said to it meanwhile waits for it there.
+ *
+ * Resolves when it is there, or has closed on the way, with whether it was moved: false if it had closed before it could
+ * be, if `may` says no at that moment, or if there is no slot for it.
+ */
+export async function move(conn: Connection<unknown>, to: IoThread, may: () => boolean): Promise<boolean> {
+  const before = conn.here
+  if (before === undefined || before.io === to) return false
+  const counter = before.io.flushedOf(before.slot)
+  const reserved = await to.request<readonly [number, number] | undefined>((batch, callback) =>
+    to.native.reserve(batch, callback, counter),
+  )
+  if (reserved === undefined) return false
+  const [slot, generation] = reserved
+  type Outcome = Parameters<typeof to.native.settle>[4]
+  const settle = (outcome: Outcome) =>
+    to.request<void>((batch, callback) => to.native.settle(batch, callback, slot, generation, outcome))
+  const place = conn.here
+  if (place === undefined || place.io === to || !may()) {
+    await settle(undefined)
+    return false
+  }
+  const { addresses, outcome } = await new Promise<{ addresses: Addresses; outcome: Outcome }>((resolve) => {
+    const { io } = place
+    let parcel: Outcome
+    // Here it changes hands: what was said before has been said to the one thread, what comes is said to the other.
+    const context = to.arrive(conn, slot, generation, place)
+    const addresses = conn.relocate(slot, generation, context)
+    beginTransit(conn, addresses)
+    io.depart(place.slot, (errno, syscall) => resolve({ addresses, outcome: parcel ?? { errno, syscall } }))
+    void io.request<Outcome>((batch, callback) => {
+      const take = (answer: Outcome) => {
+        parcel = answer
+        callback(answer)
+      }
+      io.native.release(batch, take as Parameters<typeof io.native.release>[1], place.slot, place.generation)
+    })
+  })
+  await settle(outcome)
+  // One that has closed on the way has no socket there to ask for its addresses.
+  if (outcome === undefined || !('errno' in outcome)) endTransit(conn, addresses)
+  return true
+}

@@ -1,0 +1,51 @@
+#include "native/binding/move_answer.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace c1m {
+
+void ReserveAnswer::answer() {
+  const Napi::Env env = callback_.Env();
+  if (full) {
+    callback_.Call({});
+    return;
+  }
+  Napi::Array place = Napi::Array::New(env, 2);
+  place.Set(uint32_t{0}, Napi::Number::New(env, slot));
+  place.Set(uint32_t{1}, Napi::Number::New(env, generation));
+  callback_.Call({place});
+}
+
+void ReleaseAnswer::answer() {
+  if (parcel == nullptr) {
+    callback_.Call({});
+    return;
+  }
+  callback_.Call({Napi::External<Parcel>::New(callback_.Env(), parcel.release(),
+                                              [](Napi::Env /*env*/, Parcel* taken) { delete taken; })});
+}
+
+SettleAnswer::SettleAnswer(const Napi::Function& callback, uint32_t in_slot, uint32_t of_generation,
+                           const Napi::Value& outcome)
+    : callback_(Napi::Persistent(callback)) {
+  slot = in_slot;
+  generation = of_generation;
+  if (outcome.IsExternal()) {
+    parcel = std::make_unique<Parcel>(std::move(*outcome.As<Napi::External<Parcel>>().Data()));
+  } else if (outcome.IsObject()) {
+    const auto failure = outcome.As<Napi::Object>();
+    error = static_cast<uint16_t>(failure.Get("errno").ToNumber().Uint32Value());
+    error_syscall = static_cast<uint8_t>(failure.Get("syscall").ToNumber().Uint32Value());
+  } else {
+    abandoned = true;
+  }
+}
+
+void IdleAnswer::answer() {
+  Napi::Uint32Array places = Napi::Uint32Array::New(callback_.Env(), found.size());
+  std::copy(found.begin(), found.end(), places.Data());
+  callback_.Call({places});
+}
+
+}  // namespace c1m

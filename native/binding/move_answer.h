@@ -1,0 +1,58 @@
+#pragma once
+
+#include <napi.h>
+
+#include "native/loop/move.h"
+
+namespace c1m {
+
+class ReserveAnswer final : public ReserveRequest {
+ public:
+  ReserveAnswer(const Napi::Function& callback, uint32_t counter) : callback_(Napi::Persistent(callback)) {
+    flushed = counter;
+  }
+  // With [slot, generation], or nothing if there is no slot.
+  void answer() override;
+
+ private:
+  Napi::FunctionReference callback_;
+};
+
+class ReleaseAnswer final : public ReleaseRequest {
+ public:
+  ReleaseAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation)
+      : callback_(Napi::Persistent(callback)) {
+    slot = of_slot;
+    generation = of_generation;
+  }
+  // With the parcel, for settle(); with nothing if it has closed.
+  void answer() override;
+
+ private:
+  Napi::FunctionReference callback_;
+};
+
+class SettleAnswer final : public SettleRequest {
+ public:
+  // outcome: a parcel; { errno, syscall }, its syscall as in a kClose; or nothing: it won't come.
+  SettleAnswer(const Napi::Function& callback, uint32_t in_slot, uint32_t of_generation, const Napi::Value& outcome);
+  void answer() override { callback_.Call({}); }
+
+ private:
+  Napi::FunctionReference callback_;
+};
+
+class IdleAnswer final : public IdleRequest {
+ public:
+  IdleAnswer(const Napi::Function& callback, uint32_t idle_ms, uint32_t count) : callback_(Napi::Persistent(callback)) {
+    ms = idle_ms;
+    most = count;
+  }
+  // With a Uint32Array: slot and generation of each.
+  void answer() override;
+
+ private:
+  Napi::FunctionReference callback_;
+};
+
+}  // namespace c1m
