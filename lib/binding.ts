@@ -155,11 +155,15 @@ export interface NativeIoThread {
     slot: number,
     generation: number,
   ): void
-  /** A slot for a connection that is to move here; nothing if there is none. `flushed` is its counter for now. */
+  /**
+   * A slot for a connection that is to move here; nothing if there is none. `flushed` is its counter for now; `muted`: it
+   * takes no broadcasts.
+   */
   reserve(
     batch: number,
     callback: (place: readonly [slot: number, generation: number] | undefined) => void,
     flushed: number,
+    muted: boolean,
   ): void
   /** Lets it go to another I/O thread. Answers before its last event; with nothing if it has closed. */
   release(batch: number, callback: (parcel: Parcel | undefined) => void, slot: number, generation: number): void

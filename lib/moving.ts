@@ -8,14 +8,19 @@ import { type Addresses, beginTransit, endTransit } from './transit.js'
  * is said to it meanwhile waits for it there.
  *
  * Resolves when it is there, or has closed on the way, with whether it was moved: false if it had closed before it could
- * be, if `may` says no at that moment, or if there is no slot for it.
+ * be, if `may` says no at that moment, or if there is no slot for it. `muted`: on its way it takes no broadcasts.
  */
-export async function move(conn: Connection<unknown>, to: IoThread, may: () => boolean): Promise<boolean> {
+export async function move(
+  conn: Connection<unknown>,
+  to: IoThread,
+  may: () => boolean,
+  muted = false,
+): Promise<boolean> {
   const before = conn.here
   if (before === undefined || before.io === to) return false
   const counter = before.io.flushedOf(before.slot)
   const reserved = await to.request<readonly [number, number] | undefined>((batch, callback) =>
-    to.native.reserve(batch, callback, counter),
+    to.native.reserve(batch, callback, counter, muted),
   )
   if (reserved === undefined) return false
   const [slot, generation] = reserved

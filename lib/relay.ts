@@ -202,7 +202,7 @@ class Relay {
   async #join(): Promise<void> {
     const { a, b } = this.#sides
     for (const { io, slot, generation } of [a.place, b.place]) io.commands.push(COMMAND_MUTE, slot, generation)
-    if (!(await move(b.conn, a.place.io, () => true))) b.conn.destroy(reactorFull())
+    if (!(await move(b.conn, a.place.io, () => true, true))) b.conn.destroy(reactorFull())
   }
 
   #side(side: Side): RelaySide {
@@ -213,7 +213,7 @@ class Relay {
         this.#sides[other].write(chunk)
       },
       destroyed: (reset) => {
-        if (this.#known) return
+        if (this.#known || this.#stopped !== undefined) return
         this.#sides[other].destroy(
           reset,
           new C1mError('ERR_C1M_RELAY_FAILED', 'The other side of the relay was destroyed'),

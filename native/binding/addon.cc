@@ -66,6 +66,7 @@ Napi::Object layout(Napi::Env env) {
   set("OWN_ERROR_FILE_TRUNCATED", OwnError::kFileTruncated);
   set("OWN_ERROR_FILE_ABORTED", OwnError::kFileAborted);
   set("COMMAND_REFRAME", Command::kReframe);
+  set("COMMAND_MUTE", Command::kMute);
   set("WATCH_READABLE", Watched::kReadable);
   set("WATCH_WRITABLE", Watched::kWritable);
   set("WATCH_HANGUP", Watched::kHangup);

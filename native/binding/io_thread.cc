@@ -195,9 +195,9 @@ Napi::Value IoThread::detach(const Napi::CallbackInfo& info) {
   return request<DetachAnswer>(info, number(info, 2), number(info, 3));
 }
 
-// …, flushed)
+// …, flushed, muted)
 Napi::Value IoThread::reserve(const Napi::CallbackInfo& info) {
-  return request<ReserveAnswer>(info, number(info, 2));
+  return request<ReserveAnswer>(info, number(info, 2), info[3].ToBoolean().Value());
 }
 
 // …, slot, generation)

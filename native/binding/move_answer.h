@@ -8,8 +8,9 @@ namespace c1m {
 
 class ReserveAnswer final : public ReserveRequest {
  public:
-  ReserveAnswer(const Napi::Function& callback, uint32_t counter) : callback_(Napi::Persistent(callback)) {
+  ReserveAnswer(const Napi::Function& callback, uint32_t counter, bool mute) : callback_(Napi::Persistent(callback)) {
     flushed = counter;
+    muted = mute;
   }
   // With [slot, generation], or nothing if there is no slot.
   void answer() override;

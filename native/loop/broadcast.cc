@@ -41,6 +41,7 @@ bool Loop::broadcast(BroadcastRequest& request) {
 
 void Loop::offer(BroadcastRequest& request, const BroadcastTarget& target) {
   if (std::vector<Deferred>* waiting = deferring(target.slot, target.generation); waiting != nullptr) {
+    if (moves_.expected(target.slot)->muted) return;
     ++request.payload->references;
     ++request.accepted;
     waiting->push_back({.shared = request.payload, .max_write_queue = target.max_write_queue});

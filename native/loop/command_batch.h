@@ -22,7 +22,7 @@ enum class Command : uint8_t {
   kSetTimeout = 8,  // argument: TimeoutKind, a: milliseconds, 0 for none
   kWantDrain = 9,   // one kDrain when the queue is empty
   kRequest = 10,    // the next of the batch's `requests`
-  kMute = 14,    // takes no more broadcasts, nor writes of workers: it is to be relayed
+  kMute = 14,       // takes no more broadcasts, nor writes of workers: it is to be relayed
   kReframe = 13,    // stop reading, say kFraming, and wait for a ReframeRequest
 };
 

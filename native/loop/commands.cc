@@ -54,18 +54,16 @@ void Loop::queue_shared(uint32_t slot, Entry& entry, SharedPayload& payload, uin
   flush_.push(slot);
 }
 
-// Where what is said to this connection waits, if it is on its way here.
 std::vector<Deferred>* Loop::deferring(uint32_t slot, uint32_t generation) {
   if (!moves_.expects_any() || entries_.find(slot, generation) == nullptr) return nullptr;
-  return moves_.expected(slot);
+  Moves::Expected* expected = moves_.expected(slot);
+  return expected == nullptr ? nullptr : &expected->deferred;
 }
 
 void Loop::run_request(std::unique_ptr<Request> request) {
-  if (const ConnectionRequest* about = request->about_connection(); about != nullptr) {
-    if (std::vector<Deferred>* waiting = deferring(about->slot, about->generation); waiting != nullptr) {
-      waiting->push_back({.request = std::move(request)});
-      return;
-    }
+  if (std::vector<Deferred>* waiting = request->waits(*this); waiting != nullptr) {
+    waiting->push_back({.request = std::move(request)});
+    return;
   }
   if (request->run(*this)) {
     completed_.push_back(std::move(request));
@@ -88,7 +86,8 @@ void Loop::execute_one(CommandBatch& batch, const uint32_t* record) {
     bytes = {start, record[4]};
   }
   if (std::vector<Deferred>* waiting = deferring(slot, record[2]); waiting != nullptr) {
-    waiting->push_back({.command = record[0], .argument = record[3], .bytes = {bytes.begin(), bytes.end()}, .pinned = pinned});
+    waiting->push_back(
+        {.command = record[0], .argument = record[3], .bytes = {bytes.begin(), bytes.end()}, .pinned = pinned});
     return;
   }
   carry_out(slot, find(slot, record[2]), record[0], record[3], bytes, pinned);

@@ -100,7 +100,9 @@ class Loop {
   // After an error it is here as before.
   [[nodiscard]] Result<Detached> detach(uint32_t slot, Entry& entry);
   // A slot for a connection that is on its way here. False if there is none.
-  [[nodiscard]] bool reserve(uint32_t& slot, uint32_t& generation, uint32_t flushed);
+  [[nodiscard]] bool reserve(ReserveRequest& request);
+  // Where what is said to this connection waits, if it is on its way here; null if not.
+  [[nodiscard]] std::vector<Deferred>* deferring(uint32_t slot, uint32_t generation);
   // Of connections that nothing moved on for so long, slot and generation.
   void find_idle(uint32_t ms, uint32_t most, std::vector<uint32_t>& found);
   // It is here, or won't come.
@@ -226,7 +228,6 @@ class Loop {
 
   // commands.cc
   void write_remote(RemoteWrite write);
-  [[nodiscard]] std::vector<Deferred>* deferring(uint32_t slot, uint32_t generation);
   void carry_out(uint32_t slot, Entry* entry, uint32_t word, uint32_t argument, std::span<const uint8_t> bytes,
                  const PinnedBytes& pinned);
   void execute_commands();

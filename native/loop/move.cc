@@ -19,8 +19,10 @@ constexpr uint32_t kMoving = Connection::kReadable | Connection::kWritable | Con
 
 }  // namespace
 
+std::vector<Deferred>* ConnectionRequest::waits(Loop& loop) const { return loop.deferring(slot, generation); }
+
 bool ReserveRequest::run(Loop& loop) {
-  full = !loop.reserve(slot, generation, flushed);
+  full = !loop.reserve(*this);
   return true;
 }
 
@@ -43,9 +45,10 @@ bool IdleRequest::run(Loop& loop) {
 }
 
 void Loop::find_idle(uint32_t ms, uint32_t most, std::vector<uint32_t>& found) {
-  constexpr uint32_t kBusy = Connection::kConnecting | Connection::kRelayed | Connection::kLeaving | Connection::kReadable |
-                             Connection::kHangup | Connection::kBroken | Connection::kEndSeen | Connection::kEndWanted |
-                             Connection::kDue | Connection::kReframing | Connection::kSynDeferred;
+  constexpr uint32_t kBusy = Connection::kConnecting | Connection::kRelayed | Connection::kLeaving |
+                             Connection::kReadable | Connection::kHangup | Connection::kBroken | Connection::kEndSeen |
+                             Connection::kEndWanted | Connection::kDue | Connection::kReframing |
+                             Connection::kSynDeferred;
   for (uint32_t slot = 0; slot < entries_.used() && found.size() < size_t{most} * 2; ++slot) {
     const Entry& entry = entries_[slot];
     if (!entry.fd.valid() || entry.has(kBusy | Connection::kClosing) || !entry.out.empty()) continue;
@@ -55,17 +58,17 @@ void Loop::find_idle(uint32_t ms, uint32_t most, std::vector<uint32_t>& found) {
   }
 }
 
-bool Loop::reserve(uint32_t& slot, uint32_t& generation, uint32_t flushed) {
+bool Loop::reserve(ReserveRequest& request) {
   // Beyond the quota, if that is full: the place that the connection has is given back soon.
   claim();
-  slot = entries_.allocate();
+  const uint32_t slot = request.slot = entries_.allocate();
   if (slot == EntrySlab::kNone) {
     unclaim();
     return false;
   }
-  generation = entries_.generation(slot);
-  std::atomic_ref<uint32_t>(flushed_[slot]).store(flushed, std::memory_order_relaxed);
-  moves_.expect(slot);
+  request.generation = entries_.generation(slot);
+  std::atomic_ref<uint32_t>(flushed_[slot]).store(request.flushed, std::memory_order_relaxed);
+  moves_.expect(slot, request.muted);
   return true;
 }
 
@@ -104,7 +107,7 @@ std::unique_ptr<Parcel> Loop::depart(uint32_t slot, Entry& entry) {
 
 void Loop::settle_move(SettleRequest& request) {
   if (request.generation != entries_.generation(request.slot) || moves_.expected(request.slot) == nullptr) return;
-  std::vector<Deferred> deferred = moves_.take(request.slot);
+  std::vector<Deferred> deferred = moves_.take(request.slot).deferred;
   if (request.abandoned) {
     release(request.slot);
   } else if (request.parcel == nullptr) {

@@ -48,6 +48,7 @@ struct Parcel {
 class ReserveRequest : public Request {
  public:
   uint32_t flushed = 0;  // what the connection's counter shows for now
+  bool muted = false;    // it takes no broadcasts, nor writes of workers
 
   bool full = false;
   uint32_t slot = 0;
@@ -93,9 +94,9 @@ class IdleRequest : public Request {
 struct Deferred {
   uint32_t command = 0;  // its first word
   uint32_t argument = 0;
-  std::vector<uint8_t> bytes;
+  std::vector<uint8_t> bytes{};
   PinnedBytes pinned{};
-  std::unique_ptr<Request> request;
+  std::unique_ptr<Request> request{};
   SharedPayload* shared = nullptr;
   uint32_t max_write_queue = 0;  // of `shared`
 };
@@ -104,19 +105,24 @@ struct Deferred {
 // Owner: one loop. Thread: the loop's.
 class Moves {
  public:
+  struct Expected {
+    bool muted;
+    std::vector<Deferred> deferred;  // what is said to it, in order
+  };
+
   [[nodiscard]] bool expects_any() const { return !expected_.empty(); }
-  // Of a slot that waits for its connection: what is said to it, in order. Null for any other.
-  [[nodiscard]] std::vector<Deferred>* expected(uint32_t slot) {
+  // Of a slot that waits for its connection. Null for any other.
+  [[nodiscard]] Expected* expected(uint32_t slot) {
     const auto found = expected_.find(slot);
     return found == expected_.end() ? nullptr : &found->second;
   }
-  void expect(uint32_t slot) { expected_.emplace(slot, std::vector<Deferred>()); }
+  void expect(uint32_t slot, bool muted) { expected_.emplace(slot, Expected{muted, {}}); }
   // The slot waits no longer.
-  [[nodiscard]] std::vector<Deferred> take(uint32_t slot) { return std::move(expected_.extract(slot).mapped()); }
+  [[nodiscard]] Expected take(uint32_t slot) { return std::move(expected_.extract(slot).mapped()); }
   // At the loop's end.
   void drop_all(OutboundPool& pool) {
-    for (const auto& [slot, deferred] : expected_) {
-      for (const Deferred& one : deferred) {
+    for (const auto& [slot, expected] : expected_) {
+      for (const Deferred& one : expected.deferred) {
         if (one.shared != nullptr) pool.release(one.shared);
       }
     }
@@ -127,7 +133,7 @@ class Moves {
   std::vector<ReleaseRequest*> leaving;
 
  private:
-  std::unordered_map<uint32_t, std::vector<Deferred>> expected_;
+  std::unordered_map<uint32_t, Expected> expected_;
 };
 
 }  // namespace c1m

@@ -23,6 +23,11 @@ bool HoldRelayRequest::run(Loop& loop) {
   return true;
 }
 
+std::vector<Deferred>* HoldRelayRequest::waits(Loop& loop) const {
+  std::vector<Deferred>* first = loop.deferring(slots[0], generations[0]);
+  return first != nullptr ? first : loop.deferring(slots[1], generations[1]);
+}
+
 bool RelayRequest::run(Loop& loop) { return loop.relays().start(loop, *this); }
 
 bool Relays::hold(Loop& loop, const uint32_t (&slots)[2], const uint32_t (&generations)[2]) {

@@ -1,11 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 namespace c1m {
 
 class Loop;
-class ConnectionRequest;
+struct Deferred;
 
 // A rare call that is answered by promise: it travels in a command batch, in order with the other commands, runs on
 // the I/O thread, and comes back in an event batch with its answer inside. Each kind is a subclass (requests.h).
@@ -20,17 +21,17 @@ class Request {
   [[nodiscard]] virtual bool run(Loop& loop) = 0;
   // On the JS thread, once it is back.
   virtual void answer() {}
-  // Itself, if it is one.
-  [[nodiscard]] virtual const ConnectionRequest* about_connection() const { return nullptr; }
+  // Where it waits for a connection that is on its way to this loop (move.h); null if for none.
+  [[nodiscard]] virtual std::vector<Deferred>* waits(Loop& /*loop*/) const { return nullptr; }
 };
 
-// One about a connection: it waits while that is on its way to this loop (move.h).
+// One about a connection.
 class ConnectionRequest : public Request {
  public:
   uint32_t slot = 0;
   uint32_t generation = 0;
 
-  [[nodiscard]] const ConnectionRequest* about_connection() const final { return this; }
+  [[nodiscard]] std::vector<Deferred>* waits(Loop& loop) const final;
 };
 
 }  // namespace c1m

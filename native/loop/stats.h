@@ -30,10 +30,10 @@ struct Stats {
   uint64_t relay_pipes = 0;  // with bytes in them now
 };
 
-inline constexpr std::array kStatNames{"accepted",     "connected",    "adopted",   "closed", "moved",    "acceptErrors",
-                                       "shed",         "saturations",  "reads",     "bytesRead", "writes",
-                                       "bytesWritten", "turns",        "batches",   "jsWakeups", "queueBytes",
-                                       "relays",       "bytesRelayed", "relayPipes"};
+inline constexpr std::array kStatNames{"accepted",     "connected",    "adopted",      "closed",    "moved",
+                                       "acceptErrors", "shed",         "saturations",  "reads",     "bytesRead",
+                                       "writes",       "bytesWritten", "turns",        "batches",   "jsWakeups",
+                                       "queueBytes",   "relays",       "bytesRelayed", "relayPipes"};
 inline constexpr size_t kStatCount = sizeof(Stats) / sizeof(uint64_t);
 static_assert(kStatNames.size() == kStatCount);
 

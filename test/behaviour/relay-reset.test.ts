@@ -12,7 +12,8 @@ for (const trigger of TRIGGERS) {
         peerB.socket.pause()
         peerA.write(Buffer.alloc(32 << 20))
         // In a pipe, or, if what came last was copied, in the queue.
-        const underWay = ({ relayPipes, queueBytes }: ReturnType<typeof reactor.stats>) => relayPipes > 0 || queueBytes > 0
+        const underWay = ({ relayPipes, queueBytes }: ReturnType<typeof reactor.stats>) =>
+          relayPipes > 0 || queueBytes > 0
         await until(() => reactor.stats().bytesRelayed > 0 && underWay(reactor.stats()), 'bytes under way')
       } else {
         await peerA.flush('hello')

@@ -10,6 +10,7 @@ test('a fresh reactor’s counters are 0', async (t) => {
     adopted: 0,
     connected: 0,
     closed: 0,
+    moved: 0,
     acceptErrors: 0,
     shed: 0,
     saturations: 0,

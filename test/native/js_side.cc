@@ -148,6 +148,11 @@ void JsSide::open(uint32_t slot, uint32_t generation, uint32_t listener) {
   by_slot_[slot] = &told;
 }
 
+Told& JsSide::arrive(uint32_t slot, uint32_t generation) {
+  open(slot, generation, 0);
+  return connections.back();
+}
+
 // Chunks lie in the slab one behind the other, and don't touch what others have.
 void JsSide::take_chunk(EventBatch& batch, Told& to, ReadMode mode, uint32_t offset, uint32_t length) {
   uint32_t& end = chunk_ends_[static_cast<size_t>(mode)];

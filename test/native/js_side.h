@@ -88,6 +88,8 @@ class JsSide {
   [[nodiscard]] size_t pinned() const { return pinned_.size(); }
   [[nodiscard]] uint32_t flushed(const Told& of);
   [[nodiscard]] double stat(const char* name);
+  // A connection that comes from another loop, into a slot that was reserved: it is told nothing of an open.
+  Told& arrive(uint32_t slot, uint32_t generation);
   // Connections that were opened and not closed.
   [[nodiscard]] size_t open() const { return open_; }
 

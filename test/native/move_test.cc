@@ -1,0 +1,241 @@
+// Connections that move between two loops, each on a thread of its own.
+#include "native/loop/move.h"
+
+#include <doctest/doctest.h>
+
+#include <cstring>
+#include <thread>
+
+#include "native/loop/requests.h"
+#include "test/native/running_loop.h"
+
+using namespace c1m;
+
+namespace {
+
+// What is reserved on a loop for a connection of another's.
+struct Place {
+  uint32_t slot;
+  uint32_t generation;
+};
+
+Place reserve(Running& on, uint32_t flushed = 0) {
+  auto request = std::make_unique<ReserveRequest>();
+  request->flushed = flushed;
+  const ReserveRequest& reserved = on.ask(std::move(request));
+  REQUIRE_FALSE(reserved.full);
+  return {reserved.slot, reserved.generation};
+}
+
+// Asks the loop to let it go, and waits for its last event.
+std::unique_ptr<Parcel> release(Running& from, const Told& told) {
+  auto request = std::make_unique<ReleaseRequest>();
+  request->slot = told.slot;
+  request->generation = told.generation;
+  auto& released = const_cast<ReleaseRequest&>(from.ask(std::move(request)));
+  while (!told.closed()) from.deliver();
+  return std::move(released.parcel);
+}
+
+void settle(Running& on, const Place& place, std::unique_ptr<Parcel> parcel, uint16_t error = 0) {
+  auto request = std::make_unique<SettleRequest>();
+  request->slot = place.slot;
+  request->generation = place.generation;
+  request->parcel = std::move(parcel);
+  request->error = error;
+  on.js.request(std::move(request));
+  on.js.flush();
+}
+
+// As lib/moving.ts does it. From the reservation on, all is said to the new place.
+Told& move(Running& from, const Told& told, Running& to) {
+  const Place place = reserve(to, from.js.flushed(told));
+  Told& there = to.js.arrive(place.slot, place.generation);
+  settle(to, place, release(from, told));
+  return there;
+}
+
+Told& first_of(Running& running) {
+  while (running.js.connections.empty()) running.deliver();
+  return running.js.connections[0];
+}
+
+}  // namespace
+
+TEST_CASE("move: to and fro under traffic, no byte is lost, doubled or out of its place") {
+  for (const Trigger trigger : {Trigger::kEdge, Trigger::kLevel}) {
+    Running a(4, trigger);
+    Running b(4, trigger);
+    const Fd fd = dial(a.listen());
+    const std::string sent = pattern(400'000);
+    std::atomic<bool> well = false;
+    std::thread client([&] {
+      std::thread writer([&] {
+        for (size_t at = 0; at < sent.size();) {
+          const ssize_t count =
+              shim::__real_send(fd.get(), sent.data() + at, std::min<size_t>(7919, sent.size() - at), MSG_NOSIGNAL);
+          if (count <= 0) break;
+          at += static_cast<size_t>(count);
+        }
+      });
+      well = receive_exactly(fd.get(), sent);
+      writer.join();
+    });
+    Told* told = &first_of(a);
+    Running* here = &a;
+    Running* there = &b;
+    size_t echoed = 0;
+    size_t before = 0;  // bytes that came at earlier places
+    std::string received;
+    int moves = 0;
+    while (received.size() < sent.size()) {
+      if (received.size() - before >= 20'000) {
+        Told& next = move(*here, *told, *there);
+        received = received.substr(0, before) + told->received;
+        before = received.size();
+        there->js.write(next, std::string_view(received).substr(echoed));
+        there->js.flush();
+        echoed = received.size();
+        told = &next;
+        std::swap(here, there);
+        ++moves;
+        continue;
+      }
+      here->deliver();
+      received = received.substr(0, before) + told->received;
+      if (received.size() > echoed) {
+        here->js.write(*told, std::string_view(received).substr(echoed));
+        here->js.flush();
+        echoed = received.size();
+      }
+    }
+    client.join();
+    CHECK(well);
+    CHECK(received == sent);
+    CHECK(moves > 5);
+    a.stop();
+    b.stop();
+    CHECK(a.js.stat("moved") + b.js.stat("moved") == moves);
+  }
+}
+
+TEST_CASE("move: what is said to it on its way waits, and is carried out in order") {
+  Running a(4);
+  Running b(4);
+  const Fd fd = dial(a.listen());
+  const Told& told = first_of(a);
+  a.js.write(told, "before ");
+  a.js.flush();
+  const Place place = reserve(b, a.js.flushed(told));
+  Told& there = b.js.arrive(place.slot, place.generation);
+  b.js.write(there, "one ");
+  b.js.write_pinned(there, "two ");
+  auto info = std::make_unique<TcpInfoRequest>();
+  info->slot = there.slot;
+  info->generation = there.generation;
+  const TcpInfoRequest* asked = info.get();
+  b.js.request(std::move(info));
+  b.js.flush();
+  auto shared = std::make_unique<BroadcastRequest>();
+  shared->payload = new SharedPayload;
+  shared->payload->length = 6;
+  shared->payload->copy = std::make_unique<uint8_t[]>(6);
+  std::memcpy(shared->payload->copy.get(), "three ", 6);
+  shared->payload->data = shared->payload->copy.get();
+  shared->targets = {{there.slot, there.generation, 1 << 20, 0}};
+  const BroadcastRequest& broadcast = b.ask(std::move(shared));
+  CHECK(broadcast.queued == 1);
+  RemoteWrite remote{there.slot, there.generation, 1 << 20, 5, std::make_unique<uint8_t[]>(5)};
+  std::memcpy(remote.bytes.get(), "four ", 5);
+  CHECK(b.loop->shared_inbox()->write(std::move(remote)));
+  // Its turn comes before that of what is asked next.
+  (void)reserve(b);
+  b.js.write(there, "five");
+  b.js.end(there);
+  b.js.flush();
+  settle(b, place, release(a, told));
+  CHECK(receive_exactly(fd.get(), "before one two three four five"));
+  char byte = 0;
+  CHECK(shim::__real_recv(fd.get(), &byte, 1, 0) == 0);
+  while (
+      std::none_of(b.js.completed.begin(), b.js.completed.end(), [&](const auto& one) { return one.get() == asked; })) {
+    b.deliver();
+  }
+  CHECK_FALSE(asked->closed);
+  CHECK(b.js.flushed(there) == 7 + 4 + 4 + 4);
+  CHECK(b.js.pinned() == 0);
+}
+
+TEST_CASE("move: a connection that closes before it could leave closes where it was to go") {
+  Running a(4);
+  Running b(4);
+  Fd fd = dial(a.listen());
+  const Told& told = first_of(a);
+  const Place place = reserve(b);
+  Told& there = b.js.arrive(place.slot, place.generation);
+  b.js.write(there, "lost");
+  b.js.flush();
+  REQUIRE(reset_on_close(fd.get()));
+  fd.reset();
+  while (!told.closed()) a.deliver();
+  CHECK(release(a, told) == nullptr);
+  settle(b, place, nullptr, static_cast<uint16_t>(told.error));
+  while (!there.closed()) b.deliver();
+  CHECK(there.error == ECONNRESET);
+  CHECK(there.log == "OC");
+}
+
+TEST_CASE("move: a slot for nobody is given back") {
+  Running b(1);
+  for (int i = 0; i < 3; ++i) {
+    const Place place = reserve(b);
+    auto more = std::make_unique<ReserveRequest>();
+    CHECK(b.ask(std::move(more)).full);
+    auto request = std::make_unique<SettleRequest>();
+    request->slot = place.slot;
+    request->generation = place.generation;
+    request->abandoned = true;
+    (void)b.ask(std::move(request));
+    CHECK(b.loop->shared_inbox()->load() == 0);
+  }
+}
+
+TEST_CASE("move: a loop that stops in between closes what is on its way") {
+  Running a(4);
+  Fd fd = dial(a.listen());
+  std::unique_ptr<Parcel> parcel;
+  {
+    Running b(4);
+    const Told& told = first_of(a);
+    const Place place = reserve(b);
+    Told& there = b.js.arrive(place.slot, place.generation);
+    b.js.write(there, "never");
+    parcel = release(a, told);
+    b.js.flush();
+    (void)b.ask(std::make_unique<ReserveRequest>());
+  }
+  CHECK(parcel->fd.valid());
+  parcel.reset();
+  char byte = 0;
+  CHECK(shim::__real_recv(fd.get(), &byte, 1, 0) == 0);
+}
+
+TEST_CASE("move: idle connections are found, and only those") {
+  Running a(4);
+  const Address address = a.listen();
+  const Fd quiet = dial(address);
+  const Told& told = first_of(a);
+  auto ask = [&](uint32_t ms) {
+    auto request = std::make_unique<IdleRequest>();
+    request->ms = ms;
+    request->most = 10;
+    return a.ask(std::move(request)).found;
+  };
+  CHECK(ask(0) == std::vector<uint32_t>{told.slot, told.generation});
+  CHECK(ask(1'000'000'000).empty());
+  a.js.pause(told);
+  a.js.flush();
+  REQUIRE(shim::__real_send(quiet.get(), "x", 1, 0) == 1);
+  // It has something to read.
+  while (!ask(0).empty()) std::this_thread::yield();
+}
