@@ -33,6 +33,7 @@ export {
   type WorkerPoolStats,
 } from './pool/worker-pool.js'
 export { Reactor, type ReactorStats, type Saturated, type ShutdownResult } from './reactor.js'
+export type { RebalanceOptions } from './rebalance.js'
 export { type RelayOptions, type RelayResult, relay } from './relay.js'
 export type { FileSource, SendFileOptions } from './send-file.js'
 export type { AppliedSocketOptions, KeepAliveOptions, SocketOptions } from './socket-options.js'

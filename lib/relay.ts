@@ -75,6 +75,8 @@ type Side = (typeof SIDES)[number]
  * `resume()` do nothing and answer `false`. `destroy()` and `reset()` of one do the same to the other; its `close` gets
  * ERR_C1M_RELAY_FAILED. An error of one side resets the other, so that its peer doesn't take half a stream for a whole one.
  *
+ * If they are on different I/O threads `b` moves to that of `a` first.
+ *
  * Resolves when both have closed and their `close` handlers have returned. Rejects, before anything happens, with a
  * TypeError or RangeError for bad arguments (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE, ERR_C1M_OUT_OF_RANGE);
  * with ERR_C1M_CONNECTION_CLOSED if one of the two has closed or has been ended; and with the reason of a signal that is
