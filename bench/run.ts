@@ -21,6 +21,7 @@ import { framing } from './scenarios/framing.js'
 import { growth } from './scenarios/growth.js'
 import { idle } from './scenarios/idle.js'
 import { relay } from './scenarios/relay.js'
+import { threads } from './scenarios/threads.js'
 import { workerPool } from './scenarios/worker-pool.js'
 
 const scenarios: readonly Scenario[] = [
@@ -36,6 +37,7 @@ const scenarios: readonly Scenario[] = [
   framing,
   adopt,
   balance,
+  threads,
   workerPool,
 ]
 

@@ -35,6 +35,11 @@ export const split2Peer: Peer = {
   command: nodePeer('node-net.js', 'split2'),
 }
 
+/** c1m with several I/O threads. */
+export function c1mWithThreads(count: number): Peer {
+  return { name: 'c1m', title: `c1m, ${count} I/O threads`, command: nodePeer('c1m.js', 'edge', String(count)) }
+}
+
 /** All peers that this machine has, in the order in which they are run. */
 export function availablePeers(): Peer[] {
   const bun = findBun()

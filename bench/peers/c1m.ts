@@ -1,7 +1,7 @@
 import { type Connection, delimited, type Framing, type Handlers, lengthPrefixed, Reactor, writeFrame } from 'c1m'
 import { Control, type Mode, modeFromArguments, print } from './control.js'
 
-/** The c1m peer: `c1m.js <mode> <edge|level>`. */
+/** The c1m peer: `c1m.js <mode> <edge|level> [I/O threads]`. */
 
 interface Peer {
   number: number
@@ -43,7 +43,10 @@ const handlers: Record<Mode, Handlers<Peer>> = {
   },
 }
 
-const reactor = new Reactor({ trigger: process.argv[3] === 'level' ? 'level' : 'edge' })
+const reactor = new Reactor({
+  trigger: process.argv[3] === 'level' ? 'level' : 'edge',
+  ioThreads: Number(process.argv[4] ?? 1),
+})
 const control = new Control(
   () => reactor.connections.size,
   () => globalThis.gc?.(),
