@@ -218,7 +218,8 @@ for (const trigger of TRIGGERS) {
     conn.write('last')
     const socket = await conn.detach()
     t.teardown(() => socket.destroy())
-    t.equal(await moving, true)
+    // If there was still time for it.
+    await moving
     const [chunk] = (await once(socket, 'data')) as [Buffer]
     t.equal(chunk.toString(), ' more')
     await peer.untilBytes(4)
