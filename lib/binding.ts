@@ -53,6 +53,8 @@ export type FramingSpec =
     }
 
 export interface ListenSpec {
+  /** A listening socket that there is; it is duplicated. */
+  readonly fd: number | undefined
   readonly host: string | undefined
   readonly port: number
   readonly path: string | undefined
@@ -72,6 +74,9 @@ export interface ListenSpec {
   readonly congestion: string | undefined
   readonly connections: ConnectionSettings
 }
+
+/** The part of it that a socket has which nobody accepts from yet. */
+export type ListenSocketSpec = Omit<ListenSpec, 'accepts' | 'spread' | 'connections'>
 
 export interface ConnectSpec {
   readonly host: string | undefined
@@ -245,6 +250,7 @@ export interface NativeIoThread {
 interface Addon {
   readonly IoThread: new (config: IoThreadConfig) => NativeIoThread
   readonly layout: Readonly<Record<string, number | readonly string[]>>
+  readonly openListeningSocket: (spec: ListenSocketSpec) => (Bound & { readonly fd: number }) | Failure
   readonly takeSocket: (fd: number, duplicate: boolean) => number | Failure
   readonly writeRemote: (
     loop: number,
@@ -282,6 +288,8 @@ export function startIoThread(config: IoThreadConfig): NativeIoThread {
 }
 /** The addon's record layout, to be compared with `layout.ts`. */
 export const nativeLayout = addon.layout
+/** Opens a listening socket, whose descriptor is the caller's. */
+export const openListeningSocket = addon.openListeningSocket
 /** Makes a connected socket ready for `adopt()`: its descriptor, or another one of the same socket. */
 export const takeSocket = addon.takeSocket
 /** Writes to a connection of any thread of the process; copies the bytes. False if that thread takes none. */

@@ -1,8 +1,12 @@
+import { lookup } from 'node:dns/promises'
+import { isIP } from 'node:net'
 import type { Bound, Failure, ListenSpec } from './binding.js'
 import type { ConnectionContext } from './connection-context.js'
+import { systemError } from './errors.js'
 import type { IoThread } from './io-thread.js'
 import { PLACEMENTS } from './layout.js'
 import type { Placement } from './options.js'
+import { failureOf } from './socket-options.js'
 
 /** @internal A listener to be opened on the I/O threads of a reactor. */
 export interface Opening {
@@ -76,5 +80,38 @@ function openPart(thread: IoThread, opening: Opening, how: Partial<Pick<ListenSp
   const { spec } = opening
   return thread.listen({ ...spec, ...ALONE, ...how }, opening.context(thread), (answer) => {
     if (how.accepts !== false) opening.bound(answer)
+  })
+}
+
+type Where = Pick<ListenSpec, 'fd' | 'host' | 'port' | 'path'>
+
+/** @internal Without a host on `::`, or on a system without IPv6 on `0.0.0.0`. */
+export async function onAnyAddress<L>(
+  { host, path, fd }: Where,
+  open: (host: string | undefined) => L | Promise<L>,
+): Promise<L> {
+  if (host !== undefined || path !== undefined || fd !== undefined) return open(host)
+  try {
+    return await open('::')
+  } catch (error) {
+    const { code } = error as { code?: string }
+    if (code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL') return open('0.0.0.0')
+    throw error
+  }
+}
+
+/** @internal The address of a host name; literals and nothing stay as they are. */
+export async function resolveHost(host: string | undefined): Promise<string | undefined> {
+  if (host === undefined || isIP(host.replace(/%.*$/, '')) !== 0) return host
+  return (await lookup(host)).address
+}
+
+/** @internal */
+export function listenError(failure: Failure, { path, host, port }: Where): Error {
+  if (failure.option !== undefined) return failureOf(failure)
+  // One name for socket(2), bind(2) and listen(2), as in `node:net`: programs compare it.
+  return systemError(failure.errno, 'listen', {
+    address: path ?? host,
+    ...(path === undefined && { port }),
   })
 }

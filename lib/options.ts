@@ -108,7 +108,7 @@ export interface ConnectionOptions {
   allowHalfOpen?: boolean
 }
 
-/** Where and how to listen. Give `port` (TCP) or `path` (Unix socket). */
+/** Where and how to listen. Give `port` (TCP), `path` (Unix socket) or `fd`. */
 export interface ListenOptions extends SocketOptions, ConnectionOptions {
   /** TCP port, 0 to 65535; 0 lets the kernel choose, see `listener.address()`. */
   port?: number
@@ -127,6 +127,13 @@ export interface ListenOptions extends SocketOptions, ConnectionOptions {
    * live one rejects with EADDRINUSE. The file is removed when the listener closes. (unix(7))
    */
   path?: string
+  /**
+   * The descriptor of a listening socket that there is already, for example of systemd's socket activation. It is
+   * duplicated: the number stays yours, and the socket with its queue lives until both are closed; a Unix socket's file
+   * stays. It is made non-blocking, for all who have it. With it there is no `port`, `path`, `host`, `ipv6Only`, `backlog`,
+   * `reusePort`, `exclusive` or `protocol`. (fcntl(2) with F_DUPFD_CLOEXEC)
+   */
+  fd?: number
   /**
    * Connections that may wait to be accepted; capped by `net.core.somaxconn`. 1 to 2^31-1. Default: 4096. (listen(2))
    */
@@ -231,6 +238,7 @@ const listenOptionKeys = [
     host: true,
     ipv6Only: true,
     path: true,
+    fd: true,
     backlog: true,
     reusePort: true,
     exclusive: true,
@@ -347,9 +355,10 @@ export function checkListenOptions(options: ListenOptions): {
   }
 }
 
-function checkPlacement({ placement = 'least-connections', path, reusePort }: ListenOptions): Placement {
+function checkPlacement({ placement = 'least-connections', path, fd, reusePort }: ListenOptions): Placement {
   checkOneOf('placement', placement, [...PLACEMENTS, 'reuse-port', 'cpu'])
   const byKernel = placement === 'reuse-port' || placement === 'cpu'
+  if (byKernel && fd !== undefined) throw invalidValue(`"fd" is one socket, and "${placement}" needs more`)
   if (byKernel && path !== undefined) throw invalidValue(`"path" is a Unix socket, which has no "${placement}"`)
   if (placement === 'cpu' && reusePort === true) {
     throw invalidValue('"cpu" steers all that comes to the port: it can\'t be shared with "reusePort"')
@@ -357,21 +366,29 @@ function checkPlacement({ placement = 'least-connections', path, reusePort }: Li
   return placement
 }
 
-function checkAddress(options: ListenOptions): { host: string | undefined; port: number; path: string | undefined } {
+function checkDescriptor(options: ListenOptions): Pick<ListenSpec, 'fd' | 'host' | 'port' | 'path'> {
+  for (const name of ['port', 'path', 'host', 'ipv6Only', 'backlog', 'reusePort', 'exclusive', 'protocol'] as const) {
+    if (options[name] !== undefined) throw invalidValue(`"fd" is a socket that listens already: it has no "${name}"`)
+  }
+  return { fd: checkInteger('fd', options.fd, 0, 2 ** 31 - 1), host: undefined, port: 0, path: undefined }
+}
+
+function checkAddress(options: ListenOptions): Pick<ListenSpec, 'fd' | 'host' | 'port' | 'path'> {
   const { port, host, path, reusePort, exclusive } = options
   if (reusePort !== undefined) checkBoolean('reusePort', reusePort)
   if (exclusive !== undefined) checkBoolean('exclusive', exclusive)
   if (reusePort === true && exclusive === true) {
     throw invalidValue('"reusePort" shares the address and "exclusive" refuses to: give one of them')
   }
+  if (options.fd !== undefined) return checkDescriptor(options)
   if (path !== undefined) {
     for (const name of ['port', 'host', 'ipv6Only', 'reusePort', 'protocol'] as const) {
       if (options[name] !== undefined) throw invalidValue(`"path" is a Unix socket, which has no "${name}"`)
     }
     if (checkString('path', path) === '') throw invalidValue('"path" must not be empty')
-    return { host: undefined, port: 0, path }
+    return { fd: undefined, host: undefined, port: 0, path }
   }
-  if (port === undefined) throw invalidValue('"port" or "path" must be given')
+  if (port === undefined) throw invalidValue('"port" or "path" must be given, or "fd"')
   if (host !== undefined && checkString('host', host) === '') throw invalidValue('"host" must not be empty')
-  return { host, port: checkInteger('port', port, 0, 65_535), path: undefined }
+  return { fd: undefined, host, port: checkInteger('port', port, 0, 65_535), path: undefined }
 }

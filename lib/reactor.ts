@@ -1,12 +1,9 @@
 import cluster from 'node:cluster'
-import { lookup } from 'node:dns/promises'
 import { EventEmitter } from 'node:events'
-import { isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { inspect } from 'node:util'
 import { isMainThread, threadId } from 'node:worker_threads'
 import { Adopter, type AdoptOptions } from './adopt.js'
-import type { Failure } from './binding.js'
 import { type CheckedConnect, Connecting, type ConnectOptions, checkConnectOptions } from './connect.js'
 import type { Connection } from './connection.js'
 import { type ConnectionMap, makeConnectionMap } from './connection-map.js'
@@ -16,7 +13,7 @@ import { IoThread } from './io-thread.js'
 import type { IoThreadOwner } from './io-thread-owner.js'
 import type { STAT_NAMES } from './layout.js'
 import { type Listener, type ListenerState, makeListener } from './listener.js'
-import { type Opening, openOn } from './listening.js'
+import { listenError, type Opening, onAnyAddress, openOn, resolveHost } from './listening.js'
 import { MovedIds } from './moved-ids.js'
 import {
   checkHandlers,
@@ -27,7 +24,7 @@ import {
   type ReactorOptions,
 } from './options.js'
 import { checkRebalanceOptions, type RebalanceOptions, rebalance } from './rebalance.js'
-import { decodeSocketOptions, failureOf } from './socket-options.js'
+import { decodeSocketOptions } from './socket-options.js'
 import { checkInteger, checkKeys, checkObject } from './validate.js'
 import { checkWatch, type Watch, type WatchHandler, type WatchInterest } from './watch.js'
 
@@ -193,24 +190,18 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     this.#checkOpen()
     const spec = {
       ...checked.spec,
-      host: await resolve(checked.spec.host),
+      host: await resolveHost(checked.spec.host),
       connections: { ...checked.settings, context: this.#nextContext++ },
       reusePort:
         options.reusePort ??
         (cluster.isWorker &&
           options.exclusive !== true &&
           checked.spec.path === undefined &&
+          checked.spec.fd === undefined &&
           checked.placement !== 'cpu'),
     }
     const open = (host: string | undefined) => this.#open<T>({ ...spec, host }, checked, handlers)
-    if (spec.host !== undefined || spec.path !== undefined) return open(spec.host)
-    try {
-      return await open('::')
-    } catch (error) {
-      const { code } = error as { code?: string }
-      if (code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL') return open('0.0.0.0')
-      throw error
-    }
+    return onAnyAddress(spec, open)
   }
 
   /**
@@ -523,19 +514,4 @@ function startThreads(count: number, owner: IoThreadOwner): IoThread[] {
 
 function reactorClosed(): C1mError {
   return new C1mError('ERR_C1M_REACTOR_CLOSED', 'The reactor has been shut down')
-}
-
-/** The address of a host name; literals and nothing stay as they are. */
-async function resolve(host: string | undefined): Promise<string | undefined> {
-  if (host === undefined || isIP(host.replace(/%.*$/, '')) !== 0) return host
-  return (await lookup(host)).address
-}
-
-function listenError(failure: Failure, spec: Opening['spec']): Error {
-  if (failure.option !== undefined) return failureOf(failure)
-  // One name for socket(2), bind(2) and listen(2), as in `node:net`: programs compare it.
-  return systemError(failure.errno, 'listen', {
-    address: spec.path ?? spec.host,
-    ...(spec.path === undefined && { port: spec.port }),
-  })
 }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <utility>
 
+#include "native/binding/answers.h"
 #include "native/binding/handover_answer.h"
 #include "native/binding/io_thread.h"
 #include "native/loop/broadcast_request.h"
@@ -103,6 +104,7 @@ Napi::Value write_remote(const Napi::CallbackInfo& info) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("IoThread", IoThread::define(env));
   exports.Set("layout", layout(env));
+  exports.Set("openListeningSocket", Napi::Function::New(env, open_listening_socket, "openListeningSocket"));
   exports.Set("takeSocket", Napi::Function::New(env, take_socket, "takeSocket"));
   exports.Set("writeRemote", Napi::Function::New(env, write_remote, "writeRemote"));
   exports.Set("reportException", Napi::Function::New(env, report_exception, "reportException"));

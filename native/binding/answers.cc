@@ -56,6 +56,28 @@ Spread to_spread(const Napi::Value& value) {
   return {static_cast<Placement>(from.Get("placement").ToNumber().Uint32Value()), std::move(loops)};
 }
 
+// As ListenSpec in lib/binding.ts has it; an address that can't be made into one is an error.
+Result<ListenSpec> to_listen_spec(const Napi::Object& from) {
+  ListenSpec spec;
+  spec.backlog = from.Get("backlog").ToNumber().Int32Value();
+  spec.reuse_port = from.Get("reusePort").ToBoolean();
+  spec.ipv6_only = from.Get("ipv6Only").ToBoolean();
+  spec.mptcp = from.Get("mptcp").ToBoolean();
+  spec.options = to_settings(from.Get("settings"));
+  spec.congestion = to_string(from.Get("congestion"));
+  spec.reuse_port_once_bound = from.Get("reusePortOnceBound").ToBoolean();
+  spec.steer_by_cpu = to_numbers(from.Get("steerByCpu"));
+  const Napi::Value fd = from.Get("fd");
+  if (fd.IsNumber()) {
+    spec.fd = fd.ToNumber().Int32Value();
+    return spec;
+  }
+  Result<Address> address = to_address(from);
+  if (!address) return address.error();
+  spec.address = address.value();
+  return spec;
+}
+
 void set_applied(Napi::Object& result, const AppliedOptions& applied) {
   const Napi::Env env = result.Env();
   Napi::Array pairs = Napi::Array::New(env, applied.settings.size() * 2);
@@ -113,21 +135,13 @@ Napi::Array address_parts(Napi::Env env, const Address& address) {
 ListenAnswer::ListenAnswer(const Napi::Function& callback, const Napi::Object& from)
     : callback_(Napi::Persistent(callback)) {
   connections = to_connection_settings(from.Get("connections").As<Napi::Object>());
-  spec.backlog = from.Get("backlog").ToNumber().Int32Value();
-  spec.reuse_port = from.Get("reusePort").ToBoolean();
-  spec.ipv6_only = from.Get("ipv6Only").ToBoolean();
-  spec.mptcp = from.Get("mptcp").ToBoolean();
-  spec.options = to_settings(from.Get("settings"));
-  spec.congestion = to_string(from.Get("congestion"));
-  spec.reuse_port_once_bound = from.Get("reusePortOnceBound").ToBoolean();
-  spec.steer_by_cpu = to_numbers(from.Get("steerByCpu"));
   accepts = from.Get("accepts").ToBoolean();
   spread = to_spread(from.Get("spread"));
-  Result<Address> address = to_address(from);
-  if (address) {
-    spec.address = address.value();
+  Result<ListenSpec> given = to_listen_spec(from);
+  if (given) {
+    spec = std::move(given.value());
   } else {
-    failure.error = address.error();
+    failure.error = given.error();
   }
 }
 
@@ -136,13 +150,35 @@ bool ListenAnswer::run(Loop& loop) {
   return failure ? true : ListenRequest::run(loop);
 }
 
-void ListenAnswer::answer() {
-  const Napi::Env env = callback_.Env();
-  if (failure) return call(callback_, failed(env, failure));
+namespace {
+
+Napi::Object bound_answer(Napi::Env env, const Address& bound, const AppliedOptions& applied) {
   Napi::Object result = Napi::Object::New(env);
   result.Set("address", address_parts(env, bound));
   set_applied(result, applied);
-  call(callback_, result);
+  return result;
+}
+
+}  // namespace
+
+void ListenAnswer::answer() {
+  const Napi::Env env = callback_.Env();
+  if (failure) return call(callback_, failed(env, failure));
+  call(callback_, bound_answer(env, bound, applied));
+}
+
+Napi::Value open_listening_socket(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Result<ListenSpec> given = to_listen_spec(info[0].As<Napi::Object>());
+  if (!given) return failed(env, OptionFailure{given.error(), {}});
+  ListenOutcome outcome = open_listener(given.value());
+  if (!outcome.ok()) return failed(env, outcome.failure);
+  const int fd = outcome.fd.get();
+  Result<Address> local = Address::local_of(fd);
+  if (!local) return failed(env, OptionFailure{local.error(), {}});
+  Napi::Object result = bound_answer(env, local.value(), AppliedOptions::of(fd));
+  result.Set("fd", outcome.fd.release());
+  return result;
 }
 
 ConnectAnswer::ConnectAnswer(const Napi::Function& callback, const Napi::Object& from)

@@ -20,6 +20,10 @@ class ListenAnswer final : public ListenRequest {
   Napi::FunctionReference callback_;
 };
 
+// (spec): a listening socket that nobody accepts from yet, opened at once: { fd, … } as ListenAnswer answers, or the failure.
+// The descriptor is JavaScript's.
+Napi::Value open_listening_socket(const Napi::CallbackInfo& info);
+
 class ConnectAnswer final : public ConnectRequest {
  public:
   // spec: { host, port, path, localAddress, localPort, mptcp, fastOpen, connectTimeoutMs, settings, congestion, connection }

@@ -13,6 +13,12 @@ AppliedOptions AppliedOptions::of(int fd) {
 }
 
 bool ListenRequest::open(Listening& listening) {
+  if (spec.fd >= 0) {
+    if (const Result<void> known = inspect_listener(spec); !known) {
+      failure = OptionFailure{known.error(), {}};
+      return false;
+    }
+  }
   ListenOutcome outcome = open_listener(spec);
   failure = outcome.failure;
   if (!outcome.ok()) return false;
@@ -24,7 +30,8 @@ bool ListenRequest::open(Listening& listening) {
   bound = local.value();
   applied = AppliedOptions::of(outcome.fd.get());
   listening.fd = std::move(outcome.fd);
-  listening.address = bound;
+  // The file of a Unix socket that was here before isn't ours to remove.
+  if (spec.fd < 0) listening.address = bound;
   listening.spread = std::move(spread);
   return true;
 }

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstddef>
 
+#include "native/net/descriptor.h"
 #include "native/net/socket.h"
 
 namespace c1m {
@@ -100,6 +101,24 @@ OptionFailure set_user_options(int fd, const ListenSpec& spec, bool listening) {
   return set ? OptionFailure{} : OptionFailure{set.error(), Option::kCongestion};
 }
 
+Result<int> get_flag(int fd, int level, int name) {
+  int value = 0;
+  socklen_t length = sizeof(value);
+  if (::getsockopt(fd, level, name, &value, &length) != 0) return Error::last("getsockopt");
+  return value;
+}
+
+ListenOutcome duplicate_listener(const ListenSpec& spec) {
+  Result<Fd> copy = duplicate(spec.fd);
+  if (!copy) return failed(copy.error());
+  const int fd = copy.value().get();
+  if (Result<void> made = make_our_own(fd); !made) return failed(made.error());
+  for (const bool listening : {false, true}) {
+    if (const OptionFailure failure = set_user_options(fd, spec, listening)) return {Fd(), failure};
+  }
+  return {std::move(copy.value()), {}};
+}
+
 bool same_file(const struct stat& one, const struct stat& other) noexcept {
   return one.st_dev == other.st_dev && one.st_ino == other.st_ino;
 }
@@ -146,6 +165,7 @@ OptionFailure listen_on(int fd, const ListenSpec& spec) {
 }  // namespace
 
 ListenOutcome open_listener(const ListenSpec& spec) {
+  if (spec.fd >= 0) return duplicate_listener(spec);
   ListenOutcome opened = open_for(spec);
   if (!opened.ok()) return opened;
   const int fd = opened.fd.get();
@@ -156,6 +176,18 @@ ListenOutcome open_listener(const ListenSpec& spec) {
   if (!failure) return opened;
   (void)remove_socket_file(spec.address);  // ours since bind(2); the first failure is the one to tell
   return {Fd(), failure};
+}
+
+Result<void> inspect_listener(ListenSpec& spec) {
+  Result<int> listens = get_flag(spec.fd, SOL_SOCKET, SO_ACCEPTCONN);
+  if (!listens) return listens.error();
+  if (listens.value() == 0) return Error{EINVAL, "listen"};
+  Result<Address> local = Address::local_of(spec.fd);
+  if (!local) return local.error();
+  spec.address = local.value();
+  Result<int> protocol = get_flag(spec.fd, SOL_SOCKET, SO_PROTOCOL);
+  spec.mptcp = protocol && protocol.value() == kMptcpProtocol;
+  return {};
 }
 
 std::vector<OptionSetting> settings_after_accept(const ListenSpec& spec) {

@@ -13,6 +13,9 @@ namespace c1m {
 // Everything that opening a listener needs. Options are set in the order given, before bind(2) where that is possible,
 // so that the first connection has them already.
 struct ListenSpec {
+  // A listening socket that there is already, to be duplicated; -1 opens one. The other descriptor stays whose it is, and
+  // both accept from the one queue. inspect_listener() fills in `address` and `mptcp`; what binds and listens says nothing.
+  int fd = -1;
   Address address;
   int backlog = 4096;       // connections; the kernel caps it at net.core.somaxconn
   bool reuse_port = false;  // SO_REUSEPORT
@@ -39,6 +42,10 @@ struct ListenOutcome {
 // A Unix socket's file that nobody listens on any more is replaced; one with a live owner, and a file that isn't a
 // socket, give EADDRINUSE and stay untouched.
 [[nodiscard]] ListenOutcome open_listener(const ListenSpec& spec);
+
+// What is known of the socket of `spec.fd`. ENOTSOCK or EBADF for no socket, EINVAL for one that doesn't listen.
+// (getsockopt(2) with SO_ACCEPTCONN and SO_PROTOCOL, getsockname(2))
+[[nodiscard]] Result<void> inspect_listener(ListenSpec& spec);
 
 // What the loop still has to set on each connection that it accepts from such a listener, see inherited(). Usually
 // empty; worked out once per listener.

@@ -3,10 +3,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
-#ifndef IPPROTO_MPTCP
-#define IPPROTO_MPTCP 262
-#endif
-
 namespace c1m {
 
 Result<Fd> open_socket(int family, int protocol) {
@@ -20,7 +16,7 @@ Result<Fd> open_socket(int family, int protocol) {
 Result<Fd> open_stream(int family, bool mptcp) {
   if (!mptcp) return open_socket(family, 0);
   if (family == AF_UNIX) return Error{ENOPROTOOPT, "socket"};
-  Result<Fd> opened = open_socket(family, IPPROTO_MPTCP);
+  Result<Fd> opened = open_socket(family, kMptcpProtocol);
   if (opened) return opened;
   const int code = opened.error().code;
   if (code == EPROTONOSUPPORT || code == EINVAL) return Error{ENOPROTOOPT, "socket"};

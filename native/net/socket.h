@@ -17,6 +17,9 @@ namespace c1m {
 // preloaded stacks (Onload, VCL) and the tests' shim can take them over. They retry EINTR where the call can be
 // repeated, and are safe on any thread.
 
+// IPPROTO_MPTCP, which older headers lack.
+inline constexpr int kMptcpProtocol = 262;
+
 // A stream socket, non-blocking and close-on-exec from the start. `protocol` is 0 or IPPROTO_MPTCP.
 [[nodiscard]] Result<Fd> open_socket(int family, int protocol);
 

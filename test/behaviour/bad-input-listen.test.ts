@@ -98,6 +98,11 @@ test('options that contradict each other', async (t) => {
     [{ path, reusePort: true }, /"reusePort"/],
     [{ path, protocol: 'mptcp' }, /"protocol"/],
     [{ path: '' }, /"path"/],
+    [{ fd: 0, port: 0 }, /"port"/],
+    [{ fd: 0, path }, /"path"/],
+    [{ fd: 0, backlog: 1 }, /"backlog"/],
+    [{ fd: 0, reusePort: true }, /"reusePort"/],
+    [{ fd: 0, placement: 'reuse-port' }, /"fd"/],
     [{ port: 0, reusePort: true, exclusive: true }, /"exclusive"/],
   ]
   for (const [options, message] of contradictions) {
@@ -127,7 +132,7 @@ test('handlers of the wrong shape', async (t) => {
 
 test('options left undefined are left out', async (t) => {
   const names = Object.keys(badOptions).filter((name) => name !== 'port')
-  const options = Object.fromEntries([...names, 'path'].map((name) => [name, undefined]))
+  const options = Object.fromEntries([...names, 'path', 'fd'].map((name) => [name, undefined]))
   const listener = await makeReactor(t).listen({ ...options, port: 0 }, { open: undefined } as unknown as Handlers)
   t.ok(listener.port)
 })

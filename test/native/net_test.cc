@@ -209,6 +209,38 @@ TEST_CASE("a port in use is EADDRINUSE, unless both reuse it") {
   CHECK(open_listener(spec).ok());
 }
 
+TEST_CASE("a listening descriptor is duplicated, and the socket outlives the copy") {
+  ListenSpec spec;
+  spec.address = Address::ip("127.0.0.1", 0).value();
+  const ListenOutcome first = open_listener(spec);
+  REQUIRE(first.ok());
+  ListenSpec again;
+  again.fd = first.fd.get();
+  REQUIRE(inspect_listener(again).ok());
+  CHECK(again.address.port() == Address::local_of(first.fd.get()).value().port());
+  CHECK_FALSE(again.mptcp);
+  {
+    const ListenOutcome second = open_listener(again);
+    REQUIRE(second.ok());
+    CHECK(second.fd.get() != first.fd.get());
+    CHECK((::fcntl(second.fd.get(), F_GETFD) & FD_CLOEXEC) != 0);
+    CHECK((::fcntl(second.fd.get(), F_GETFL) & O_NONBLOCK) != 0);
+    CHECK(Pair::connected(second.fd.get(), again.address));
+  }
+  CHECK(Pair::connected(first.fd.get(), again.address));
+}
+
+TEST_CASE("what doesn't listen is no listening descriptor") {
+  ListenSpec spec;
+  Result<Fd> socket = open_socket(AF_INET, 0);
+  REQUIRE(socket);
+  spec.fd = socket.value().get();
+  CHECK(inspect_listener(spec).error().code == EINVAL);
+  const Fd file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  spec.fd = file.get();
+  CHECK(inspect_listener(spec).error().code == ENOTSOCK);
+}
+
 TEST_CASE("a stale socket file is replaced, a live one is not") {
   const TempDirectory directory;
   const ListenSpec spec = unix_spec(directory.file());
