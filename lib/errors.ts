@@ -42,6 +42,8 @@ export type ErrorCode =
   | 'ERR_C1M_FILE_ABORTED'
   /** As many tasks wait in a `WorkerPool` as may. */
   | 'ERR_C1M_TASK_QUEUE_FULL'
+  /** A worker of a `ReactorPool` could not start; the error's `cause` says why. Or it ended before it had answered. */
+  | 'ERR_C1M_WORKER_FAILED'
   /** The pool has been closed. */
   | 'ERR_C1M_POOL_CLOSED'
   /** `shutdown()` cut the connection at its deadline. */

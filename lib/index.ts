@@ -24,7 +24,17 @@ export type {
   Placement,
   ReactorOptions,
 } from './options.js'
+export { PoolListener } from './pool/pool-listener.js'
+export type { WorkerExit } from './pool/pool-worker.js'
+export {
+  type PoolWorkerStats,
+  ReactorPool,
+  type ReactorPoolStats,
+  type WorkerCrash,
+} from './pool/reactor-pool.js'
+export type { PoolListenOptions, PoolPlacement, ReactorPoolOptions } from './pool/reactor-pool-options.js'
 export { RemoteConnection } from './pool/remote-connection.js'
+export { type ReactorPoolSetup, WorkerContext } from './pool/worker-context.js'
 export {
   type Percentiles,
   type RunOptions,

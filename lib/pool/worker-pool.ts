@@ -1,7 +1,6 @@
 import { availableParallelism } from 'node:os'
-import { isAbsolute, join } from 'node:path'
+import { join } from 'node:path'
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks'
-import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { ResourceLimits, Transferable } from 'node:worker_threads'
 import type { Piscina as PiscinaPool } from 'piscina'
 import { onAbort } from '../abort.js'
@@ -9,6 +8,8 @@ import { onClosed } from '../close-hooks.js'
 import { Connection, holdReading } from '../connection.js'
 import { C1mError, invalidType, invalidValue } from '../errors.js'
 import { checkBoolean, checkInteger, checkKeys, checkObject, checkSignal, keysOf } from '../validate.js'
+import { poolClosed } from './messages.js'
+import { checkModule } from './module-url.js'
 import type { ConnectionHandle } from './remote-connection.js'
 import { TaskQueue } from './task-queue.js'
 
@@ -144,7 +145,7 @@ export class WorkerPool {
     this.size = checkInteger('size', size, 1, 1024)
     this.#maxQueue = checkInteger('maxQueue', maxQueue, 1, 2 ** 24)
     this.#share = checkInteger('maxTasksPerConnection', maxTasksPerConnection, 1, 2 ** 24)
-    const filename = checkFilename(given.filename)
+    const filename = checkModule('filename', given.filename)
     // Loaded when it is needed: it takes a fifth of the time that c1m takes to load.
     const { Piscina } = require('piscina') as typeof import('piscina')
     this.#pool = new Piscina({
@@ -378,14 +379,6 @@ export class WorkerPool {
   }
 }
 
-function checkFilename(filename: unknown): string {
-  if (filename instanceof URL) return fileURLToPath(filename) && filename.href
-  if (typeof filename !== 'string') throw invalidType('filename', 'an absolute path or a file: URL', filename)
-  if (filename.startsWith('file:')) return filename
-  if (!isAbsolute(filename)) throw invalidValue(`"filename" must be an absolute path or a file: URL, got '${filename}'`)
-  return pathToFileURL(filename).href
-}
-
 function handleOf(conn: Connection<never>): ConnectionHandle | undefined {
   const { here: place } = conn
   if (place === undefined) return undefined
@@ -415,8 +408,4 @@ function withResolvers<R>() {
 
 function connectionClosed(): C1mError {
   return new C1mError('ERR_C1M_CONNECTION_CLOSED', 'The connection of the task has closed')
-}
-
-function poolClosed(): C1mError {
-  return new C1mError('ERR_C1M_POOL_CLOSED', 'The pool has been closed')
 }

@@ -1,0 +1,91 @@
+import type { FramingSpec } from '../binding.js'
+import { C1mError } from '../errors.js'
+import { delimited, type Framing, lengthPrefixed } from '../framing.js'
+import type { ListenOptions, ReactorOptions } from '../options.js'
+
+/** @internal What a pool tells its workers. `ask` is to be answered under this number. */
+export type ToWorker =
+  | { readonly type: 'start'; readonly start: WorkerStart }
+  | { readonly type: 'listen'; readonly ask: number; readonly listen: WorkerListen; readonly fd?: number }
+  | {
+      readonly type: 'unlisten'
+      readonly ask: number
+      readonly listener: number
+      readonly socket: number | undefined
+    }
+  | { readonly type: 'connection'; readonly listener: number; readonly fd?: number }
+  | { readonly type: 'broadcast'; readonly ask: number; readonly bytes: Uint8Array }
+  | { readonly type: 'stats'; readonly ask: number }
+  | { readonly type: 'shutdown'; readonly ask: number; readonly timeoutMs: number }
+  | { readonly type: 'message'; readonly value: unknown }
+
+/** @internal What a worker tells its pool. */
+export type FromWorker =
+  | { readonly type: 'ready' }
+  | { readonly type: 'failed'; readonly error: WireError }
+  | { readonly type: 'answer'; readonly ask: number; readonly value?: unknown; readonly error?: WireError }
+  /** Connections open now, and how many of those handed over it has taken since its start. */
+  | { readonly type: 'load'; readonly connections: number; readonly taken: number }
+  | { readonly type: 'message'; readonly value: unknown }
+
+/** @internal */
+export interface WorkerStart {
+  readonly index: number
+  readonly module: string
+  readonly data: unknown
+  readonly reactor: ReactorOptions | undefined
+}
+
+/** @internal A listener, for a worker. */
+export interface WorkerListen {
+  readonly listener: number
+  /** The socket that it accepts from, which comes along; without it connections are handed over. */
+  readonly socket: number | undefined
+  readonly handlers: string | undefined
+  readonly options: Omit<ListenOptions, 'framing'>
+  readonly framing: FramingSpec | undefined
+}
+
+/** @internal An error that passes a process's end: clones lose the code. */
+export interface WireError {
+  readonly name: string
+  readonly message: string
+  readonly code?: string
+  readonly stack?: string
+}
+
+/** @internal */
+export function toWire(error: unknown): WireError {
+  if (!(error instanceof Error)) return { name: 'Error', message: String(error) }
+  const { name, message, stack, code } = error as NodeJS.ErrnoException
+  return { name, message, ...(code !== undefined && { code }), ...(stack !== undefined && { stack }) }
+}
+
+/** @internal */
+export function fromWire({ name, message, code, stack }: WireError): Error {
+  return Object.assign(new Error(message), { name, ...(code !== undefined && { code }), ...(stack && { stack }) })
+}
+
+/** @internal A framing of the same kind: its class doesn't survive a clone. */
+export function framingOf(spec: FramingSpec | undefined): Framing | undefined {
+  if (spec === undefined) return undefined
+  const { maxFrameBytes } = spec
+  if ('delimiter' in spec) return delimited(Buffer.from(spec.delimiter), { maxFrameBytes })
+  return lengthPrefixed({
+    bytes: spec.lengthBytes as 1 | 2 | 4,
+    endian: spec.littleEndian ? 'little' : 'big',
+    includesHeader: spec.includesHeader,
+    maxFrameBytes,
+  })
+}
+
+/** @internal */
+export function workerFailed(index: number, what: string, cause?: Error): C1mError {
+  const error = new C1mError('ERR_C1M_WORKER_FAILED', `Worker ${index} ${what}`)
+  return cause === undefined ? error : Object.assign(error, { cause })
+}
+
+/** @internal */
+export function poolClosed(): C1mError {
+  return new C1mError('ERR_C1M_POOL_CLOSED', 'The pool has been closed')
+}

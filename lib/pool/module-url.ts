@@ -1,0 +1,12 @@
+import { isAbsolute } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { invalidType, invalidValue } from '../errors.js'
+
+/** @internal The `file:` URL of a module that workers load, given as such or as an absolute path. */
+export function checkModule(name: string, module: unknown): string {
+  if (module instanceof URL) return fileURLToPath(module) && module.href
+  if (typeof module !== 'string') throw invalidType(name, 'an absolute path or a file: URL', module)
+  if (module.startsWith('file:')) return module
+  if (!isAbsolute(module)) throw invalidValue(`"${name}" must be an absolute path or a file: URL, got '${module}'`)
+  return pathToFileURL(module).href
+}

@@ -1,0 +1,239 @@
+import { unlinkSync } from 'node:fs'
+import { type AddressInfo, Socket } from 'node:net'
+import { inspect } from 'node:util'
+import type { AppliedSocketOptions } from '../socket-options.js'
+import { decodeSocketOptions } from '../socket-options.js'
+import { Dispatcher } from './dispatcher.js'
+import type { WorkerListen } from './messages.js'
+import type { OpenedSockets } from './pool-sockets.js'
+import type { PoolWorker } from './pool-worker.js'
+import type { CheckedPoolListen } from './reactor-pool-options.js'
+
+/** What the listener needs of the pool. */
+interface Owner {
+  /** The workers that serve now, at their places. */
+  serving(): readonly (PoolWorker | undefined)[]
+  /** Numbers for sockets, unlike all before. */
+  nextSocket(): number
+  close(listener: PoolListener): Promise<void>
+}
+
+/**
+ * A socket that this thread holds for as long as the listener is there: what waits in its queue survives the worker that
+ * accepts from it.
+ */
+interface HeldSocket {
+  readonly number: number
+  /** The worker whose it is, if all is well. */
+  readonly home: number
+  /** Has the descriptor; it is never read. */
+  readonly holder: Socket
+  /** Who accepts from it now. */
+  owner: PoolWorker | undefined
+}
+
+/** @internal */
+export let makePoolListener: (
+  owner: Owner,
+  number: number,
+  listen: CheckedPoolListen,
+  opened: OpenedSockets,
+) => PoolListener
+
+/** @internal What the pool does with it; one call after the other. */
+export interface ListenerCare {
+  /** Gives the workers what they need, at the start. */
+  open(): Promise<void>
+  /** A worker has started, or another takes its place: it gets what is its own, and what nobody has. */
+  equip(worker: PoolWorker): Promise<void>
+  /** It has gone: others accept from its sockets meanwhile. */
+  standIn(gone: PoolWorker): Promise<void>
+  /** There is a worker to hand connections to. */
+  flush(): void
+  close(): Promise<void>
+}
+
+/** @internal */
+export let careOf: (listener: PoolListener) => ListenerCare
+
+/** A listener of a `ReactorPool`, as `pool.listen()` resolves with it. */
+export class PoolListener {
+  readonly #owner: Owner
+  readonly #number: number
+  readonly #listen: CheckedPoolListen
+  readonly #bound: OpenedSockets['bound']
+  readonly #sockets: HeldSocket[] = []
+  readonly #dispatcher: Dispatcher | undefined
+  #closing: Promise<void> | undefined
+
+  private constructor(owner: Owner, number: number, listen: CheckedPoolListen, { bound, descriptors }: OpenedSockets) {
+    this.#owner = owner
+    this.#number = number
+    this.#listen = listen
+    this.#bound = bound
+    const [first] = descriptors
+    if (listen.placement === 'least-connections') {
+      const { backlog } = listen.checked.spec
+      this.#dispatcher = new Dispatcher(first as number, number, backlog, () => leastBusy(owner.serving()))
+      return
+    }
+    for (const [home, fd] of descriptors.entries()) {
+      const holder = new Socket({ fd, readable: false, writable: false })
+      this.#sockets.push({ number: owner.nextSocket(), home, holder, owner: undefined })
+    }
+  }
+
+  static {
+    makePoolListener = (...args) => new PoolListener(...args)
+    careOf = (listener) => ({
+      open: () => listener.#open(),
+      equip: (worker) => listener.#equip(worker),
+      standIn: (gone) => listener.#standIn(gone),
+      flush: () => listener.#dispatcher?.flush(),
+      close: () => listener.#close(),
+    })
+  }
+
+  /** Where it listens, as `listener.address()` of a reactor. */
+  address(): AddressInfo | string {
+    const [address, port, family] = this.#bound.address
+    return family === 0 ? address : { address, family: family === 4 ? 'IPv4' : 'IPv6', port }
+  }
+
+  /** The port it listens on; `undefined` on a Unix socket. */
+  get port(): number | undefined {
+    const [, port, family] = this.#bound.address
+    return family === 0 ? undefined : port
+  }
+
+  /** The socket options of the listening sockets, as the kernel applied them. */
+  get options(): AppliedSocketOptions {
+    return decodeSocketOptions(this.#bound.settings, this.#bound.congestion)
+  }
+
+  /** Whether `close()` was called. */
+  get closed(): boolean {
+    return this.#closing !== undefined
+  }
+
+  /**
+   * Stops listening in all workers; resolves when they have, and the file of a Unix socket is removed. Connections stay. What
+   * waits in the kernel's queues is reset by the kernel. Called again, it answers the same promise.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#owner.close(this)
+    return this.#closing
+  }
+
+  /** What `console.log` shows. */
+  [inspect.custom](): string {
+    const [address, port, family] = this.#bound.address
+    const where = family === 0 ? inspect(address) : `${address} ${port}`
+    return `PoolListener ${where}, ${this.#listen.placement}${this.closed ? ', closed' : ''}`
+  }
+
+  async #open(): Promise<void> {
+    const serving = this.#owner.serving()
+    const given =
+      this.#dispatcher === undefined
+        ? this.#sockets.map((socket) => this.#begin(socket, serving[socket.home]))
+        : serving.map((worker) => worker && this.#give(worker, undefined).catch(unlessGone))
+    await Promise.all(given)
+    await this.#standIn(undefined)
+  }
+
+  async #begin(socket: HeldSocket, worker: PoolWorker | undefined): Promise<void> {
+    if (worker === undefined) return
+    try {
+      await this.#give(worker, socket)
+      socket.owner = worker
+    } catch (error) {
+      unlessGone(error)
+    }
+  }
+
+  async #equip(worker: PoolWorker): Promise<void> {
+    if (this.#dispatcher !== undefined) {
+      await this.#give(worker, undefined)
+      return
+    }
+    for (const socket of this.#sockets) {
+      if (socket.home !== worker.index && socket.owner !== undefined) continue
+      const before = socket.owner
+      await this.#give(worker, socket)
+      // From now on both accept from its queue, so that it is never without.
+      socket.owner = worker
+      if (before !== undefined) await this.#take(before, socket.number)
+    }
+  }
+
+  async #standIn(gone: PoolWorker | undefined): Promise<void> {
+    for (const socket of this.#sockets) {
+      if (socket.owner !== gone && socket.owner !== undefined) continue
+      socket.owner = undefined
+      const substitute = leastBusy(this.#owner.serving())
+      if (substitute === undefined) continue
+      try {
+        await this.#give(substitute, socket)
+        socket.owner = substitute
+      } catch {
+        // It has gone as well: its own turn comes, and finds the socket without an owner.
+      }
+    }
+  }
+
+  async #give(worker: PoolWorker, socket: HeldSocket | undefined): Promise<void> {
+    const { options, handlers, checked } = this.#listen
+    const { framing: _, ...carried } = options
+    for (const name of ['port', 'path', 'host', 'ipv6Only', 'backlog', 'reusePort', 'protocol'] as const) {
+      carried[name] = undefined as never
+    }
+    const listen: WorkerListen = {
+      listener: this.#number,
+      socket: socket?.number,
+      handlers,
+      options: carried,
+      framing: checked.settings.framing,
+    }
+    await worker.ask({ type: 'listen', listen }, socket?.holder)
+  }
+
+  /** Unless it has gone. */
+  async #take(worker: PoolWorker, socket: number | undefined): Promise<void> {
+    await worker.ask({ type: 'unlisten', listener: this.#number, socket }).catch(() => {})
+  }
+
+  async #close(): Promise<void> {
+    this.#dispatcher?.close()
+    if (this.#dispatcher !== undefined) {
+      const serving = this.#owner.serving().filter((worker) => worker !== undefined)
+      await Promise.all(serving.map((worker) => this.#take(worker, undefined)))
+    }
+    await Promise.all(
+      this.#sockets.map(async ({ owner, number, holder }) => {
+        if (owner !== undefined) await this.#take(owner, number)
+        holder.destroy()
+      }),
+    )
+    const { path } = this.#listen.options
+    if (path === undefined || path.startsWith('\0')) return
+    try {
+      unlinkSync(path)
+    } catch {
+      // Somebody has removed it.
+    }
+  }
+}
+
+/** Whose worker has gone has yet to see it replaced. */
+function unlessGone(error: unknown): void {
+  if ((error as { code?: string }).code !== 'ERR_C1M_WORKER_FAILED') throw error
+}
+
+function leastBusy(workers: readonly (PoolWorker | undefined)[]): PoolWorker | undefined {
+  let least: PoolWorker | undefined
+  for (const worker of workers) {
+    if (worker !== undefined && (least === undefined || worker.load < least.load)) least = worker
+  }
+  return least
+}

@@ -1,0 +1,154 @@
+import { availableParallelism } from 'node:os'
+import type { ResourceLimits } from 'node:worker_threads'
+import { invalidType, invalidValue } from '../errors.js'
+import { checkListenOptions, checkReactorOptions, type ListenOptions, type ReactorOptions } from '../options.js'
+import { checkInteger, checkKeys, checkObject, checkOneOf, checkString, keysOf } from '../validate.js'
+import { checkModule } from './module-url.js'
+
+/** Options of a `ReactorPool`. */
+export interface ReactorPoolOptions {
+  /**
+   * The module that each worker loads, and that exports `setup(reactor, context)`. An absolute path or a `file:` URL. See
+   * `ReactorPoolSetup`.
+   */
+  module: string | URL
+  /** Workers. 1 to 1024. Default: one for each CPU that this process may use. */
+  size?: number
+  /**
+   * `'threads'`: worker_threads. They share the process: its memory limits, its descriptors, its end.
+   * `'processes'`: child processes, each with a descriptor limit and a crash domain of its own. Default: `'threads'`.
+   */
+  mode?: 'threads' | 'processes'
+  /** Of each worker's reactor. */
+  reactor?: ReactorOptions
+  /**
+   * The CPUs that workers belong to, one each, in turn: their I/O threads are pinned there, and `placement: 'cpu'` steers
+   * what such a CPU receives. 0 to 1023. Default: not pinned; and `'cpu'` gives worker i what CPU i receives.
+   */
+  cpus?: readonly number[]
+  /** What each worker has as `context.data`: a clone. */
+  data?: unknown
+  /** Descriptors that each worker process may have open, up to the hard limit of this one. 64 to 2^30. (setrlimit(2)) */
+  maxOpenFiles?: number
+  /** Of each worker thread, as for `new Worker()`. */
+  resourceLimits?: ResourceLimits
+  /** Environment variables of the workers. Default: those of this process. */
+  env?: NodeJS.ProcessEnv
+  /** Options of Node for the workers. Default: those of this process, for worker processes without `--inspect`. */
+  execArgv?: readonly string[]
+}
+
+/**
+ * Who accepts the connections of a pool's listener.
+ *
+ * - `'reuse-port'`: each worker, from a socket of its own of the same address; the kernel chooses among them by a hash of
+ *   both addresses and ports. (SO_REUSEPORT, socket(7))
+ * - `'cpu'`: the same, but the worker of the CPU on which the kernel received the connection, see `cpus`.
+ *   (SO_ATTACH_REUSEPORT_CBPF, socket(7))
+ * - `'least-connections'`: this thread, which hands each to the worker that has fewest. The most even, and slower to accept.
+ */
+export type PoolPlacement = 'reuse-port' | 'cpu' | 'least-connections'
+
+/** Options of `pool.listen()`: those of `reactor.listen()`, except for who accepts. */
+export interface PoolListenOptions extends Omit<ListenOptions, 'placement' | 'exclusive' | 'fd'> {
+  /** Which of the handlers that `setup` returned, by name. Default: what it returned are the handlers. */
+  handlers?: string
+  /** Default: `'reuse-port'`; on a Unix socket, which can only have that, `'least-connections'`. */
+  placement?: PoolPlacement
+}
+
+/** @internal */
+export interface CheckedPool {
+  readonly module: string
+  readonly size: number
+  readonly mode: 'threads' | 'processes'
+  readonly reactor: ReactorOptions | undefined
+  readonly cpus: readonly number[] | undefined
+  readonly data: unknown
+  readonly maxOpenFiles: number | undefined
+  readonly resourceLimits: ResourceLimits | undefined
+  readonly env: NodeJS.ProcessEnv | undefined
+  readonly execArgv: readonly string[] | undefined
+}
+
+const poolOptionKeys = keysOf<ReactorPoolOptions>({
+  module: true,
+  size: true,
+  mode: true,
+  reactor: true,
+  cpus: true,
+  data: true,
+  maxOpenFiles: true,
+  resourceLimits: true,
+  env: true,
+  execArgv: true,
+})
+
+/** @internal */
+export function checkPoolOptions(options: ReactorPoolOptions): CheckedPool {
+  if (options === undefined) throw invalidType('options', 'an object', options)
+  const given = checkObject('options', options)
+  checkKeys('options', given, poolOptionKeys)
+  const { size = availableParallelism(), reactor, data, resourceLimits, env, execArgv, maxOpenFiles } = given
+  const mode = checkOneOf('mode', given.mode ?? 'threads', ['threads', 'processes'])
+  checkReactorOptions(reactor)
+  if (mode === 'threads' && maxOpenFiles !== undefined) {
+    throw invalidValue('"maxOpenFiles" is a limit of processes, and threads share theirs')
+  }
+  if (mode === 'processes' && resourceLimits !== undefined) {
+    throw invalidValue('"resourceLimits" are of threads; processes have "execArgv"')
+  }
+  if (maxOpenFiles !== undefined) checkInteger('maxOpenFiles', maxOpenFiles, 64, 2 ** 30)
+  checkObject('resourceLimits', resourceLimits)
+  checkObject('env', env)
+  if (execArgv !== undefined && !Array.isArray(execArgv)) throw invalidType('execArgv', 'an array', execArgv)
+  return {
+    module: checkModule('module', given.module),
+    size: checkInteger('size', size, 1, 1024),
+    mode,
+    reactor,
+    cpus: checkCpus(given.cpus, reactor),
+    data,
+    maxOpenFiles,
+    resourceLimits,
+    env,
+    execArgv,
+  }
+}
+
+function checkCpus(cpus: unknown, reactor: ReactorOptions | undefined): readonly number[] | undefined {
+  if (cpus === undefined) return undefined
+  if (!Array.isArray(cpus)) throw invalidType('cpus', 'an array', cpus)
+  for (const [at, cpu] of cpus.entries()) checkInteger(`cpus[${at}]`, cpu, 0, 1023)
+  if (cpus.length === 0) throw invalidValue('"cpus" must name at least one')
+  if (typeof reactor?.ioThreads === 'object' && reactor.ioThreads.cpus !== undefined) {
+    throw invalidValue('"cpus" says where the I/O threads run, and "reactor.ioThreads.cpus" as well: give one of them')
+  }
+  return cpus
+}
+
+/** @internal The options, parted. */
+export interface CheckedPoolListen {
+  readonly handlers: string | undefined
+  readonly placement: PoolPlacement
+  readonly reusePort: boolean
+  readonly options: ListenOptions
+  readonly checked: ReturnType<typeof checkListenOptions>
+}
+
+/** @internal */
+export function checkPoolListen(given: PoolListenOptions): CheckedPoolListen {
+  if (given === undefined) throw invalidType('options', 'an object', given)
+  const { handlers, placement: asked, ...options } = checkObject('options', given)
+  if (handlers !== undefined) checkString('handlers', handlers)
+  for (const name of ['fd', 'exclusive'] as const) {
+    if ((options as ListenOptions)[name] !== undefined) throw invalidValue(`A pool's listener has no "${name}"`)
+  }
+  const placement = checkOneOf(
+    'placement',
+    asked ?? (options.path === undefined ? 'reuse-port' : 'least-connections'),
+    ['reuse-port', 'cpu', 'least-connections'],
+  )
+  const checked = checkListenOptions({ ...options, ...(placement !== 'least-connections' && { placement }) })
+  return { handlers, placement, reusePort: options.reusePort === true, options, checked }
+}

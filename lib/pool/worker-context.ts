@@ -1,0 +1,61 @@
+import { EventEmitter } from 'node:events'
+import type { Handlers } from '../options.js'
+import type { Reactor } from '../reactor.js'
+
+interface WorkerContextEvents {
+  message: [value: unknown]
+  drain: []
+}
+
+/**
+ * What `setup` gets beside its reactor. Emits `message` for each `pool.send()`, and `drain` when the worker has begun to
+ * drain: it accepts no more, and its connections are told by their `shutdown` handler.
+ */
+export class WorkerContext extends EventEmitter<WorkerContextEvents> {
+  /** Which worker this is: 0 to `pool.size` - 1. One that replaces another has its number. */
+  readonly index: number
+  /** A clone of the pool's `data`. */
+  readonly data: unknown
+  readonly #post: (value: unknown) => void
+  #draining = false
+
+  /** @internal */
+  constructor(index: number, data: unknown, post: (value: unknown) => void) {
+    super()
+    this.index = index
+    this.data = data
+    this.#post = post
+  }
+
+  /** Whether it has begun to drain. */
+  get draining(): boolean {
+    return this.#draining
+  }
+
+  /** Tells the pool, which emits `message` with a clone of this. Throws a DataCloneError for what can't be cloned. */
+  send(value: unknown): void {
+    this.#post(value)
+  }
+
+  /** @internal */
+  drain(): void {
+    this.#draining = true
+    this.emit('drain')
+  }
+}
+
+/**
+ * `setup` of a pool's module: it is called once in each worker, and returns the handlers that serve the pool's listeners, or
+ * several under names, for `pool.listen({ handlers: 'name' })`. The worker counts as started when it has.
+ *
+ * @example
+ * export function setup(reactor, context) {
+ *   return {
+ *     data(conn, chunk) { conn.write(`worker ${context.index}: ${chunk}`) },
+ *     shutdown(conn) { conn.end('going down\n') },
+ *   }
+ * }
+ */
+export type ReactorPoolSetup = (reactor: Reactor, context: WorkerContext) => WorkerHandlers | Promise<WorkerHandlers>
+
+type WorkerHandlers = Handlers<never> | Readonly<Record<string, Handlers<never>>> | undefined
