@@ -91,6 +91,7 @@ export function checkPoolOptions(options: ReactorPoolOptions): CheckedPool {
   checkKeys('options', given, poolOptionKeys)
   const { size = availableParallelism(), reactor, data, resourceLimits, env, execArgv, maxOpenFiles } = given
   const mode = checkOneOf('mode', given.mode ?? 'threads', ['threads', 'processes'])
+  checkObject('reactor', reactor)
   checkReactorOptions(reactor)
   if (mode === 'threads' && maxOpenFiles !== undefined) {
     throw invalidValue('"maxOpenFiles" is a limit of processes, and threads share theirs')

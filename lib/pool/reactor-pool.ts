@@ -154,7 +154,7 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
 
   /**
    * Sends a clone to a worker, or to each: its `context` emits `message`. Answers to how many: one that is being replaced gets
-   * none. Throws a DataCloneError for what can't be cloned, and a RangeError (ERR_C1M_OUT_OF_RANGE) for a worker there isn't.
+   * none. Throws an error for what can't be cloned, and a RangeError (ERR_C1M_OUT_OF_RANGE) for a worker there isn't.
    */
   send(value: unknown, worker?: number): number {
     if (worker !== undefined) checkInteger('worker', worker, 0, this.size - 1)

@@ -32,7 +32,7 @@ export class WorkerContext extends EventEmitter<WorkerContextEvents> {
     return this.#draining
   }
 
-  /** Tells the pool, which emits `message` with a clone of this. Throws a DataCloneError for what can't be cloned. */
+  /** Tells the pool, which emits `message` with a clone of this. Throws an error for what can't be cloned. */
   send(value: unknown): void {
     this.#post(value)
   }
