@@ -20,6 +20,7 @@ import { file } from './scenarios/file.js'
 import { framing } from './scenarios/framing.js'
 import { growth } from './scenarios/growth.js'
 import { idle } from './scenarios/idle.js'
+import { pool } from './scenarios/pool.js'
 import { relay } from './scenarios/relay.js'
 import { threads } from './scenarios/threads.js'
 import { workerPool } from './scenarios/worker-pool.js'
@@ -39,6 +40,7 @@ const scenarios: readonly Scenario[] = [
   balance,
   threads,
   workerPool,
+  pool,
 ]
 
 const usage = `npm run bench -- [scenario ...] [--quick] [--save] [--peers name,...]

@@ -1,3 +1,4 @@
+import cluster from 'node:cluster'
 import { availableParallelism } from 'node:os'
 import type { ResourceLimits } from 'node:worker_threads'
 import { invalidType, invalidValue } from '../errors.js'
@@ -151,5 +152,7 @@ export function checkPoolListen(given: PoolListenOptions): CheckedPoolListen {
     ['reuse-port', 'cpu', 'least-connections'],
   )
   const checked = checkListenOptions({ ...options, ...(placement !== 'least-connections' && { placement }) })
-  return { handlers, placement, reusePort: options.reusePort === true, options, checked }
+  // As for a reactor's own listener in a `cluster` worker.
+  const { reusePort = cluster.isWorker && options.path === undefined && placement !== 'cpu' } = options
+  return { handlers, placement, reusePort, options, checked }
 }
