@@ -40,14 +40,17 @@ export let makePoolListener: (
   opened: OpenedSockets,
 ) => PoolListener
 
-/** @internal What the pool does with it; one call after the other. */
+/**
+ * @internal What the pool does with it. A socket's owner is who was last told to accept from it: what a worker is told reaches
+ * it in order, so that nothing here waits for one that is busy, except for what it is to know.
+ */
 export interface ListenerCare {
-  /** Gives the workers what they need, at the start. */
+  /** Tells the workers, at the start; resolves when they accept. */
   open(): Promise<void>
-  /** A worker has started, or another takes its place: it gets what is its own, and what nobody has. */
+  /** A worker has started: it gets what is its own, and what nobody has. Resolves when it accepts. */
   equip(worker: PoolWorker): Promise<void>
   /** It has gone: others accept from its sockets meanwhile. */
-  standIn(gone: PoolWorker): Promise<void>
+  standIn(gone: PoolWorker): void
   /** There is a worker to hand connections to. */
   flush(): void
   close(): Promise<void>
@@ -134,51 +137,40 @@ export class PoolListener {
 
   async #open(): Promise<void> {
     const serving = this.#owner.serving()
-    const given =
-      this.#dispatcher === undefined
-        ? this.#sockets.map((socket) => this.#begin(socket, serving[socket.home]))
-        : serving.map((worker) => worker && this.#give(worker, undefined).catch(unlessGone))
-    await Promise.all(given)
-    await this.#standIn(undefined)
-  }
-
-  async #begin(socket: HeldSocket, worker: PoolWorker | undefined): Promise<void> {
-    if (worker === undefined) return
-    try {
-      await this.#give(worker, socket)
-      socket.owner = worker
-    } catch (error) {
-      unlessGone(error)
+    const given: Promise<void>[] = []
+    if (this.#dispatcher !== undefined) {
+      for (const worker of serving) if (worker !== undefined) given.push(this.#give(worker, undefined))
     }
+    for (const socket of this.#sockets) {
+      socket.owner = serving[socket.home]
+      if (socket.owner !== undefined) given.push(this.#give(socket.owner, socket))
+    }
+    this.#standIn(undefined)
+    await Promise.all(given.map((one) => one.catch(unlessGone)))
   }
 
   async #equip(worker: PoolWorker): Promise<void> {
-    if (this.#dispatcher !== undefined) {
-      await this.#give(worker, undefined)
-      return
-    }
+    if (this.#dispatcher !== undefined) return this.#give(worker, undefined)
     for (const socket of this.#sockets) {
       if (socket.home !== worker.index && socket.owner !== undefined) continue
-      const before = socket.owner
       await this.#give(worker, socket)
-      // From now on both accept from its queue, so that it is never without.
+      if (this.closed) {
+        await this.#take(worker, socket.number)
+        continue
+      }
+      // From here on both accept from its queue, so that it is never without.
+      const before = socket.owner
       socket.owner = worker
-      if (before !== undefined) await this.#take(before, socket.number)
+      if (before !== undefined) void this.#take(before, socket.number)
     }
   }
 
-  async #standIn(gone: PoolWorker | undefined): Promise<void> {
+  #standIn(gone: PoolWorker | undefined): void {
     for (const socket of this.#sockets) {
       if (socket.owner !== gone && socket.owner !== undefined) continue
-      socket.owner = undefined
-      const substitute = leastBusy(this.#owner.serving())
-      if (substitute === undefined) continue
-      try {
-        await this.#give(substitute, socket)
-        socket.owner = substitute
-      } catch {
-        // It has gone as well: its own turn comes, and finds the socket without an owner.
-      }
+      socket.owner = leastBusy(this.#owner.serving())
+      // Nobody waits for it: it may be busy for long. If it goes, its own turn comes.
+      if (socket.owner !== undefined) void this.#give(socket.owner, socket).catch(() => {})
     }
   }
 

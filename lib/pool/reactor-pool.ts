@@ -74,8 +74,6 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
   readonly #crew: Crew
   readonly #listeners = new Set<PoolListener>()
   readonly #started: Promise<void>
-  /** What concerns the listeners is done one after the other. */
-  #turn: Promise<unknown> = Promise.resolve()
   #numbers = 0
   #restarting: Promise<ShutdownResult> | undefined
   #shutdown: Promise<ShutdownResult> | undefined
@@ -89,9 +87,9 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
     this.#options = checkPoolOptions(options)
     this.size = this.#options.size
     this.#crew = new Crew(this.#options, {
-      equip: (worker, place) => this.#inTurn(() => this.#equip(worker, place)),
+      equip: (worker, place) => this.#equip(worker, place),
       crashed: (worker, how) => {
-        void this.#inTurn(() => this.#standIn(worker))
+        this.#standIn(worker)
         this.emit('crash', { worker: worker.index, ...how })
       },
       message: (value, index) => this.emit('message', value, index),
@@ -131,25 +129,23 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
     const listen = checkPoolListen(options)
     if (this.#shutdown !== undefined) throw poolClosed()
     await this.#started
-    return this.#inTurn(async () => {
+    const { size, cpus } = this.#options
+    const opened = await openSockets(listen, listen.placement === 'least-connections' ? 1 : size, cpus)
+    const owner = {
+      serving: () => this.#crew.serving,
+      nextSocket: () => this.#numbers++,
+      close: (listener: PoolListener) => this.#close(listener),
+    }
+    const listener = makePoolListener(owner, this.#numbers++, listen, opened)
+    this.#listeners.add(listener)
+    try {
+      await careOf(listener).open()
       if (this.#shutdown !== undefined) throw poolClosed()
-      const { size, cpus } = this.#options
-      const opened = await openSockets(listen, listen.placement === 'least-connections' ? 1 : size, cpus)
-      const owner = {
-        serving: () => this.#crew.serving,
-        nextSocket: () => this.#numbers++,
-        close: (listener: PoolListener) => this.#inTurn(() => this.#close(listener)),
-      }
-      const listener = makePoolListener(owner, this.#numbers++, listen, opened)
-      this.#listeners.add(listener)
-      try {
-        await careOf(listener).open()
-      } catch (error) {
-        await this.#close(listener)
-        throw error
-      }
-      return listener
-    })
+    } catch (error) {
+      await listener.close()
+      throw error
+    }
+    return listener
   }
 
   /**
@@ -237,7 +233,7 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
     const result = await this.#crew.end(timeoutMs)
     await this.#restarting?.catch(() => {})
     // Only now, so that nobody who waits in a queue is turned away while a worker accepts.
-    await this.#inTurn(() => Promise.all([...this.#listeners].map((listener) => this.#close(listener))))
+    await Promise.all([...this.#listeners].map((listener) => listener.close()))
     return result
   }
 
@@ -258,24 +254,33 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
   }
 
   async #equip(worker: PoolWorker, place: () => void): Promise<void> {
-    for (const listener of this.#listeners) await careOf(listener).equip(worker)
+    const done = new Set<PoolListener>()
+    try {
+      for (let next = this.#listenerBut(done); next !== undefined; next = this.#listenerBut(done)) {
+        done.add(next)
+        await careOf(next).equip(worker)
+      }
+    } catch (error) {
+      // What it was told of before it went.
+      this.#standIn(worker)
+      throw error
+    }
     place()
     for (const listener of this.#listeners) careOf(listener).flush()
   }
 
-  async #standIn(gone: PoolWorker): Promise<void> {
-    for (const listener of this.#listeners) await careOf(listener).standIn(gone)
+  /** One may have come while the last was seen to. */
+  #listenerBut(done: ReadonlySet<PoolListener>): PoolListener | undefined {
+    return [...this.#listeners].find((listener) => !done.has(listener))
+  }
+
+  #standIn(gone: PoolWorker): void {
+    for (const listener of this.#listeners) careOf(listener).standIn(gone)
   }
 
   async #close(listener: PoolListener): Promise<void> {
     this.#listeners.delete(listener)
     await careOf(listener).close()
-  }
-
-  #inTurn<R>(run: () => Promise<R>): Promise<R> {
-    const result = this.#turn.then(run)
-    this.#turn = result.catch(() => {})
-    return result
   }
 }
 

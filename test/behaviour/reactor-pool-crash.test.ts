@@ -51,6 +51,18 @@ for (const placement of ['reuse-port', 'least-connections'] as const) {
   })
 }
 
+test('a worker that is stuck keeps no other from being replaced', async (t) => {
+  const pool = makeReactorPool(t, { mode: 'processes' })
+  const port = (await pool.listen(LINES)).port as number
+  const peers = await onePeerEach(t, port, 2)
+  peers.get(0)?.peer.write('spin\n')
+  const crashed = once(pool, 'crash')
+  process.kill(Number(peers.get(1)?.who.split(' ')[1]), 'SIGKILL')
+  await crashed
+  t.equal(pool.send('anybody', 1), 0)
+  await until(() => pool.send('anybody', 1) === 1, 'its successor')
+})
+
 test('a pool of one process: who comes while it is down waits, and is served', async (t) => {
   for (const placement of ['reuse-port', 'least-connections'] as const) {
     const pool = makeReactorPool(t, { mode: 'processes', size: 1 })

@@ -1,10 +1,15 @@
+import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { test } from 'tap'
 import { connectPeer } from '../fixtures/peer.js'
 import { LINES } from '../fixtures/pool-workers.js'
 import { until } from '../fixtures/reactor.js'
 import { ask, askAround, MODES, makeReactorPool } from '../fixtures/reactor-pool.js'
 import { temporaryDirectory } from '../fixtures/temporary.js'
+
+const run = promisify(execFile)
 
 for (const mode of MODES) {
   for (const placement of ['reuse-port', 'least-connections'] as const) {
@@ -93,12 +98,37 @@ test('frames are cut as the listener says', async (t) => {
   t.equal(peer.text, '<a><bc>')
 })
 
-test('by CPU: connections of this CPU go to its worker', async (t) => {
-  const pool = makeReactorPool(t, { cpus: [0, 1] })
-  const { port } = await pool.listen({ ...LINES, placement: 'cpu' })
-  t.match(await ask(port as number, 'who'), /^[01] /)
-  const names = (await pool.stats()).workers.map(({ reactor }) => reactor.ioThreads[0]?.name)
-  t.equal(names.length, 2)
+/** The CPUs that this process may use, such as 0-1,4. */
+function allowedCpus(): number[] {
+  const [, list = ''] = /Cpus_allowed_list:\s*(\S+)/.exec(readFileSync('/proc/self/status', 'utf8')) ?? []
+  return list.split(',').flatMap((range) => {
+    const [first = 0, last = first] = range.split('-').map(Number)
+    return Array.from({ length: last - first + 1 }, (_, at) => first + at)
+  })
+}
+
+/** Which worker answers a client on this CPU; loopback receives where the client sends. */
+async function askFrom(cpu: number, port: number): Promise<string> {
+  const client = `require('net').connect(${port}, '127.0.0.1').on('data', (answer) => {
+    process.stdout.write(answer)
+    process.exit()
+  }).write('who\\n')`
+  const { stdout } = await run('taskset', ['-c', String(cpu), process.execPath, '-e', client], {
+    env: { ...process.env, NODE_OPTIONS: '' },
+  })
+  return stdout.split(' ')[0] as string
+}
+
+test('by CPU: a connection goes to the worker of the CPU that received it, also after a restart', async (t) => {
+  const cpus = allowedCpus().slice(-2)
+  const pool = makeReactorPool(t, { mode: 'processes', size: cpus.length, cpus })
+  const port = (await pool.listen({ ...LINES, placement: 'cpu' })).port as number
+  for (let round = 0; round < 2; round++) {
+    for (let i = 0; i < 3; i++) {
+      for (const [index, cpu] of cpus.entries()) t.equal(await askFrom(cpu, port), String(index))
+    }
+    await pool.restart()
+  }
 })
 
 test('a port that somebody has is refused, and so are handlers that there are not', async (t) => {

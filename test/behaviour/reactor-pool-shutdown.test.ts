@@ -3,7 +3,7 @@ import { startChild } from '../fixtures/child.js'
 import { openDescriptors, openThreads } from '../fixtures/host.js'
 import { connectPeer } from '../fixtures/peer.js'
 import { LINES } from '../fixtures/pool-workers.js'
-import { until } from '../fixtures/reactor.js'
+import { settle, until } from '../fixtures/reactor.js'
 import { ask, MODES, makeReactorPool } from '../fixtures/reactor-pool.js'
 
 interface Started {
@@ -22,9 +22,11 @@ function alive(pid: number): boolean {
 
 for (const mode of MODES) {
   test(`${mode}: shutdown drains all workers, and leaves nothing`, async (t) => {
+    // What libuv and Node keep for good, they have from then on.
     const first = makeReactorPool(t, { mode })
-    await first.ready()
-    await first.shutdown()
+    await ask((await first.listen({ ...LINES, placement: 'least-connections' })).port as number, 'hello')
+    await first.shutdown({ timeoutMs: 0 })
+    await settle()
     const before = { descriptors: openDescriptors(), threads: openThreads() }
     const pool = makeReactorPool(t, { mode })
     const byKernel = (await pool.listen(LINES)).port as number
