@@ -176,6 +176,10 @@ class Relay {
 
   async #start(): Promise<readonly [number, number]> {
     const { a, b } = this.#sides
+    if (this.#idleTimeoutMs !== undefined) {
+      a.conn.setTimeout(this.#idleTimeoutMs)
+      b.conn.setTimeout(0)
+    }
     if (a.place.io !== b.place.io) await this.#join()
     this.#known = true
     const { io, slot, generation } = a.conn.here ?? a.place
@@ -192,10 +196,6 @@ class Relay {
     for (const [i, side] of SIDES.entries()) {
       const unread = held[i]
       if (unread !== undefined && unread.length > 0) this.#side(side).data(unread)
-    }
-    if (this.#idleTimeoutMs !== undefined) {
-      a.conn.setTimeout(this.#idleTimeoutMs)
-      b.conn.setTimeout(0)
     }
     return io.request((batch, callback) => io.native.relay(batch, callback, slot, generation))
   }
@@ -216,10 +216,8 @@ class Relay {
       },
       destroyed: (reset) => {
         if (this.#known || this.#stopped !== undefined) return
-        this.#sides[other].destroy(
-          reset,
-          new C1mError('ERR_C1M_RELAY_FAILED', 'The other side of the relay was destroyed'),
-        )
+        // Whoever destroys both, as a shutdown does, gives each its reason.
+        process.nextTick(() => this.#sides[other].destroy(reset, relayFailed()))
       },
       timeout: () => {
         if (this.#idleTimeoutMs === undefined) return false
@@ -257,6 +255,10 @@ class Relay {
     const reason = timedOut ? 'timeout' : destroyed ? 'destroyed' : 'error'
     return { reason, side, ...(error !== undefined && { error }) }
   }
+}
+
+function relayFailed(): C1mError {
+  return new C1mError('ERR_C1M_RELAY_FAILED', 'The other side of the relay was destroyed')
 }
 
 function isConsequence(error: Error | undefined): boolean {
