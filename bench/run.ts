@@ -21,6 +21,7 @@ import { framing } from './scenarios/framing.js'
 import { growth } from './scenarios/growth.js'
 import { idle } from './scenarios/idle.js'
 import { pool } from './scenarios/pool.js'
+import { manyTables } from './scenarios/many-tables.js'
 import { relay } from './scenarios/relay.js'
 import { threads } from './scenarios/threads.js'
 import { workerPool } from './scenarios/worker-pool.js'
@@ -39,6 +40,7 @@ const scenarios: readonly Scenario[] = [
   adopt,
   balance,
   threads,
+  manyTables,
   workerPool,
   pool,
 ]

@@ -1,3 +1,4 @@
+import { constants } from 'node:os'
 import { join } from 'node:path'
 import { C1mError, systemError } from './errors.js'
 
@@ -21,6 +22,7 @@ export interface IoThreadConfig {
   /** There are other threads that have it in common. */
   readonly sharesQuota: boolean
   readonly level: boolean
+  readonly ownFileTable: boolean
   readonly flushed: Uint32Array
   readonly stats: Float64Array
   readonly eventBatches: readonly EventMemory[]
@@ -171,7 +173,12 @@ export interface NativeIoThread {
     muted: boolean,
   ): void
   /** Lets it go to another I/O thread. Answers before its last event; with nothing if it has closed. */
-  release(batch: number, callback: (parcel: Parcel | undefined) => void, slot: number, generation: number): void
+  release(
+    batch: number,
+    callback: (parcel: Parcel | { readonly errno: number; readonly syscall: number } | undefined) => void,
+    slot: number,
+    generation: number,
+  ): void
   /** What has become of the connection that this slot was reserved for; `undefined`: it won't come. */
   settle(
     batch: number,
@@ -276,6 +283,10 @@ function unsupported(what: string): C1mError {
 
 const addon = load()
 
+/** What a kernel before Linux 5.9, or a sandbox, says to the system calls that `ownFileTable` needs. */
+const FILE_TABLE_CALLS = ['close_range', 'pidfd_open', 'pidfd_getfd']
+const LACKING: readonly number[] = [constants.errno.ENOSYS, constants.errno.EINVAL, constants.errno.EPERM]
+
 /** Starts an I/O thread. Throws the system's error if it refuses. */
 export function startIoThread(config: IoThreadConfig): NativeIoThread {
   try {
@@ -283,6 +294,10 @@ export function startIoThread(config: IoThreadConfig): NativeIoThread {
   } catch (error) {
     const { errno, syscall } = error as Partial<Failure>
     if (errno === undefined || syscall === undefined) throw error
+    if (FILE_TABLE_CALLS.includes(syscall) && LACKING.includes(errno)) {
+      const { code } = systemError(errno, syscall)
+      throw new C1mError('ERR_C1M_UNSUPPORTED_OPTION', `"ownFileTable" is not possible here: ${syscall} ${code}`)
+    }
     throw systemError(errno, syscall)
   }
 }

@@ -11,6 +11,7 @@ export interface IoThreadOwner {
   /** The CPU of each I/O thread, -1 for any. */
   readonly cpus: readonly number[]
   readonly level: boolean
+  readonly ownFileTable: boolean
   readonly poisonBorrowed: boolean
   readonly moved: MovedIds
   /** Something began, or ended, that should keep the process alive. */

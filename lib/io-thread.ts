@@ -100,6 +100,7 @@ export class IoThread extends IoThreadRequests {
       connections: owner.held,
       sharesQuota: owner.cpus.length > 1,
       level: owner.level,
+      ownFileTable: owner.ownFileTable,
       flushed: this.#flushed,
       stats: this.#stats,
       eventBatches: this.#batches,

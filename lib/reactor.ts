@@ -125,7 +125,8 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   /**
    * Starts the I/O threads. Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE) or RangeError
    * (ERR_C1M_OUT_OF_RANGE) for bad options, and the system's error if it refuses the thread or its descriptors: EMFILE,
-   * ENFILE, ENOMEM, EAGAIN, or EINVAL for a CPU that there isn't. (epoll_create1(2), eventfd(2), pthread_create(3))
+   * ENFILE, ENOMEM, EAGAIN, or EINVAL for a CPU that there isn't; and ERR_C1M_UNSUPPORTED_OPTION for an `ownFileTable`
+   * that can't be had. (epoll_create1(2), eventfd(2), pthread_create(3), close_range(2))
    */
   constructor(options?: ReactorOptions) {
     super()

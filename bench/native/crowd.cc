@@ -1,8 +1,10 @@
-// The receiving end of the broadcast benchmark: many connections that only read. Told by lines on stdin; each command is
+// Many connections that read, or send and read, all together: for the benchmarks of broadcasts and of file tables. Told by lines on stdin; each command is
 // answered by one JSON line.
 //
 //   crowd --port P [--cpu C]
 //   open N MS        opens N connections, giving up after MS milliseconds                      → opened
+//   echo BYTES MS    sends BYTES bytes on each, and reads until they have come back   → received
+//   ends MS          reads until each connection has ended, or was reset              → ended
 //   receive BYTES MS reads until each connection has got BYTES more, for MS milliseconds at most → received
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -12,6 +14,7 @@
 #include <iostream>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "client_socket.h"
@@ -38,7 +41,9 @@ class Crowd {
 
  private:
   void open(size_t count, int64_t timeout_ms);
+  void send_all(size_t bytes);
   void receive(int64_t bytes, int64_t timeout_ms);
+  void await_ends(int64_t timeout_ms);
   void read_some(uint32_t index);
 
   bench::ClientSockets sockets_;
@@ -48,6 +53,8 @@ class Crowd {
   int64_t total_ = 0;
   int64_t expected_ = 0;
   int64_t errors_ = 0;
+  bool echoes_ = false;  // what comes is what was sent: bytes like the connection's index
+  int64_t ended_ = 0;
 };
 
 bool Crowd::run() {
@@ -60,6 +67,11 @@ bool Crowd::run() {
     words >> verb >> number >> timeout_ms;
     if (verb == "open") {
       open(static_cast<size_t>(number), timeout_ms);
+    } else if (verb == "echo") {
+      send_all(static_cast<size_t>(number));
+      receive(number, timeout_ms);
+    } else if (verb == "ends") {
+      await_ends(number);
     } else if (verb == "receive") {
       receive(number, timeout_ms);
     } else {
@@ -86,6 +98,24 @@ void Crowd::open(size_t count, int64_t timeout_ms) {
       .print();
 }
 
+void Crowd::send_all(size_t bytes) {
+  echoes_ = true;
+  for (size_t i = 0; i < fds_.size(); i++) {
+    const std::string message(bytes, static_cast<char>(i));
+    if (send(fds_[i], message.data(), bytes, MSG_NOSIGNAL) != static_cast<ssize_t>(bytes)) errors_++;
+  }
+}
+
+void Crowd::await_ends(int64_t timeout_ms) {
+  const int64_t deadline = bench::monotonic_ns() + timeout_ms * 1'000'000;
+  epoll_event events[kEventsPerTurn];
+  while (ended_ < static_cast<int64_t>(fds_.size()) && bench::monotonic_ns() < deadline) {
+    const int count = epoll_wait(epoll_, events, kEventsPerTurn, 100);
+    for (int i = 0; i < count; i++) read_some(events[i].data.u32);
+  }
+  bench::JsonLine("ended").add("connections", ended_).print();
+}
+
 void Crowd::receive(int64_t bytes, int64_t timeout_ms) {
   expected_ += bytes;
   const int64_t wanted = expected_ * static_cast<int64_t>(fds_.size());
@@ -106,8 +136,11 @@ void Crowd::read_some(uint32_t index) {
   if (size > 0) {
     received_[index] += size;
     total_ += size;
+    const std::string_view chunk(buffer, static_cast<size_t>(size));
+    if (echoes_ && chunk.find_first_not_of(static_cast<char>(index)) != std::string_view::npos) errors_++;
   } else if (size == 0 || errno != EAGAIN) {
     errors_++;
+    ended_++;
     epoll_ctl(epoll_, EPOLL_CTL_DEL, fds_[index], nullptr);
   }
 }

@@ -6,6 +6,7 @@
 
 #include "native/binding/framing_value.h"
 #include "native/binding/io_thread.h"
+#include "native/net/descriptor.h"
 
 namespace c1m {
 
@@ -44,16 +45,23 @@ std::vector<uint32_t> to_numbers(const Napi::Value& value) {
 }
 
 // Of { placement, threads }, or nothing.
-Spread to_spread(const Napi::Value& value) {
+Result<void> set_spread(ListenRequest& request, const Napi::Value& value) {
   if (!value.IsObject()) return {};
   const auto from = value.As<Napi::Object>();
   const auto threads = from.Get("threads").As<Napi::Array>();
   std::vector<std::shared_ptr<Inbox>> loops;
   for (uint32_t i = 0; i < threads.Length(); ++i) {
-    auto inbox = IoThread::Unwrap(threads.Get(i).As<Napi::Object>())->inbox();
-    if (inbox != nullptr) loops.push_back(std::move(inbox));
+    const IoThread* thread = IoThread::Unwrap(threads.Get(i).As<Napi::Object>());
+    auto inbox = thread->inbox();
+    if (inbox == nullptr) continue;
+    loops.push_back(std::move(inbox));
+    if (thread->passage() < 0) continue;
+    Result<Fd> passage = duplicate(thread->passage());
+    if (!passage) return passage.error();
+    request.passages.push_back(std::move(passage.value()));
   }
-  return {static_cast<Placement>(from.Get("placement").ToNumber().Uint32Value()), std::move(loops)};
+  request.spread = {static_cast<Placement>(from.Get("placement").ToNumber().Uint32Value()), std::move(loops)};
+  return {};
 }
 
 // As ListenSpec in lib/binding.ts has it; an address that can't be made into one is an error.
@@ -136,9 +144,11 @@ ListenAnswer::ListenAnswer(const Napi::Function& callback, const Napi::Object& f
     : callback_(Napi::Persistent(callback)) {
   connections = to_connection_settings(from.Get("connections").As<Napi::Object>());
   accepts = from.Get("accepts").ToBoolean();
-  spread = to_spread(from.Get("spread"));
+  const Result<void> spreads = set_spread(*this, from.Get("spread"));
   Result<ListenSpec> given = to_listen_spec(from);
-  if (given) {
+  if (!spreads) {
+    failure.error = spreads.error();
+  } else if (given) {
     spec = std::move(given.value());
   } else {
     failure.error = given.error();

@@ -54,6 +54,14 @@ void DetachAnswer::answer() {
     callback_.Call({failed(env, OptionFailure{error, {}})});
     return;
   }
+  if (passage_ >= 0) {
+    Result<Fd> received = receive_descriptor(passage_);
+    if (!received) {
+      callback_.Call({failed(env, OptionFailure{received.error(), {}})});
+      return;
+    }
+    detached.fd = std::move(received.value());
+  }
   Napi::Object result = Napi::Object::New(env);
   result.Set("fd", detached.fd.release());
   result.Set("unread", Napi::Buffer<uint8_t>::Copy(env, detached.unread.data(), detached.unread.size()));

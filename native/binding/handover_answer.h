@@ -23,8 +23,9 @@ class AdoptAnswer final : public AdoptRequest {
 
 class DetachAnswer final : public DetachRequest {
  public:
-  DetachAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation)
-      : callback_(Napi::Persistent(callback)) {
+  // `passage`: where its socket comes out, if the I/O thread has a file table of its own.
+  DetachAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation, int passage)
+      : callback_(Napi::Persistent(callback)), passage_(passage) {
     slot = of_slot;
     generation = of_generation;
   }
@@ -33,6 +34,7 @@ class DetachAnswer final : public DetachRequest {
 
  private:
   Napi::FunctionReference callback_;
+  int passage_;
 };
 
 }  // namespace c1m

@@ -1,8 +1,11 @@
 #include "native/binding/io_host.h"
 
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
+#include <semaphore>
 #include <utility>
 
 #include "native/binding/framing_value.h"
@@ -12,13 +15,27 @@ namespace c1m {
 
 namespace {
 
-void* run_loop(void* loop) {
-  static_cast<Loop*>(loop)->run();
+// What a thread begins with; it lives until `begun`.
+struct Start {
+  Loop& loop;
+  int passage;  // -1 to share this thread's file table
+  int bell;
+  Result<void> result;
+  std::binary_semaphore begun{0};
+};
+
+void* run_loop(void* argument) {
+  auto& start = *static_cast<Start*>(argument);
+  Loop& loop = start.loop;
+  if (start.passage >= 0) start.result = loop.own_file_table(start.passage, start.bell);
+  const bool ready = start.result.ok();
+  start.begun.release();
+  if (ready) loop.run();
   return nullptr;
 }
 
 // Starts the thread with all signals blocked: they belong to Node's main thread.
-int start_thread(pthread_t* thread, int cpu, Loop* loop) {
+int create_thread(pthread_t* thread, int cpu, Start* start) {
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
@@ -31,7 +48,7 @@ int start_thread(pthread_t* thread, int cpu, Loop* loop) {
     pthread_attr_setaffinity_np(&attributes, sizeof(cpus), &cpus);
   }
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  const int error = pthread_create(thread, &attributes, run_loop, loop);
+  const int error = pthread_create(thread, &attributes, run_loop, start);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   pthread_attr_destroy(&attributes);
   return error;
@@ -49,7 +66,7 @@ IoHost::~IoHost() {
 Result<IoHost*> IoHost::start(Napi::Env env, const Thread& thread, const LoopOptions& options,
                               std::vector<EventBatch*> batches, Callbacks callbacks) {
   auto* host = new IoHost(env, std::move(batches), std::move(callbacks));
-  const JsWaker waker{[](void* context) { uv_async_send(static_cast<uv_async_t*>(context)); }, &host->async_};
+  const JsWaker waker{[](void* context) { static_cast<IoHost*>(context)->wake_js(); }, host};
   Result<std::unique_ptr<Loop>> loop = Loop::create(options, host->mailbox_, waker);
   if (!loop) {
     delete host;
@@ -67,15 +84,56 @@ Result<IoHost*> IoHost::start(Napi::Env env, const Thread& thread, const LoopOpt
   }
   uv_unref(reinterpret_cast<uv_handle_t*>(&host->async_));
   for (EventBatch* batch : host->batches_) host->mailbox_.returned.push(batch);
-  const int error = start_thread(&host->thread_, thread.cpu, host->loop_.get());
-  host->running_ = error == 0;
-  if (error == 0) host->number_ = inbox_registry::add(host->inbox());
-  if (error == 0) pthread_setname_np(host->thread_, thread.name.substr(0, 15).c_str());
+  Error error = options.own_file_table ? host->open_file_table(event_loop) : Error{};
+  if (!error) error = host->start_thread(thread.cpu);
+  if (!error) host->number_ = inbox_registry::add(host->inbox());
+  if (!error) pthread_setname_np(host->thread_, thread.name.substr(0, 15).c_str());
   napi_add_async_cleanup_hook(
       env, [](napi_async_cleanup_hook_handle, void* data) { static_cast<IoHost*>(data)->close(); }, host, &host->hook_);
-  if (error == 0) return host;
+  if (!error) return host;
   host->close();
-  return Error{error, "pthread_create"};
+  return error;
+}
+
+Error IoHost::open_file_table(uv_loop_t* event_loop) {
+  Result<Passage> passage = Passage::open();
+  if (!passage) return passage.error();
+  passage_ = std::move(passage.value());
+  Fd bell(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!bell.valid()) return Error::last("eventfd");
+  const int failed = uv_poll_init(event_loop, &on_bell_, bell.get());
+  if (failed != 0) return Error{-failed, "uv_poll_init"};
+  bell_ = std::move(bell);
+  on_bell_.data = this;
+  uv_unref(reinterpret_cast<uv_handle_t*>(&on_bell_));
+  const int refused = uv_poll_start(&on_bell_, UV_READABLE, [](uv_poll_t* bell_rang, int, int) {
+    auto* host = static_cast<IoHost*>(bell_rang->data);
+    uint64_t count = 0;
+    (void)!::read(host->bell_.get(), &count, sizeof count);
+    host->deliver();
+  });
+  return refused == 0 ? Error{} : Error{-refused, "uv_poll_start"};
+}
+
+// On the I/O thread.
+void IoHost::wake_js() {
+  if (!bell_.valid()) {
+    uv_async_send(&async_);
+    return;
+  }
+  const uint64_t one = 1;
+  (void)!::write(bell_.get(), &one, sizeof one);
+}
+
+Error IoHost::start_thread(int cpu) {
+  Start start{*loop_, passage_.inner.get(), bell_.get(), {}};
+  const int refused = create_thread(&thread_, cpu, &start);
+  if (refused != 0) return Error{refused, "pthread_create"};
+  start.begun.acquire();
+  running_ = start.result.ok();
+  if (running_) return {};
+  pthread_join(thread_, nullptr);
+  return start.result.error();
 }
 
 void IoHost::stop_thread() {
@@ -89,6 +147,15 @@ void IoHost::stop_thread() {
 void IoHost::close() {
   stop_thread();
   if (std::exchange(closing_, true)) return;
+  const auto close_async = [](uv_handle_t* bell) { static_cast<IoHost*>(bell->data)->close_async(); };
+  if (bell_.valid()) {
+    uv_close(reinterpret_cast<uv_handle_t*>(&on_bell_), close_async);
+  } else {
+    this->close_async();
+  }
+}
+
+void IoHost::close_async() {
   uv_close(reinterpret_cast<uv_handle_t*>(&async_), [](uv_handle_t* handle) {
     auto* host = static_cast<IoHost*>(handle->data);
     // Only now: until the handle is closed, the environment must not be torn down past us.
@@ -154,10 +221,7 @@ void IoHost::deliver_batch(EventBatch* batch) {
   }
 }
 
-Address IoHost::local_address(uint32_t slot) {
-  Result<Address> address = Address::local_of(loop_->entry(slot).fd.get());
-  return address ? address.value() : Address();
-}
+Address IoHost::local_address(uint32_t slot) { return loop_->local_address(slot); }
 
 Address IoHost::peer_address(uint32_t slot) { return loop_->entry(slot).peer.unpack(); }
 

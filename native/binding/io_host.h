@@ -54,6 +54,8 @@ class IoHost {
   [[nodiscard]] uint32_t number() const { return number_; }
   // For loops that accept connections for this one.
   [[nodiscard]] const std::shared_ptr<Inbox>& inbox() const { return loop_->shared_inbox(); }
+  // The outer end of its passage; -1 if it shares this thread's file table.
+  [[nodiscard]] int passage() const { return passage_.outer.get(); }
   // CPU time of the I/O thread, user and system together, in microseconds.
   [[nodiscard]] double cpu_micros() const;
   // Takes a batch's index to its place.
@@ -62,9 +64,14 @@ class IoHost {
  private:
   IoHost(Napi::Env env, std::vector<EventBatch*> batches, Callbacks callbacks);
   ~IoHost();
+  void wake_js();
   void deliver();
   void deliver_batch(EventBatch* batch);
   void stop_thread();
+  void close_async();
+  [[nodiscard]] Error open_file_table(uv_loop_t* event_loop);
+  // Starts the thread, and waits for its file table.
+  [[nodiscard]] Error start_thread(int cpu);
 
   Napi::Env env_;
   Napi::AsyncContext context_;
@@ -74,6 +81,11 @@ class IoHost {
   EventBatch* pending_ = nullptr;  // taken from the mailbox, in order, linked by `next`
   CommandBatch* spent_ = nullptr;
   std::unique_ptr<Loop> loop_;
+  // Only if the I/O thread has a file table of its own. The bell is an eventfd that it has as well, for want of that which
+  // uv_async_send() writes to.
+  Passage passage_;
+  Fd bell_;
+  uv_poll_t on_bell_{};
   uv_async_t async_{};
   pthread_t thread_{};
   uint32_t number_ = 0;

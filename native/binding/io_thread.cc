@@ -69,6 +69,7 @@ IoThread::IoThread(const Napi::CallbackInfo& info) : Napi::ObjectWrap<IoThread>(
   auto connections = config.Get("connections").As<Napi::Uint32Array>();
   keep(connections);
   loop.connections = connections.Data();
+  loop.own_file_table = config.Get("ownFileTable").ToBoolean();
   loop.shares_quota = config.Get("sharesQuota").ToBoolean();
   keep(flushed);
   keep(stats);
@@ -192,7 +193,7 @@ Napi::Value IoThread::adopt(const Napi::CallbackInfo& info) {
 
 // …, slot, generation)
 Napi::Value IoThread::detach(const Napi::CallbackInfo& info) {
-  return request<DetachAnswer>(info, number(info, 2), number(info, 3));
+  return request<DetachAnswer>(info, number(info, 2), number(info, 3), host_ == nullptr ? -1 : host_->passage());
 }
 
 // …, flushed, muted)
@@ -202,7 +203,7 @@ Napi::Value IoThread::reserve(const Napi::CallbackInfo& info) {
 
 // …, slot, generation)
 Napi::Value IoThread::release(const Napi::CallbackInfo& info) {
-  return request<ReleaseAnswer>(info, number(info, 2), number(info, 3));
+  return request<ReleaseAnswer>(info, number(info, 2), number(info, 3), host_ == nullptr ? -1 : host_->passage());
 }
 
 // …, slot, generation, outcome)

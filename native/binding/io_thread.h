@@ -18,6 +18,7 @@ class IoThread : public Napi::ObjectWrap<IoThread> {
   explicit IoThread(const Napi::CallbackInfo& info);
   ~IoThread() override;
   [[nodiscard]] std::shared_ptr<Inbox> inbox() const { return host_ == nullptr ? nullptr : host_->inbox(); }
+  [[nodiscard]] int passage() const { return host_ == nullptr ? -1 : host_->passage(); }
 
  private:
   Napi::Value add_command_batch(const Napi::CallbackInfo& info);

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "native/loop/event_batch.h"
+#include "native/net/descriptor.h"
+
 namespace c1m {
 
 void ReserveAnswer::answer() {
@@ -22,7 +25,19 @@ void ReleaseAnswer::answer() {
     callback_.Call({});
     return;
   }
-  callback_.Call({Napi::External<Parcel>::New(callback_.Env(), parcel.release(),
+  const Napi::Env env = callback_.Env();
+  if (passage_ >= 0) {
+    Result<Fd> received = receive_descriptor(passage_);
+    if (!received) {
+      Napi::Object lost = Napi::Object::New(env);
+      lost.Set("errno", received.error().code);
+      lost.Set("syscall", static_cast<uint32_t>(Syscall::kRead));
+      callback_.Call({lost});
+      return;
+    }
+    parcel->fd = std::move(received.value());
+  }
+  callback_.Call({Napi::External<Parcel>::New(env, parcel.release(),
                                               [](Napi::Env /*env*/, Parcel* taken) { delete taken; })});
 }
 

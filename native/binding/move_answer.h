@@ -21,16 +21,19 @@ class ReserveAnswer final : public ReserveRequest {
 
 class ReleaseAnswer final : public ReleaseRequest {
  public:
-  ReleaseAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation)
-      : callback_(Napi::Persistent(callback)) {
+  // `passage`: where its socket comes out, if the I/O thread has a file table of its own.
+  ReleaseAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation, int passage)
+      : callback_(Napi::Persistent(callback)), passage_(passage) {
     slot = of_slot;
     generation = of_generation;
   }
-  // With the parcel, for settle(); with nothing if it has closed.
+  // With the parcel, for settle(); with nothing if it has closed; with { errno, syscall } if it was lost between two file
+  // tables.
   void answer() override;
 
  private:
   Napi::FunctionReference callback_;
+  int passage_;
 };
 
 class SettleAnswer final : public SettleRequest {

@@ -33,7 +33,7 @@ SendFileAnswer::SendFileAnswer(const Napi::Function& callback, const Napi::Objec
   }
   Result<Fd> copy = duplicate_file(spec.Get("fd").ToNumber().Int32Value());
   if (copy) {
-    file.fd = std::move(copy.value());
+    source = std::move(copy.value());
   } else {
     error = copy.error();
   }

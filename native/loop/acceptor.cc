@@ -19,6 +19,8 @@ constexpr uint32_t kFirstBackoffMs = 10;
 constexpr uint32_t kLastBackoffMs = 1000;
 // At the maximum, where other loops may make room, which nobody tells.
 constexpr int kFullRetryMs = 10;
+// With a connection that its loop can't take now: that is at work on some hundred others.
+constexpr int kHeldRetryMs = 1;
 
 Fd open_reserve() { return Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
 
@@ -43,10 +45,9 @@ bool concerns_one_connection(int error) {
 
 }  // namespace
 
-Acceptor::Acceptor() : reserve_(open_reserve()) {}
-
 Result<void> Acceptor::add(Loop& loop, Listening listening) {
   const uint32_t index = listening.connections.context;
+  if (!reserve_.valid()) reserve_ = open_reserve();
   if (!listening.fd.valid()) {
     listeners_.emplace(index, std::move(listening));
     return {};
@@ -66,6 +67,11 @@ uint32_t Acceptor::remove(Loop& loop, uint32_t index) {
   // Whoever accepted them has stopped before.
   loop.open_inbox();
   take_arrivals(loop, kAllArrivals);
+  if (held_ && held_->arrival.listener == index) {
+    // As those in the kernel's queue.
+    loop.quota().give_back();
+    held_.reset();
+  }
   Listening& listening = found->second;
   set_ready(listening, false);
   if (listening.paused) --paused_;
@@ -95,9 +101,10 @@ void Acceptor::serve(Loop& loop, uint64_t now_ms) {
       if (full ? loop.quota().has_room_again() : now_ms >= listening.retry_at_ms) resume(loop, listening);
     }
   }
+  if (held_) hand_over(loop);
   if (ready_ == 0) return;
   for (auto& [index, listening] : listeners_) {
-    if (listening.ready && !listening.paused) accept_some(loop, listening, now_ms);
+    if (listening.ready && !listening.paused && !held_) accept_some(loop, listening, now_ms);
   }
 }
 
@@ -116,6 +123,8 @@ void Acceptor::accept_some(Loop& loop, Listening& listening, uint64_t now_ms) {
     }
     if (error == 0) {
       brought = true;
+      // The others wait in the kernel's queue.
+      if (held_) return;
       continue;
     }
     if (error == EAGAIN) {
@@ -138,12 +147,11 @@ void Acceptor::accept_some(Loop& loop, Listening& listening, uint64_t now_ms) {
 // 0, or the errno of why it can't be taken here.
 int Acceptor::place(Loop& loop, Listening& listening, Fd fd, const PackedAddress& peer) {
   if (!listening.spread.alone()) {
-    Inbox& inbox = listening.spread.choose(peer);
-    if (&inbox != &loop.inbox()) {
+    const size_t chosen = listening.spread.choose(peer);
+    if (&listening.spread.inbox(chosen) != &loop.inbox()) {
       loop.quota().take();
-      Arrival arrival{std::move(fd), peer, listening.connections.context};
-      // Refused by a loop that has ended, as in the end all will: its connections go with it.
-      if (!inbox.push(arrival)) loop.quota().give_back();
+      held_.emplace(Held{Arrival{std::move(fd), peer, listening.connections.context}, chosen});
+      hand_over(loop);
       return 0;
     }
   }
@@ -153,8 +161,30 @@ int Acceptor::place(Loop& loop, Listening& listening, Fd fd, const PackedAddress
   return error;
 }
 
+// What is held stays so if its loop can't be reached at the moment.
+void Acceptor::hand_over(Loop& loop) {
+  Spread& spread = listeners_.find(held_->arrival.listener)->second.spread;
+  const Inbox::Push pushed = spread.inbox(held_->chosen).push(held_->arrival, spread.passage(held_->chosen));
+  if (pushed == Inbox::Push::kNotNow) return;
+  // Refused by a loop that has ended, as in the end all will: its connections go with it.
+  if (pushed == Inbox::Push::kOver) loop.quota().give_back();
+  held_.reset();
+}
+
 void Acceptor::arrived(std::vector<Arrival>& arrivals) {
   for (Arrival& arrival : arrivals) arrivals_.push_back(std::move(arrival));
+}
+
+// For want of descriptors, in a file table that isn't the acceptor's. One event for each time that it begins.
+void Acceptor::turn_away(Loop& loop, Listening& listening, int error) {
+  ++loop.stats().accept_errors;
+  ++loop.stats().shed;
+  if (loop.now_ms() >= listening.retry_at_ms) {
+    ++loop.stats().saturations;
+    listening.saturated_errno = error;
+    listening.saturated_due = announcing_ = true;
+  }
+  listening.retry_at_ms = loop.now_ms() + kLastBackoffMs;
 }
 
 void Acceptor::take_arrivals(Loop& loop, size_t most) {
@@ -163,6 +193,15 @@ void Acceptor::take_arrivals(Loop& loop, size_t most) {
     arrivals_.pop_front();
     // It is there until remove(), which comes behind the last of them.
     Listening& listening = listeners_.find(arrival.listener)->second;
+    if (!arrival.fd.valid()) {
+      Result<Fd> received = loop.file_table().receive();
+      if (!received) {
+        loop.unclaim();
+        turn_away(loop, listening, received.error().code);
+        continue;
+      }
+      arrival.fd = std::move(received.value());
+    }
     if (loop.admit(std::move(arrival.fd), arrival.peer, listening) == 0) {
       ++listening.accepted;
     } else {
@@ -219,8 +258,8 @@ void Acceptor::announce(Loop& loop) {
 }
 
 int Acceptor::next_retry_ms(const Loop& loop, uint64_t now_ms) const {
-  if (paused_ == 0) return -1;
-  int least = -1;
+  int least = held_ ? kHeldRetryMs : -1;
+  if (paused_ == 0) return least;
   for (const auto& [index, listening] : listeners_) {
     if (!listening.paused) continue;
     int left = listening.retry_at_ms > now_ms ? static_cast<int>(listening.retry_at_ms - now_ms) : 0;
@@ -238,6 +277,9 @@ int Acceptor::next_retry_ms(const Loop& loop, uint64_t now_ms) const {
 void Acceptor::close_all() {
   for (auto& [index, listening] : listeners_) (void)remove_socket_file(listening.address);
   listeners_.clear();
+  arrivals_.clear();
+  held_.reset();
+  reserve_.reset();
 }
 
 }  // namespace c1m

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,8 +46,6 @@ struct Listening {
 // Owner: one loop. Thread: the loop's.
 class Acceptor {
  public:
-  Acceptor();
-
   [[nodiscard]] Result<void> add(Loop& loop, Listening listening);
   // How many connections of this listener the loop took, modulo 2^32; 0 if there is none.
   uint32_t remove(Loop& loop, uint32_t index);
@@ -62,16 +61,24 @@ class Acceptor {
   void announce(Loop& loop);
 
   // True if serve() has work that no edge will announce.
-  [[nodiscard]] bool busy() const { return ready_ > 0 || !arrivals_.empty(); }
+  [[nodiscard]] bool busy() const { return (ready_ > 0 && !held_) || !arrivals_.empty(); }
   // Milliseconds until a paused listener should be tried again; -1 for none.
   [[nodiscard]] int next_retry_ms(const Loop& loop, uint64_t now_ms) const;
 
-  // Descriptors are closed and sockets' files removed.
+  // All descriptors are closed and sockets' files removed.
   void close_all();
 
   static constexpr size_t kAllArrivals = SIZE_MAX;
 
  private:
+  // A connection for another loop.
+  struct Held {
+    Arrival arrival;
+    size_t chosen;
+  };
+
+  void hand_over(Loop& loop);
+  void turn_away(Loop& loop, Listening& listening, int error);
   [[nodiscard]] int place(Loop& loop, Listening& listening, Fd fd, const PackedAddress& peer);
   void accept_some(Loop& loop, Listening& listening, uint64_t now_ms);
   void saturate(Loop& loop, Listening& listening, int error, uint64_t now_ms);
@@ -84,7 +91,8 @@ class Acceptor {
   uint32_t ready_ = 0;                       // listeners that are ready and not paused
   uint32_t paused_ = 0;                      // listeners that are paused
   bool announcing_ = false;
-  Fd reserve_;
+  Fd reserve_;  // since there is a listener
+  std::optional<Held> held_;
 };
 
 }  // namespace c1m

@@ -38,6 +38,14 @@ bool SendFileRequest::run(Loop& loop) {
     error = Error{entry->error, syscall_name(*entry)};
     return true;
   }
+  if (source.valid()) {
+    Result<Fd> ours = loop.file_table().bring(source);
+    if (!ours) {
+      error = ours.error();
+      return true;
+    }
+    file.fd = std::move(ours.value());
+  }
   file.owner = this;
   loop.queue_file(slot, *entry, file);
   return false;

@@ -2,15 +2,19 @@
 #include "native/loop/handover.h"
 
 #include "native/loop/loop.h"
-#include "native/net/descriptor.h"
 
 namespace c1m {
 
 bool AdoptRequest::run(Loop& loop) {
   full = loop.quota().full();
   if (full) return true;
+  Result<Fd> ours = loop.file_table().bring(fd);
+  if (!ours) {
+    error = ours.error();
+    return true;
+  }
   loop.claim();
-  const Result<uint32_t> taken = loop.take(std::move(fd), peer);
+  const Result<uint32_t> taken = loop.take(std::move(ours.value()), peer);
   if (!taken) {
     error = taken.error();
     return true;
@@ -22,7 +26,9 @@ bool AdoptRequest::run(Loop& loop) {
   return true;
 }
 
-bool DetachRequest::run(Loop& loop) {
+bool DetachRequest::run(Loop& loop) { return loop.depart(*this); }
+
+bool DetachRequest::attempt(Loop& loop) {
   Entry* entry = loop.find(slot, generation);
   closed = entry == nullptr;
   if (closed) return true;
@@ -32,7 +38,24 @@ bool DetachRequest::run(Loop& loop) {
   } else {
     error = left.error();
   }
-  return true;
+  // unix(7): so many are under way to the JS thread.
+  const bool later = loop.file_table().is_own() && is_for_now(error.code);
+  if (later) error = {};
+  return !later;
+}
+
+bool Loop::depart(DetachRequest& request) {
+  if (departing_.empty() && request.attempt(*this)) return true;
+  departing_.push_back(&request);
+  return false;
+}
+
+// In order: so they come out of the passage.
+void Loop::hand_out_departing() {
+  while (!departing_.empty() && departing_.front()->attempt(*this)) {
+    complete(departing_.front());
+    departing_.pop_front();
+  }
 }
 
 Result<Detached> Loop::detach(uint32_t slot, Entry& entry) {
@@ -42,7 +65,7 @@ Result<Detached> Loop::detach(uint32_t slot, Entry& entry) {
   if (entry.has(Connection::kRelayed)) return Error{EBUSY, "fcntl"};
   // node:net has no queue that a file could stand in.
   if (entry.out.first_file() != nullptr) return Error{EBUSY, "sendfile"};
-  Result<Fd> copy = duplicate(entry.fd.get());
+  Result<Fd> copy = file_table_.hand_out(entry.fd.get());
   if (!copy) return copy.error();
   Detached left;
   left.fd = std::move(copy.value());

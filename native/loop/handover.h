@@ -14,7 +14,7 @@ namespace c1m {
 // Takes a connected socket over from somebody else. Its kOpen says that it is here, and follows the answer.
 class AdoptRequest : public Request {
  public:
-  Fd fd;
+  Fd fd;  // the JS thread's
   PackedAddress peer;
   std::vector<uint8_t> unread;  // read from it before: delivered first
   ConnectionSettings connection;
@@ -28,7 +28,9 @@ class AdoptRequest : public Request {
 
 // What a connection that leaves takes along, in the order in which the bytes were received and are to be sent.
 struct Detached {
-  Fd fd;  // another descriptor of the same socket: the slot's own stays until JavaScript has handed back kClose
+  // Another descriptor of the same socket: the slot's own stays until JavaScript has handed back kClose. None: it is the
+  // next that comes out of the passage.
+  Fd fd;
   std::vector<uint8_t> unread;
   std::vector<uint8_t> unsent;
 };
@@ -41,6 +43,8 @@ class DetachRequest : public ConnectionRequest {
   Detached detached;
 
   bool run(Loop& loop) override;
+  // False if the passage is full: the connection is as before.
+  [[nodiscard]] bool attempt(Loop& loop);
 };
 
 }  // namespace c1m

@@ -10,13 +10,14 @@
 
 #include "native/base/fd.h"
 #include "native/net/address.h"
+#include "native/net/descriptor.h"
 #include "native/poll/poller.h"
 
 namespace c1m {
 
 // A connection that the loop of another I/O thread has accepted. It counts in the reactor's quota already.
 struct Arrival {
-  Fd fd;
+  Fd fd;  // none: it is the next that comes out of the passage
   PackedAddress peer;
   uint32_t listener = 0;
 };
@@ -52,14 +53,24 @@ class Inbox {
 
   explicit Inbox(Poller& poller) : poller_(&poller) {}
 
-  // False if its loop is over: the arrival stays the caller's.
-  [[nodiscard]] bool push(Arrival& arrival) {
+  enum class Push : uint8_t { kDone, kOver, kNotNow };
+
+  // kOver if its loop is over, kNotNow if the passage takes none at the moment: the arrival stays the caller's. `passage` is
+  // the outer end of this loop's passage, in the caller's file table, if this loop has a table of its own; else -1. What
+  // comes through it is in the order of the arrivals, and wakes the loop by itself.
+  [[nodiscard]] Push push(Arrival& arrival, int passage = -1) {
     const std::scoped_lock lock(mutex_);
-    if (poller_ == nullptr) return false;
+    if (poller_ == nullptr) return Push::kOver;
+    if (passage >= 0) {
+      // Before the edge that wakes the loop: it finds that there is something, and waits for the mutex.
+      waiting_.store(true, std::memory_order_release);
+      if (!send_descriptor(passage, arrival.fd.get())) return Push::kNotNow;
+      arrival.fd.reset();
+    }
     contents_.arrivals.push_back(std::move(arrival));
     load_.fetch_add(1, std::memory_order_relaxed);
-    announce();
-    return true;
+    if (passage < 0) announce();
+    return Push::kDone;
   }
 
   // False if its loop is over, or as much as may wait here waits already.

@@ -15,6 +15,8 @@ namespace {
 constexpr uint32_t kEnoughRecords = 64;
 // Connections taken over from another I/O thread's acceptor in one turn, as many as that accepts in one.
 constexpr size_t kArrivalsPerTurn = 256;
+// Nobody tells when the JS thread has taken some of the hundreds of sockets out that it has been handed.
+constexpr int kDepartRetryMs = 1;
 
 // Poller words: a connection's generation is never 0, a listener's word is its bare index.
 constexpr uint32_t slot_of(uint64_t word) { return static_cast<uint32_t>(word); }
@@ -25,7 +27,12 @@ constexpr uint32_t generation_of(uint64_t word) { return static_cast<uint32_t>(w
 Result<std::unique_ptr<Loop>> Loop::create(const LoopOptions& options, Mailbox& mailbox, JsWaker waker) {
   Result<Poller> poller = Poller::create(options.trigger);
   if (!poller) return poller.error();
-  return std::make_unique<Loop>(std::move(poller.value()), options, mailbox, waker);
+  auto loop = std::make_unique<Loop>(std::move(poller.value()), options, mailbox, waker);
+  if (options.own_file_table) {
+    const Result<void> opened = loop->watcher().set().open(loop->poller());
+    if (!opened) return opened.error();
+  }
+  return loop;
 }
 
 Loop::Loop(Poller poller, const LoopOptions& options, Mailbox& mailbox, JsWaker waker)
@@ -38,6 +45,7 @@ Loop::Loop(Poller poller, const LoopOptions& options, Mailbox& mailbox, JsWaker 
       shares_quota_(options.shares_quota),
       inbox_(std::make_shared<Inbox>(poller_)),
       entries_(options.max_connections),
+      local_addresses_(options.own_file_table ? std::make_unique<LocalAddresses>(options.max_connections) : nullptr),
       ready_(entries_),
       flush_(entries_),
       wheel_(TimerOf{&entries_}),
@@ -45,6 +53,14 @@ Loop::Loop(Poller poller, const LoopOptions& options, Mailbox& mailbox, JsWaker 
       file_workers_(poller_, options.file_threads),
       start_ms_(monotonic_ms()),
       now_ms_(start_ms_) {}
+
+Result<void> Loop::own_file_table(int passage, int waker) {
+  const auto [poll, wake] = poller_.descriptors();
+  std::vector<int> kept{poll, wake, watcher_.set().descriptor(), passage};
+  if (waker >= 0) kept.push_back(waker);
+  const Result<void> owned = file_table_.own(kept, passage);
+  return owned ? poller_.add_waker(passage) : owned;
+}
 
 void Loop::run() {
   while (!mailbox_.stop_requested()) turn();
@@ -59,6 +75,7 @@ void Loop::turn() {
   connector_.serve(*this);
   execute_commands();
   open_inbox();
+  hand_out_departing();
   take_loaded();
   flush_all();
   return_commands();
@@ -106,7 +123,8 @@ bool Loop::has_news() const {
 
 int Loop::sleep_ms() {
   const int timer = wheel_.next_ms(now_tick_);
-  const int retry = acceptor_.next_retry_ms(*this, now_ms_);
+  const bool passage_full = !departing_.empty() || moves_.passage_full;
+  const int retry = passage_full ? kDepartRetryMs : acceptor_.next_retry_ms(*this, now_ms_);
   if (timer < 0 || retry < 0) return std::max(timer, retry);
   return std::min(timer, retry);
 }
@@ -245,6 +263,7 @@ Result<uint32_t> Loop::take(Fd fd, const PackedAddress& peer) {
   entry.fd = std::move(fd);
   entry.peer = peer;
   entry.interest = Interest::kAll;
+  if (local_addresses_ != nullptr) local_addresses_->note(slot, entry.fd.get());
   return slot;
 }
 
@@ -284,6 +303,12 @@ int Loop::admit(Fd fd, const PackedAddress& peer, const Listening& listening) {
   return 0;
 }
 
+Address Loop::local_address(uint32_t slot) {
+  if (local_addresses_ != nullptr) return local_addresses_->of(slot);
+  Result<Address> address = Address::local_of(entries_[slot].fd.get());
+  return address ? address.value() : Address();
+}
+
 void Loop::complete(Request* request) { completed_.push_back(std::move(waiting_.extract(request).mapped())); }
 
 Entry* Loop::find(uint32_t slot, uint32_t generation) {
@@ -308,7 +333,10 @@ void Loop::close_all() {
     entry.fd.reset();
   }
   moves_.drop_all(pool_);
+  // Those that are queued no longer have their requests' answers to wait for.
+  for (OutboundFile* file : pool_.finished()) file->fd.reset();
   relays_.close_all();
+  file_table_.close();
   publish_stats(stats_, shared_stats_);
 }
 

@@ -12,10 +12,12 @@
 #include "native/loop/broadcast_request.h"
 #include "native/loop/connector.h"
 #include "native/loop/entry.h"
+#include "native/loop/file_table.h"
 #include "native/loop/file_workers.h"
 #include "native/loop/framing_table.h"
 #include "native/loop/handover.h"
 #include "native/loop/inbox.h"
+#include "native/loop/local_addresses.h"
 #include "native/loop/mailbox.h"
 #include "native/loop/move.h"
 #include "native/loop/quota.h"
@@ -39,6 +41,7 @@ struct LoopOptions {
   bool shares_quota = false;  // there are others
   Trigger trigger = Trigger::kEdge;
   uint32_t file_threads = FileWorkers::kThreads;
+  bool own_file_table = false;  // own_file_table() is called before run()
   // Shared with JavaScript, which only reads them: bytes given to the kernel, a counter a slot (modulo 2^32), and the
   // counters of Stats.
   uint32_t* flushed = nullptr;
@@ -63,6 +66,9 @@ class Loop {
   Loop& operator=(const Loop&) = delete;
   ~Loop() { inbox_->close(); }
 
+  // On the loop's thread, before run(): see FileTable. `passage` is the inner end of its passage, `waker` what its waker
+  // writes to; -1 if it needs none.
+  Result<void> own_file_table(int passage, int waker);
   // Runs turns until the mailbox requests a stop; then closes everything.
   void run();
   // One turn; sleeps if there is nothing to do. For tests.
@@ -72,6 +78,10 @@ class Loop {
   void claim() {
     quota_.take();
     inbox_->add_load(1);
+  }
+  void unclaim() {
+    quota_.give_back();
+    inbox_->add_load(-1);
   }
   // A fresh connection of a listener, for which a place has been claimed: it goes back if the connection can't be taken.
   // 0, or the errno of why.
@@ -107,6 +117,8 @@ class Loop {
   void find_idle(uint32_t ms, uint32_t most, std::vector<uint32_t>& found);
   // It is here, or won't come.
   void settle_move(SettleRequest& request);
+  // Detaches when those before it have gone. True if it is done.
+  [[nodiscard]] bool depart(DetachRequest& request);
   // A request that did not finish in run() has its answer.
   void complete(Request* request);
   // Appends an event, if there is a batch with room for it.
@@ -142,6 +154,10 @@ class Loop {
   // The batch that is being filled; null without one.
   [[nodiscard]] EventBatch* filling() { return filling_; }
   [[nodiscard]] Stats& stats() { return stats_; }
+  [[nodiscard]] FileTable& file_table() { return file_table_; }
+  [[nodiscard]] uint64_t now_ms() const { return now_ms_; }
+  // Of a connection whose kClose JavaScript has not handed back. For the JS thread.
+  [[nodiscard]] Address local_address(uint32_t slot);
 
  private:
   struct TimerOf {
@@ -159,10 +175,6 @@ class Loop {
   void take_returned();
   void free_slot(uint32_t slot);
   void release(uint32_t slot);
-  void unclaim() {
-    quota_.give_back();
-    inbox_->add_load(-1);
-  }
   void publish();
   [[nodiscard]] bool rotate();
   void update_clock();
@@ -181,6 +193,9 @@ class Loop {
   void end_of_stream(uint32_t slot, Entry& entry);
   void count_flushed(uint32_t slot, Entry& entry, const Flushed& flushed);
 
+  // handover.cc
+  void hand_out_departing();
+
   // broadcast.cc
   void offer(BroadcastRequest& request, const BroadcastTarget& target);
   void spread();
@@ -191,7 +206,9 @@ class Loop {
   // move.cc
   void let_go();
   [[nodiscard]] std::unique_ptr<Parcel> depart(uint32_t slot, Entry& entry);
+  [[nodiscard]] bool hand_out(uint32_t slot, Entry& entry);
   void arrive(uint32_t slot, Parcel& parcel);
+  void fail_to_arrive(uint32_t slot, uint16_t error, uint8_t syscall);
   void carry_out_late(uint32_t slot, uint32_t generation, Deferred one);
 
   // timeouts.cc
@@ -238,6 +255,7 @@ class Loop {
 
   [[nodiscard]] uint64_t word_of(uint32_t slot) const { return uint64_t{entries_.generation(slot)} << 32 | slot; }
 
+  FileTable file_table_;
   Poller poller_;
   Mailbox& mailbox_;
   JsWaker waker_;
@@ -248,6 +266,7 @@ class Loop {
   bool shares_quota_;
   std::shared_ptr<Inbox> inbox_;
   EntrySlab entries_;
+  std::unique_ptr<LocalAddresses> local_addresses_;  // with a file table of its own
   OutboundPool pool_;
   ReadyList ready_;
   FlushList flush_;
@@ -268,6 +287,7 @@ class Loop {
   std::vector<std::unique_ptr<Request>> completed_;
   std::unordered_map<Request*, std::unique_ptr<Request>> waiting_;  // for complete()
   std::deque<BroadcastRequest*> broadcasts_;                        // some of whose targets have yet to get their turn
+  std::deque<DetachRequest*> departing_;                            // the passage takes none of them yet
   FileWorkers file_workers_;          // its jobs point to requests: it goes before they do
   CommandBatch* executed_ = nullptr;  // this turn's, until their arenas are sent or copied
   size_t next_pinned_ = 0;            // cursors into the batch that is being executed

@@ -73,11 +73,12 @@ bool Loop::reserve(ReserveRequest& request) {
 }
 
 void Loop::let_go() {
+  moves_.passage_full = false;
   std::erase_if(moves_.leaving, [this](ReleaseRequest* request) {
     Entry* entry = find(request->slot, request->generation);
     if (entry != nullptr) {
-      if (!broadcasts_.empty() || entry->out.first_file() != nullptr) return false;
-      request->parcel = depart(request->slot, *entry);
+      if (!broadcasts_.empty() || entry->out.first_file() != nullptr || !hand_out(request->slot, *entry)) return false;
+      if (!entry->has(Connection::kClosing)) request->parcel = depart(request->slot, *entry);
     } else if (Entry* closing = entries_.find(request->slot, request->generation); closing != nullptr) {
       // It counts as closed here, and not where it goes.
       closing->unset(Connection::kLeaving);
@@ -85,6 +86,19 @@ void Loop::let_go() {
     complete(request);
     return true;
   });
+}
+
+// Where the file tables differ its socket goes to the JS thread's. False if the passage is full; true also if that can't be,
+// and it has been closed.
+bool Loop::hand_out(uint32_t slot, Entry& entry) {
+  if (!file_table_.is_own()) return true;
+  const Result<Fd> handed = file_table_.hand_out(entry.fd.get());
+  if (handed) return true;
+  moves_.passage_full = is_for_now(handed.error().code);
+  if (moves_.passage_full) return false;
+  entry.unset(Connection::kLeaving);
+  close(slot, entry, handed.error().code, Syscall::kRead);
+  return true;
 }
 
 std::unique_ptr<Parcel> Loop::depart(uint32_t slot, Entry& entry) {
@@ -101,7 +115,7 @@ std::unique_ptr<Parcel> Loop::depart(uint32_t slot, Entry& entry) {
   pack_timeouts(entry, *parcel);
   // As far as this loop is concerned it closes; the socket doesn't.
   close(slot, entry, 0, Syscall::kRead);
-  parcel->fd = std::move(entry.fd);
+  if (!file_table_.is_own()) parcel->fd = std::move(entry.fd);
   return parcel;
 }
 
@@ -111,21 +125,28 @@ void Loop::settle_move(SettleRequest& request) {
   if (request.abandoned) {
     release(request.slot);
   } else if (request.parcel == nullptr) {
-    Entry& entry = entries_[request.slot];
-    entry.error = request.error;
-    entry.error_syscall = request.error_syscall;
-    entry.set(Connection::kClosing | Connection::kCloseDue | Connection::kLeaving);
-    ++closing_;
-    ready_.push(request.slot);
+    fail_to_arrive(request.slot, request.error, request.error_syscall);
   } else {
     arrive(request.slot, *request.parcel);
   }
   for (Deferred& one : deferred) carry_out_late(request.slot, request.generation, std::move(one));
 }
 
+void Loop::fail_to_arrive(uint32_t slot, uint16_t error, uint8_t syscall) {
+  Entry& entry = entries_[slot];
+  entry.error = error;
+  entry.error_syscall = syscall;
+  entry.set(Connection::kClosing | Connection::kCloseDue | Connection::kLeaving);
+  ++closing_;
+  ready_.push(slot);
+}
+
 void Loop::arrive(uint32_t slot, Parcel& parcel) {
   Entry& entry = entries_[slot];
-  entry.fd = std::move(parcel.fd);
+  Result<Fd> ours = file_table_.bring(parcel.fd);
+  if (!ours) return fail_to_arrive(slot, static_cast<uint16_t>(ours.error().code), 0);
+  entry.fd = std::move(ours.value());
+  if (local_addresses_ != nullptr) local_addresses_->note(slot, entry.fd.get());
   entry.peer = parcel.peer;
   entry.flags |= parcel.flags;
   entry.context = parcel.context;

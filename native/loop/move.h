@@ -28,7 +28,7 @@ namespace c1m {
 
 // What of a connection moves.
 struct Parcel {
-  Fd fd;
+  Fd fd;  // the JS thread's, where file tables differ
   PackedAddress peer;
   uint32_t flags = 0;
   uint32_t context = 0;
@@ -119,18 +119,18 @@ class Moves {
   void expect(uint32_t slot, bool muted) { expected_.emplace(slot, Expected{muted, {}}); }
   // The slot waits no longer.
   [[nodiscard]] Expected take(uint32_t slot) { return std::move(expected_.extract(slot).mapped()); }
-  // At the loop's end.
+  // At the loop's end. Requests that wait here go with the loop, on the JS thread, whose descriptors they may have.
   void drop_all(OutboundPool& pool) {
     for (const auto& [slot, expected] : expected_) {
       for (const Deferred& one : expected.deferred) {
         if (one.shared != nullptr) pool.release(one.shared);
       }
     }
-    expected_.clear();
   }
 
   // Requests that wait until their connection may leave.
   std::vector<ReleaseRequest*> leaving;
+  bool passage_full = false;  // some of them can't cross to the JS thread's file table at the moment
 
  private:
   std::unordered_map<uint32_t, Expected> expected_;

@@ -17,9 +17,7 @@ bool has_source(const PackedAddress& peer) { return peer.family == AF_INET || pe
 
 }  // namespace
 
-Inbox& Spread::choose(const PackedAddress& peer) { return *loops_[index_for(peer)]; }
-
-size_t Spread::index_for(const PackedAddress& peer) {
+size_t Spread::choose(const PackedAddress& peer) {
   if (placement_ == Placement::kLeastConnections) return least();
   if (placement_ == Placement::kSourceHash && has_source(peer)) return hash_of(peer) % loops_.size();
   return next();

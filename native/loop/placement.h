@@ -24,16 +24,20 @@ class Spread {
 
   // Nobody to share with.
   [[nodiscard]] bool alone() const { return loops_.empty(); }
-  // For the next connection.
-  [[nodiscard]] Inbox& choose(const PackedAddress& peer);
+  // The index of whose the next connection is.
+  [[nodiscard]] size_t choose(const PackedAddress& peer);
+  [[nodiscard]] Inbox& inbox(size_t index) { return *loops_[index]; }
+  // Outer ends of the loops' passages, one each, if they have file tables of their own.
+  void set_passages(std::vector<Fd> passages) { passages_ = std::move(passages); }
+  [[nodiscard]] int passage(size_t index) const { return passages_.empty() ? -1 : passages_[index].get(); }
 
  private:
-  [[nodiscard]] size_t index_for(const PackedAddress& peer);
   [[nodiscard]] size_t least();
   [[nodiscard]] size_t next();
 
   Placement placement_ = Placement::kLeastConnections;
   std::vector<std::shared_ptr<Inbox>> loops_;
+  std::vector<Fd> passages_;
   size_t next_ = 0;
 };
 

@@ -12,12 +12,15 @@ AppliedOptions AppliedOptions::of(int fd) {
   return applied;
 }
 
-bool ListenRequest::open(Listening& listening) {
-  if (spec.fd >= 0) {
-    if (const Result<void> known = inspect_listener(spec); !known) {
-      failure = OptionFailure{known.error(), {}};
-      return false;
-    }
+bool ListenRequest::open(Loop& loop, Listening& listening) {
+  // What it brings must not go with this request, which the JS thread deletes.
+  Spread ours = std::move(spread);
+  Fd given;  // the socket of `spec.fd`, where the loop has a file table of its own
+  const Result<void> brought = bring(loop, ours, given);
+  const Result<void> known = !brought || spec.fd < 0 ? brought : inspect_listener(spec);
+  if (!known) {
+    failure = OptionFailure{known.error(), {}};
+    return false;
   }
   ListenOutcome outcome = open_listener(spec);
   failure = outcome.failure;
@@ -30,15 +33,37 @@ bool ListenRequest::open(Listening& listening) {
   bound = local.value();
   applied = AppliedOptions::of(outcome.fd.get());
   listening.fd = std::move(outcome.fd);
+<<<<<<< HEAD
   // The file of a Unix socket that was here before isn't ours to remove.
   if (spec.fd < 0) listening.address = bound;
   listening.spread = std::move(spread);
+=======
+  listening.address = bound;
+  listening.spread = std::move(ours);
+>>>>>>> d7cc0b52b87d33446a2d0f50ead401599a7054f5
   return true;
+}
+
+Result<void> ListenRequest::bring(Loop& loop, Spread& to, Fd& given) {
+  if (spec.fd >= 0 && loop.file_table().is_own()) {
+    Result<Fd> brought = loop.file_table().bring_number(spec.fd);
+    if (!brought) return brought.error();
+    given = std::move(brought.value());
+    spec.fd = given.get();
+  }
+  std::vector<Fd> ours;
+  for (Fd& passage : passages) {
+    Result<Fd> brought = loop.file_table().bring(passage);
+    if (!brought) return brought.error();
+    ours.push_back(std::move(brought.value()));
+  }
+  to.set_passages(std::move(ours));
+  return {};
 }
 
 bool ListenRequest::run(Loop& loop) {
   Listening listening;
-  if (accepts && !open(listening)) return true;
+  if (accepts && !open(loop, listening)) return true;
   listening.connections = connections;
   listening.after_accept = settings_after_accept(spec);
   const Result<void> added = loop.acceptor().add(loop, std::move(listening));

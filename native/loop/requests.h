@@ -27,6 +27,7 @@ class ListenRequest : public Request {
   ConnectionSettings connections;
   bool accepts = true;  // false: another loop does, and hands this one its share
   Spread spread;
+  std::vector<Fd> passages;  // of its loops, if they have file tables of their own; the JS thread's
 
   OptionFailure failure;
   Address bound;
@@ -35,7 +36,8 @@ class ListenRequest : public Request {
   bool run(Loop& loop) override;
 
  private:
-  [[nodiscard]] bool open(Listening& listening);
+  [[nodiscard]] bool open(Loop& loop, Listening& listening);
+  [[nodiscard]] Result<void> bring(Loop& loop, Spread& to, Fd& given);
 };
 
 // Opens a connection. Its kOpen says that it is there; the answer says only whether there will be one.

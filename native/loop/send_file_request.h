@@ -14,7 +14,8 @@ class SendFileRequest : public ConnectionRequest {
  public:
   ~SendFileRequest() override;
 
-  std::string path;  // if `file` has no descriptor: opened when it is the first file of the queue
+  std::string path;  // if there is no `source`: opened when it is the first file of the queue
+  Fd source;         // the JS thread's
   OutboundFile file;
 
   FileJob* job = nullptr;  // a worker has it

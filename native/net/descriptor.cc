@@ -1,8 +1,39 @@
 #include "native/net/descriptor.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstring>
 
 namespace c1m {
+
+namespace {
+
+// Called by number, as older C libraries, for which prebuilds are made, have no wrappers. Since Linux 5.1 a system call
+// has the same number on all architectures that Node runs on.
+constexpr long kPidfdOpen = 434;
+constexpr long kCloseRange = 436;
+constexpr long kPidfdGetfd = 438;
+constexpr unsigned kCloseRangeUnshare = 2;
+
+// A message's descriptor, and the one byte that it comes with.
+struct Message {
+  char byte = 0;
+  iovec content{&byte, 1};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))]{};
+  msghdr header{};
+
+  Message() {
+    header.msg_iov = &content;
+    header.msg_iovlen = 1;
+    header.msg_control = control;
+    header.msg_controllen = sizeof(control);
+  }
+};
+
+}  // namespace
 
 Result<Address> connected_peer(int fd) {
   int type = 0;
@@ -24,6 +55,69 @@ Result<void> make_our_own(int fd) {
   if ((flags & O_NONBLOCK) == 0 && ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) return Error::last("fcntl");
   if (::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) return Error::last("fcntl");
   return {};
+}
+
+Result<void> leave_file_table() {
+  if (::syscall(kCloseRange, 3u, ~0u, kCloseRangeUnshare) == 0) return {};
+  return Error::last("close_range");
+}
+
+Result<Fd> open_own_process() {
+  const long process = ::syscall(kPidfdOpen, ::getpid(), 0u);
+  if (process < 0) return Error::last("pidfd_open");
+  return Fd(static_cast<int>(process));
+}
+
+Result<Fd> take_descriptor(int process, int fd) {
+  const long taken = ::syscall(kPidfdGetfd, process, fd, 0u);
+  if (taken < 0) return Error::last("pidfd_getfd");
+  return Fd(static_cast<int>(taken));
+}
+
+Result<void> take_descriptor_as(int process, int fd, int number) {
+  Result<Fd> taken = take_descriptor(process, fd);
+  if (!taken) return taken.error();
+  if (taken.value().get() == number) {
+    (void)taken.value().release();
+    return {};
+  }
+  if (::dup3(taken.value().get(), number, O_CLOEXEC) < 0) return Error::last("dup3");
+  return {};
+}
+
+Result<Passage> Passage::open() {
+  int ends[2];
+  // A stream: a socket for messages would hold no more of them than net.unix.max_dgram_qlen, which may be ten.
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) return Error::last("socketpair");
+  return Passage{Fd(ends[0]), Fd(ends[1])};
+}
+
+Result<void> send_descriptor(int passage, int fd) {
+  Message message;
+  cmsghdr* control = CMSG_FIRSTHDR(&message.header);
+  control->cmsg_level = SOL_SOCKET;
+  control->cmsg_type = SCM_RIGHTS;
+  control->cmsg_len = CMSG_LEN(sizeof(int));
+  std::memcpy(CMSG_DATA(control), &fd, sizeof(int));
+  for (;;) {
+    if (::sendmsg(passage, &message.header, MSG_NOSIGNAL) == 1) return {};
+    if (errno != EINTR) return Error::last("sendmsg");
+  }
+}
+
+Result<Fd> receive_descriptor(int passage) {
+  for (;;) {
+    Message message;
+    const ssize_t got = ::recvmsg(passage, &message.header, MSG_CMSG_CLOEXEC);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return Error::last("recvmsg");
+    const cmsghdr* control = CMSG_FIRSTHDR(&message.header);
+    // Its byte came without it: the table is full.
+    if (got == 0 || control == nullptr) return Error{EMFILE, "recvmsg"};
+    int fd = -1;
+    std::memcpy(&fd, CMSG_DATA(control), sizeof(int));
+    return Fd(fd);
+  }
 }
 
 }  // namespace c1m

@@ -57,6 +57,8 @@ Result<void> Poller::add_listener(int fd, uint64_t word) {
   return control(poll_.get(), EPOLL_CTL_ADD, fd, events, word);
 }
 
+Result<void> Poller::add_waker(int fd) { return control(poll_.get(), EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLET, kWakeWord); }
+
 Result<void> Poller::add_nested(int poll) const {
   return control(poll_.get(), EPOLL_CTL_ADD, poll, EPOLLIN | EPOLLET, kNestedWord);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 
@@ -59,6 +60,11 @@ class Poller {
   [[nodiscard]] std::span<const Readiness> wait(int timeout_ms);
   // Ends a sleep of wait(), now or next. From any thread.
   void wake() const;
+
+  // Whoever writes to it, a stream socket, wakes as well. Edge-triggered in any case.
+  [[nodiscard]] Result<void> add_waker(int fd);
+  // Its own descriptors, for a thread whose file table is another.
+  [[nodiscard]] std::array<int, 2> descriptors() const { return {poll_.get(), wake_.get()}; }
 
   [[nodiscard]] Trigger trigger() const { return trigger_; }
 

@@ -10,26 +10,30 @@ namespace c1m {
 
 WatchSet::~WatchSet() { Fd(poll_.load(std::memory_order_relaxed)).reset(); }
 
-Result<void> WatchSet::add(const Poller& poller, int fd, uint8_t interest, uint32_t number) {
-  int set = poll_.load(std::memory_order_relaxed);
-  if (set < 0) {
-    Fd made(::epoll_create1(EPOLL_CLOEXEC));
-    if (!made.valid()) return Error::last("epoll_create1");
-    poll_.store(made.get(), std::memory_order_release);
-    const Result<void> nested = poller.add_nested(made.get());
-    if (!nested) {
-      poll_.store(-1, std::memory_order_relaxed);
-      return nested;
-    }
-    set = made.release();
+Result<void> WatchSet::open(const Poller& poller) {
+  if (descriptor() >= 0) return {};
+  Fd made(::epoll_create1(EPOLL_CLOEXEC));
+  if (!made.valid()) return Error::last("epoll_create1");
+  poll_.store(made.get(), std::memory_order_release);
+  const Result<void> nested = poller.add_nested(made.get());
+  if (!nested) {
+    poll_.store(-1, std::memory_order_relaxed);
+    return nested;
   }
+  (void)made.release();
+  return {};
+}
+
+Result<void> WatchSet::add(const Poller& poller, int fd, uint8_t interest, uint32_t number) {
+  const Result<void> opened = open(poller);
+  if (!opened) return opened;
   epoll_event event{};
   event.events = EPOLLET;
   if ((interest & Watched::kReadable) != 0) event.events |= EPOLLIN | EPOLLRDHUP;
   if ((interest & Watched::kWritable) != 0) event.events |= EPOLLOUT;
   if ((interest & Watched::kPriority) != 0) event.events |= EPOLLPRI;
   event.data.u32 = number;
-  if (::epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) != 0) return Error::last("epoll_ctl");
+  if (::epoll_ctl(descriptor(), EPOLL_CTL_ADD, fd, &event) != 0) return Error::last("epoll_ctl");
   return {};
 }
 

@@ -34,6 +34,10 @@ class WatchSet {
   WatchSet& operator=(const WatchSet&) = delete;
   ~WatchSet();
 
+  // Makes the instance, if it isn't there: before the first add(), for a loop whose file table will be another.
+  [[nodiscard]] Result<void> open(const Poller& poller);
+  [[nodiscard]] int descriptor() const { return poll_.load(std::memory_order_relaxed); }
+
   // EPERM if epoll can't watch such a file (a regular one), EEXIST if it does already, EBADF.
   [[nodiscard]] Result<void> add(const Poller& poller, int fd, uint8_t interest, uint32_t number);
   // Of a descriptor that has been closed, nothing is left to remove.

@@ -21,6 +21,7 @@ const bad: readonly (readonly [unknown, object, RegExp])[] = [
   [{ cpus: [0, -1] }, outOfRange, /"ioThreads.cpus\[1\]"/],
   [{ cpus: [1024] }, outOfRange, /"ioThreads.cpus\[0\]"/],
   [{ cpus: ['0'] }, wrongType, /"ioThreads.cpus\[0\]"/],
+  [{ ownFileTable: 1 }, wrongType, /"ioThreads.ownFileTable"/],
   [{ threads: 4 }, wrongValue, /"threads"/],
 ]
 

@@ -8,8 +8,12 @@ import { serve, TRIGGERS, until } from '../fixtures/reactor.js'
 const BYTES = 3 * 1024 * 1024
 
 for (const trigger of TRIGGERS) {
-  for (const pausing of [false, true]) {
-    const how = `${pausing ? ', and pause,' : ''} (${trigger})`
+  for (const [pausing, ownFileTable] of [
+    [false, false],
+    [true, false],
+    [false, true],
+  ] as const) {
+    const how = `${pausing ? ', and pause,' : ''}${ownFileTable ? ' with file tables of their own' : ''} (${trigger})`
     test(`connections that move between threads all the time lose no byte of an echo ${how}`, async (t) => {
       const random = new Random(7)
       const conns: Connection[] = []
@@ -28,7 +32,7 @@ for (const trigger of TRIGGERS) {
           close: (_conn, error) => void log.push(`close ${error?.code}`),
         },
         { placement: 'round-robin', maxWriteQueue: 2 ** 30 },
-        { trigger, ioThreads: 4 },
+        { trigger, ioThreads: { count: 4, ownFileTable } },
       )
       const peers = await Promise.all(Array.from({ length: 8 }, () => connectPeer(t, port)))
       await until(() => conns.length === peers.length)

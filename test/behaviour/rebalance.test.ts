@@ -6,8 +6,9 @@ import { serve, TRIGGERS, until } from '../fixtures/reactor.js'
 
 const COUNT = 42
 
-for (const trigger of TRIGGERS) {
-  test(`idle connections go to the threads that have fewest, and are what they were (${trigger})`, async (t) => {
+for (const [trigger, ownFileTable] of [...TRIGGERS.map((each) => [each, false] as const), ['edge', true] as const]) {
+  const where = `${trigger}${ownFileTable ? ', file tables of their own' : ''}`
+  test(`idle connections go to the threads that have fewest, and are what they were (${where})`, async (t) => {
     const conns: Connection<number>[] = []
     let closes = 0
     // All peers have one address: all connections are on one thread.
@@ -19,7 +20,7 @@ for (const trigger of TRIGGERS) {
         close: () => void closes++,
       },
       { placement: 'source-hash' },
-      { trigger, ioThreads: 4 },
+      { trigger, ioThreads: { count: 4, ownFileTable } },
     )
     const peers = await Promise.all(Array.from({ length: COUNT }, () => connectPeer(t, port)))
     await until(() => conns.length === COUNT)

@@ -14,14 +14,22 @@
 
 namespace c1m {
 
-int count_descriptors() {
-  DIR* directory = ::opendir("/proc/self/fd");
+namespace {
+
+int count_entries(const char* path) {
+  DIR* directory = ::opendir(path);
   REQUIRE(directory != nullptr);
   int count = 0;
   while (const dirent* entry = ::readdir(directory)) count += entry->d_name[0] != '.' ? 1 : 0;
   ::closedir(directory);
   return count - 1;  // without the directory's own
 }
+
+}  // namespace
+
+int count_descriptors() { return count_entries("/proc/self/fd"); }
+
+int count_descriptors_of_thread() { return count_entries("/proc/thread-self/fd"); }
 
 void raise_descriptor_limit() {
   rlimit limit{};

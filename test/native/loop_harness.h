@@ -17,6 +17,9 @@ namespace c1m {
 // Descriptors that this process has open.
 [[nodiscard]] int count_descriptors();
 
+// The same of the calling thread's table, if that is its own.
+[[nodiscard]] int count_descriptors_of_thread();
+
 // Takes as many as the system grants: some tests hold a few thousand.
 void raise_descriptor_limit();
 
