@@ -7,7 +7,7 @@ build_asan_addon() {
   mkdir -p "$1"
   cp package.json binding.gyp "$1/"
   ln -sfn ../../native "$1/native"
-  local flags='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g'
+  local flags='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g1'
   # vptr checks need the RTTI that the addon is built without. -O1: it is compiled in half the time.
   JOBS=max CXXFLAGS="$flags -O1 -fno-sanitize=vptr" LDFLAGS="$flags ${2-}" node-gyp --directory="$1" --silent configure build
 }

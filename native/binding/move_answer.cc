@@ -37,8 +37,8 @@ void ReleaseAnswer::answer() {
     }
     parcel->fd = std::move(received.value());
   }
-  callback_.Call({Napi::External<Parcel>::New(env, parcel.release(),
-                                              [](Napi::Env /*env*/, Parcel* taken) { delete taken; })});
+  callback_.Call(
+      {Napi::External<Parcel>::New(env, parcel.release(), [](Napi::Env /*env*/, Parcel* taken) { delete taken; })});
 }
 
 SettleAnswer::SettleAnswer(const Napi::Function& callback, uint32_t in_slot, uint32_t of_generation,

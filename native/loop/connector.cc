@@ -35,12 +35,14 @@ void Connector::serve(Loop& loop) {
 
 bool Connector::begin(Loop& loop, ConnectRequest& request) {
   ++begun_;
-  request.full = loop.quota().full();
+  request.full = !loop.try_claim();
   if (request.full) return true;
   ConnectOutcome outcome = start_connect(request.spec);
   request.failure = outcome.failure;
-  if (!outcome.ok()) return true;
-  loop.claim();
+  if (!outcome.ok()) {
+    loop.unclaim();
+    return true;
+  }
   const Address& to = request.spec.address;
   Result<uint32_t> taken = loop.take(std::move(outcome.fd), PackedAddress::from(to.get(), to.length()));
   if (!taken) {

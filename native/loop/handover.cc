@@ -6,14 +6,14 @@
 namespace c1m {
 
 bool AdoptRequest::run(Loop& loop) {
-  full = loop.quota().full();
+  full = !loop.try_claim();
   if (full) return true;
   Result<Fd> ours = loop.file_table().bring(fd);
   if (!ours) {
+    loop.unclaim();
     error = ours.error();
     return true;
   }
-  loop.claim();
   const Result<uint32_t> taken = loop.take(std::move(ours.value()), peer);
   if (!taken) {
     error = taken.error();

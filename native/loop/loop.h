@@ -79,6 +79,12 @@ class Loop {
     quota_.take();
     inbox_->add_load(1);
   }
+  // False at the maximum.
+  [[nodiscard]] bool try_claim() {
+    if (!quota_.try_take()) return false;
+    inbox_->add_load(1);
+    return true;
+  }
   void unclaim() {
     quota_.give_back();
     inbox_->add_load(-1);

@@ -21,6 +21,12 @@ class Quota {
   [[nodiscard]] bool full() const { return used() >= most_; }
   // After it was full: whether accepting may go on.
   [[nodiscard]] bool has_room_again() const { return used() <= resume_below(most_); }
+  // False at the maximum, which this never goes beyond.
+  [[nodiscard]] bool try_take() {
+    if (used_.fetch_add(1, std::memory_order_relaxed) < most_) return true;
+    give_back();
+    return false;
+  }
   void take() { used_.fetch_add(1, std::memory_order_relaxed); }
   void give_back() { used_.fetch_sub(1, std::memory_order_relaxed); }
 

@@ -33,14 +33,9 @@ bool ListenRequest::open(Loop& loop, Listening& listening) {
   bound = local.value();
   applied = AppliedOptions::of(outcome.fd.get());
   listening.fd = std::move(outcome.fd);
-<<<<<<< HEAD
   // The file of a Unix socket that was here before isn't ours to remove.
   if (spec.fd < 0) listening.address = bound;
-  listening.spread = std::move(spread);
-=======
-  listening.address = bound;
   listening.spread = std::move(ours);
->>>>>>> d7cc0b52b87d33446a2d0f50ead401599a7054f5
   return true;
 }
 
