@@ -27,10 +27,12 @@ bool ReserveRequest::run(Loop& loop) {
 }
 
 bool ReleaseRequest::run(Loop& loop) {
-  loop.moves().leaving.push_back(this);
   Entry* entry = loop.find(slot, generation);
+  // It has closed, and counts as that where it did.
+  if (entry == nullptr) return true;
   // Nothing more is read: the new loop will.
-  if (entry != nullptr) entry->set(Connection::kLeaving);
+  entry->set(Connection::kLeaving);
+  loop.moves().leaving.push_back(this);
   return false;
 }
 
