@@ -135,6 +135,8 @@ export interface DetachedSocket {
 /** A connection on its way between two I/O threads. */
 declare const parcel: unique symbol
 export type Parcel = { readonly [parcel]: never }
+/** What has become of a connection that was to move; `undefined`: it had closed, or won't come. */
+export type MoveOutcome = Parcel | { readonly errno: number; readonly syscall: number } | undefined
 export interface Applied {
   readonly settings: readonly number[]
   readonly congestion?: string
@@ -173,20 +175,9 @@ export interface NativeIoThread {
     muted: boolean,
   ): void
   /** Lets it go to another I/O thread. Answers before its last event; with nothing if it has closed. */
-  release(
-    batch: number,
-    callback: (parcel: Parcel | { readonly errno: number; readonly syscall: number } | undefined) => void,
-    slot: number,
-    generation: number,
-  ): void
+  release(batch: number, callback: (outcome: MoveOutcome) => void, slot: number, generation: number): void
   /** What has become of the connection that this slot was reserved for; `undefined`: it won't come. */
-  settle(
-    batch: number,
-    callback: () => void,
-    slot: number,
-    generation: number,
-    outcome: Parcel | { readonly errno: number; readonly syscall: number } | undefined,
-  ): void
+  settle(batch: number, callback: () => void, slot: number, generation: number, outcome: MoveOutcome): void
   /** Slots and generations of connections, `most` of them, that nothing has moved on for so long. */
   idle(batch: number, callback: (places: Uint32Array) => void, ms: number, most: number): void
   /** Answers how many connections it accepted, modulo 2^32; the events of some may come later than this. */

@@ -23,7 +23,6 @@ export let makeConnectionMap: (threads: readonly IoThread[], moved: MovedIds) =>
  */
 export class ConnectionMap implements Iterable<[ConnectionId, Connection]> {
   readonly #threads: readonly IoThread[]
-
   readonly #moved: MovedIds
 
   private constructor(threads: readonly IoThread[], moved: MovedIds) {

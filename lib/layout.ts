@@ -53,9 +53,10 @@ export const COMMAND_RESUME = 7
 export const COMMAND_SET_TIMEOUT = 8
 export const COMMAND_WANT_DRAIN = 9
 export const COMMAND_REQUEST = 10
-export const COMMAND_MUTE = 14
 /** Stop reading, and say EVENT_FRAMING */
 export const COMMAND_REFRAME = 13
+/** Take no more broadcasts, nor writes of workers */
+export const COMMAND_MUTE = 14
 
 /** Of a watched descriptor: what is asked for, and what is told. */
 export const WATCH_READABLE = 1

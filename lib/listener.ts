@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net'
 import { inspect } from 'node:util'
 import type { AddressParts } from './binding.js'
+import { boundAddress, boundPort, showBound } from './bound-address.js'
 import type { IoThread } from './io-thread.js'
 import { closeOn } from './listening.js'
 import type { AppliedSocketOptions } from './socket-options.js'
@@ -47,14 +48,12 @@ export class Listener<T = unknown> {
    * `close()`. (getsockname(2))
    */
   address(): AddressInfo | string {
-    const [address, port, family] = this.#state.address
-    return family === 0 ? address : { address, family: family === 4 ? 'IPv4' : 'IPv6', port }
+    return boundAddress(this.#state.address)
   }
 
   /** The port it listens on; `undefined` on a Unix socket. */
   get port(): number | undefined {
-    const [, port, family] = this.#state.address
-    return family === 0 ? undefined : port
+    return boundPort(this.#state.address)
   }
 
   /** The socket options of the listening socket, as the kernel applied them when it was opened. (getsockopt(2)) */
@@ -84,8 +83,7 @@ export class Listener<T = unknown> {
 
   /** What `console.log` shows. */
   [inspect.custom](): string {
-    const [address, port, family] = this.#state.address
-    const where = family === 0 ? inspect(address) : `${address} ${port}`
+    const where = showBound(this.#state.address)
     return `Listener ${where}, ${this.connections} connections${this.closed ? ', closed' : ''}`
   }
 }

@@ -1,3 +1,4 @@
+import type { MoveOutcome } from './binding.js'
 import type { Connection } from './connection.js'
 import type { IoThread } from './io-thread.js'
 import { type Addresses, beginTransit, endTransit } from './transit.js'
@@ -24,28 +25,27 @@ export async function move(
   )
   if (reserved === undefined) return false
   const [slot, generation] = reserved
-  type Outcome = Parameters<typeof to.native.settle>[4]
-  const settle = (outcome: Outcome) =>
+  const settle = (outcome: MoveOutcome) =>
     to.request<void>((batch, callback) => to.native.settle(batch, callback, slot, generation, outcome))
   const place = conn.here
   if (place === undefined || place.io === to || !may()) {
     await settle(undefined)
     return false
   }
-  const { addresses, outcome } = await new Promise<{ addresses: Addresses; outcome: Outcome }>((resolve) => {
+  const { addresses, outcome } = await new Promise<{ addresses: Addresses; outcome: MoveOutcome }>((resolve) => {
     const { io } = place
-    let parcel: Outcome
+    let parcel: MoveOutcome
     // Here it changes hands: what was said before has been said to the one thread, what comes is said to the other.
     const context = to.arrive(conn, slot, generation, place)
     const addresses = conn.relocate(slot, generation, context)
     beginTransit(conn, addresses)
     io.depart(place.slot, (errno, syscall) => resolve({ addresses, outcome: parcel ?? { errno, syscall } }))
-    void io.request<Outcome>((batch, callback) => {
-      const take = (answer: Outcome) => {
+    void io.request<MoveOutcome>((batch, callback) => {
+      const take = (answer: MoveOutcome) => {
         parcel = answer
         callback(answer)
       }
-      io.native.release(batch, take as Parameters<typeof io.native.release>[1], place.slot, place.generation)
+      io.native.release(batch, take, place.slot, place.generation)
     })
   })
   await settle(outcome)

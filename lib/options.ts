@@ -294,13 +294,19 @@ function checkIoThreads(ioThreads: Exclude<ReactorOptions['ioThreads'], undefine
   const given = checkObject('ioThreads', ioThreads)
   checkKeys('ioThreads', given, ioThreadsOptionKeys)
   const { cpus = [] } = given
-  if (!Array.isArray(cpus)) throw invalidType('ioThreads.cpus', 'an array', cpus)
-  for (const [at, cpu] of cpus.entries()) checkInteger(`ioThreads.cpus[${at}]`, cpu, 0, 1023)
+  checkCpus('ioThreads.cpus', cpus)
   const count = checkCount('ioThreads.count', given.count ?? Math.max(cpus.length, 1))
   return {
     cpus: Array.from({ length: count }, (_, at) => cpus[at % cpus.length] ?? ANY_CPU),
     ownFileTable: checkBoolean('ioThreads.ownFileTable', given.ownFileTable ?? false),
   }
+}
+
+/** @internal Numbers of CPUs. */
+export function checkCpus(name: string, cpus: unknown): readonly number[] {
+  if (!Array.isArray(cpus)) throw invalidType(name, 'an array', cpus)
+  for (const [at, cpu] of cpus.entries()) checkInteger(`${name}[${at}]`, cpu, 0, 1023)
+  return cpus
 }
 
 function checkCount(name: string, count: number | 'auto'): number {

@@ -25,7 +25,7 @@ import {
 } from './options.js'
 import { checkRebalanceOptions, type RebalanceOptions, rebalance } from './rebalance.js'
 import { decodeSocketOptions } from './socket-options.js'
-import { checkInteger, checkKeys, checkObject } from './validate.js'
+import { checkShutdownOptions } from './validate.js'
 import { checkWatch, type Watch, type WatchHandler, type WatchInterest } from './watch.js'
 
 /**
@@ -76,8 +76,6 @@ export interface ShutdownResult {
 interface ReactorEvents {
   saturated: [Saturated]
 }
-
-const DEFAULT_SHUTDOWN_MS = 10_000
 
 /** Made so far by this thread. */
 let reactors = 0
@@ -371,10 +369,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
    * process.once('SIGTERM', () => reactor.shutdown({ timeoutMs: 5000 }))
    */
   async shutdown(options?: { timeoutMs?: number }): Promise<ShutdownResult> {
-    const given = checkObject('options', options)
-    checkKeys('options', given, ['timeoutMs'])
-    const { timeoutMs = DEFAULT_SHUTDOWN_MS } = given
-    checkInteger('timeoutMs', timeoutMs, 0, 2 ** 31 - 1)
+    const timeoutMs = checkShutdownOptions(options)
     this.#shutdown ??= this.#drain(timeoutMs)
     this.#updateRef()
     return this.#shutdown

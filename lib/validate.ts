@@ -94,3 +94,13 @@ function isNear(given: string, other: string): boolean {
   }
   return (row[b.length] as number) <= 2
 }
+
+const DEFAULT_SHUTDOWN_MS = 10_000
+
+/** Options of a `shutdown()`; answers `timeoutMs`. */
+export function checkShutdownOptions(options: { timeoutMs?: number } | undefined): number {
+  const given = checkObject('options', options)
+  checkKeys('options', given, ['timeoutMs'])
+  const { timeoutMs = DEFAULT_SHUTDOWN_MS } = given
+  return checkInteger('timeoutMs', timeoutMs, 0, 2 ** 31 - 1)
+}

@@ -13,7 +13,7 @@ const layers = [
   ['tcp-info', 'validate'],
   ['framing', 'send-file', 'socket-options', 'timeouts'],
   ['options'],
-  ['binding', 'connection-requests', 'contexts', 'watch'],
+  ['binding', 'bound-address', 'connection-requests', 'contexts', 'watch'],
   ['connection-socket', 'detach', 'listening', 'reframing'],
   ['command-writer', 'connection', 'listener'],
   ['event-memory'],

@@ -1,8 +1,8 @@
 import { unlinkSync } from 'node:fs'
 import { type AddressInfo, Socket } from 'node:net'
 import { inspect } from 'node:util'
-import type { AppliedSocketOptions } from '../socket-options.js'
-import { decodeSocketOptions } from '../socket-options.js'
+import { boundAddress, boundPort, showBound } from '../bound-address.js'
+import { type AppliedSocketOptions, decodeSocketOptions } from '../socket-options.js'
 import { Dispatcher } from './dispatcher.js'
 import type { WorkerListen } from './messages.js'
 import type { OpenedSockets } from './pool-sockets.js'
@@ -99,14 +99,12 @@ export class PoolListener {
 
   /** Where it listens, as `listener.address()` of a reactor. */
   address(): AddressInfo | string {
-    const [address, port, family] = this.#bound.address
-    return family === 0 ? address : { address, family: family === 4 ? 'IPv4' : 'IPv6', port }
+    return boundAddress(this.#bound.address)
   }
 
   /** The port it listens on; `undefined` on a Unix socket. */
   get port(): number | undefined {
-    const [, port, family] = this.#bound.address
-    return family === 0 ? undefined : port
+    return boundPort(this.#bound.address)
   }
 
   /** The socket options of the listening sockets, as the kernel applied them. */
@@ -130,8 +128,7 @@ export class PoolListener {
 
   /** What `console.log` shows. */
   [inspect.custom](): string {
-    const [address, port, family] = this.#bound.address
-    const where = family === 0 ? inspect(address) : `${address} ${port}`
+    const where = showBound(this.#bound.address)
     return `PoolListener ${where}, ${this.#listen.placement}${this.closed ? ', closed' : ''}`
   }
 

@@ -2,7 +2,13 @@ import cluster from 'node:cluster'
 import { availableParallelism } from 'node:os'
 import type { ResourceLimits } from 'node:worker_threads'
 import { invalidType, invalidValue } from '../errors.js'
-import { checkListenOptions, checkReactorOptions, type ListenOptions, type ReactorOptions } from '../options.js'
+import {
+  checkCpus,
+  checkListenOptions,
+  checkReactorOptions,
+  type ListenOptions,
+  type ReactorOptions,
+} from '../options.js'
 import { checkInteger, checkKeys, checkObject, checkOneOf, checkString, keysOf } from '../validate.js'
 import { checkModule } from './module-url.js'
 
@@ -109,7 +115,7 @@ export function checkPoolOptions(options: ReactorPoolOptions): CheckedPool {
     size: checkInteger('size', size, 1, 1024),
     mode,
     reactor,
-    cpus: checkCpus(given.cpus, reactor),
+    cpus: checkPoolCpus(given.cpus, reactor),
     data,
     maxOpenFiles,
     resourceLimits,
@@ -118,10 +124,9 @@ export function checkPoolOptions(options: ReactorPoolOptions): CheckedPool {
   }
 }
 
-function checkCpus(cpus: unknown, reactor: ReactorOptions | undefined): readonly number[] | undefined {
-  if (cpus === undefined) return undefined
-  if (!Array.isArray(cpus)) throw invalidType('cpus', 'an array', cpus)
-  for (const [at, cpu] of cpus.entries()) checkInteger(`cpus[${at}]`, cpu, 0, 1023)
+function checkPoolCpus(given: unknown, reactor: ReactorOptions | undefined): readonly number[] | undefined {
+  if (given === undefined) return undefined
+  const cpus = checkCpus('cpus', given)
   if (cpus.length === 0) throw invalidValue('"cpus" must name at least one')
   if (typeof reactor?.ioThreads === 'object' && reactor.ioThreads.cpus !== undefined) {
     throw invalidValue('"cpus" says where the I/O threads run, and "reactor.ioThreads.cpus" as well: give one of them')

@@ -3,7 +3,7 @@ import { inspect } from 'node:util'
 import { type BroadcastResult, bytesOf } from '../broadcast.js'
 import { STAT_NAMES } from '../layout.js'
 import type { ReactorStats, ShutdownResult } from '../reactor.js'
-import { checkInteger, checkKeys, checkObject } from '../validate.js'
+import { checkInteger, checkShutdownOptions } from '../validate.js'
 import { Crew } from './crew.js'
 import { poolClosed } from './messages.js'
 import { careOf, makePoolListener, type PoolListener } from './pool-listener.js'
@@ -50,8 +50,6 @@ interface PoolEvents {
   message: [value: unknown, worker: number]
   crash: [WorkerCrash]
 }
-
-const DEFAULT_DRAIN_MS = 10_000
 
 /**
  * The handlers' own code on many cores: workers, each with a `Reactor`, that share their listeners.
@@ -199,7 +197,7 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
    * @param options.timeoutMs For each worker, see `reactor.shutdown()`. Default: 10,000.
    */
   async restart(options?: { timeoutMs?: number }): Promise<ShutdownResult> {
-    const timeoutMs = checkTimeout(options)
+    const timeoutMs = checkShutdownOptions(options)
     if (this.#shutdown !== undefined) throw poolClosed()
     await this.#started
     this.#restarting ??= this.#crew.restart(timeoutMs).finally(() => {
@@ -215,7 +213,7 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
    * @param options.timeoutMs Milliseconds until the deadline. 0 to 2^31-1. Default: 10,000.
    */
   async shutdown(options?: { timeoutMs?: number }): Promise<ShutdownResult> {
-    return this.#end(checkTimeout(options))
+    return this.#end(checkShutdownOptions(options))
   }
 
   /** What `console.log` shows. */
@@ -282,10 +280,4 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
     this.#listeners.delete(listener)
     await careOf(listener).close()
   }
-}
-
-function checkTimeout(options: { timeoutMs?: number } | undefined): number {
-  const given = checkObject('options', options)
-  checkKeys('options', given, ['timeoutMs'])
-  return checkInteger('timeoutMs', given.timeoutMs ?? DEFAULT_DRAIN_MS, 0, 2 ** 31 - 1)
 }

@@ -225,9 +225,7 @@ void ConnectAnswer::answer() {
 
 OptionsAnswer::OptionsAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation,
                              const Napi::Value& values, const Napi::Value& algorithm)
-    : callback_(Napi::Persistent(callback)) {
-  slot = of_slot;
-  generation = of_generation;
+    : ConnectionAnswer(callback, of_slot, of_generation) {
   settings = to_settings(values);
   congestion = to_string(algorithm);
 }

@@ -2,6 +2,7 @@
 
 #include <napi.h>
 
+#include "native/binding/connection_answer.h"
 #include "native/loop/requests.h"
 
 namespace c1m {
@@ -58,27 +59,18 @@ class CloseListenerAnswer final : public CloseListenerRequest {
   Napi::FunctionReference callback_;
 };
 
-class OptionsAnswer final : public OptionsRequest {
+class OptionsAnswer final : public ConnectionAnswer<OptionsRequest> {
  public:
   OptionsAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation, const Napi::Value& settings,
                 const Napi::Value& congestion);
   void answer() override;
-
- private:
-  Napi::FunctionReference callback_;
 };
 
-class TcpInfoAnswer final : public TcpInfoRequest {
+class TcpInfoAnswer final : public ConnectionAnswer<TcpInfoRequest> {
  public:
   TcpInfoAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation)
-      : callback_(Napi::Persistent(callback)) {
-    slot = of_slot;
-    generation = of_generation;
-  }
+      : ConnectionAnswer(callback, of_slot, of_generation) {}
   void answer() override;
-
- private:
-  Napi::FunctionReference callback_;
 };
 
 ConnectionSettings to_connection_settings(const Napi::Object& from);

@@ -1,7 +1,5 @@
 #include "native/binding/broadcast_answer.h"
 
-#include <cstring>
-
 namespace c1m {
 
 BroadcastAnswer::BroadcastAnswer(const Napi::Function& callback, const Napi::Uint8Array& bytes, bool pinned,
@@ -10,18 +8,17 @@ BroadcastAnswer::BroadcastAnswer(const Napi::Function& callback, const Napi::Uin
   const auto* first = reinterpret_cast<const BroadcastTarget*>(list.Data());
   targets.assign(first, first + count);
   if (without.IsNumber()) except = without.As<Napi::Number>().Uint32Value();
-  payload = new SharedPayload;
-  payload->length = static_cast<uint32_t>(bytes.ByteLength());
-  if (pinned) {
-    napi_ref owner = nullptr;
-    napi_create_reference(bytes.Env(), bytes, 1, &owner);
-    payload->owner = owner;
-    payload->data = bytes.Data();
+  const auto length = static_cast<uint32_t>(bytes.ByteLength());
+  if (!pinned) {
+    payload = SharedPayload::copy_of(bytes.Data(), length);
     return;
   }
-  payload->copy = std::make_unique<uint8_t[]>(payload->length);
-  if (payload->length > 0) std::memcpy(payload->copy.get(), bytes.Data(), payload->length);
-  payload->data = payload->copy.get();
+  napi_ref owner = nullptr;
+  napi_create_reference(bytes.Env(), bytes, 1, &owner);
+  payload = new SharedPayload;
+  payload->length = length;
+  payload->owner = owner;
+  payload->data = bytes.Data();
 }
 
 BroadcastAnswer::~BroadcastAnswer() {

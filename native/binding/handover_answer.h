@@ -2,6 +2,7 @@
 
 #include <napi.h>
 
+#include "native/binding/connection_answer.h"
 #include "native/loop/handover.h"
 
 namespace c1m {
@@ -21,19 +22,15 @@ class AdoptAnswer final : public AdoptRequest {
   Napi::FunctionReference callback_;
 };
 
-class DetachAnswer final : public DetachRequest {
+class DetachAnswer final : public ConnectionAnswer<DetachRequest> {
  public:
   // `passage`: where its socket comes out, if the I/O thread has a file table of its own.
   DetachAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation, int passage)
-      : callback_(Napi::Persistent(callback)), passage_(passage) {
-    slot = of_slot;
-    generation = of_generation;
-  }
+      : ConnectionAnswer(callback, of_slot, of_generation), passage_(passage) {}
   // With { fd, unread, unsent }, whose descriptor is JavaScript's from here on.
   void answer() override;
 
  private:
-  Napi::FunctionReference callback_;
   int passage_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <napi.h>
 
+#include "native/binding/connection_answer.h"
 #include "native/loop/move.h"
 
 namespace c1m {
@@ -19,20 +20,16 @@ class ReserveAnswer final : public ReserveRequest {
   Napi::FunctionReference callback_;
 };
 
-class ReleaseAnswer final : public ReleaseRequest {
+class ReleaseAnswer final : public ConnectionAnswer<ReleaseRequest> {
  public:
   // `passage`: where its socket comes out, if the I/O thread has a file table of its own.
   ReleaseAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation, int passage)
-      : callback_(Napi::Persistent(callback)), passage_(passage) {
-    slot = of_slot;
-    generation = of_generation;
-  }
+      : ConnectionAnswer(callback, of_slot, of_generation), passage_(passage) {}
   // With the parcel, for settle(); with nothing if it has closed; with { errno, syscall } if it was lost between two file
   // tables.
   void answer() override;
 
  private:
-  Napi::FunctionReference callback_;
   int passage_;
 };
 

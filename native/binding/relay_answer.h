@@ -2,6 +2,7 @@
 
 #include <napi.h>
 
+#include "native/binding/connection_answer.h"
 #include "native/loop/relay_request.h"
 
 namespace c1m {
@@ -33,13 +34,10 @@ class HoldRelayAnswer final : public HoldRelayRequest {
   Napi::FunctionReference callback_;
 };
 
-class RelayAnswer final : public RelayRequest {
+class RelayAnswer final : public ConnectionAnswer<RelayRequest> {
  public:
   RelayAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation)
-      : callback_(Napi::Persistent(callback)) {
-    slot = of_slot;
-    generation = of_generation;
-  }
+      : ConnectionAnswer(callback, of_slot, of_generation) {}
   // With [bytes from a, bytes from b], exact up to 2^53.
   void answer() override {
     const Napi::Env env = callback_.Env();
@@ -47,9 +45,6 @@ class RelayAnswer final : public RelayRequest {
     for (uint32_t side = 0; side < 2; ++side) both.Set(side, Napi::Number::New(env, static_cast<double>(bytes[side])));
     callback_.Call({both});
   }
-
- private:
-  Napi::FunctionReference callback_;
 };
 
 }  // namespace c1m

@@ -2,6 +2,7 @@
 
 #include <napi.h>
 
+#include "native/binding/connection_answer.h"
 #include "native/loop/send_file_request.h"
 
 namespace c1m {
@@ -19,18 +20,13 @@ class SendFileAnswer final : public SendFileRequest {
   Napi::FunctionReference callback_;
 };
 
-class CancelFileAnswer final : public CancelFileRequest {
+class CancelFileAnswer final : public ConnectionAnswer<CancelFileRequest> {
  public:
   CancelFileAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation, uint32_t of_id)
-      : callback_(Napi::Persistent(callback)) {
-    slot = of_slot;
-    generation = of_generation;
+      : ConnectionAnswer(callback, of_slot, of_generation) {
     id = of_id;
   }
   void answer() override { callback_.Call({}); }
-
- private:
-  Napi::FunctionReference callback_;
 };
 
 }  // namespace c1m

@@ -64,6 +64,8 @@ struct Connection {
     if (has(kPaused | kClosing | kReframing | kRelayed | kLeaving)) return false;
     return has(kFramesWaiting) || (has(kReadable | kHangup) && !has(kEndSeen));
   }
+  // Broadcasts, and writes of workers.
+  [[nodiscard]] bool takes_shared() const { return !has(kEndWanted | kWriteFailed | kRelayed | kMuted); }
   // Frames are to be delivered before its end.
   [[nodiscard]] bool end_waits() const { return has(kFramesWaiting | kReframing); }
   // Both sides have sent their FIN, and all that came is delivered.

@@ -112,16 +112,6 @@ void Outbound::append_shared(OutboundPool& pool, SharedPayload& payload) {
   push(segment);
 }
 
-void Outbound::append_copy_shared(OutboundPool& pool, const uint8_t* data, uint32_t length) {
-  auto* payload = new SharedPayload;
-  payload->length = length;
-  payload->copy = std::make_unique<uint8_t[]>(length);
-  std::memcpy(payload->copy.get(), data, length);
-  payload->data = payload->copy.get();
-  append_shared(pool, *payload);
-  pool.release(payload);
-}
-
 void Outbound::append_file(OutboundPool& pool, OutboundFile& file) {
   Segment* segment = pool.take(Segment::Kind::kFile, nullptr, 0);
   segment->file = &file;

@@ -105,8 +105,6 @@ class Outbound {
   void append_pinned(OutboundPool& pool, const uint8_t* data, uint32_t length, void* owner);
   // A broadcast's payload, by reference. It is not empty.
   void append_shared(OutboundPool& pool, SharedPayload& payload);
-  // The same, of a copy of these bytes.
-  void append_copy_shared(OutboundPool& pool, const uint8_t* data, uint32_t length);
 
   // The file must stay where it is until it appears in pool.finished().
   void append_file(OutboundPool& pool, OutboundFile& file);

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 namespace c1m {
 
@@ -13,6 +15,20 @@ namespace c1m {
 //
 // Owner: its references; OutboundPool::release() takes one away. Thread: made on the JS thread, then the loop's.
 struct SharedPayload {
+  // Of bytes that are its own; the caller has the one reference.
+  static SharedPayload* of(std::unique_ptr<uint8_t[]> bytes, uint32_t length) {
+    auto* payload = new SharedPayload;
+    payload->data = bytes.get();
+    payload->length = length;
+    payload->copy = std::move(bytes);
+    return payload;
+  }
+  static SharedPayload* copy_of(const uint8_t* data, uint32_t length) {
+    auto bytes = std::make_unique<uint8_t[]>(length);
+    std::copy_n(data, length, bytes.get());
+    return of(std::move(bytes), length);
+  }
+
   const uint8_t* data = nullptr;
   uint32_t length = 0;
   uint32_t references = 1;

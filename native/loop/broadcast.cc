@@ -48,9 +48,7 @@ void Loop::offer(BroadcastRequest& request, const BroadcastTarget& target) {
     return;
   }
   Entry* entry = find(target.slot, target.generation);
-  constexpr uint32_t kTakesNone =
-      Connection::kEndWanted | Connection::kWriteFailed | Connection::kRelayed | Connection::kMuted;
-  if (entry == nullptr || entry->has(kTakesNone)) return;
+  if (entry == nullptr || !entry->takes_shared()) return;
   const size_t length = request.payload->length;
   if (entry->out.bytes() + length > target.max_write_queue) {
     ++request.cut;

@@ -32,10 +32,7 @@ void Loop::return_commands() {
 // As a broadcast to one connection: JavaScript, which counts what it has written itself, knows nothing of it.
 void Loop::write_remote(RemoteWrite write) {
   if (write.length == 0) return;
-  auto* payload = new SharedPayload;
-  payload->length = write.length;
-  payload->data = write.bytes.get();
-  payload->copy = std::move(write.bytes);
+  SharedPayload* payload = SharedPayload::of(std::move(write.bytes), write.length);
   if (std::vector<Deferred>* waiting = deferring(write.slot, write.generation); waiting != nullptr) {
     waiting->push_back({.shared = payload, .max_write_queue = write.max_write_queue});
     return;
@@ -46,7 +43,7 @@ void Loop::write_remote(RemoteWrite write) {
 }
 
 void Loop::queue_shared(uint32_t slot, Entry& entry, SharedPayload& payload, uint32_t max_write_queue) {
-  if (entry.has(Connection::kEndWanted | Connection::kWriteFailed | Connection::kRelayed | Connection::kMuted)) return;
+  if (!entry.takes_shared()) return;
   if (entry.out.bytes() + payload.length > max_write_queue) {
     return close(slot, entry, static_cast<int>(OwnError::kWriteQueueFull), Syscall::kWrite);
   }

@@ -122,7 +122,7 @@ std::unique_ptr<Parcel> Loop::depart(uint32_t slot, Entry& entry) {
 }
 
 void Loop::settle_move(SettleRequest& request) {
-  if (request.generation != entries_.generation(request.slot) || moves_.expected(request.slot) == nullptr) return;
+  if (deferring(request.slot, request.generation) == nullptr) return;
   std::vector<Deferred> deferred = moves_.take(request.slot).deferred;
   if (request.abandoned) {
     release(request.slot);
@@ -163,7 +163,9 @@ void Loop::arrive(uint32_t slot, Parcel& parcel) {
   if (!added) return close(slot, entry, added.error().code, Syscall::kRead);
   for (OutboundRun& run : parcel.unsent) {
     if (run.shared) {
-      entry.out.append_copy_shared(pool_, run.bytes.data(), static_cast<uint32_t>(run.bytes.size()));
+      SharedPayload* payload = SharedPayload::copy_of(run.bytes.data(), static_cast<uint32_t>(run.bytes.size()));
+      entry.out.append_shared(pool_, *payload);
+      pool_.release(payload);
     } else {
       entry.out.append(pool_, run.bytes.data(), static_cast<uint32_t>(run.bytes.size()));
       entry.out.keep(pool_);
