@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Test, test } from 'tap'
 import { type Child, startChild } from '../fixtures/child.js'
+import { ask, untilChildSays } from '../fixtures/facts.js'
 import { connectPeer, type Peer } from '../fixtures/peer.js'
 import { TRIGGERS, until } from '../fixtures/reactor.js'
 
@@ -18,19 +19,8 @@ interface Facts {
   readonly saturated: readonly string[]
 }
 
-async function ask(child: Child): Promise<Facts> {
-  child.tell('facts')
-  return child.next<Facts>('facts')
-}
-
-async function untilFacts(child: Child, holds: (facts: Facts) => boolean, what: string): Promise<Facts> {
-  const deadline = Date.now() + 20_000
-  for (;;) {
-    const facts = await ask(child)
-    if (holds(facts)) return facts
-    if (Date.now() > deadline) throw new Error(`${what}: ${JSON.stringify(facts)}`)
-    await sleep(20)
-  }
+function untilFacts(child: Child, holds: (facts: Facts) => boolean, what: string): Promise<Facts> {
+  return untilChildSays<Facts>(child, holds, what, 20_000)
 }
 
 async function connectSome(t: Test, port: number, count: number): Promise<Peer[]> {
@@ -62,9 +52,9 @@ for (const trigger of TRIGGERS) {
     t.equal(first.filter((peer) => peer.length > 0).length, 0)
 
     // The backlog still has clients: a loop that spins would need the whole second.
-    const before = await ask(child)
+    const before = await ask<Facts>(child)
     await sleep(1000)
-    const after = await ask(child)
+    const after = await ask<Facts>(child)
     t.ok(after.cpuMicros - before.cpuMicros < 100_000, `${after.cpuMicros - before.cpuMicros} µs of CPU in a second`)
     t.ok(after.acceptErrors - before.acceptErrors < 50, 'it tries again seldom')
     t.equal(after.saturations, 1, 'the same phase')

@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Placement } from 'c1m'
 import { type Test, test } from 'tap'
 import { type Child, startChild } from '../fixtures/child.js'
+import { ask, untilChildSays } from '../fixtures/facts.js'
 import { connectPeer, type Peer } from '../fixtures/peer.js'
 import { until } from '../fixtures/reactor.js'
 
@@ -18,19 +18,8 @@ interface Facts {
   readonly descriptors: readonly number[]
 }
 
-async function ask(child: Child): Promise<Facts> {
-  child.tell('facts')
-  return child.next<Facts>('facts')
-}
-
-async function untilFacts(child: Child, holds: (facts: Facts) => boolean, what: string): Promise<Facts> {
-  const deadline = Date.now() + 60_000
-  for (;;) {
-    const facts = await ask(child)
-    if (holds(facts)) return facts
-    if (Date.now() > deadline) throw new Error(`${what}: ${JSON.stringify(facts)}`)
-    await sleep(20)
-  }
+function untilFacts(child: Child, holds: (facts: Facts) => boolean, what: string): Promise<Facts> {
+  return untilChildSays<Facts>(child, holds, what, 60_000)
 }
 
 /** Connected from so many addresses. */
@@ -59,7 +48,7 @@ for (const [placement, count] of counts) {
     const peers = await connectSome(t, await child.next<number>(), count)
     await Promise.all(peers.map((peer, at) => echo(peer, `hello ${at}`)))
     for (const [at, peer] of peers.entries()) t.equal(peer.text, `hello ${at}`)
-    const facts = await ask(child)
+    const facts = await ask<Facts>(child)
     t.equal(facts.connections, count)
     t.equal(facts.shed, 0)
     t.equal(facts.descriptors.length, 4)
@@ -89,7 +78,7 @@ test('each thread governs what it takes: full, it turns away, says so once, and 
   await untilFacts(child, all, 'the end of all, of those in the backlog, too')
   const peers = await connectSome(t, port, LIMIT)
   await Promise.all(peers.map((peer) => echo(peer, 'hello')))
-  t.equal((await ask(child)).connections, LIMIT)
+  t.equal((await ask<Facts>(child)).connections, LIMIT)
   child.tell('shutdown')
   t.equal(await child.next(), 'shut down')
 })
@@ -101,10 +90,10 @@ test('a thread that is full, while the one that accepts is not: it turns away wh
   const sources: string[] = []
   for (let last = 1; sources[0] === undefined || sources[1] === undefined; last++) {
     const localAddress = `127.0.2.${last}`
-    const before = (await ask(child)).perThread
+    const before = (await ask<Facts>(child)).perThread
     const peer = await connectPeer(t, port, { localAddress })
     await echo(peer, 'whose')
-    const after = (await ask(child)).perThread
+    const after = (await ask<Facts>(child)).perThread
     sources[after[0] === before[0] ? 1 : 0] = localAddress
     peer.end()
     await untilFacts(child, ({ connections }) => connections === 0, 'its end')

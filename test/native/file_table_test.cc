@@ -81,9 +81,7 @@ TEST_CASE("loops with file tables of their own share a listener, adopt, let go, 
     std::array<Running, 2> loops{Running(256, trigger, true), Running(256, trigger, true)};
     Address address;
     for (size_t i = loops.size(); i-- > 0;) {
-      auto request = std::make_unique<ListenRequest>();
-      request->spec.address = Address::ip("127.0.0.1", 0).value();
-      request->spec.backlog = 1024;
+      auto request = listen_request();
       request->connections.context = kListener;
       request->accepts = i == 0;
       if (i == 0) {

@@ -27,6 +27,14 @@ inline int occupy_numbers() {
   return taken;
 }
 
+// For a free port of 127.0.0.1.
+inline std::unique_ptr<ListenRequest> listen_request() {
+  auto request = std::make_unique<ListenRequest>();
+  request->spec.address = Address::ip("127.0.0.1", 0).value();
+  request->spec.backlog = 1024;
+  return request;
+}
+
 // Runs the loop from its making to stop(). This thread is the JS thread.
 class Running {
  public:
@@ -66,9 +74,7 @@ class Running {
   void ring() { bell_.ring(); }
 
   Address listen(uint32_t timeout_ms = 0) {
-    auto request = std::make_unique<ListenRequest>();
-    request->spec.address = Address::ip("127.0.0.1", 0).value();
-    request->spec.backlog = 1024;
+    auto request = listen_request();
     request->connections.idle_timeout_ms = timeout_ms;
     return ask(std::move(request)).bound;
   }

@@ -22,9 +22,7 @@ struct Spreading {
 
   explicit Spreading(Placement placement) {
     for (size_t i = loops.size(); i-- > 0;) {
-      auto request = std::make_unique<ListenRequest>();
-      request->spec.address = Address::ip("127.0.0.1", 0).value();
-      request->spec.backlog = 1024;
+      auto request = listen_request();
       request->connections.context = kListener;
       request->accepts = i == 0;
       if (i == 0) request->spread = Spread(placement, inboxes());
