@@ -29,6 +29,8 @@ const RELAYED = 256
 const DETACHING = 512
 /** A pool has more to do for it than it can: it is paused, whatever `pause()` and `resume()` say. */
 const HELD = 1024
+/** The reactor was shut down while it was `DETACHING`: it is told if it stays. */
+const SHUT_DOWN = 2048
 
 const CANNOT_WRITE = ENDED | DESTROYED | CLOSED | RELAYED | DETACHING
 const HELD_UP = PAUSED | HELD | HOLDING | REFRAMING | RELAYED | DETACHING
@@ -288,6 +290,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
       stays: () => {
         this.state &= ~DETACHING
         if ((this.state & HOLDING) !== 0) process.nextTick(() => this.release())
+        if ((this.state & SHUT_DOWN) !== 0) connectionEvents.shutdown(this)
       },
     })
   }
@@ -475,12 +478,11 @@ export class Connection<T = unknown> extends ConnectionSocket {
         if ((conn.state & (GONE | DETACHING)) === 0 && !relayed) runTimeout(conn, conn.context.handlers, index, ended)
       },
       shutdown(conn) {
+        conn.state |= SHUT_DOWN
         if ((conn.state & (GONE | DETACHING)) !== 0) return
-        if (conn.context.handlers.shutdown !== undefined) {
-          guard(() => conn.context.handlers.shutdown?.(conn))
-        } else {
-          conn.end()
-        }
+        const { handlers } = conn.context
+        if (handlers.shutdown === undefined) conn.end()
+        else guard(() => handlers.shutdown?.(conn))
       },
       close(conn, error) {
         const left = leaving.get(conn)

@@ -1,8 +1,11 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import type { Connection } from 'c1m'
 import { test } from 'tap'
+import { endlessFile } from '../fixtures/file.js'
 import { openDescriptors } from '../fixtures/host.js'
 import { connectPeer } from '../fixtures/peer.js'
-import { record, serve, settle, until } from '../fixtures/reactor.js'
+import { makeReactor, record, serve, settle, until } from '../fixtures/reactor.js'
 
 const gone = { code: 'ERR_C1M_CONNECTION_CLOSED' }
 
@@ -60,4 +63,29 @@ test('a shutdown in the middle of it', async (t) => {
   socket.destroy()
   await settle()
   t.strictSame(log, ['open', 'close'])
+})
+
+test('one that stays after all when the reactor is shut down meanwhile is told so', async (t) => {
+  const server = createServer((socket) => socket.pause()).listen(0, '127.0.0.1')
+  t.teardown(() => server.close())
+  await once(server, 'listening')
+  const reactor = makeReactor(t)
+  const log: string[] = []
+  const { port } = server.address() as AddressInfo
+  const conn = await reactor.connect(
+    { host: '127.0.0.1', port },
+    {
+      ...record(log),
+      shutdown(conn) {
+        log.push('shutdown')
+        conn.destroy()
+      },
+    },
+  )
+  const sending = conn.sendFile(endlessFile(t)).catch(() => {})
+  await until(() => reactor.stats().bytesWritten > 0)
+  const detaching = t.rejects(conn.detach(), { code: 'EBUSY' })
+  t.strictSame(await reactor.shutdown(), { drained: 1, cut: 0 })
+  await Promise.all([detaching, sending])
+  t.strictSame(log, ['open', 'shutdown', 'close'])
 })

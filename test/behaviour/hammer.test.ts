@@ -77,7 +77,7 @@ for (const trigger of TRIGGERS) {
     ].map((door) => ({ ...door, listener: undefined, moving: false }))
     const servers = await Promise.all([{ port: 0, host: '127.0.0.1' }, { path: join(folder, 'server') }].map(listening))
     const file = new SourceFile(folder)
-    const watched = new WatchedPipe(reactor, pipe)
+    const watched = new WatchedPipe(reactor, pipe, FAULTS)
     const around = { lacksMemory: FAULTS, file, watched }
     const world = new World(reactor, random, doors, servers, around, NEAR_OPERATIONS)
     for (const door of doors) await world.open(door)
