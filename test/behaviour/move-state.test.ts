@@ -78,7 +78,7 @@ for (const trigger of TRIGGERS) {
     t.ok(conn.writableLength > 0 && conn.writableLength <= before, `${conn.writableLength} of ${before}`)
     peer.socket.resume()
     await until(() => log.includes('drain'))
-    t.equal(conn.writableLength, 0)
+    await until(() => conn.writableLength === 0)
     await peer.untilBytes(total)
     t.ok(peer.received.subarray(0, sent.length).equals(sent))
     t.equal(
@@ -106,7 +106,7 @@ for (const trigger of TRIGGERS) {
     peer.socket.resume()
     await peer.untilBytes((4 << 20) + 100_002)
     t.equal(peer.received.subarray(4 << 20).toString(), `${'y'.repeat(100_000)}z!`)
-    t.equal(conn.writableLength, 0)
+    await until(() => conn.writableLength === 0)
   })
 
   test(`half a frame goes along (${trigger})`, async (t) => {

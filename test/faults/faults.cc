@@ -283,7 +283,8 @@ int __wrap_epoll_ctl(int poll, int operation, int fd, epoll_event* event) {
 
 int __wrap_epoll_wait(int poll, epoll_event* events, int most, int timeout) {
   if (plan.transfer) {
-    if (thread.now(kWaitInterrupted, 30)) return fail(EINTR);
+    // Who doesn't wait isn't interrupted.
+    if (timeout != 0 && thread.now(kWaitInterrupted, 30)) return fail(EINTR);
     thread.pay(timeout != 0);
   }
   return __real_epoll_wait(poll, events, most, timeout);
