@@ -176,6 +176,8 @@ class Relay {
 
   async #start(): Promise<readonly [number, number]> {
     const { a, b } = this.#sides
+    // `holdRelay` may have to wait for one that is on its way to another thread: broadcasts don't.
+    for (const { io, slot, generation } of [a.place, b.place]) io.commands.push(COMMAND_MUTE, slot, generation)
     if (this.#idleTimeoutMs !== undefined) {
       a.conn.setTimeout(this.#idleTimeoutMs)
       b.conn.setTimeout(0)
@@ -203,7 +205,6 @@ class Relay {
   /** A relay is one I/O thread's: `b` goes to that of `a`. */
   async #join(): Promise<void> {
     const { a, b } = this.#sides
-    for (const { io, slot, generation } of [a.place, b.place]) io.commands.push(COMMAND_MUTE, slot, generation)
     if (!(await move(b.conn, a.place.io, () => true, true))) b.conn.destroy(reactorFull())
   }
 
