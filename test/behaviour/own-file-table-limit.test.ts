@@ -34,12 +34,14 @@ async function echo(peer: Peer, text: string): Promise<void> {
   await peer.untilBytes(before + text.length)
 }
 
-// 4 threads of 64 descriptors each. Those that chance fills get fewer, as it may fill one more than the others.
+// 4 threads of 64 descriptors each. Those that chance fills get fewer, as it may fill one more than the others; and by CPU all
+// may come to the one of the CPU that the clients run on.
 const counts: readonly (readonly [Placement, number])[] = [
   ['least-connections', 180],
   ['round-robin', 180],
   ['source-hash', 100],
   ['reuse-port', 100],
+  ['cpu', 40],
 ]
 
 for (const [placement, count] of counts) {
