@@ -67,7 +67,10 @@ export class PoolWorker {
     this.ready = new Promise<void>((resolve, reject) => {
       this.#started = { resolve, reject }
     })
-    this.ready.catch(() => {})
+    const { startTimeoutMs: ms } = options
+    const late = () => this.#started.reject(workerFailed(index, `did not start within ${ms} ms`))
+    const timer = ms > 0 ? setTimeout(late, ms) : undefined
+    this.ready.catch(() => {}).finally(() => clearTimeout(timer))
     this.exited = new Promise((resolve) => {
       this.#ended = resolve
     })

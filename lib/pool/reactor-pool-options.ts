@@ -26,6 +26,11 @@ export interface ReactorPoolOptions {
    * `'processes'`: child processes, each with a descriptor limit and a crash domain of its own. Default: `'threads'`.
    */
   mode?: 'threads' | 'processes'
+  /**
+   * Milliseconds that a worker may take until its `setup` has returned, and resolved; then it is ended, and has failed to
+   * start. 0 for any time. 0 to 2^31-1. Default: 30,000.
+   */
+  startTimeoutMs?: number
   /** Of each worker's reactor. */
   reactor?: ReactorOptions
   /**
@@ -69,6 +74,7 @@ export interface CheckedPool {
   readonly module: string
   readonly size: number
   readonly mode: 'threads' | 'processes'
+  readonly startTimeoutMs: number
   readonly reactor: ReactorOptions | undefined
   readonly cpus: readonly number[] | undefined
   readonly data: unknown
@@ -78,10 +84,13 @@ export interface CheckedPool {
   readonly execArgv: readonly string[] | undefined
 }
 
+const DEFAULT_START_TIMEOUT_MS = 30_000
+
 const poolOptionKeys = keysOf<ReactorPoolOptions>({
   module: true,
   size: true,
   mode: true,
+  startTimeoutMs: true,
   reactor: true,
   cpus: true,
   data: true,
@@ -96,7 +105,8 @@ export function checkPoolOptions(options: ReactorPoolOptions): CheckedPool {
   if (options === undefined) throw invalidType('options', 'an object', options)
   const given = checkObject('options', options)
   checkKeys('options', given, poolOptionKeys)
-  const { size = availableParallelism(), reactor, data, resourceLimits, env, execArgv, maxOpenFiles } = given
+  const { size = availableParallelism(), startTimeoutMs = DEFAULT_START_TIMEOUT_MS } = given
+  const { reactor, data, resourceLimits, env, execArgv, maxOpenFiles } = given
   const mode = checkOneOf('mode', given.mode ?? 'threads', ['threads', 'processes'])
   checkObject('reactor', reactor)
   checkReactorOptions(reactor)
@@ -114,6 +124,7 @@ export function checkPoolOptions(options: ReactorPoolOptions): CheckedPool {
     module: checkModule('module', given.module),
     size: checkInteger('size', size, 1, 1024),
     mode,
+    startTimeoutMs: checkInteger('startTimeoutMs', startTimeoutMs, 0, 2 ** 31 - 1),
     reactor,
     cpus: checkPoolCpus(given.cpus, reactor),
     data,

@@ -15,6 +15,8 @@ const badOptions: readonly (readonly [string, unknown, object])[] = [
   ['size', 0, outOfRange],
   ['size', 1025, outOfRange],
   ['size', 1.5, outOfRange],
+  ['startTimeoutMs', -1, outOfRange],
+  ['startTimeoutMs', '1', wrongType],
   ['mode', 'fibers', wrongValue],
   ['mode', 1, wrongType],
   ['reactor', 1, wrongType],

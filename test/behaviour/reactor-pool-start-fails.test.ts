@@ -29,6 +29,13 @@ for (const mode of MODES) {
       t.strictSame((await pool.stats()).workers, [])
     })
   }
+  for (const how of ['wait', 'spin'] as const) {
+    test(`${mode}: a setup that takes too long (${how}) fails the pool`, async (t) => {
+      const pool = makeReactorPool(t, { mode, size: 1, startTimeoutMs: 300, data: { setup: how } })
+      await t.rejects(pool.ready(), { code: 'ERR_C1M_WORKER_FAILED', message: 'Worker 0 did not start within 300 ms' })
+      await pool.shutdown()
+    })
+  }
 }
 
 test('a listen that waits for the start fails with it', async (t) => {
