@@ -1,7 +1,8 @@
 import { relay } from 'c1m'
 import { test } from 'tap'
+import { openPipes } from '../fixtures/host.js'
 import { makeReactor, TRIGGERS, until } from '../fixtures/reactor.js'
-import { connectPair, openPipes } from '../fixtures/relay.js'
+import { connectPair } from '../fixtures/relay.js'
 
 /** Ends of the pipes that stay open for the next to come: PipePool::kKept in native/net/pipe.h. */
 const KEPT = 2 * 32

@@ -1,7 +1,8 @@
 import { relay } from 'c1m'
 import { test } from 'tap'
+import { openPipes } from '../fixtures/host.js'
 import { settle } from '../fixtures/reactor.js'
-import { connectPair, openPipes } from '../fixtures/relay.js'
+import { connectPair } from '../fixtures/relay.js'
 
 test('shutdown() lets a relay come to its end', async (t) => {
   const { a, b, peerA, peerB, reactor } = await connectPair(t)
