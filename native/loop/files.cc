@@ -142,6 +142,8 @@ void Loop::finish_files() {
       if (system) request.error = Error{entry.error, syscall_name(entry)};
     }
     file->fd.reset();
+    // A worker may have it still. The request is the JS thread's from here on.
+    if (request.job != nullptr) std::exchange(request.job, nullptr)->request = nullptr;
     complete(&request);
   }
 }

@@ -89,12 +89,11 @@ test('of more than fit at once, the rest is refused and closed', async (t) => {
   const { accept } = await netServer(t)
   const all = [await accept(), await accept(), await accept()]
   const outcomes = await Promise.allSettled(all.map(({ socket }) => reactor.adopt(socket, {})))
-  t.strictSame(
-    outcomes.map(({ status }) => status),
-    ['fulfilled', 'fulfilled', 'rejected'],
-  )
-  t.match(outcomes[2], { reason: { code: 'ERR_C1M_MAX_CONNECTIONS' } })
-  await all[2]?.peer.untilEnded()
+  // Of several I/O threads any may be the last.
+  const refused = outcomes.findIndex(({ status }) => status === 'rejected')
+  t.equal(outcomes.filter(({ status }) => status === 'rejected').length, 1)
+  t.match(outcomes[refused], { reason: { code: 'ERR_C1M_MAX_CONNECTIONS' } })
+  await all[refused]?.peer.untilEnded()
 })
 
 test('an accepting reactor counts adopted connections as well', async (t) => {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 
 #include "native/loop/send_file_request.h"
@@ -392,6 +393,30 @@ TEST_CASE("files: a connection that goes takes them along") {
     h.finish();
     h.stop();
   }
+}
+
+TEST_CASE("files: a request that was answered is the JS thread's, also while a worker is at its file") {
+  const TemporaryFile file(pattern(100));
+  Harness h({.file_threads = 1});
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  std::atomic<bool> working{false};
+  std::atomic<bool> may_end{false};
+  h.hooks.preadv2 = [&](int, const iovec*, int, off_t, int) -> ssize_t {
+    working = true;
+    while (!may_end) ::usleep(100);
+    return shim::fail(EAGAIN);
+  };
+  const SendFileRequest& sending = send_file(h, told, file.path);
+  h.until([&] { return working.load(); });
+  h.js.destroy(told);
+  h.until([&] { return answers(h, sending) == 1; });
+  CHECK(sending.job == nullptr);
+  may_end = true;
+  h.until([&] { return told.closed() && h.quiet(); });
+  h.finish();
+  CHECK(!sending.file.fd.valid());
+  h.stop();
 }
 
 TEST_CASE("files: a loop that stops in the middle leaves nothing") {
