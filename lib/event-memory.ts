@@ -1,3 +1,4 @@
+import { markAsUntransferable } from 'node:worker_threads'
 import type { EventMemory } from './binding.js'
 import { markReadAgain } from './command-writer.js'
 import { EVENT_RECORDS, EVENT_WORDS } from './layout.js'
@@ -20,7 +21,10 @@ export function makeEventMemory(): EventMemory[] {
 
 /** Memory for owned chunks. */
 export function makeSlab(): Buffer {
-  return Buffer.allocUnsafeSlow(SLAB_BYTES)
+  const slab = Buffer.allocUnsafeSlow(SLAB_BYTES)
+  // Many chunks share it, and more are to come: who transfers one of them gets a copy, or an error.
+  markAsUntransferable(slab.buffer)
+  return slab
 }
 
 /**
