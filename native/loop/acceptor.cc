@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "native/loop/loop.h"
-#include "native/net/listen.h"
 #include "native/net/socket.h"
 
 namespace c1m {
@@ -54,7 +53,7 @@ Result<void> Acceptor::add(Loop& loop, Listening listening) {
   }
   Result<void> added = loop.poller().add_listener(listening.fd.get(), index);
   if (!added) {
-    (void)remove_socket_file(listening.address);
+    (void)listening.file.remove();
     return added;
   }
   set_ready(listeners_.emplace(index, std::move(listening)).first->second, true);
@@ -76,7 +75,7 @@ uint32_t Acceptor::remove(Loop& loop, uint32_t index) {
   set_ready(listening, false);
   if (listening.paused) --paused_;
   if (listening.fd.valid()) loop.poller().remove(listening.fd.get());
-  (void)remove_socket_file(listening.address);
+  (void)listening.file.remove();
   const uint32_t accepted = listening.accepted;
   listeners_.erase(found);
   return accepted;
@@ -191,19 +190,25 @@ void Acceptor::take_arrivals(Loop& loop, size_t most) {
   for (; most > 0 && !arrivals_.empty(); --most) {
     Arrival arrival = std::move(arrivals_.front());
     arrivals_.pop_front();
-    // It is there until remove(), which comes behind the last of them.
-    Listening& listening = listeners_.find(arrival.listener)->second;
+    const auto found = listeners_.find(arrival.listener);
+    int error = 0;
     if (!arrival.fd.valid()) {
       Result<Fd> received = loop.file_table().receive();
-      if (!received) {
-        loop.unclaim();
-        turn_away(loop, listening, received.error().code);
-        continue;
+      if (received) {
+        arrival.fd = std::move(received.value());
+      } else {
+        error = received.error().code;
       }
-      arrival.fd = std::move(received.value());
     }
-    if (loop.admit(std::move(arrival.fd), arrival.peer, listening) == 0) {
-      ++listening.accepted;
+    // Every listener is open on the loops that take for it before the one that accepts hands over, and closes there after
+    // it. Should one be missing all the same, its connection goes as those in the kernel's queue do.
+    if (found == listeners_.end() || error != 0) {
+      loop.unclaim();
+      if (found != listeners_.end()) turn_away(loop, found->second, error);
+      continue;
+    }
+    if (loop.admit(std::move(arrival.fd), arrival.peer, found->second) == 0) {
+      ++found->second.accepted;
     } else {
       ++loop.stats().accept_errors;
     }
@@ -275,7 +280,7 @@ int Acceptor::next_retry_ms(const Loop& loop, uint64_t now_ms) const {
 }
 
 void Acceptor::close_all() {
-  for (auto& [index, listening] : listeners_) (void)remove_socket_file(listening.address);
+  for (auto& [index, listening] : listeners_) (void)listening.file.remove();
   listeners_.clear();
   arrivals_.clear();
   held_.reset();

@@ -13,6 +13,7 @@
 #include "native/loop/placement.h"
 #include "native/loop/quota.h"
 #include "native/net/address.h"
+#include "native/net/listen.h"
 #include "native/net/options.h"
 
 namespace c1m {
@@ -23,7 +24,7 @@ class Loop;
 struct Listening {
   Fd fd;  // none if another loop accepts, and hands connections over
   Spread spread;
-  Address address;
+  SocketFile file;
   ConnectionSettings connections;
   std::vector<OptionSetting> after_accept;  // socket options that a connection doesn't inherit
 

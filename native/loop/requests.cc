@@ -33,8 +33,7 @@ bool ListenRequest::open(Loop& loop, Listening& listening) {
   bound = local.value();
   applied = AppliedOptions::of(outcome.fd.get());
   listening.fd = std::move(outcome.fd);
-  // The file of a Unix socket that was here before isn't ours to remove.
-  if (spec.fd < 0) listening.address = bound;
+  listening.file = std::move(outcome.file);
   listening.spread = std::move(ours);
   return true;
 }

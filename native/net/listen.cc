@@ -17,7 +17,7 @@ namespace c1m {
 namespace {
 
 ListenOutcome failed(const Error& error, std::optional<Option> option = std::nullopt) {
-  return {Fd(), {error, option}};
+  return {Fd(), {error, option}, {}};
 }
 
 bool is_ip(const Address& address) noexcept { return address.family() != AF_UNIX; }
@@ -41,7 +41,7 @@ Result<void> set_flag(int fd, int level, int name, int value) {
 
 ListenOutcome open_for(const ListenSpec& spec) {
   Result<Fd> socket = open_stream(spec.address.family(), spec.mptcp);
-  if (socket) return {std::move(socket.value()), {}};
+  if (socket) return {std::move(socket.value()), {}, {}};
   const bool unsupported = spec.mptcp && socket.error().code == ENOPROTOOPT;
   return failed(socket.error(), unsupported ? std::optional(Option::kProtocol) : std::nullopt);
 }
@@ -114,9 +114,9 @@ ListenOutcome duplicate_listener(const ListenSpec& spec) {
   const int fd = copy.value().get();
   if (Result<void> made = make_our_own(fd); !made) return failed(made.error());
   for (const bool listening : {false, true}) {
-    if (const OptionFailure failure = set_user_options(fd, spec, listening)) return {Fd(), failure};
+    if (const OptionFailure failure = set_user_options(fd, spec, listening)) return {Fd(), failure, {}};
   }
-  return {std::move(copy.value()), {}};
+  return {std::move(copy.value()), {}, {}};
 }
 
 bool same_file(const struct stat& one, const struct stat& other) noexcept {
@@ -151,6 +151,14 @@ Result<void> bind_replacing_stale(int fd, const Address& address) {
   return bind_socket(fd, address);
 }
 
+// Right after bind(2): a successor that renames its file into place is another program's start away.
+SocketFile file_of(const Address& address) {
+  const char* path = file_path(address);
+  struct stat file {};
+  if (path == nullptr || ::lstat(path, &file) != 0) return {};
+  return {path, file.st_dev, file.st_ino};
+}
+
 OptionFailure listen_on(int fd, const ListenSpec& spec) {
   if (spec.reuse_port_once_bound) {
     if (Result<void> set = set_flag(fd, SOL_SOCKET, SO_REUSEPORT, 1); !set) return {set.error(), Option::kReusePort};
@@ -169,13 +177,14 @@ ListenOutcome open_listener(const ListenSpec& spec) {
   ListenOutcome opened = open_for(spec);
   if (!opened.ok()) return opened;
   const int fd = opened.fd.get();
-  if (const OptionFailure failure = set_binding_flags(fd, spec)) return {Fd(), failure};
-  if (const OptionFailure failure = set_user_options(fd, spec, false)) return {Fd(), failure};
+  if (const OptionFailure failure = set_binding_flags(fd, spec)) return {Fd(), failure, {}};
+  if (const OptionFailure failure = set_user_options(fd, spec, false)) return {Fd(), failure, {}};
   if (Result<void> bound = bind_replacing_stale(fd, spec.address); !bound) return failed(bound.error());
-  OptionFailure failure = listen_on(fd, spec);
-  if (!failure) return opened;
-  (void)remove_socket_file(spec.address);  // ours since bind(2); the first failure is the one to tell
-  return {Fd(), failure};
+  opened.file = file_of(spec.address);
+  opened.failure = listen_on(fd, spec);
+  if (!opened.failure) return opened;
+  (void)opened.file.remove();  // the first failure is the one to report
+  return {Fd(), opened.failure};
 }
 
 Result<void> inspect_listener(ListenSpec& spec) {
@@ -198,13 +207,12 @@ std::vector<OptionSetting> settings_after_accept(const ListenSpec& spec) {
   return settings;
 }
 
-Result<void> remove_socket_file(const Address& address) {
-  const char* path = file_path(address);
-  if (path == nullptr) return {};
+Result<void> SocketFile::remove() const {
+  if (path.empty()) return {};
   struct stat file {};
-  if (::lstat(path, &file) != 0) return errno == ENOENT ? Result<void>{} : Error::last("lstat");
-  if (!S_ISSOCK(file.st_mode)) return {};
-  if (::unlink(path) != 0 && errno != ENOENT) return Error::last("unlink");
+  if (::lstat(path.c_str(), &file) != 0) return errno == ENOENT ? Result<void>{} : Error::last("lstat");
+  if (file.st_dev != device || file.st_ino != inode) return {};
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return Error::last("unlink");
   return {};
 }
 

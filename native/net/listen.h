@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -30,11 +31,24 @@ struct ListenSpec {
   std::string congestion;  // empty: the system's default
 };
 
+// The file of a Unix listener, as bind(2) made it. The inode isn't reused while the socket is open, as that holds it
+// (unix_bind() in net/unix/af_unix.c of Linux), so that device and inode tell the file from any that took its place.
+struct SocketFile {
+  std::string path;  // empty: there is none, or it isn't ours
+  uint64_t device = 0;
+  uint64_t inode = 0;
+
+  // Removes it, unless a successor has put its own file in its place. To be called while the socket is open. Between the
+  // look and unlink(2) a window remains: no system call removes a name only if it still is a certain file.
+  Result<void> remove() const;
+};
+
 // A listening descriptor, or why there is none. `failure.option` is set when an option was refused, also for
 // reuse_port (kReusePort), ipv6_only (kIpv6Only), mptcp (kProtocol) and congestion (kCongestion).
 struct ListenOutcome {
   Fd fd;
   OptionFailure failure;
+  SocketFile file{};
   [[nodiscard]] bool ok() const noexcept { return fd.valid(); }
 };
 
@@ -50,8 +64,5 @@ struct ListenOutcome {
 // What the loop still has to set on each connection that it accepts from such a listener, see inherited(). Usually
 // empty; worked out once per listener.
 [[nodiscard]] std::vector<OptionSetting> settings_after_accept(const ListenSpec& spec);
-
-// Removes the file of a Unix listener that closes, if it is still a socket. Does nothing for other addresses.
-Result<void> remove_socket_file(const Address& address);
 
 }  // namespace c1m

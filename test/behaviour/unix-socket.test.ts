@@ -1,5 +1,14 @@
 import { once } from 'node:events'
-import { existsSync, lstatSync, mkdirSync, readFileSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import type { Connection } from 'c1m'
@@ -134,6 +143,25 @@ test('a file that took the socket’s place is not removed', async (t) => {
   writeFileSync(path, 'not yours')
   await listener.close()
   t.equal(readFileSync(path, 'utf8'), 'not yours')
+})
+
+test('the socket file of a successor is not removed, however the listener closes', async (t) => {
+  const path = join(temporaryDirectory(t), 'socket')
+  for (const close of ['listener', 'shutdown'] as const) {
+    const reactor = makeReactor(t)
+    const listener = await reactor.listen({ path }, {})
+    const successor = makeReactor(t)
+    await successor.listen({ path: `${path}.new` }, echo)
+    renameSync(`${path}.new`, path)
+    await (close === 'listener' ? listener.close() : reactor.shutdown())
+    const peer = await connectPath(t, path)
+    peer.write('here')
+    await peer.untilBytes(4)
+    t.equal(peer.text, 'here', close)
+    await successor.shutdown({ timeoutMs: 0 })
+    t.ok(existsSync(path), 'nor does the successor remove what has another name than it bound')
+    unlinkSync(path)
+  }
 })
 
 /** A name of all the bytes that sun_path has: Node 20 fills up shorter ones with NULs, which makes other names. */

@@ -253,9 +253,24 @@ TEST_CASE("a stale socket file is replaced, a live one is not") {
   ListenOutcome second = open_listener(spec);
   REQUIRE(second.ok());
   CHECK(Pair::connected(second.fd.get(), spec.address));
-  CHECK(remove_socket_file(spec.address).ok());
+  CHECK(second.file.remove().ok());
   CHECK_FALSE(exists(directory.file()));
-  CHECK(remove_socket_file(spec.address).ok());
+  CHECK(second.file.remove().ok());
+}
+
+TEST_CASE("the file of a successor that took a listener's place is not removed") {
+  const TempDirectory directory;
+  const ListenOutcome first = open_listener(unix_spec(directory.file()));
+  const std::string fresh = directory.file() + ".new";
+  const ListenOutcome second = open_listener(unix_spec(fresh));
+  REQUIRE(first.ok());
+  REQUIRE(second.ok());
+  REQUIRE(::rename(fresh.c_str(), directory.file().c_str()) == 0);
+  CHECK(first.file.remove().ok());
+  CHECK(exists(directory.file()));
+  // Its own name is gone, and with it what there is to remove.
+  CHECK(second.file.remove().ok());
+  CHECK(exists(directory.file()));
 }
 
 TEST_CASE("a listener whose queue is full is alive") {
@@ -280,7 +295,6 @@ TEST_CASE("a file that isn't a socket is never removed") {
   std::ofstream(directory.file()) << "precious";
   const ListenSpec spec = unix_spec(directory.file());
   CHECK(open_listener(spec).failure.error.code == EADDRINUSE);
-  CHECK(remove_socket_file(spec.address).ok());
   CHECK(exists(directory.file()));
   ::unlink(directory.file().c_str());
   REQUIRE(::symlink("/nowhere", directory.file().c_str()) == 0);
