@@ -14,14 +14,19 @@ export abstract class IoThreadRequests {
   protected abstract readonly owner: IoThreadOwner
   readonly requests = new Pending()
 
-  /** Asks the I/O thread; the process stays alive until it has answered. */
-  request<A>(submit: (batch: number, callback: (answer: A) => void) => void): Promise<A> {
+  /**
+   * Asks the I/O thread. The process stays alive until it has answered; if `lasts`, as a peer or a disk decides when, only
+   * while the reactor keeps it.
+   */
+  request<A>(submit: (batch: number, callback: (answer: A) => void) => void, { lasts = false } = {}): Promise<A> {
     return new Promise((resolve) => {
-      this.owner.asked()
+      if (lasts) this.owner.retain()
+      else this.owner.asked()
       this.requests.add()
       this.commands.request((batch) =>
         submit(batch, (answer) => {
-          this.owner.answered()
+          if (lasts) this.owner.release()
+          else this.owner.answered()
           resolve(answer)
           this.requests.remove()
         }),

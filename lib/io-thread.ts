@@ -184,8 +184,10 @@ export class IoThread extends IoThreadRequests {
     return this.owner === other.owner
   }
 
-  connectionsOf(listener: number): number {
-    return this.contexts.get(listener)?.connections ?? 0
+  /** Of this listener, and of none that has its number since. */
+  connectionsOf(index: number, listener: unknown): number {
+    const entry = this.contexts.get(index)
+    return entry !== undefined && entry.context.listener === listener ? entry.connections : 0
   }
 
   /** To abort a `sendFile()` by: unlike that of any other under way. */

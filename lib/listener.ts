@@ -8,6 +8,8 @@ import type { AppliedSocketOptions } from './socket-options.js'
 
 /** @internal Where a listener is, once it is. */
 export interface ListenerState {
+  /** Settles when it is open on all of its threads, or on none. */
+  opened: Promise<unknown>
   address: AddressParts
   options: AppliedSocketOptions
 }
@@ -63,7 +65,7 @@ export class Listener<T = unknown> {
 
   /** How many connections that it accepted have not closed. */
   get connections(): number {
-    return this.#parts.reduce((sum, io) => sum + io.connectionsOf(this.#index), 0)
+    return this.#parts.reduce((sum, io) => sum + io.connectionsOf(this.#index, this), 0)
   }
 
   /** Whether `close()` was called. */
@@ -77,7 +79,9 @@ export class Listener<T = unknown> {
    * Called again, it answers the same promise. (close(2))
    */
   close(): Promise<void> {
-    this.#closing ??= closeOn(this.#parts, this.#index)
+    // One thing at a time: where it is half open, as for a connection that comes before listen() has resolved, that is
+    // finished first.
+    this.#closing ??= this.#state.opened.then(() => closeOn(this.#parts, this.#index))
     return this.#closing
   }
 

@@ -148,11 +148,9 @@ export class Reactor extends EventEmitter<ReactorEvents> {
       },
       moved,
       contextGone: (index, context) => {
-        // A listener's stays its own: what is said of it may come after its end.
-        if (context.listener !== undefined) return
         // Connections that have moved may have it on other threads.
         if (this.#threads.some(({ contexts }) => contexts.get(index) !== undefined)) return
-        this.#adopter.contextGone(index)
+        if (context.listener === undefined) this.#adopter.contextGone(index)
         this.#freeContexts.push(index)
       },
       connectionClosed: () => {
@@ -190,7 +188,6 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     const spec = {
       ...checked.spec,
       host: await resolveHost(checked.spec.host),
-      connections: { ...checked.settings, context: this.#nextContext++ },
       reusePort:
         options.reusePort ??
         (cluster.isWorker &&
@@ -339,8 +336,9 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   }
 
   /**
-   * Lets the process exit although the reactor is in use; not before promises of its methods are settled, except for
-   * those of `connect()`.
+   * Lets the process exit although the reactor is in use, whatever connections, transfers (`sendFile()`, `relay()`) and
+   * attempts to connect are in progress. Two things keep it all the same, for the moment that they take: a question that
+   * the I/O thread answers by itself, such as `listen()` or `tcpInfo()`, and a `shutdown()`, which has its deadline.
    */
   unref(): this {
     this.#unrefed = true
@@ -383,18 +381,19 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   }
 
   async #open<T>(
-    spec: Opening['spec'],
+    where: Omit<Opening['spec'], 'connections'>,
     checked: ReturnType<typeof checkListenOptions>,
     handlers: Handlers<T>,
   ): Promise<Listener<T>> {
     this.#checkOpen()
-    const index = spec.connections.context
-    const state: ListenerState = { address: ['', 0, 0], options: {} }
+    const index = this.#newContext()
+    const spec = { ...where, connections: { ...checked.settings, context: index } }
+    const state: ListenerState = { opened: Promise.resolve(), address: ['', 0, 0], options: {} }
     // Listeners take turns, so that not one thread accepts for all of them.
     const first = checked.placement === 'cpu' ? 0 : index % this.#threads.length
     const parts = [...this.#threads.slice(first), ...this.#threads.slice(0, first)]
     const listener = makeListener<T>(parts, index, state)
-    const answer = await openOn(parts, {
+    const opening = openOn(parts, {
       spec,
       placement: checked.placement,
       context: (io) => ({ ...checked.context, io, listener, handlers: handlers as Handlers<unknown> }),
@@ -403,6 +402,8 @@ export class Reactor extends EventEmitter<ReactorEvents> {
         state.options = decodeSocketOptions(bound.settings, bound.congestion)
       },
     })
+    state.opened = opening.catch(() => {})
+    const answer = await opening
     if ('errno' in answer) throw listenError(answer, spec)
     if (this.#shutdown !== undefined) {
       await listener.close()

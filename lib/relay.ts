@@ -199,7 +199,7 @@ class Relay {
       const unread = held[i]
       if (unread !== undefined && unread.length > 0) this.#side(side).data(unread)
     }
-    return io.request((batch, callback) => io.native.relay(batch, callback, slot, generation))
+    return io.request((batch, callback) => io.native.relay(batch, callback, slot, generation), { lasts: true })
   }
 
   /** A relay is one I/O thread's: `b` goes to that of `a`. */

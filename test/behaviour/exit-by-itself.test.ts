@@ -16,6 +16,8 @@ const exits: Record<string, string> = {
   'listen-failed': 'a listen() that failed',
   'shut-down': 'a reactor that was shut down',
   unref: 'a reactor with a listener and a connection that was told not to',
+  'unref-sending': 'a file that is being sent by a reactor that was told not to',
+  'unref-relaying': 'a relay of such a reactor',
   'unref-before': 'one that was told so before it listened (but its promises do)',
   'unref-shut-down': 'one that was told so and shut down (but its promises do)',
   'paused-closed': 'a paused connection that has been destroyed',
