@@ -1,3 +1,4 @@
+import { closeSync } from 'node:fs'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { takeSocket } from './binding.js'
@@ -152,7 +153,26 @@ export class Adopter {
     this.#owner = owner
   }
 
-  async adopt<T>(source: Duplex | number, handlers: Handlers<T>, options: AdoptOptions<T>): Promise<Connection<T>> {
+  /** A descriptor that is the reactor's from here on: one that is refused is closed. */
+  async adoptOwned<T>(fd: number, handlers: Handlers<T>, options: AdoptOptions<T>): Promise<Connection<T>> {
+    let taken = false
+    try {
+      return await this.adopt(fd, handlers, options, () => {
+        taken = true
+      })
+    } catch (error) {
+      if (!taken) closeSync(fd)
+      throw error
+    }
+  }
+
+  /** `onTaken` is called as soon as the source isn't its owner's any more. */
+  async adopt<T>(
+    source: Duplex | number,
+    handlers: Handlers<T>,
+    options: AdoptOptions<T>,
+    onTaken?: () => void,
+  ): Promise<Connection<T>> {
     const checked = checkAdoptOptions(options)
     checkHandlers(handlers)
     checkAdoptable(source)
@@ -162,6 +182,7 @@ export class Adopter {
       this.#owner.checkRoom()
       const io = this.#owner.place()
       const taken = takeOver(source, checked.head)
+      onTaken?.()
       const { index, context } = this.#context(handlers as Handlers<unknown>, checked, io)
       const connection = { ...checked.settings, context: index }
       const arrival = io.adopt({ ...taken, connection }, context, options.data)

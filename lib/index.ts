@@ -25,7 +25,7 @@ export type {
   ReactorOptions,
 } from './options.js'
 export { PoolListener } from './pool/pool-listener.js'
-export type { WorkerExit } from './pool/pool-worker.js'
+export { isPoolWorker } from './pool/pool-role.js'
 export {
   type PoolWorkerStats,
   ReactorPool,
@@ -34,6 +34,7 @@ export {
 } from './pool/reactor-pool.js'
 export type { PoolListenOptions, PoolPlacement, ReactorPoolOptions } from './pool/reactor-pool-options.js'
 export { RemoteConnection } from './pool/remote-connection.js'
+export type { WorkerExit } from './pool/worker-channel.js'
 export { type ReactorPoolSetup, WorkerContext } from './pool/worker-context.js'
 export {
   type Percentiles,

@@ -80,6 +80,9 @@ interface ReactorEvents {
 /** Made so far by this thread. */
 let reactors = 0
 
+/** @internal */
+export let adopterOf: (reactor: Reactor) => Adopter
+
 /**
  * Holds and serves TCP and Unix connections on an I/O thread of its own; handlers run on this thread.
  *
@@ -119,6 +122,10 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   #unrefed = false
   #shutdown: Promise<ShutdownResult> | undefined
   #onEmpty: (() => void) | undefined
+
+  static {
+    adopterOf = (reactor) => reactor.#adopter
+  }
 
   /**
    * Starts the I/O threads. Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE) or RangeError

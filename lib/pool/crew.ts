@@ -1,14 +1,19 @@
 import { workerFailed } from './messages.js'
-import { PoolWorker, type WorkerExit } from './pool-worker.js'
+import { PoolWorker } from './pool-worker.js'
 import type { CheckedPool } from './reactor-pool-options.js'
+import type { WorkerExit } from './worker-channel.js'
 
 /** @internal Of whom it hears. */
 export interface CrewOwner {
   /** It has started: give it what it serves, and call `place` then. */
   equip(worker: PoolWorker, place: () => void): Promise<void>
+  /** It is told to drain now, and its successor serves: what else it accepts from is others'. */
+  leaving(worker: PoolWorker): void
   /** It has ended without having been told to. */
   crashed(worker: PoolWorker, how: WorkerExit): void
   message(value: unknown, index: number): void
+  /** A worker can take more connections than it could before. */
+  room(): void
 }
 
 const FIRST_BACKOFF_MS = 100
@@ -79,6 +84,7 @@ export class Crew {
       }
       this.restarts++
       if (before === undefined || !this.#alive.has(before)) continue
+      this.#owner.leaving(before)
       const { drained, cut } = await before.drain(timeoutMs)
       total.drained += drained
       total.cut += cut
@@ -86,14 +92,19 @@ export class Crew {
     return total
   }
 
-  /** Lets all drain and end; those that only start are killed. */
-  async end(timeoutMs: number): Promise<{ drained: number; cut: number }> {
+  /** Nobody is started any more. */
+  stop(): void {
     this.#ending = true
     for (const { timer } of this.#places) clearTimeout(timer)
-    const serving = this.serving
+  }
+
+  /** Lets all drain and end; those whose `setup` has yet to return are killed. */
+  async end(timeoutMs: number): Promise<{ drained: number; cut: number }> {
+    this.stop()
     const results = [...this.#alive].map(async (worker) => {
-      if (serving.includes(worker)) return worker.drain(timeoutMs)
-      if (!worker.ending) worker.kill()
+      // Also one that only takes over: it may accept already. And one that drains for a restart, by this deadline now.
+      if (worker.started) return worker.drain(timeoutMs)
+      worker.kill()
       await worker.exited
       return { drained: 0, cut: 0 }
     })
@@ -113,7 +124,10 @@ export class Crew {
   }
 
   async #startAt(place: Place): Promise<void> {
-    const worker = new PoolWorker(place.index, this.#options, (value) => this.#owner.message(value, place.index))
+    const worker = new PoolWorker(place.index, this.#options, {
+      message: (value) => this.#owner.message(value, place.index),
+      room: () => this.#owner.room(),
+    })
     this.#alive.add(worker)
     void worker.exited.then((how) => this.#gone(place, worker, how))
     try {
@@ -134,11 +148,12 @@ export class Crew {
     if (served) place.serving = undefined
     if (worker.ending || this.#ending) return
     this.crashes++
-    this.#owner.crashed(worker, how)
     // One that had yet to begin is the affair of whoever started it.
-    if (!served || place.bringing !== undefined) return
-    if (performance.now() - worker.since >= SETTLED_MS) place.failures = 0
-    this.#bringLater(place)
+    if (served && place.bringing === undefined) {
+      if (performance.now() - worker.since >= SETTLED_MS) place.failures = 0
+      this.#bringLater(place)
+    }
+    this.#owner.crashed(worker, how)
   }
 
   #bringLater(place: Place): void {

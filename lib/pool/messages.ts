@@ -2,6 +2,19 @@ import type { FramingSpec } from '../binding.js'
 import { C1mError } from '../errors.js'
 import { delimited, type Framing, lengthPrefixed } from '../framing.js'
 import type { ListenOptions, ReactorOptions } from '../options.js'
+import type { Wire } from './wire-error.js'
+
+const MARK = 'c1m:reactor-pool'
+
+/** @internal A message in the pool's envelope: a process's IPC channel is the user's as well. */
+export function sealed(message: ToWorker | FromWorker): object {
+  return { [MARK]: message }
+}
+
+/** @internal The pool's message, or nothing of what the user has sent. */
+export function unsealed<M extends ToWorker | FromWorker>(value: unknown): M | undefined {
+  return typeof value === 'object' && value !== null ? (value as Record<string, M | undefined>)[MARK] : undefined
+}
 
 /** @internal What a pool tells its workers. `ask` is to be answered under this number. */
 export type ToWorker =
@@ -22,16 +35,18 @@ export type ToWorker =
 /** @internal What a worker tells its pool. */
 export type FromWorker =
   | { readonly type: 'ready' }
-  | { readonly type: 'failed'; readonly error: WireError }
-  | { readonly type: 'answer'; readonly ask: number; readonly value?: unknown; readonly error?: WireError }
-  /** Connections open now, and how many of those handed over it has taken since its start. */
-  | { readonly type: 'load'; readonly connections: number; readonly taken: number }
+  | { readonly type: 'failed'; readonly error: Wire }
+  | { readonly type: 'answer'; readonly ask: number; readonly value?: unknown; readonly error?: Wire }
+  /** Connections open now, and how many of those handed over, and of the user's messages, it has taken since its start. */
+  | { readonly type: 'load'; readonly connections: number; readonly taken: number; readonly heard: number }
   | { readonly type: 'message'; readonly value: unknown }
 
 /** @internal */
 export interface WorkerStart {
   readonly index: number
   readonly module: string
+  /** Of the pools that it is in, see `modulesWith()`. */
+  readonly modules: readonly string[]
   readonly data: unknown
   readonly reactor: ReactorOptions | undefined
 }
@@ -44,26 +59,6 @@ export interface WorkerListen {
   readonly handlers: string | undefined
   readonly options: Omit<ListenOptions, 'framing'>
   readonly framing: FramingSpec | undefined
-}
-
-/** @internal An error that passes a process's end: clones lose the code. */
-export interface WireError {
-  readonly name: string
-  readonly message: string
-  readonly code?: string
-  readonly stack?: string
-}
-
-/** @internal */
-export function toWire(error: unknown): WireError {
-  if (!(error instanceof Error)) return { name: 'Error', message: String(error) }
-  const { name, message, stack, code } = error as NodeJS.ErrnoException
-  return { name, message, ...(code !== undefined && { code }), ...(stack !== undefined && { stack }) }
-}
-
-/** @internal */
-export function fromWire({ name, message, code, stack }: WireError): Error {
-  return Object.assign(new Error(message), { name, ...(code !== undefined && { code }), ...(stack && { stack }) })
 }
 
 /** @internal A framing of the same kind: its class doesn't survive a clone. */

@@ -1,13 +1,17 @@
-import { unlinkSync } from 'node:fs'
 import { type AddressInfo, Socket } from 'node:net'
 import { inspect } from 'node:util'
 import { boundAddress, boundPort, showBound } from '../bound-address.js'
 import { type AppliedSocketOptions, decodeSocketOptions } from '../socket-options.js'
-import { Dispatcher } from './dispatcher.js'
+import { type Chosen, Dispatcher } from './dispatcher.js'
+import { HeldSocket } from './held-socket.js'
 import type { WorkerListen } from './messages.js'
 import type { OpenedSockets } from './pool-sockets.js'
 import type { PoolWorker } from './pool-worker.js'
 import type { CheckedPoolListen } from './reactor-pool-options.js'
+import type { SocketFile } from './socket-file.js'
+
+/** Until another worker is told to accept where one couldn't. */
+const RETRY_MS = 100
 
 /** What the listener needs of the pool. */
 interface Owner {
@@ -15,21 +19,9 @@ interface Owner {
   serving(): readonly (PoolWorker | undefined)[]
   /** Numbers for sockets, unlike all before. */
   nextSocket(): number
+  /** Connections that each worker's reactor holds at the most. */
+  readonly maxConnections: number
   close(listener: PoolListener): Promise<void>
-}
-
-/**
- * A socket that this thread holds for as long as the listener is there: what waits in its queue survives the worker that
- * accepts from it.
- */
-interface HeldSocket {
-  readonly number: number
-  /** The worker whose it is, if all is well. */
-  readonly home: number
-  /** Has the descriptor; it is never read. */
-  readonly holder: Socket
-  /** Who accepts from it now. */
-  owner: PoolWorker | undefined
 }
 
 /** @internal */
@@ -41,8 +33,7 @@ export let makePoolListener: (
 ) => PoolListener
 
 /**
- * @internal What the pool does with it. A socket's owner is who was last told to accept from it: what a worker is told reaches
- * it in order, so that nothing here waits for one that is busy, except for what it is to know.
+ * @internal What the pool does with it. A socket's owner is who was last told to accept from it.
  */
 export interface ListenerCare {
   /** Tells the workers, at the start; resolves when they accept. */
@@ -51,8 +42,14 @@ export interface ListenerCare {
   equip(worker: PoolWorker): Promise<void>
   /** It has gone: others accept from its sockets meanwhile. */
   standIn(gone: PoolWorker): void
-  /** There is a worker to hand connections to. */
+  /** There is a worker to hand connections to, or room in one. */
   flush(): void
+  /**
+   * Accepts no more, and tells the workers so: resolves when they have been told. What is in the queues by then is served, of
+   * this thread's until this time, by `performance.now()`.
+   */
+  stop(until: number): Promise<void>
+  /** Resolves when the workers have stopped as well. */
   close(): Promise<void>
 }
 
@@ -65,24 +62,31 @@ export class PoolListener {
   readonly #number: number
   readonly #listen: CheckedPoolListen
   readonly #bound: OpenedSockets['bound']
+  readonly #file: SocketFile | undefined
   readonly #sockets: HeldSocket[] = []
   readonly #dispatcher: Dispatcher | undefined
+  #retry: NodeJS.Timeout | undefined
+  #stopping: Promise<void> | undefined
+  #stopped: Promise<unknown> = Promise.resolve()
   #closing: Promise<void> | undefined
 
-  private constructor(owner: Owner, number: number, listen: CheckedPoolListen, { bound, descriptors }: OpenedSockets) {
+  private constructor(owner: Owner, number: number, listen: CheckedPoolListen, opened: OpenedSockets) {
+    const { bound, descriptors, file } = opened
     this.#owner = owner
     this.#number = number
     this.#listen = listen
     this.#bound = bound
+    this.#file = file
     const [first] = descriptors
     if (listen.placement === 'least-connections') {
-      const { backlog } = listen.checked.spec
-      this.#dispatcher = new Dispatcher(first as number, number, backlog, () => leastBusy(owner.serving()))
+      const choose = () => choice(owner.serving(), owner.maxConnections)
+      this.#dispatcher = new Dispatcher(first as number, number, listen.checked.spec.backlog, choose)
+      this.#sockets.push(this.#held(-1, undefined, undefined))
       return
     }
     for (const [home, fd] of descriptors.entries()) {
       const holder = new Socket({ fd, readable: false, writable: false })
-      this.#sockets.push({ number: owner.nextSocket(), home, holder, owner: undefined })
+      this.#sockets.push(this.#held(home, owner.nextSocket(), holder))
     }
   }
 
@@ -93,6 +97,7 @@ export class PoolListener {
       equip: (worker) => listener.#equip(worker),
       standIn: (gone) => listener.#standIn(gone),
       flush: () => listener.#dispatcher?.flush(),
+      stop: (until) => listener.#stop(until),
       close: () => listener.#close(),
     })
   }
@@ -114,12 +119,13 @@ export class PoolListener {
 
   /** Whether `close()` was called. */
   get closed(): boolean {
-    return this.#closing !== undefined
+    return this.#closing !== undefined || this.#stopping !== undefined
   }
 
   /**
-   * Stops listening in all workers; resolves when they have, and the file of a Unix socket is removed. Connections stay. What
-   * waits in the kernel's queues is reset by the kernel. Called again, it answers the same promise.
+   * Stops listening in all workers; resolves when they have, and the file of a Unix socket is removed. Connections stay, and
+   * those that wait in the kernel's queues are accepted. A worker whose JS thread is busy is waited for. Called again, it
+   * answers the same promise.
    */
   close(): Promise<void> {
     this.#closing ??= this.#owner.close(this)
@@ -135,82 +141,86 @@ export class PoolListener {
   async #open(): Promise<void> {
     const serving = this.#owner.serving()
     const given: Promise<void>[] = []
-    if (this.#dispatcher !== undefined) {
-      for (const worker of serving) if (worker !== undefined) given.push(this.#give(worker, undefined))
-    }
     for (const socket of this.#sockets) {
-      socket.owner = serving[socket.home]
-      if (socket.owner !== undefined) given.push(this.#give(socket.owner, socket))
+      if (this.#dispatcher !== undefined) {
+        for (const worker of serving) if (worker !== undefined) given.push(socket.give(worker))
+      } else {
+        socket.owner = serving[socket.home]
+        if (socket.owner !== undefined) given.push(socket.give(socket.owner))
+      }
     }
     this.#standIn(undefined)
     await Promise.all(given.map((one) => one.catch(unlessGone)))
   }
 
   async #equip(worker: PoolWorker): Promise<void> {
-    if (this.#dispatcher !== undefined) return this.#give(worker, undefined)
     for (const socket of this.#sockets) {
-      if (socket.home !== worker.index && socket.owner !== undefined) continue
-      await this.#give(worker, socket)
-      if (this.closed) {
-        await this.#take(worker, socket.number)
-        continue
-      }
+      if (this.#dispatcher === undefined && socket.home !== worker.index && socket.owner !== undefined) continue
+      await socket.give(worker)
       // From here on both accept from its queue, so that it is never without.
       const before = socket.owner
       socket.owner = worker
-      if (before !== undefined) void this.#take(before, socket.number)
+      if (this.#dispatcher === undefined && before !== undefined) void socket.take(before)
     }
   }
 
-  #standIn(gone: PoolWorker | undefined): void {
+  #standIn(gone: PoolWorker | undefined, butFor?: PoolWorker): void {
+    if (this.#dispatcher !== undefined) return
+    const serving = this.#owner.serving()
+    const others = serving.filter((worker) => worker !== butFor)
     for (const socket of this.#sockets) {
       if (socket.owner !== gone && socket.owner !== undefined) continue
-      socket.owner = leastBusy(this.#owner.serving())
+      const worker = leastBusy(others) ?? leastBusy(serving)
+      socket.owner = worker
+      if (worker === undefined) continue
       // Nobody waits for it: it may be busy for long. If it goes, its own turn comes.
-      if (socket.owner !== undefined) void this.#give(socket.owner, socket).catch(() => {})
+      socket.give(worker).catch(() => {
+        if (socket.owner !== worker) return
+        socket.owner = undefined
+        this.#standInLater(worker)
+      })
     }
   }
 
-  async #give(worker: PoolWorker, socket: HeldSocket | undefined): Promise<void> {
+  /** That one couldn't, for want of a descriptor, say: another one may, or the same later. */
+  #standInLater(butFor: PoolWorker): void {
+    if (this.closed || this.#retry !== undefined) return
+    this.#retry = setTimeout(() => {
+      this.#retry = undefined
+      this.#standIn(undefined, butFor)
+    }, RETRY_MS)
+  }
+
+  #held(home: number, socket: number | undefined, holder: Socket | undefined): HeldSocket {
     const { options, handlers, checked } = this.#listen
     const { framing: _, ...carried } = options
     for (const name of ['port', 'path', 'host', 'ipv6Only', 'backlog', 'reusePort', 'protocol'] as const) {
       carried[name] = undefined as never
     }
-    const listen: WorkerListen = {
-      listener: this.#number,
-      socket: socket?.number,
-      handlers,
-      options: carried,
-      framing: checked.settings.framing,
-    }
-    await worker.ask({ type: 'listen', listen }, socket?.holder)
+    const listener = this.#number
+    const listen: WorkerListen = { listener, socket, handlers, options: carried, framing: checked.settings.framing }
+    return new HeldSocket(home, holder, {
+      listen: (worker, held) => worker.ask({ type: 'listen', listen }, held),
+      unlisten: (worker) => worker.ask({ type: 'unlisten', listener, socket }),
+    })
   }
 
-  /** Unless it has gone. */
-  async #take(worker: PoolWorker, socket: number | undefined): Promise<void> {
-    await worker.ask({ type: 'unlisten', listener: this.#number, socket }).catch(() => {})
+  #stop(until: number): Promise<void> {
+    this.#stopping ??= this.#tellAll(until)
+    return this.#stopping
+  }
+
+  async #tellAll(until: number): Promise<void> {
+    clearTimeout(this.#retry)
+    // While the socket is open.
+    this.#file?.remove()
+    await this.#dispatcher?.close(until)
+    this.#stopped = Promise.all(this.#sockets.map((socket) => socket.close()))
   }
 
   async #close(): Promise<void> {
-    this.#dispatcher?.close()
-    if (this.#dispatcher !== undefined) {
-      const serving = this.#owner.serving().filter((worker) => worker !== undefined)
-      await Promise.all(serving.map((worker) => this.#take(worker, undefined)))
-    }
-    await Promise.all(
-      this.#sockets.map(async ({ owner, number, holder }) => {
-        if (owner !== undefined) await this.#take(owner, number)
-        holder.destroy()
-      }),
-    )
-    const { path } = this.#listen.options
-    if (path === undefined || path.startsWith('\0')) return
-    try {
-      unlinkSync(path)
-    } catch {
-      // Somebody has removed it.
-    }
+    await this.#stop(Number.POSITIVE_INFINITY)
+    await this.#stopped
   }
 }
 
@@ -225,4 +235,11 @@ function leastBusy(workers: readonly (PoolWorker | undefined)[]): PoolWorker | u
     if (worker !== undefined && (least === undefined || worker.load < least.load)) least = worker
   }
   return least
+}
+
+function choice(serving: readonly (PoolWorker | undefined)[], maxConnections: number): Chosen {
+  const workers = serving.filter((worker) => worker !== undefined)
+  const roomy = workers.filter(({ load }) => load < maxConnections)
+  if (roomy.length === 0) return workers.length === 0 ? 'later' : 'full'
+  return leastBusy(roomy.filter(({ behind }) => !behind)) ?? 'later'
 }

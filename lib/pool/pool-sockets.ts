@@ -2,11 +2,13 @@ import { closeSync } from 'node:fs'
 import { type Bound, openListeningSocket } from '../binding.js'
 import { listenError, onAnyAddress, resolveHost } from '../listening.js'
 import type { CheckedPoolListen } from './reactor-pool-options.js'
+import { SocketFile } from './socket-file.js'
 
 /** @internal Listening sockets of one address, which nobody accepts from yet. */
 export interface OpenedSockets {
   readonly bound: Bound
   readonly descriptors: readonly number[]
+  readonly file: SocketFile | undefined
 }
 
 /** @internal Opens so many, or none. Rejects as `reactor.listen()` does. */
@@ -46,7 +48,16 @@ function open(
     bound ??= opened
     descriptors.push(opened.fd)
   }
-  return { bound: bound as Bound, descriptors }
+  const file = spec.path === undefined ? undefined : new SocketFile(spec.path)
+  return { bound: bound as Bound, descriptors, file }
+}
+
+/** @internal Nobody is to accept from them after all. */
+export function closeSockets({ descriptors, file }: OpenedSockets): void {
+  file?.remove()
+  descriptors.forEach((fd) => {
+    closeSync(fd)
+  })
 }
 
 function cpuOf(worker: number, cpus: readonly number[] | undefined): number {

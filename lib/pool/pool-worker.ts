@@ -1,47 +1,41 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import type { Socket } from 'node:net'
-import { join } from 'node:path'
-import { Worker } from 'node:worker_threads'
-import { type FromWorker, fromWire, type ToWorker, workerFailed } from './messages.js'
+import { type FromWorker, type ToWorker, workerFailed } from './messages.js'
 import type { CheckedPool } from './reactor-pool-options.js'
-
-/** How a worker has ended. */
-export interface WorkerExit {
-  readonly code: number | null
-  readonly signal: NodeJS.Signals | null
-  /** What it threw, if it is a thread and told. */
-  readonly error?: Error
-}
-
-/** @internal A thread or a process, and the way to it. */
-interface Channel {
-  /** Of the process or of the thread. */
-  readonly id: number
-  /** With a descriptor, which stays this side's: it must be open until the worker has answered. */
-  post(message: ToWorker, descriptor: Socket | undefined): void
-  kill(): void
-}
-
-interface ChannelEvents {
-  message(message: FromWorker): void
-  exit(how: WorkerExit): void
-}
-
-/** What is used of libuv's handle. */
-type Handled = Socket & { readonly _handle?: { readonly fd: number } }
+import { errorFromWire } from './wire-error.js'
+import { openChannel, type WorkerChannel, type WorkerExit } from './worker-channel.js'
 
 type Ask<M = ToWorker> = M extends { ask: number } ? Omit<M, 'ask'> : never
 
-const MAIN = join(__dirname, 'worker-main.js')
-
 /** After its deadline a worker that drains has so long to end. */
 const GRACE_MS = 3000
+/**
+ * What may be on its way to a worker whose JS thread is busy, and takes none of it: connections, which hold a descriptor
+ * each; messages of the user's; and questions, with the bytes of their broadcasts.
+ */
+const MAX_GIVEN = 1024
+const MAX_UNHEARD = 10_000
+const MAX_ASKED = 10_000
+const MAX_ASKED_BYTES = 16 * 2 ** 20
+
+/** @internal Of whom it hears. */
+export interface WorkerEvents {
+  /** A message of the user's. */
+  message(value: unknown): void
+  /** It can take more connections than it could before. */
+  room(): void
+}
+
+interface Question {
+  readonly bytes: number
+  resolve(value: unknown): void
+  reject(error: Error): void
+}
 
 /** @internal One worker of a `ReactorPool`, from its start to its end; never used again. */
 export class PoolWorker {
   readonly index: number
   readonly since = performance.now()
-  /** Resolves when `setup` has; rejects if the worker ends before. */
+  /** Resolves when `setup` has; rejects if the worker ends before, or there is none to be had. */
   readonly ready: Promise<void>
   readonly exited: Promise<WorkerExit>
   /** As it last said. */
@@ -50,44 +44,40 @@ export class PoolWorker {
   started = false
   /** It has been told to end, so that its end is no crash. */
   ending = false
-  readonly #channel: Channel
-  readonly #asked = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>()
-  readonly #onMessage: (value: unknown) => void
-  /** Handed to it, which has yet to say that it has them. */
-  readonly #given: Socket[] = []
+  readonly #channel: WorkerChannel | undefined
+  readonly #events: WorkerEvents
+  readonly #asked = new Map<number, Question>()
+  #askedBytes = 0
+  /** Of connections handed to it, which has yet to say that it has them: what gives them up. */
+  readonly #given: (() => void)[] = []
   #taken = 0
+  #sent = 0
+  #heard = 0
   #nextAsk = 0
   #gone = false
+  #deadline = Number.POSITIVE_INFINITY
   #started: { resolve(): void; reject(error: Error): void } = { resolve() {}, reject() {} }
   #ended: (how: WorkerExit) => void = () => {}
 
-  constructor(index: number, options: CheckedPool, onMessage: (value: unknown) => void) {
+  constructor(index: number, options: CheckedPool, events: WorkerEvents) {
     this.index = index
-    this.#onMessage = onMessage
+    this.#events = events
     this.ready = new Promise<void>((resolve, reject) => {
       this.#started = { resolve, reject }
     })
     const { startTimeoutMs: ms } = options
     const late = () => this.#started.reject(workerFailed(index, `did not start within ${ms} ms`))
     const timer = ms > 0 ? setTimeout(late, ms) : undefined
-    this.ready.catch(() => {}).finally(() => clearTimeout(timer))
+    const started = () => clearTimeout(timer)
+    this.ready.then(started, started)
     this.exited = new Promise((resolve) => {
       this.#ended = resolve
     })
-    const open = options.mode === 'threads' ? openThread : openProcess
-    this.#channel = open(options, { message: (message) => this.#hear(message), exit: (how) => this.#exit(how) })
-    const start = { index, module: options.module, data: options.data, reactor: reactorOptions(index, options) }
-    try {
-      this.#channel.post({ type: 'start', start }, undefined)
-    } catch (error) {
-      // `data` can't be cloned.
-      this.kill()
-      throw error
-    }
+    this.#channel = this.#open(options)
   }
 
   get id(): number {
-    return this.#channel.id
+    return this.#channel?.id ?? 0
   }
 
   /** By which the least busy one is found. */
@@ -95,38 +85,56 @@ export class PoolWorker {
     return this.connections + this.#given.length
   }
 
+  /** Whether it has so many connections to take that another one is to wait. */
+  get behind(): boolean {
+    return this.#given.length >= MAX_GIVEN
+  }
+
+  /** Whether it has so many questions to answer that it is to be left out. */
+  get silent(): boolean {
+    return this.#asked.size >= MAX_ASKED || this.#askedBytes >= MAX_ASKED_BYTES
+  }
+
   /** Resolves with its answer; rejects with its error, or if it ends before. */
-  ask<R>(message: Ask, descriptor?: Socket): Promise<R> {
+  ask<R>(message: Ask, socket?: Socket): Promise<R> {
     return new Promise<R>((resolve, reject) => {
       if (this.#gone) return reject(workerFailed(this.index, 'has ended'))
       const ask = this.#nextAsk++
-      this.#asked.set(ask, { resolve: resolve as (value: unknown) => void, reject })
-      this.#channel.post({ ...message, ask } as ToWorker, descriptor)
+      this.#channel?.post({ ...message, ask } as ToWorker, socket)
+      const bytes = message.type === 'broadcast' ? message.bytes.length : 0
+      this.#askedBytes += bytes
+      this.#asked.set(ask, { bytes, resolve: resolve as (value: unknown) => void, reject })
     })
   }
 
-  /** A message of the user's. */
-  send(value: unknown): void {
-    if (!this.#gone) this.#channel.post({ type: 'message', value }, undefined)
+  /** A message of the user's. `false`, and it isn't sent, if the worker has ended or so many wait already. */
+  send(value: unknown): boolean {
+    if (this.#gone || this.#sent - this.#heard >= MAX_UNHEARD) return false
+    this.#channel?.post({ type: 'message', value })
+    this.#sent++
+    return true
   }
 
   /** Hands a connection over. */
   give(listener: number, socket: Socket): void {
-    if (this.#gone) {
+    if (this.#gone || this.#channel === undefined) {
       socket.destroy()
       return
     }
-    this.#given.push(socket)
-    this.#channel.post({ type: 'connection', listener }, socket)
+    this.#given.push(this.#channel.give({ type: 'connection', listener }, socket))
   }
 
-  /** Lets it drain and end. */
+  /** Lets it drain and end. Called again, the earlier deadline holds. */
   async drain(timeoutMs: number): Promise<{ drained: number; cut: number }> {
     this.ending = true
     const held = this.connections
     const timer = setTimeout(() => this.kill(), Math.min(timeoutMs + GRACE_MS, 2 ** 31 - 1))
+    const deadline = performance.now() + timeoutMs
+    const earlier = deadline < this.#deadline
+    this.#deadline = Math.min(deadline, this.#deadline)
     try {
-      return await this.ask<{ drained: number; cut: number }>({ type: 'shutdown', timeoutMs })
+      if (earlier) return await this.ask<{ drained: number; cut: number }>({ type: 'shutdown', timeoutMs })
+      return { drained: 0, cut: 0 }
     } catch {
       // It has ended in another way, and its connections with it.
       return { drained: 0, cut: held }
@@ -137,7 +145,32 @@ export class PoolWorker {
   }
 
   kill(): void {
-    this.#channel.kill()
+    this.#channel?.kill()
+  }
+
+  #open(options: CheckedPool): WorkerChannel | undefined {
+    const { module, modules, data } = options
+    let channel: WorkerChannel | undefined
+    try {
+      channel = openChannel(options, {
+        message: (message) => this.#hear(message),
+        exit: (how) => this.#exit(how),
+      })
+      const reactor = reactorOptions(this.index, options)
+      const start = { index: this.index, module, modules, data, reactor }
+      channel.post({ type: 'start', start })
+    } catch (reason) {
+      const error = reason as Error
+      if (channel !== undefined) {
+        // `data` can't be cloned.
+        this.#started.reject(error)
+        channel.kill()
+      } else {
+        // Later, as of any other worker.
+        setImmediate(() => this.#exit({ code: null, signal: null, error }))
+      }
+    }
+    return channel
   }
 
   #hear(message: FromWorker): void {
@@ -146,23 +179,29 @@ export class PoolWorker {
         this.started = true
         this.#started.resolve()
         break
-      case 'failed':
-        this.#started.reject(
-          workerFailed(this.index, `could not start: ${message.error.message}`, fromWire(message.error)),
-        )
+      case 'failed': {
+        const cause = errorFromWire(message.error)
+        this.#started.reject(workerFailed(this.index, `could not start: ${cause.message}`, cause))
         break
-      case 'load':
+      }
+      case 'load': {
         this.connections = message.connections
-        for (; this.#taken < message.taken; this.#taken++) this.#given.shift()?.destroy()
+        this.#heard = message.heard
+        this.#given.splice(0, message.taken - this.#taken)
+        this.#taken = message.taken
+        this.#events.room()
         break
+      }
       case 'message':
-        this.#onMessage(message.value)
+        this.#events.message(message.value)
         break
       case 'answer': {
         const asked = this.#asked.get(message.ask)
+        if (asked === undefined) break
         this.#asked.delete(message.ask)
-        if (message.error === undefined) asked?.resolve(message.value)
-        else asked?.reject(fromWire(message.error))
+        this.#askedBytes -= asked.bytes
+        if (message.error === undefined) asked.resolve(message.value)
+        else asked.reject(errorFromWire(message.error))
       }
     }
   }
@@ -171,13 +210,18 @@ export class PoolWorker {
     if (this.#gone) return
     this.#gone = true
     this.connections = 0
-    const error = workerFailed(this.index, `has ended: ${how.signal ?? `exit code ${how.code}`}`, how.error)
+    const error = workerFailed(this.index, whatOf(how), how.error)
     this.#started.reject(error)
     for (const { reject } of this.#asked.values()) reject(error)
     this.#asked.clear()
-    for (const socket of this.#given.splice(0)) socket.destroy()
+    for (const giveUp of this.#given.splice(0)) giveUp()
     this.#ended(how)
   }
+}
+
+function whatOf({ code, signal, error }: WorkerExit): string {
+  if (code === null && signal === null) return `could not start: ${error?.message}`
+  return `has ended: ${signal ?? `exit code ${code}`}`
 }
 
 function reactorOptions(index: number, { reactor, cpus }: CheckedPool) {
@@ -185,58 +229,4 @@ function reactorOptions(index: number, { reactor, cpus }: CheckedPool) {
   const given = reactor?.ioThreads ?? 1
   const { count = 1 } = typeof given === 'object' ? given : { count: given }
   return { ...reactor, ioThreads: { count, cpus: [cpus[index % cpus.length] as number] } }
-}
-
-function openThread({ env, execArgv, resourceLimits }: CheckedPool, events: ChannelEvents): Channel {
-  const worker = new Worker(MAIN, {
-    ...(env !== undefined && { env }),
-    ...(execArgv !== undefined && { execArgv: [...execArgv] }),
-    ...(resourceLimits !== undefined && { resourceLimits }),
-  })
-  let error: Error | undefined
-  worker.on('message', events.message)
-  worker.on('error', (reason: Error) => {
-    error = reason
-  })
-  worker.on('exit', (code) => events.exit({ code, signal: null, ...(error !== undefined && { error }) }))
-  return {
-    id: worker.threadId,
-    post(message, descriptor) {
-      // One table of descriptors: the number will do.
-      const fd = (descriptor as Handled | undefined)?._handle?.fd
-      worker.postMessage(fd === undefined ? message : { ...message, fd })
-    },
-    kill: () => void worker.terminate(),
-  }
-}
-
-function openProcess({ env, execArgv, maxOpenFiles }: CheckedPool, events: ChannelEvents): Channel {
-  const inherited = process.execArgv.filter((option) => !option.startsWith('--inspect'))
-  const node = [process.execPath, ...(execArgv ?? inherited), MAIN]
-  const limited =
-    maxOpenFiles === undefined ? node : ['sh', '-c', `ulimit -n ${maxOpenFiles} && exec "$@"`, 'sh', ...node]
-  const [file, ...args] = limited as [string, ...string[]]
-  const child: ChildProcess = spawn(file, args, {
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    serialization: 'advanced',
-    ...(env !== undefined && { env }),
-  })
-  child.on('message', (message) => events.message(message as FromWorker))
-  child.on('exit', (code, signal) => {
-    // Its last words may still be in the channel, which ends behind them.
-    if (child.connected) child.once('disconnect', () => events.exit({ code, signal }))
-    else events.exit({ code, signal })
-  })
-  child.on('error', (error) => {
-    if (child.pid === undefined) events.exit({ code: null, signal: null, error })
-  })
-  return {
-    id: child.pid ?? 0,
-    post(message, descriptor) {
-      // Node passes libuv's handles between processes, as `cluster` does, and leaves them open on this side.
-      const handle = (descriptor as Handled | undefined)?._handle as Socket | undefined
-      if (child.connected) child.send(message, handle, {}, () => {})
-    },
-    kill: () => void child.kill('SIGKILL'),
-  }
 }

@@ -11,6 +11,7 @@ import {
 } from '../options.js'
 import { checkInteger, checkKeys, checkObject, checkOneOf, checkString, keysOf } from '../validate.js'
 import { checkModule } from './module-url.js'
+import { modulesWith } from './pool-role.js'
 
 /** Options of a `ReactorPool`. */
 export interface ReactorPoolOptions {
@@ -46,7 +47,10 @@ export interface ReactorPoolOptions {
   resourceLimits?: ResourceLimits
   /** Environment variables of the workers. Default: those of this process. */
   env?: NodeJS.ProcessEnv
-  /** Options of Node for the workers. Default: those of this process, for worker processes without `--inspect`. */
+  /**
+   * Options of Node for the workers; those that say what to run (`-e`, `-p`, `--test` and the like) are left out. Default:
+   * those of this process, for worker processes without `--inspect`.
+   */
   execArgv?: readonly string[]
 }
 
@@ -72,10 +76,14 @@ export interface PoolListenOptions extends Omit<ListenOptions, 'placement' | 'ex
 /** @internal */
 export interface CheckedPool {
   readonly module: string
+  /** Of the pools that its workers are in, see `modulesWith()`. */
+  readonly modules: readonly string[]
   readonly size: number
   readonly mode: 'threads' | 'processes'
   readonly startTimeoutMs: number
   readonly reactor: ReactorOptions | undefined
+  /** Of each worker's reactor. */
+  readonly maxConnections: number
   readonly cpus: readonly number[] | undefined
   readonly data: unknown
   readonly maxOpenFiles: number | undefined
@@ -109,7 +117,7 @@ export function checkPoolOptions(options: ReactorPoolOptions): CheckedPool {
   const { reactor, data, resourceLimits, env, execArgv, maxOpenFiles } = given
   const mode = checkOneOf('mode', given.mode ?? 'threads', ['threads', 'processes'])
   checkObject('reactor', reactor)
-  checkReactorOptions(reactor)
+  const { maxConnections } = checkReactorOptions(reactor)
   if (mode === 'threads' && maxOpenFiles !== undefined) {
     throw invalidValue('"maxOpenFiles" is a limit of processes, and threads share theirs')
   }
@@ -120,12 +128,16 @@ export function checkPoolOptions(options: ReactorPoolOptions): CheckedPool {
   checkObject('resourceLimits', resourceLimits)
   checkObject('env', env)
   if (execArgv !== undefined && !Array.isArray(execArgv)) throw invalidType('execArgv', 'an array', execArgv)
+  for (const option of execArgv ?? []) checkString('execArgv', option)
+  const module = checkModule('module', given.module)
   return {
-    module: checkModule('module', given.module),
+    module,
+    modules: modulesWith('module', module),
     size: checkInteger('size', size, 1, 1024),
     mode,
     startTimeoutMs: checkInteger('startTimeoutMs', startTimeoutMs, 0, 2 ** 31 - 1),
     reactor,
+    maxConnections,
     cpus: checkPoolCpus(given.cpus, reactor),
     data,
     maxOpenFiles,

@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { inspect } from 'node:util'
+import { guard } from '../binding.js'
 import { type BroadcastResult, bytesOf } from '../broadcast.js'
 import { STAT_NAMES } from '../layout.js'
 import type { ReactorStats, ShutdownResult } from '../reactor.js'
@@ -7,8 +8,8 @@ import { checkInteger, checkShutdownOptions } from '../validate.js'
 import { Crew } from './crew.js'
 import { poolClosed } from './messages.js'
 import { careOf, makePoolListener, type PoolListener } from './pool-listener.js'
-import { openSockets } from './pool-sockets.js'
-import type { PoolWorker, WorkerExit } from './pool-worker.js'
+import { closeSockets, openSockets } from './pool-sockets.js'
+import type { PoolWorker } from './pool-worker.js'
 import {
   type CheckedPool,
   checkPoolListen,
@@ -16,6 +17,7 @@ import {
   type PoolListenOptions,
   type ReactorPoolOptions,
 } from './reactor-pool-options.js'
+import type { WorkerExit } from './worker-channel.js'
 
 /** The pool's `crash` event: a worker has ended without having been told to. */
 export interface WorkerCrash extends WorkerExit {
@@ -86,11 +88,13 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
     this.size = this.#options.size
     this.#crew = new Crew(this.#options, {
       equip: (worker, place) => this.#equip(worker, place),
+      leaving: (worker) => this.#standIn(worker),
       crashed: (worker, how) => {
         this.#standIn(worker)
-        this.emit('crash', { worker: worker.index, ...how })
+        guard(() => this.emit('crash', { worker: worker.index, ...how }))
       },
-      message: (value, index) => this.emit('message', value, index),
+      message: (value, index) => guard(() => this.emit('message', value, index)),
+      room: () => this.#flush(),
     })
     this.#started = this.#crew.start().catch(async (error: unknown) => {
       if (this.#shutdown !== undefined) throw poolClosed()
@@ -127,9 +131,14 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
     const listen = checkPoolListen(options)
     if (this.#shutdown !== undefined) throw poolClosed()
     await this.#started
-    const { size, cpus } = this.#options
+    const { size, cpus, maxConnections } = this.#options
     const opened = await openSockets(listen, listen.placement === 'least-connections' ? 1 : size, cpus)
+    if (this.#shutdown !== undefined) {
+      closeSockets(opened)
+      throw poolClosed()
+    }
     const owner = {
+      maxConnections,
       serving: () => this.#crew.serving,
       nextSocket: () => this.#numbers++,
       close: (listener: PoolListener) => this.#close(listener),
@@ -148,13 +157,12 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
 
   /**
    * Sends a clone to a worker, or to each: its `context` emits `message`. Answers to how many: one that is being replaced gets
-   * none. Throws an error for what can't be cloned, and a RangeError (ERR_C1M_OUT_OF_RANGE) for a worker there isn't.
+   * none, nor does one whose JS thread is so busy that 10,000 wait for it. Throws an error for what can't be cloned, and a RangeError (ERR_C1M_OUT_OF_RANGE) for a worker there isn't.
    */
   send(value: unknown, worker?: number): number {
     if (worker !== undefined) checkInteger('worker', worker, 0, this.size - 1)
     const to = this.#serving().filter(({ index }) => worker === undefined || index === worker)
-    for (const one of to) one.send(value)
-    return to.length
+    return to.filter((one) => one.send(value)).length
   }
 
   /**
@@ -228,10 +236,14 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
   }
 
   async #drain(timeoutMs: number): Promise<ShutdownResult> {
-    const result = await this.#crew.end(timeoutMs)
+    const until = performance.now() + timeoutMs
+    this.#crew.stop()
+    // First, so that nobody comes any more; what waits in the queues by then is the workers'.
+    const listeners = [...this.#listeners]
+    await Promise.all(listeners.map((listener) => careOf(listener).stop(until)))
+    const result = await this.#crew.end(Math.max(0, Math.round(until - performance.now())))
     await this.#restarting?.catch(() => {})
-    // Only now, so that nobody who waits in a queue is turned away while a worker accepts.
-    await Promise.all([...this.#listeners].map((listener) => listener.close()))
+    await Promise.all(listeners.map((listener) => listener.close()))
     return result
   }
 
@@ -240,7 +252,7 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
   }
 
   async #askAll<R>(message: Parameters<PoolWorker['ask']>[0]): Promise<{ worker: PoolWorker; answer: R }[]> {
-    const started = [...this.#crew.alive].filter((worker) => worker.started)
+    const started = [...this.#crew.alive].filter((worker) => worker.started && !worker.silent)
     const asked = started.map(async (worker) => {
       try {
         return { worker, answer: await worker.ask<R>(message) }
@@ -264,6 +276,10 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
       throw error
     }
     place()
+    this.#flush()
+  }
+
+  #flush(): void {
     for (const listener of this.#listeners) careOf(listener).flush()
   }
 

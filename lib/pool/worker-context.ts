@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import { guard } from '../binding.js'
 import type { Handlers } from '../options.js'
 import type { Reactor } from '../reactor.js'
 
@@ -37,10 +38,15 @@ export class WorkerContext extends EventEmitter<WorkerContextEvents> {
     this.#post(value)
   }
 
-  /** @internal */
+  /** @internal What its listeners throw is an uncaught exception, and no affair of the pool's. */
   drain(): void {
     this.#draining = true
-    this.emit('drain')
+    guard(() => this.emit('drain'))
+  }
+
+  /** @internal */
+  hear(value: unknown): void {
+    guard(() => this.emit('message', value))
   }
 }
 
@@ -58,4 +64,5 @@ export class WorkerContext extends EventEmitter<WorkerContextEvents> {
  */
 export type ReactorPoolSetup = (reactor: Reactor, context: WorkerContext) => WorkerHandlers | Promise<WorkerHandlers>
 
-type WorkerHandlers = Handlers<never> | Readonly<Record<string, Handlers<never>>> | undefined
+// biome-ignore lint/suspicious/noConfusingVoidType: a setup without a `return` serves no listener of the pool's.
+type WorkerHandlers = Handlers<never> | Readonly<Record<string, Handlers<never>>> | undefined | void

@@ -1,14 +1,26 @@
 /** @internal What runs in each worker of a `ReactorPool`, be it a thread or a process. */
-import { parentPort } from 'node:worker_threads'
+import { closeSync } from 'node:fs'
+import { type MessagePort, workerData } from 'node:worker_threads'
 import type { AdoptOptions } from '../adopt.js'
-import { type Failure, takeSocket } from '../binding.js'
-import { invalidValue } from '../errors.js'
+import { takeSocket } from '../binding.js'
+import { C1mError, invalidValue } from '../errors.js'
 import type { Listener } from '../listener.js'
 import { connectionOptionKeys, type Handlers } from '../options.js'
-import { Reactor } from '../reactor.js'
+import { adopterOf, Reactor, type ShutdownResult } from '../reactor.js'
 import type { SocketOptions } from '../socket-options.js'
 import { socketOptionKeys } from '../socket-options.js'
-import { type FromWorker, framingOf, type ToWorker, toWire, type WorkerListen, type WorkerStart } from './messages.js'
+import {
+  type FromWorker,
+  framingOf,
+  sealed,
+  type ToWorker,
+  unsealed,
+  type WorkerListen,
+  type WorkerStart,
+} from './messages.js'
+import { enterPool } from './pool-role.js'
+import { Turns } from './turns.js'
+import { toWire } from './wire-error.js'
 import { type ReactorPoolSetup, WorkerContext } from './worker-context.js'
 
 /** libuv's handle of a descriptor that came from another process. */
@@ -31,13 +43,17 @@ class PoolWorkerMain {
   readonly #start: WorkerStart
   readonly #reactor: Reactor
   readonly #context: WorkerContext
-  /** By the number of their socket. */
+  /** By the number of their socket. One is opened or closed at a time, in the order of the pool's messages. */
   readonly #listeners = new Map<number, Listener<unknown>>()
+  readonly #turns = new Turns<number>()
   /** By the number of their listener. */
   readonly #handed = new Map<number, Handed>()
   #handlers: unknown
   #reported = 0
   #taken = 0
+  #heard = 0
+  /** Connections that were cut because the pool's patience came to an end before the reactor's. */
+  #cut = 0
   #reporting = false
 
   constructor(start: WorkerStart) {
@@ -61,10 +77,12 @@ class PoolWorkerMain {
   async obey(message: Exclude<ToWorker, { type: 'start' }>, handle: Handle | undefined): Promise<void> {
     switch (message.type) {
       case 'message':
-        this.#context.emit('message', message.value)
+        this.#heard++
+        this.#reportSoon()
+        this.#context.hear(message.value)
         return
       case 'connection':
-        return this.#take(message.listener, handle?.fd ?? message.fd, handle)
+        return this.#take(message.listener, ownDescriptor(handle, message.fd))
       default:
         await this.#answer(message, handle)
         if (message.type === 'shutdown') end(0)
@@ -93,8 +111,21 @@ class PoolWorkerMain {
       case 'stats':
         return this.#reactor.stats()
       case 'shutdown':
-        this.#context.drain()
-        return this.#reactor.shutdown({ timeoutMs: message.timeoutMs })
+        return this.#shutDown(message.timeoutMs)
+    }
+  }
+
+  /** Asked again, it is by an earlier deadline. */
+  async #shutDown(timeoutMs: number): Promise<ShutdownResult> {
+    if (this.#context.draining) setTimeout(() => this.#cutAll(), timeoutMs)
+    else this.#context.drain()
+    const { drained, cut } = await this.#reactor.shutdown({ timeoutMs })
+    return { drained: drained - this.#cut, cut: cut + this.#cut }
+  }
+
+  #cutAll(): void {
+    for (const conn of this.#reactor.connections.values()) {
+      if (conn.destroy(new C1mError('ERR_C1M_SHUTDOWN', 'The pool was shut down'))) this.#cut++
     }
   }
 
@@ -110,7 +141,9 @@ class PoolWorkerMain {
       })
       return
     }
-    this.#listeners.set(socket, await this.#reactor.listen({ ...framed, fd }, handlers))
+    await this.#turns.take(socket, async () => {
+      this.#listeners.set(socket, await this.#reactor.listen({ ...framed, fd }, handlers))
+    })
   }
 
   async #unlisten({ listener: number, socket }: { listener: number; socket: number | undefined }): Promise<void> {
@@ -118,9 +151,11 @@ class PoolWorkerMain {
       this.#handed.delete(number)
       return
     }
-    const listener = this.#listeners.get(socket)
-    this.#listeners.delete(socket)
-    await listener?.close()
+    await this.#turns.take(socket, async () => {
+      const listener = this.#listeners.get(socket)
+      this.#listeners.delete(socket)
+      await listener?.close()
+    })
   }
 
   #handlersFor(name: string | undefined): Handlers<unknown> {
@@ -130,21 +165,19 @@ class PoolWorkerMain {
     return found
   }
 
-  /** The pool closes its descriptor when it hears of it. */
-  async #take(listener: number, fd: number | undefined, handle: Handle | undefined): Promise<void> {
-    const to = this.#handed.get(listener)
+  async #take(listener: number, fd: number | undefined): Promise<void> {
+    // Before anything is done with it: what a thread was told of and has not counted is the pool's to close.
+    this.#taken++
+    this.#reportSoon()
     // One that its peer has reset meanwhile has none any more.
-    const taken: number | Failure | undefined = fd === undefined ? undefined : takeSocket(fd, true)
-    handle?.close()
+    if (fd === undefined) return
+    const to = this.#handed.get(listener)
+    if (to === undefined) return closeSync(fd)
     try {
-      if (to === undefined || typeof taken !== 'number') return
-      const conn = await this.#reactor.adopt(taken, to.handlers, to.options)
+      const conn = await adopterOf(this.#reactor).adoptOwned(fd, to.handlers, to.options)
       if (to.socket !== undefined) await conn.setOptions(to.socket)
     } catch {
       // It has closed, or the reactor is full or ended: then that is what its peer sees.
-    } finally {
-      this.#taken++
-      this.#reportSoon()
     }
   }
 
@@ -160,7 +193,7 @@ class PoolWorkerMain {
 
   #report(): void {
     this.#reported = this.#reactor.connections.size
-    post({ type: 'load', connections: this.#reported, taken: this.#taken })
+    post({ type: 'load', connections: this.#reported, taken: this.#taken, heard: this.#heard })
   }
 }
 
@@ -170,15 +203,26 @@ function pick<T extends object>(from: T, keys: readonly string[]): Partial<T> {
   ) as Partial<T>
 }
 
+/** Of a process a duplicate, as the handle is libuv's; a thread was given one of its own. */
+function ownDescriptor(handle: Handle | undefined, fd: number | undefined): number | undefined {
+  if (handle === undefined) return fd
+  const taken = takeSocket(handle.fd, true)
+  handle.close()
+  return typeof taken === 'number' ? taken : undefined
+}
+
+const port = (workerData as { readonly port?: MessagePort } | null)?.port
 let unsent = 0
 let ending: number | undefined
 
+/** Throws for what can't be cloned, and then nothing is sent. */
 function post(message: FromWorker): void {
-  if (parentPort !== null) return parentPort.postMessage(message)
-  unsent++
-  process.send?.(message, undefined, {}, () => {
+  if (port !== undefined) return port.postMessage(message)
+  if (process.send === undefined) return
+  process.send(sealed(message), undefined, {}, () => {
     if (--unsent === 0 && ending !== undefined) process.exit(ending)
   })
+  unsent++
 }
 
 /** When the pool has been told all. */
@@ -202,14 +246,18 @@ function receive(message: ToWorker, handle?: Handle): void {
 }
 
 async function start(how: WorkerStart): Promise<void> {
+  enterPool(how.modules)
   main = new PoolWorkerMain(how)
   await main.setUp()
 }
 
-if (parentPort !== null) {
-  parentPort.on('message', receive)
+if (port !== undefined) {
+  port.on('message', receive)
 } else {
-  process.on('message', (message, handle) => receive(message as ToWorker, handle as Handle | undefined))
+  process.on('message', (value, handle) => {
+    const message = unsealed<ToWorker>(value)
+    if (message !== undefined) receive(message, handle as Handle | undefined)
+  })
   // The pool is gone: nobody would end this process.
   process.on('disconnect', () => process.exit(1))
   // Ctrl-C, systemd and PM2 signal the whole group; the pool says what is to be done.
