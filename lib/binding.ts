@@ -145,25 +145,28 @@ export interface Bound extends Applied {
   readonly address: AddressParts
 }
 
-/** One I/O thread. Requests answer by callback, in order with the commands around them. */
+/**
+ * One I/O thread. Requests answer by callback, in order with the commands around them. They return the place of their
+ * payload in the batch, as `pin()` does, for the record that names it.
+ */
 export interface NativeIoThread {
   addCommandBatch(records: Uint32Array, arena: Uint8Array): number
   publish(batch: number, count: number): number
-  pin(batch: number, bytes: Uint8Array): void
-  listen(batch: number, callback: (answer: Bound | Failure) => void, spec: ListenSpec): void
+  pin(batch: number, bytes: Uint8Array): number
+  listen(batch: number, callback: (answer: Bound | Failure) => void, spec: ListenSpec): number
   /** Answers why not, or with nothing; the connection's `open` comes with that or later. */
-  connect(batch: number, callback: (failure: Failure | Full | undefined) => void, spec: ConnectSpec): void
+  connect(batch: number, callback: (failure: Failure | Full | undefined) => void, spec: ConnectSpec): number
   /** By the number of its context. The attempt answers for itself. */
-  cancelConnect(batch: number, callback: () => void, context: number): void
+  cancelConnect(batch: number, callback: () => void, context: number): number
   /** Answers its slot, before its first event. The descriptor is the I/O thread's from here on. */
-  adopt(batch: number, callback: (answer: number | Failure | Full) => void, spec: AdoptSpec): void
+  adopt(batch: number, callback: (answer: number | Failure | Full) => void, spec: AdoptSpec): number
   /** Answers before the connection's last event. The descriptor is whoever's asked. */
   detach(
     batch: number,
     callback: (answer: DetachedSocket | Failure | Closed) => void,
     slot: number,
     generation: number,
-  ): void
+  ): number
   /**
    * A slot for a connection that is to move here; nothing if there is none. `flushed` is its counter for now; `muted`: it
    * takes no broadcasts.
@@ -173,15 +176,15 @@ export interface NativeIoThread {
     callback: (place: readonly [slot: number, generation: number] | undefined) => void,
     flushed: number,
     muted: boolean,
-  ): void
+  ): number
   /** Lets it go to another I/O thread. Answers before its last event; with nothing if it has closed. */
-  release(batch: number, callback: (outcome: MoveOutcome) => void, slot: number, generation: number): void
+  release(batch: number, callback: (outcome: MoveOutcome) => void, slot: number, generation: number): number
   /** What has become of the connection that this slot was reserved for; `undefined`: it won't come. */
-  settle(batch: number, callback: () => void, slot: number, generation: number, outcome: MoveOutcome): void
+  settle(batch: number, callback: () => void, slot: number, generation: number, outcome: MoveOutcome): number
   /** Slots and generations of connections, `most` of them, that nothing has moved on for so long. */
-  idle(batch: number, callback: (places: Uint32Array) => void, ms: number, most: number): void
+  idle(batch: number, callback: (places: Uint32Array) => void, ms: number, most: number): number
   /** Answers how many connections it accepted, modulo 2^32; the events of some may come later than this. */
-  closeListener(batch: number, callback: (accepted: number) => void, index: number): void
+  closeListener(batch: number, callback: (accepted: number) => void, index: number): number
   options(
     batch: number,
     callback: (answer: Applied | Failure | Closed) => void,
@@ -189,26 +192,26 @@ export interface NativeIoThread {
     generation: number,
     settings: readonly number[],
     congestion: string | undefined,
-  ): void
+  ): number
   tcpInfo(
     batch: number,
     callback: (answer: { readonly values: Float64Array } | Failure | Closed) => void,
     slot: number,
     generation: number,
-  ): void
+  ): number
   /** `[slot, generation]` of a, then of b. Answers, if they are held, what they were adopted with and had yet to read. */
   holdRelay(
     batch: number,
     callback: (held: false | readonly [unreadA: Buffer, unreadB: Buffer]) => void,
     places: readonly number[],
-  ): void
+  ): number
   /** The relay that this connection is held for. Answers when it is over. */
   relay(
     batch: number,
     callback: (bytes: readonly [fromA: number, fromB: number]) => void,
     slot: number,
     generation: number,
-  ): void
+  ): number
   /** Copies the targets, `count` of them, and the bytes if they aren't pinned; `except` is a slot. */
   broadcast(
     batch: number,
@@ -218,13 +221,13 @@ export interface NativeIoThread {
     targets: Uint32Array,
     count: number,
     except: number | undefined,
-  ): void
+  ): number
   sendFile(
     batch: number,
     callback: (answer: number | Failure | Closed | { readonly own: number }) => void,
     spec: SendFileSpec,
-  ): void
-  cancelFile(batch: number, callback: () => void, slot: number, generation: number, id: number): void
+  ): number
+  cancelFile(batch: number, callback: () => void, slot: number, generation: number, id: number): number
   /** The answer to an EVENT_FRAMING. */
   reframe(
     batch: number,
@@ -233,7 +236,7 @@ export interface NativeIoThread {
     framing: FramingSpec | undefined,
     bytes: Uint8Array,
     ended: boolean,
-  ): void
+  ): number
   watch(fd: number, interest: number, number: number): Failure | undefined
   unwatch(fd: number): void
   setOwnedSlab(batch: number, slab: Buffer): void

@@ -10,6 +10,8 @@ const ARENA_BYTES = 256 * 1024
  */
 const PIN_BYTES = 16 * 1024
 
+const NO_BATCH = -1
+
 /** The slabs of borrowed reads: a chunk that is echoed must outlive its handler. */
 const readAgain = new WeakSet<ArrayBufferLike>()
 
@@ -27,22 +29,24 @@ interface Batch {
  * Writes commands for one I/O thread into memory that it shares: no call into the addon for each, one to publish a
  * batch. While events are delivered, the addon calls `flush()` after them; at other times the first command schedules
  * it for when the current microtasks have run.
+ *
+ * Any call may throw, for want of stack or memory, and its caller may catch that: so what can throw comes first (`#next()`,
+ * `#schedule()`), then a command's payload, and last the record that names it, in plain stores.
  */
 export class CommandWriter {
   readonly #native: NativeIoThread
   readonly #batches: Batch[] = []
-  #index = 0
-  #records: Uint32Array
-  #arena: Buffer
-  #count = 0
+  #index = NO_BATCH
+  #records: Uint32Array = new Uint32Array(0)
+  #arena: Buffer = Buffer.alloc(0)
+  /** Without a batch it counts as full: the next command makes one, or throws. */
+  #count = RECORDS
   #used = 0
   #scheduled = false
 
   constructor(native: NativeIoThread) {
     this.#native = native
-    const batch = this.#addBatch()
-    this.#records = batch.records
-    this.#arena = batch.arena
+    this.#next()
   }
 
   /** Someone else calls `flush()` soon. */
@@ -53,11 +57,21 @@ export class CommandWriter {
   /** Publishes all that was written. */
   readonly flush = (): void => {
     this.#scheduled = false
-    if (this.#count > 0) this.#publish()
+    if (this.#count > 0 && this.#index !== NO_BATCH) this.#publish()
   }
 
   push(command: number, slot: number, generation: number, a = 0, b = 0): void {
-    if (this.#count === RECORDS) this.#publish()
+    this.makeReady()
+    this.#record(command, slot, generation, a, b)
+  }
+
+  /** Throws now what the next `request()` or `push()` would throw for want of memory. */
+  makeReady(): void {
+    if (this.#count === RECORDS) this.#next()
+    if (!this.#scheduled) this.#schedule()
+  }
+
+  #record(command: number, slot: number, generation: number, a: number, b: number): void {
     const records = this.#records
     const at = this.#count * COMMAND_WORDS
     records[at] = command
@@ -66,22 +80,19 @@ export class CommandWriter {
     records[at + 3] = a
     records[at + 4] = b
     this.#count++
-    if (!this.#scheduled) this.#schedule()
   }
 
   /** Bytes to send; large ones must not change until they are sent. */
   write(slot: number, generation: number, bytes: Uint8Array): void {
     const length = bytes.length
     if (canPin(bytes)) {
-      // push() may publish, and the payload belongs to the batch that the record is in.
-      this.push(COMMAND_WRITE_PINNED, slot, generation)
-      this.#native.pin(this.#index, bytes)
+      this.makeReady()
+      this.#record(COMMAND_WRITE_PINNED, slot, generation, this.#native.pin(this.#index, bytes), 0)
       return
     }
     if (length > ARENA_BYTES) {
-      for (let at = 0; at < length; at += ARENA_BYTES) {
-        this.write(slot, generation, bytes.subarray(at, at + ARENA_BYTES))
-      }
+      // In one piece, so that all of it is queued, or nothing. Memory of its own can be pinned.
+      this.write(slot, generation, Buffer.from(bytes))
       return
     }
     this.#reserve(length)
@@ -104,19 +115,19 @@ export class CommandWriter {
     return length
   }
 
-  /** A request: `submit` hands its payload to the addon for the batch of this number. */
-  request(submit: (batch: number) => void): void {
-    this.push(COMMAND_REQUEST, 0, 0)
-    submit(this.#index)
+  /** A request: `submit` hands its payload to the addon for the batch of this number, and answers its place there. */
+  request(submit: (batch: number) => number): void {
+    this.makeReady()
+    this.#record(COMMAND_REQUEST, 0, 0, submit(this.#index), 0)
   }
 
   #reserve(bytes: number): void {
-    if (this.#used + bytes > ARENA_BYTES || this.#count === RECORDS) this.#publish()
+    if (this.#used + bytes > ARENA_BYTES) this.#next()
+    this.makeReady()
   }
 
   #appendWrite(slot: number, generation: number, length: number): void {
     const offset = this.#used
-    this.#used = offset + length
     const records = this.#records
     const last = (this.#count - 1) * COMMAND_WORDS
     // Successive writes to one connection lie side by side in the arena: they are one.
@@ -127,33 +138,52 @@ export class CommandWriter {
       records[last + 2] === generation
     ) {
       records[last + 4] = (records[last + 4] as number) + length
+      this.#used = offset + length
       return
     }
-    this.push(COMMAND_WRITE, slot, generation, offset, length)
+    this.#record(COMMAND_WRITE, slot, generation, offset, length)
+    this.#used = offset + length
   }
 
   #schedule(): void {
-    this.#scheduled = true
+    // If it throws, nobody has scheduled anything.
     process.nextTick(this.flush)
+    this.#scheduled = true
   }
 
+  /** On to a batch with room. */
+  #next(): void {
+    if (this.#index !== NO_BATCH) this.#publish()
+    if (this.#index === NO_BATCH) this.#addBatch()
+  }
+
+  // The batch is gone when the addon has returned: from there on nothing throws. So with one that the addon has been given.
   #publish(): void {
-    this.#index = this.#native.publish(this.#index, this.#count)
-    const batch = this.#index < 0 ? this.#addBatch() : (this.#batches[this.#index] as Batch)
-    this.#records = batch.records
-    this.#arena = batch.arena
-    this.#count = 0
+    const index = this.#native.publish(this.#index, this.#count)
+    const batch = this.#batches[index]
+    this.#index = index
     this.#used = 0
+    if (batch === undefined) {
+      this.#count = RECORDS
+    } else {
+      this.#records = batch.records
+      this.#arena = batch.arena
+      this.#count = 0
+    }
   }
 
-  #addBatch(): Batch {
+  #addBatch(): void {
     const batch = {
       records: new Uint32Array(RECORDS * COMMAND_WORDS),
       arena: Buffer.allocUnsafeSlow(ARENA_BYTES),
     }
-    this.#index = this.#native.addCommandBatch(batch.records, batch.arena)
-    this.#batches[this.#index] = batch
-    return batch
+    const index = this.#native.addCommandBatch(batch.records, batch.arena)
+    this.#batches[index] = batch
+    this.#index = index
+    this.#records = batch.records
+    this.#arena = batch.arena
+    this.#count = 0
+    this.#used = 0
   }
 }
 

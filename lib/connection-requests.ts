@@ -19,7 +19,7 @@ export interface Place {
 /** Asks the I/O thread about a connection. Rejects if it has closed by then, or with the system's error. */
 export async function ask<A extends object>(
   place: Place | undefined,
-  submit: (place: Place, batch: number, callback: (answer: A | Failure | Closed) => void) => void,
+  submit: (place: Place, batch: number, callback: (answer: A | Failure | Closed) => void) => number,
 ): Promise<A> {
   const answer =
     place === undefined

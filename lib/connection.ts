@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { guard } from './binding.js'
-import type { Address, ConnectionContext, ConnectionEvents, Held } from './connection-context.js'
+import type { Address, ConnectionContext, ConnectionEvents } from './connection-context.js'
+import { destroyReasons, heldEvents, leaving, refusedAt, relaySides } from './connection-notes.js'
 import { ConnectionSocket } from './connection-socket.js'
 import { cannotDetach, type Detachment, detach } from './detach.js'
 import { C1mError, invalidType, invalidValue } from './errors.js'
@@ -8,8 +9,9 @@ import type { Framing } from './framing.js'
 import * as layout from './layout.js'
 import type { Listener } from './listener.js'
 import { checkReframe, finishReframing, holdForReframing, isFramed, reframe } from './reframing.js'
-import type { RelayAccess, RelaySide } from './relay.js'
+import type { RelayAccess } from './relay.js'
 import { type FileSource, type SendFileOptions, sendFile } from './send-file.js'
+import { needStack } from './stack.js'
 import { runTimeout } from './timeouts.js'
 import { addressesInTransit } from './transit.js'
 import { checkChunk, checkEncoding } from './validate.js'
@@ -36,16 +38,8 @@ const CANNOT_WRITE = ENDED | DESTROYED | CLOSED | RELAYED | DETACHING
 const HELD_UP = PAUSED | HELD | HOLDING | REFRAMING | RELAYED | DETACHING
 const GONE = DESTROYED | CLOSED
 
-const heldEvents = new WeakMap<Connection<unknown>, Held>()
 /** Chunks given to `data` handlers of this thread's connections, modulo 2^32. */
 let chunksDelivered = 0
-/** What that was when a write after `end()` last asked for a `drain`. */
-const refusedAt = new WeakMap<Connection<unknown>, number>()
-const destroyReasons = new WeakMap<Connection<unknown>, Error>()
-/** Those that have left, until their last event. */
-const leaving = new WeakMap<Connection<unknown>, Detachment>()
-
-const relaySides = new WeakMap<Connection<unknown>, RelaySide>()
 
 /** @internal What a relay may do with a connection. */
 export let relayAccess: (conn: Connection<unknown>) => RelayAccess
@@ -137,6 +131,12 @@ export class Connection<T = unknown> extends ConnectionSocket {
     }
     const commands = this.context.io.commands
     let length: number
+    // The counter of flushed bytes is the I/O thread's, and reading it takes its cache line away: only when it matters.
+    const most = typeof chunk === 'string' ? chunk.length * 3 : chunk?.length
+    const { highWaterMark } = this.context
+    // There there is more to do than to queue it, and that must not fail.
+    if (((this.submitted + most - this.flushed) | 0) >= highWaterMark && this.writableLength + most >= highWaterMark)
+      needStack()
     if (typeof chunk === 'string') {
       checkEncoding(encoding)
       length = commands.writeString(this.slot, this.generation, chunk, encoding)
@@ -148,9 +148,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
     }
     const submitted = (this.submitted + length) | 0
     this.submitted = submitted
-    // The counter of flushed bytes is the I/O thread's, and reading it takes its cache line away: only when it matters.
-    if (((submitted - this.flushed) | 0) < this.context.highWaterMark) return true
-    return this.checkQueue()
+    return ((submitted - this.flushed) | 0) < highWaterMark || this.checkQueue()
   }
 
   /**
@@ -189,9 +187,10 @@ export class Connection<T = unknown> extends ConnectionSocket {
       return false
     }
     if (chunk !== undefined) this.write(chunk, encoding)
-    this.state |= ENDED
     // The chunk may have gone over the limit, and the connection with it.
-    return (this.state & GONE) === 0 && this.command(layout.COMMAND_END)
+    const goes = (this.state & GONE) === 0 && this.command(layout.COMMAND_END)
+    this.state |= ENDED
+    return goes
   }
 
   /**
@@ -220,21 +219,23 @@ export class Connection<T = unknown> extends ConnectionSocket {
     // One that has closed is still to be held up while it hears of what came before.
     if (this.over) return false
     if ((this.state & PAUSED) !== 0) return true
+    this.command(layout.COMMAND_PAUSE)
     this.state |= PAUSED
-    return this.command(layout.COMMAND_PAUSE)
+    return true
   }
 
   /** Takes back `pause()`. What came meanwhile is delivered soon, in order. */
   resume(): boolean {
     if ((this.state & (DESTROYED | RELAYED)) !== 0 || (this.state & (CLOSED | HOLDING)) === CLOSED) return false
     if ((this.state & PAUSED) === 0) return (this.state & CLOSED) === 0
+    if ((this.state & HELD) === 0) this.readOn()
     this.state &= ~PAUSED
-    return (this.state & HELD) !== 0 || this.readOn()
+    return true
   }
 
-  private readOn(): boolean {
+  private readOn(): void {
+    this.command(layout.COMMAND_RESUME)
     if ((this.state & HOLDING) !== 0) process.nextTick(() => this.release())
-    return this.command(layout.COMMAND_RESUME)
   }
 
   /**
@@ -254,6 +255,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
   setFraming(framing: Framing | undefined, rest?: Uint8Array): boolean {
     checkReframe(framing, rest)
     if ((this.state & CANNOT_WRITE) !== 0) return false
+    this.context.io.commands.makeReady()
     if (!reframe(this, this.context.framing, framing, rest, heldEvents.get(this))) return true
     this.state |= REFRAMING
     return this.command(layout.COMMAND_REFRAME)
@@ -320,12 +322,12 @@ export class Connection<T = unknown> extends ConnectionSocket {
 
   private wantDrain(): void {
     if ((this.state & DRAIN_WANTED) !== 0) return
-    this.state |= DRAIN_WANTED
     if ((this.state & CLOSED) === 0) {
       this.command(layout.COMMAND_WANT_DRAIN)
     } else {
       process.nextTick(() => this.drainHeld())
     }
+    this.state |= DRAIN_WANTED
   }
 
   /** Its queue is empty, as it has closed in a regular way; what it pauses for may be the rest of what is held back. */
@@ -348,17 +350,19 @@ export class Connection<T = unknown> extends ConnectionSocket {
   private close(command: number, error?: Error): boolean {
     if ((this.state & DESTROYED) !== 0) return false
     if ((this.state & CLOSED) !== 0) return this.dropHeld(error)
-    this.state |= DESTROYED
     if (error !== undefined) destroyReasons.set(this, error)
     if ((this.state & RELAYED) !== 0) relaySides.get(this)?.destroyed(command === layout.COMMAND_RESET)
-    return this.command(command)
+    // It may throw: then this can be called again.
+    this.command(command)
+    this.state |= DESTROYED
+    return true
   }
 
   /** It has closed in the kernel, while what came before was held back: destroying it is to give that up. */
   private dropHeld(error?: Error): boolean {
     if ((this.state & HOLDING) === 0) return false
-    this.state |= DESTROYED
     process.nextTick(() => this.closeHeld(error))
+    this.state |= DESTROYED
     return true
   }
 
@@ -400,11 +404,8 @@ export class Connection<T = unknown> extends ConnectionSocket {
     // Of an end the I/O thread knows, and passes it on.
     if ((this.state & RELAYED) !== 0) return typeof event === 'string' ? undefined : relaySides.get(this)?.data(event)
     const held = heldEvents.get(this)
-    if (held === undefined) {
-      heldEvents.set(this, { events: [event] })
-    } else {
-      held.events.push(event)
-    }
+    if (held === undefined) heldEvents.set(this, { events: [event] })
+    else held.events.push(event)
     this.state |= HOLDING
   }
 
@@ -462,10 +463,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
         else conn.deliverEnd()
       },
       framing(conn, why) {
-        if (why === layout.FRAMING_MISFIT) {
-          conn.misfit()
-          return
-        }
+        if (why === layout.FRAMING_MISFIT) return conn.misfit()
         conn.state &= ~REFRAMING
         if ((conn.state & GONE) === 0) finishReframing(conn, conn.context.io, conn.slot, conn.generation)
       },
@@ -508,11 +506,11 @@ export class Connection<T = unknown> extends ConnectionSocket {
 
     holdReading = (conn, hold) => {
       if (hold) {
-        conn.state |= HELD
         if (!conn.over) conn.command(layout.COMMAND_PAUSE)
+        conn.state |= HELD
       } else {
-        conn.state &= ~HELD
         if (!conn.over && (conn.state & PAUSED) === 0) conn.readOn()
+        conn.state &= ~HELD
       }
     }
 

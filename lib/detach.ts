@@ -13,7 +13,7 @@ export interface Departure {
 export function detach(place: Place, allowHalfOpen: boolean, departure: Departure): Promise<Socket> {
   const { io, slot, generation } = place
   return new Promise((resolve, reject) => {
-    void io.request<DetachedSocket | Failure | Closed>((batch, callback) => {
+    const asked = io.request<DetachedSocket | Failure | Closed>((batch, callback) => {
       const take = (answer: DetachedSocket | Failure | Closed) => {
         if ('fd' in answer) {
           departure.left(new Detachment(answer, allowHalfOpen, resolve, reject))
@@ -23,7 +23,12 @@ export function detach(place: Place, allowHalfOpen: boolean, departure: Departur
         }
         callback(answer)
       }
-      io.native.detach(batch, take, slot, generation)
+      return io.native.detach(batch, take, slot, generation)
+    })
+    // It could not be asked, for want of stack or memory: the connection is here as before.
+    asked.catch((error) => {
+      departure.stays()
+      reject(error)
     })
   })
 }

@@ -5,6 +5,7 @@ import type { ConnectionContext } from './connection-context.js'
 import type { Contexts } from './contexts.js'
 import type { IoThreadOwner } from './io-thread-owner.js'
 import { Pending } from './pending.js'
+import { needStack } from './stack.js'
 
 /** What an I/O thread is asked for, and answers. */
 export abstract class IoThreadRequests {
@@ -18,36 +19,63 @@ export abstract class IoThreadRequests {
    * Asks the I/O thread. The process stays alive until it has answered; if `lasts`, as a peer or a disk decides when, only
    * while the reactor keeps it.
    */
-  request<A>(submit: (batch: number, callback: (answer: A) => void) => void, { lasts = false } = {}): Promise<A> {
-    return new Promise((resolve) => {
-      if (lasts) this.owner.retain()
-      else this.owner.asked()
-      this.requests.add()
+  request<A>(submit: Submit<A>, { lasts = false } = {}): Promise<A> {
+    return new Promise((resolve) => this.ask(submit, resolve, lasts))
+  }
+
+  /** The same without a promise. If it throws, for want of stack or memory, nothing has been asked. */
+  protected ask<A>(submit: Submit<A>, answered: (answer: A) => void, lasts = false): void {
+    needStack()
+    this.commands.makeReady()
+    this.#began(lasts)
+    try {
       this.commands.request((batch) =>
         submit(batch, (answer) => {
-          if (lasts) this.owner.release()
-          else this.owner.answered()
-          resolve(answer)
-          this.requests.remove()
+          try {
+            answered(answer)
+          } finally {
+            this.#ended(lasts)
+          }
         }),
       )
-    })
+    } catch (error) {
+      this.#ended(lasts)
+      throw error
+    }
+  }
+
+  #began(lasts: boolean): void {
+    if (lasts) this.owner.retain()
+    else this.owner.asked()
+    this.requests.add()
+  }
+
+  #ended(lasts: boolean): void {
+    if (lasts) this.owner.release()
+    else this.owner.answered()
+    this.requests.remove()
   }
 
   /** Opens a listener. `bound` is called before its first connection opens. */
   async listen(spec: ListenSpec, context: ConnectionContext, bound: (answer: Bound) => void): Promise<Bound | Failure> {
-    const entry = this.contexts.add(spec.connections.context, context)
-    return this.request<Bound | Failure>((batch, callback) =>
-      this.native.listen(
-        batch,
-        (answer) => {
-          if ('errno' in answer) this.contexts.acceptedInAll(spec.connections.context, entry, 0)
-          else bound(answer)
-          callback(answer)
-        },
-        spec,
-      ),
-    )
+    needStack()
+    const index = spec.connections.context
+    const entry = this.contexts.add(index, context)
+    return new Promise((resolve) => {
+      try {
+        this.ask<Bound | Failure>(
+          (batch, callback) => this.native.listen(batch, callback, spec),
+          (answer) => {
+            if ('errno' in answer) this.contexts.acceptedInAll(index, entry, 0)
+            else bound(answer)
+            resolve(answer)
+          },
+        )
+      } catch (error) {
+        this.contexts.acceptedInAll(index, entry, 0)
+        throw error
+      }
+    })
   }
 
   /**
@@ -60,23 +88,30 @@ export abstract class IoThreadRequests {
     opened: (conn: Connection<unknown>) => void,
     failed: (failure: Failure | Full) => void,
   ): void {
-    const entry = this.contexts.add(spec.connection.context, context)
+    needStack()
+    const index = spec.connection.context
+    const entry = this.contexts.add(index, context)
     entry.accepted = 1
     entry.onOpen = opened
     this.requests.add()
-    this.commands.request((batch) =>
-      this.native.connect(
-        batch,
-        (failure) => {
-          if (failure !== undefined) {
-            this.contexts.acceptedInAll(spec.connection.context, entry, 0)
+    try {
+      this.commands.request((batch) =>
+        this.native.connect(
+          batch,
+          (failure) => {
+            this.requests.remove()
+            if (failure === undefined) return
+            this.contexts.acceptedInAll(index, entry, 0)
             failed(failure)
-          }
-          this.requests.remove()
-        },
-        spec,
-      ),
-    )
+          },
+          spec,
+        ),
+      )
+    } catch (error) {
+      this.requests.remove()
+      this.contexts.acceptedInAll(index, entry, 0)
+      throw error
+    }
   }
 
   /** Gives up an attempt to connect. */
@@ -90,16 +125,13 @@ export abstract class IoThreadRequests {
     if (entry === undefined) return Promise.resolve()
     return new Promise((resolve) => {
       entry.onClosed = resolve
-      void this.request<number>((batch, callback) =>
-        this.native.closeListener(
-          batch,
-          (accepted) => {
-            this.contexts.acceptedInAll(index, entry, accepted)
-            callback(accepted)
-          },
-          index,
-        ),
+      this.ask<number>(
+        (batch, callback) => this.native.closeListener(batch, callback, index),
+        (accepted) => this.contexts.acceptedInAll(index, entry, accepted),
       )
     })
   }
 }
+
+/** Hands a request's payload to the addon, for this batch; answers its place there. */
+type Submit<A> = (batch: number, callback: (answer: A) => void) => number

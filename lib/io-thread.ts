@@ -34,6 +34,7 @@ import {
 } from './layout.js'
 import { Memberships } from './memberships.js'
 import type { MovedTo } from './moved-ids.js'
+import { needStack } from './stack.js'
 import { Watches } from './watch.js'
 
 /** What whoever adopts a socket waits for. */
@@ -213,11 +214,12 @@ export class IoThread extends IoThreadRequests {
    */
   adopt(spec: AdoptSpec, context: ConnectionContext, data: unknown): Promise<Connection<unknown> | Failure | Full> {
     const index = spec.connection.context
+    needStack()
     const entry = this.contexts.join(index, context)
     return new Promise((resolve) => {
-      void this.request<number | Failure | Full>((batch, callback) =>
-        this.native.adopt(
-          batch,
+      try {
+        this.ask<number | Failure | Full>(
+          (batch, callback) => this.native.adopt(batch, callback, spec),
           (answer) => {
             if (typeof answer === 'number') {
               this.#arrivals.set(answer, { data, resolve })
@@ -225,11 +227,12 @@ export class IoThread extends IoThreadRequests {
               this.contexts.leave(index, entry)
               resolve(answer)
             }
-            callback(answer)
           },
-          spec,
-        ),
-      )
+        )
+      } catch (error) {
+        this.contexts.leave(index, entry)
+        throw error
+      }
     })
   }
 

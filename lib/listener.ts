@@ -5,6 +5,7 @@ import { boundAddress, boundPort, showBound } from './bound-address.js'
 import type { IoThread } from './io-thread.js'
 import { closeOn } from './listening.js'
 import type { AppliedSocketOptions } from './socket-options.js'
+import { needStack } from './stack.js'
 
 /** @internal Where a listener is, once it is. */
 export interface ListenerState {
@@ -79,6 +80,7 @@ export class Listener<T = unknown> {
    * Called again, it answers the same promise. (close(2))
    */
   close(): Promise<void> {
+    needStack()
     // One thing at a time: where it is half open, as for a connection that comes before listen() has resolved, that is
     // finished first.
     this.#closing ??= this.#state.opened.then(() => closeOn(this.#parts, this.#index))

@@ -45,7 +45,7 @@ export async function move(
         parcel = answer
         callback(answer)
       }
-      io.native.release(batch, take, place.slot, place.generation)
+      return io.native.release(batch, take, place.slot, place.generation)
     })
   })
   await settle(outcome)

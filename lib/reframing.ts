@@ -2,6 +2,7 @@ import type { Held } from './connection-context.js'
 import { invalidType } from './errors.js'
 import { checkFraming, type Framing } from './framing.js'
 import type { IoThread } from './io-thread.js'
+import { needStack } from './stack.js'
 
 /**
  * A change of framing that is under way. From `setFraming()` on nothing is delivered. The I/O thread stops reading, and
@@ -53,6 +54,7 @@ export function reframe(
   rest: Uint8Array | undefined,
   held: Held | undefined,
 ): boolean {
+  needStack()
   const underWay = reframings.get(conn)
   const own = framings.get(conn)
   const reframing = underWay ?? new Reframing(own === undefined ? from : own.framing)

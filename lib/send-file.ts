@@ -49,10 +49,9 @@ export async function sendFile(to: FileTarget, source: FileSource, options?: Sen
     void io.request<void>((batch, callback) => io.native.cancelFile(batch, callback, slot, generation, id))
   const forget = signal && onAbort(signal, abort)
   const spec = { ...from, slot, generation, id, start, end }
-  const answer = await io.request<SendFileAnswer>((batch, callback) => io.native.sendFile(batch, callback, spec), {
-    lasts: true,
-  })
-  forget?.()
+  const answer = await io
+    .request<SendFileAnswer>((batch, callback) => io.native.sendFile(batch, callback, spec), { lasts: true })
+    .finally(forget)
   if (typeof answer === 'number') return answer
   if ('closed' in answer) throw connectionClosed()
   if ('errno' in answer) throw fileError(answer.errno, answer.syscall, from.path)

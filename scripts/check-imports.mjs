@@ -8,7 +8,18 @@ const lib = fileURLToPath(new URL('../lib/', import.meta.url))
 
 // Each line may load the lines above it. A name is a file, or a folder whose files may also load each other.
 const layers = [
-  ['abort', 'close-hooks', 'connection-context', 'connection-id', 'io-thread-owner', 'layout', 'pending', 'transit'],
+  [
+    'abort',
+    'close-hooks',
+    'connection-context',
+    'connection-id',
+    'connection-notes',
+    'io-thread-owner',
+    'layout',
+    'pending',
+    'stack',
+    'transit',
+  ],
   ['errors', 'memberships', 'moved-ids'],
   ['tcp-info', 'validate'],
   ['framing', 'send-file', 'socket-options', 'timeouts'],

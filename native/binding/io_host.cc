@@ -182,7 +182,10 @@ void IoHost::publish(CommandBatch* batch) {
 CommandBatch* IoHost::take_spent() {
   if (spent_ == nullptr) spent_ = mailbox_.spent.take();
   CommandBatch* batch = spent_;
-  if (batch != nullptr) spent_ = batch->next;
+  if (batch != nullptr) {
+    spent_ = batch->next;
+    batch->requests.clear();
+  }
   return batch;
 }
 

@@ -149,21 +149,28 @@ Napi::Value IoThread::publish(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(index));
 }
 
-// (batch, bytes): the payload of the batch's next kWritePinned.
+// (batch, bytes): its place among the batch's payloads, for the kWritePinned that names it.
 Napi::Value IoThread::pin(const Napi::CallbackInfo& info) {
   const auto bytes = info[1].As<Napi::Uint8Array>();
   napi_ref owner = nullptr;
   napi_create_reference(info.Env(), bytes, 1, &owner);
-  command_batch(info).pinned.push_back({bytes.Data(), static_cast<uint32_t>(bytes.ByteLength()), owner});
-  return info.Env().Undefined();
+  auto& pinned = command_batch(info).pinned;
+  pinned.push_back({bytes.Data(), static_cast<uint32_t>(bytes.ByteLength()), owner});
+  return Napi::Number::New(info.Env(), static_cast<double>(pinned.size() - 1));
 }
 
-// The payload of the batch's next kRequest. All of these take (batch, callback, …).
+// Its place among the batch's requests, for the kRequest that names it.
+Napi::Value IoThread::submit(const Napi::CallbackInfo& info, std::unique_ptr<Request> request) {
+  auto& requests = command_batch(info).requests;
+  requests.push_back(std::move(request));
+  return Napi::Number::New(info.Env(), static_cast<double>(requests.size() - 1));
+}
+
+// All of these take (batch, callback, …).
 template <class Answer, class... Arguments>
 Napi::Value IoThread::request(const Napi::CallbackInfo& info, Arguments&&... arguments) {
-  command_batch(info).requests.push_back(
-      std::make_unique<Answer>(info[1].As<Napi::Function>(), std::forward<Arguments>(arguments)...));
-  return info.Env().Undefined();
+  return submit(info,
+                std::make_unique<Answer>(info[1].As<Napi::Function>(), std::forward<Arguments>(arguments)...));
 }
 
 // …, spec)
@@ -267,7 +274,7 @@ Napi::Value IoThread::cancel_file(const Napi::CallbackInfo& info) {
   return request<CancelFileAnswer>(info, number(info, 2), number(info, 3), number(info, 4));
 }
 
-// (batch, slot, generation, framing, bytes, ended): the payload of the batch's next kRequest; nobody waits for an answer.
+// (batch, slot, generation, framing, bytes, ended): as the above, but nobody waits for an answer.
 Napi::Value IoThread::reframe(const Napi::CallbackInfo& info) {
   auto request = std::make_unique<ReframeRequest>();
   request->slot = number(info, 1);
@@ -276,8 +283,7 @@ Napi::Value IoThread::reframe(const Napi::CallbackInfo& info) {
   const auto bytes = info[4].As<Napi::Uint8Array>();
   request->bytes.assign(bytes.Data(), bytes.Data() + bytes.ByteLength());
   request->ended = info[5].ToBoolean();
-  command_batch(info).requests.push_back(std::move(request));
-  return info.Env().Undefined();
+  return submit(info, std::move(request));
 }
 
 // (slot, remote): of a connection that JavaScript may still know of.

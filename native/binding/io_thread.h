@@ -51,6 +51,7 @@ class IoThread : public Napi::ObjectWrap<IoThread> {
   Napi::Value set_ref(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 
+  Napi::Value submit(const Napi::CallbackInfo& info, std::unique_ptr<Request> request);
   template <class Answer, class... Arguments>
   Napi::Value request(const Napi::CallbackInfo& info, Arguments&&... arguments);
   EventBatch* add_event_batch(const Napi::Object& memory);

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "native/loop/request.h"
@@ -13,7 +14,7 @@ namespace c1m {
 // dropped if its generation has passed.
 enum class Command : uint8_t {
   kWrite = 1,        // a: offset in the arena, b: length
-  kWritePinned = 2,  // the next of the batch's `pinned`
+  kWritePinned = 2,  // a: index in the batch's `pinned`
   kEnd = 3,          // FIN when the queue is empty
   kDestroy = 4,      // close now
   kReset = 5,        // close now, with an RST
@@ -21,16 +22,16 @@ enum class Command : uint8_t {
   kResume = 7,
   kSetTimeout = 8,  // argument: TimeoutKind, a: milliseconds, 0 for none
   kWantDrain = 9,   // one kDrain when the queue is empty
-  kRequest = 10,    // the next of the batch's `requests`
+  kRequest = 10,    // a: index in the batch's `requests`
   kMute = 14,       // takes no more broadcasts, nor writes of workers: it is to be relayed
   kReframe = 13,    // stop reading, say kFraming, and wait for a ReframeRequest
 };
 
 // The caller's bytes, kept where they are until `owner` comes back in EventBatch::released.
 struct PinnedBytes {
-  const uint8_t* data;
-  uint32_t length;
-  void* owner;
+  const uint8_t* data = nullptr;
+  uint32_t length = 0;
+  void* owner = nullptr;
 };
 
 // A batch of commands on its way to the I/O thread, and back for the next.
@@ -39,6 +40,9 @@ struct PinnedBytes {
 //   arena:   the bytes of small writes
 //
 // JavaScript writes both straight into memory that it shares with us. One thread holds a batch at a time.
+//
+// A payload comes first, then the record that names it: an exception between the two leaves one that nobody names, and
+// nothing else out of place. A name that fits none, or one that was taken, is nothing to be done.
 class CommandBatch {
  public:
   static constexpr uint32_t kRecordWords = 5;
@@ -52,11 +56,18 @@ class CommandBatch {
     return offset <= arena_bytes_ && length <= arena_bytes_ - offset ? arena_ + offset : nullptr;
   }
   [[nodiscard]] uint32_t capacity() const { return capacity_; }
+  // Null, or without an owner, if there is none of this index.
+  [[nodiscard]] std::unique_ptr<Request> take_request(uint32_t index) {
+    return index < requests.size() ? std::move(requests[index]) : nullptr;
+  }
+  [[nodiscard]] PinnedBytes take_pinned(uint32_t index) {
+    return index < pinned.size() ? std::exchange(pinned[index], PinnedBytes{}) : PinnedBytes{};
+  }
 
   uint32_t count = 0;
   std::vector<PinnedBytes> pinned;
-  std::vector<std::unique_ptr<Request>> requests;
-  CommandBatch* next = nullptr;  // for Handoff
+  std::vector<std::unique_ptr<Request>> requests;  // cleared by the JS thread: what nobody named holds objects of its
+  CommandBatch* next = nullptr;                    // for Handoff
 
  private:
   const uint32_t* records_;

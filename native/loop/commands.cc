@@ -13,7 +13,6 @@ void Loop::execute_commands() {
 
 void Loop::execute(CommandBatch& batch) {
   assert(batch.count <= batch.capacity());
-  next_pinned_ = next_request_ = 0;
   for (uint32_t i = 0; i < batch.count; ++i) execute_one(batch, batch.record(i));
 }
 
@@ -22,8 +21,11 @@ void Loop::return_commands() {
   while (executed_ != nullptr) {
     CommandBatch* next = executed_->next;
     executed_->count = 0;
+    // JavaScript may have thrown between a payload and its record. Requests refer to its objects: they end on its thread.
+    for (const PinnedBytes& unnamed : executed_->pinned) {
+      if (unnamed.owner != nullptr) pool_.released().push_back(unnamed.owner);
+    }
     executed_->pinned.clear();
-    executed_->requests.clear();
     mailbox_.spent.push(executed_);
     executed_ = next;
   }
@@ -73,9 +75,16 @@ void Loop::run_request(std::unique_ptr<Request> request) {
 void Loop::execute_one(CommandBatch& batch, const uint32_t* record) {
   const auto command = static_cast<Command>(record[0] & 0xff);
   const uint32_t slot = record[1];
-  if (command == Command::kRequest) return run_request(std::move(batch.requests[next_request_++]));
+  if (command == Command::kRequest) {
+    std::unique_ptr<Request> request = batch.take_request(record[3]);
+    if (request != nullptr) run_request(std::move(request));
+    return;
+  }
   PinnedBytes pinned{};
-  if (command == Command::kWritePinned) pinned = batch.pinned[next_pinned_++];
+  if (command == Command::kWritePinned) {
+    pinned = batch.take_pinned(record[3]);
+    if (pinned.owner == nullptr) return;
+  }
   std::span<const uint8_t> bytes;
   if (command == Command::kWrite) {
     const uint8_t* start = batch.bytes(record[3], record[4]);

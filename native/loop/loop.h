@@ -296,8 +296,6 @@ class Loop {
   std::deque<DetachRequest*> departing_;                            // the passage takes none of them yet
   FileWorkers file_workers_;          // its jobs point to requests: it goes before they do
   CommandBatch* executed_ = nullptr;  // this turn's, until their arenas are sent or copied
-  size_t next_pinned_ = 0;            // cursors into the batch that is being executed
-  size_t next_request_ = 0;
 
   uint64_t start_ms_;
   uint64_t now_ms_;

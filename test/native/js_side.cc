@@ -206,7 +206,8 @@ void JsSide::write(const Told& to, std::string_view bytes) {
 
 void JsSide::write_pinned(const Told& to, std::string bytes) {
   const std::string& pinned = pin(std::move(bytes));
-  append(Command::kWritePinned, to.slot, to.generation, 0, 0);
+  if (current_->batch->count == kCommands) flush();
+  append(Command::kWritePinned, to.slot, to.generation, static_cast<uint32_t>(current_->batch->pinned.size()), 0);
   current_->batch->pinned.push_back({reinterpret_cast<const uint8_t*>(pinned.data()),
                                      static_cast<uint32_t>(pinned.size()), const_cast<std::string*>(&pinned)});
 }
@@ -225,8 +226,20 @@ void JsSide::set_timeout(const Told& to, TimeoutKind kind, uint32_t ms) {
 }
 
 void JsSide::request(std::unique_ptr<Request> request) {
-  append(Command::kRequest, 0, 0, 0, 0);
+  if (current_->batch->count == kCommands) flush();
+  append(Command::kRequest, 0, 0, static_cast<uint32_t>(current_->batch->requests.size()), 0);
   current_->batch->requests.push_back(std::move(request));
+}
+
+void JsSide::leave_unnamed(std::string pinned, std::unique_ptr<Request> request) {
+  const std::string& bytes = pin(std::move(pinned));
+  current_->batch->pinned.push_back({reinterpret_cast<const uint8_t*>(bytes.data()),
+                                     static_cast<uint32_t>(bytes.size()), const_cast<std::string*>(&bytes)});
+  current_->batch->requests.push_back(std::move(request));
+}
+
+void JsSide::name_nothing(Command command, const Told& to) {
+  for (const uint32_t index : {100u, UINT32_MAX}) append(command, to.slot, to.generation, index, 0);
 }
 
 void JsSide::flush() {
@@ -250,7 +263,7 @@ void JsSide::take_spent() {
         std::find_if(commands_.begin(), commands_.end(), [&](const auto& one) { return one->batch.get() == batch; });
     CHECK(batch->count == 0);
     CHECK(batch->pinned.empty());
-    CHECK(batch->requests.empty());
+    batch->requests.clear();
     std::fill((*memory)->arena.begin(), (*memory)->arena.end(), kPoison);
     std::fill((*memory)->records.begin(), (*memory)->records.end(), 0xdddddddd);
     batch->next = spent_;

@@ -80,6 +80,9 @@ class JsSide {
   void resume(const Told& to) { push(Command::kResume, to); }
   void want_drain(const Told& to) { push(Command::kWantDrain, to); }
   void request(std::unique_ptr<Request> request);
+  // As when something throws between the two: a payload that no record names, and records that name no payload.
+  void leave_unnamed(std::string pinned, std::unique_ptr<Request> request);
+  void name_nothing(Command command, const Told& to);
   void flush();
   // Poisons what has come back of these.
   void take_spent();

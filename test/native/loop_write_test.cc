@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <thread>
 
 #include "native/net/socket.h"
 #include "test/native/loop_harness.h"
@@ -490,4 +491,48 @@ TEST_CASE("the counters tell of what has gone, when nothing more happens") {
   h.settle();
   CHECK(told.closed());
   CHECK(h.js.stat("closed") == 1);
+}
+
+namespace {
+
+// Counts its runs; says on which thread it ended.
+class Counted final : public Request {
+ public:
+  Counted(int& runs, std::thread::id& ended_on) : runs_(runs), ended_on_(ended_on) {}
+  ~Counted() override { ended_on_ = std::this_thread::get_id(); }
+  bool run(Loop& /*loop*/) override {
+    ++runs_;
+    return true;
+  }
+
+ private:
+  int& runs_;
+  std::thread::id& ended_on_;
+};
+
+}  // namespace
+
+TEST_CASE("a payload that no record names is not carried out, and comes back; a record without a payload is nothing") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  int unnamed = 0;
+  int named = 0;
+  std::thread::id unnamed_ended;
+  std::thread::id named_ended;
+  h.js.name_nothing(Command::kRequest, told);
+  h.js.name_nothing(Command::kWritePinned, told);
+  h.js.leave_unnamed(pattern(20'000, 2), std::make_unique<Counted>(unnamed, unnamed_ended));
+  h.js.write_pinned(told, pattern(20'000));
+  h.js.request(std::make_unique<Counted>(named, named_ended));
+  h.js.write(told, "end");
+  h.settle();
+  CHECK(client.receive() == pattern(20'000) + "end");
+  CHECK(named == 1);
+  CHECK(unnamed == 0);
+  CHECK(unnamed_ended == std::thread::id());
+  CHECK(h.js.pinned() == 0);
+  // JavaScript's thread, which takes the batch anew.
+  h.js.take_spent();
+  CHECK(unnamed_ended == std::this_thread::get_id());
 }

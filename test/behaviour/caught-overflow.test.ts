@@ -1,0 +1,129 @@
+import { type Connection, delimited } from 'c1m'
+import { test } from 'tap'
+import { connectPeer } from '../fixtures/peer.js'
+import { type Served, serve, until } from '../fixtures/reactor.js'
+
+/** Calls on the way back from the end of the stack: the first have next to nothing of it left, the last enough. */
+const CALLS = 4000
+/** Of these so many that have enough: it may be gigabytes that they write. */
+const DONE = 100
+
+/** Calls `run` again and again near the end of the stack, and catches what it throws. Answers how often it did not. */
+function nearTheLimit(run: () => unknown): number {
+  let calls = 0
+  let done = 0
+  const deeper = () => {
+    try {
+      deeper()
+    } catch {
+      // The end of the stack.
+    }
+    if (calls >= CALLS || done >= DONE) return
+    try {
+      calls++
+      const result = run()
+      done++
+      if (result instanceof Promise) result.catch(() => {})
+    } catch {
+      // It had too little of it.
+    }
+  }
+  deeper()
+  return done
+}
+
+interface World extends Served<undefined> {
+  readonly conn: Connection<undefined>
+}
+
+/** What a connection goes on echoing after. */
+const OPERATIONS: Record<string, { run(world: World): unknown; undo?(world: World): unknown }> = {
+  tcpInfo: { run: ({ conn }) => conn.tcpInfo() },
+  setOptions: { run: ({ conn }) => conn.setOptions({ noDelay: true }) },
+  pause: { run: ({ conn }) => conn.pause(), undo: ({ conn }) => conn.resume() },
+  resume: { run: ({ conn }) => conn.pause() && conn.resume(), undo: ({ conn }) => conn.pause() && conn.resume() },
+  setTimeout: { run: ({ conn }) => conn.setTimeout(3_600_000) },
+  setFraming: { run: ({ conn }) => conn.setFraming(delimited('\n')), undo: ({ conn }) => conn.setFraming(undefined) },
+  group: { run: ({ conn, reactor }) => reactor.createGroup().add(conn) },
+  stats: { run: ({ reactor }) => reactor.stats() },
+  listen: { run: ({ reactor }) => reactor.listen({ port: 0, host: '127.0.0.1' }, { data() {} }) },
+  connect: { run: ({ reactor, port }) => reactor.connect({ port, host: '127.0.0.1' }, { data() {} }) },
+  ref: { run: ({ reactor }) => reactor.unref().ref() },
+}
+
+for (const [name, { run, undo }] of Object.entries(OPERATIONS)) {
+  test(`${name} near the end of the stack is done, or not begun`, async (t) => {
+    const conns: Connection<undefined>[] = []
+    const served = await serve(t, {
+      open: (conn) => {
+        conns.push(conn)
+      },
+      data: (conn, chunk) => {
+        conn.write(chunk)
+      },
+    })
+    const peer = await connectPeer(t, served.port)
+    await until(() => conns.length === 1)
+    const world = { ...served, conn: conns[0] as Connection<undefined> }
+    t.ok(nearTheLimit(() => run(world)) > 0)
+    undo?.(world)
+    peer.write('alive')
+    await until(() => peer.text === 'alive')
+    const { drained, cut } = await served.reactor.shutdown({ timeoutMs: 0 })
+    t.ok(drained + cut > 0)
+  })
+}
+
+for (const [name, size] of Object.entries({
+  'a small write': 100,
+  'a pinned write': 20_000,
+  'a large copy': 600_000,
+})) {
+  test(`${name} near the end of the stack is sent if it returned, and not if it threw`, async (t) => {
+    const conns: Connection<undefined>[] = []
+    const open = (conn: Connection<undefined>) => {
+      conns.push(conn)
+    }
+    const { reactor, port } = await serve(t, { open }, { maxWriteQueue: 2 ** 30 })
+    const peer = await connectPeer(t, port)
+    await until(() => conns.length === 1)
+    // One that may shrink is copied.
+    const memory: ArrayBuffer = Reflect.construct(ArrayBuffer, [
+      size,
+      size > 500_000 ? { maxByteLength: size } : undefined,
+    ])
+    const calls = nearTheLimit(() => conns[0]?.write(new Uint8Array(memory)))
+    t.ok(calls > 0)
+    conns[0]?.end()
+    await peer.untilEnded()
+    t.equal(peer.length, calls * size)
+    await reactor.shutdown({ timeoutMs: 0 })
+  })
+}
+
+for (const name of ['end', 'destroy', 'reset'] as const) {
+  test(`${name} near the end of the stack can be called again if it threw`, async (t) => {
+    const conns: Connection<undefined>[] = []
+    let closed = 0
+    const { reactor, port } = await serve(t, {
+      open: (conn) => {
+        conns.push(conn)
+      },
+      close: () => {
+        closed++
+      },
+    })
+    const peer = await connectPeer(t, port)
+    await until(() => conns.length === 1)
+    const conn = conns[0] as Connection<undefined>
+    let first = 0
+    nearTheLimit(() => {
+      if (conn[name]()) first++
+    })
+    t.equal(first, 1, 'one of the calls has done it')
+    await peer.untilEnded()
+    peer.end()
+    await until(() => closed === 1)
+    await reactor.shutdown({ timeoutMs: 0 })
+  })
+}
