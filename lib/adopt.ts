@@ -5,22 +5,17 @@ import { takeSocket } from './binding.js'
 import type { Connection } from './connection.js'
 import type { ConnectionContext } from './connection-context.js'
 import { invalidType, invalidValue, reactorFull, systemError } from './errors.js'
+import { checkHandlers, containErrors, type Handlers } from './handlers.js'
 import type { IoThread } from './io-thread.js'
-import {
-  type ConnectionOptions,
-  checkConnectionOptions,
-  checkHandlers,
-  connectionOptionKeys,
-  type Handlers,
-} from './options.js'
-import { checkInteger, checkKeys, checkObject, keysOf } from './validate.js'
+import { type ConnectionOptions, checkConnectionOptions, connectionOptionKeys } from './options.js'
+import { checkInteger, checkKeys, checkObject, isBytes, keysOf } from './validate.js'
 
 /** How a socket that is taken over is served. */
 export interface AdoptOptions<T = undefined> extends ConnectionOptions {
   /** Bytes that were read from the socket already, as in the `upgrade` event of `http`: the first `data`. */
-  head?: Uint8Array
+  head?: Uint8Array | undefined
   /** What `conn.data` is from the start, in `open` already. */
-  data?: T
+  data?: T | undefined
 }
 
 const adoptOptionKeys = [
@@ -33,10 +28,10 @@ interface CheckedAdopt extends ReturnType<typeof checkConnectionOptions> {
 }
 
 function checkAdoptOptions<T>(options: AdoptOptions<T>): CheckedAdopt {
-  const given = checkObject('options', options)
+  const given = checkObject('options', options, isBytes(options) ? '{ head }' : undefined)
   checkKeys('options', given, adoptOptionKeys)
   const { head } = given
-  if (head !== undefined && !(head instanceof Uint8Array)) throw invalidType('head', 'a Buffer or a Uint8Array', head)
+  if (head !== undefined && !isBytes(head)) throw invalidType('head', 'a Buffer or a Uint8Array', head)
   return { ...checkConnectionOptions(given), head }
 }
 
@@ -183,7 +178,7 @@ export class Adopter {
       const io = this.#owner.place()
       const taken = takeOver(source, checked.head)
       onTaken?.()
-      const { index, context } = this.#context(handlers as Handlers<unknown>, checked, io)
+      const { index, context } = this.#context(containErrors(handlers) as Handlers<unknown>, checked, io)
       const connection = { ...checked.settings, context: index }
       const arrival = io.adopt({ ...taken, connection }, context, options.data)
       this.arriving.add(arrival)
@@ -207,7 +202,10 @@ export class Adopter {
     const key = JSON.stringify([io.index, settings, context])
     let shared = all.get(key)
     if (shared === undefined) {
-      shared = { index: this.#owner.newContext(), context: { ...context, io, listener: undefined, handlers } }
+      shared = {
+        index: this.#owner.newContext(),
+        context: { ...context, io, listener: undefined, handlers, newData: undefined },
+      }
       all.set(key, shared)
       this.#forget.set(shared.index, () => all.delete(key))
     }

@@ -268,7 +268,18 @@ function load(): Addon {
   if (process.platform !== 'linux') throw unsupported(process.platform)
   // node-gyp-build finds a build of our own, or the prebuild for this platform.
   const nodeGypBuild = require('node-gyp-build') as (root: string) => Addon
-  return nodeGypBuild(join(__dirname, '..'))
+  const root = join(__dirname, '..')
+  try {
+    return nodeGypBuild(root)
+  } catch (cause) {
+    throw Object.assign(
+      new C1mError(
+        'ERR_C1M_UNSUPPORTED_PLATFORM',
+        `c1m has no addon for ${process.platform} on ${process.arch} with this libc in ${root}: it is compiled when the package is installed with its scripts allowed, or by "npm rebuild c1m", for which a C++20 compiler, make and Python 3 are needed`,
+      ),
+      { cause },
+    )
+  }
 }
 
 function unsupported(what: string): C1mError {

@@ -1,8 +1,8 @@
 import type { Connection } from './connection.js'
 import type { Framing } from './framing.js'
+import type { Handlers } from './handlers.js'
 import type { IoThread } from './io-thread.js'
 import type { Listener } from './listener.js'
-import type { Handlers } from './options.js'
 import type { Addresses } from './transit.js'
 
 /** @internal What a connection needs of the call that it came from. */
@@ -15,6 +15,8 @@ export interface ConnectionContext {
   readonly maxWriteQueue: number
   readonly allowHalfOpen: boolean
   readonly framing: Framing | undefined
+  /** Makes what `conn.data` is from the start. */
+  readonly newData: ((conn: Connection<never>) => unknown) | undefined
 }
 
 /** @internal What the I/O thread's events do to a connection. */

@@ -2,7 +2,7 @@ import { inspect } from 'node:util'
 import { audienceOf, type BroadcastResult, broadcast, bytesOf } from './broadcast.js'
 import type { Connection } from './connection.js'
 import type { ConnectionId } from './connection-id.js'
-import { invalidType } from './errors.js'
+import { invalidType, notMade } from './errors.js'
 import type { IoThread } from './io-thread.js'
 import type { MovedIds } from './moved-ids.js'
 
@@ -22,10 +22,13 @@ export let makeConnectionMap: (threads: readonly IoThread[], moved: MovedIds) =>
  * for (const [id, conn] of reactor.connections) conn.write('hello\n')
  */
 export class ConnectionMap implements Iterable<[ConnectionId, Connection]> {
+  /** What `JSON.stringify()` shows. Own, and a function, so that `structuredClone()` refuses what it can't clone. */
+  readonly toJSON = () => ({ size: this.size })
   readonly #threads: readonly IoThread[]
   readonly #moved: MovedIds
 
   private constructor(threads: readonly IoThread[], moved: MovedIds) {
+    if (threads === undefined) throw notMade('ConnectionMap', 'a Reactor, as its connections')
     this.#threads = threads
     this.#moved = moved
   }

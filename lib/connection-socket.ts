@@ -131,6 +131,17 @@ export abstract class ConnectionSocket {
     return `Connection ${this.id}${where}${this.closed ? ' closed' : ''}`
   }
 
+  /** What `JSON.stringify()` shows: who it is, and how it stands. */
+  toJSON(): { id: number; remoteAddress?: string; remotePort?: number; closed: boolean } {
+    const { id, remoteAddress, remotePort, closed } = this
+    return {
+      id,
+      ...(remoteAddress !== undefined && { remoteAddress }),
+      ...(remotePort !== undefined && { remotePort }),
+      closed,
+    }
+  }
+
   /** @internal Where requests about it go; nowhere, when it has closed. */
   get here(): Place | undefined {
     return this.closed ? undefined : { io: this.context.io, slot: this.slot, generation: this.generation }

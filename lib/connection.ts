@@ -4,8 +4,9 @@ import type { Address, ConnectionContext, ConnectionEvents } from './connection-
 import { destroyReasons, heldEvents, leaving, refusedAt, relaySides } from './connection-notes.js'
 import { ConnectionSocket } from './connection-socket.js'
 import { cannotDetach, type Detachment, detach } from './detach.js'
-import { C1mError, invalidType, invalidValue } from './errors.js'
+import { C1mError, invalidType, invalidValue, notMade } from './errors.js'
 import type { Framing } from './framing.js'
+import { makeData } from './handlers.js'
 import * as layout from './layout.js'
 import type { Listener } from './listener.js'
 import { checkReframe, finishReframing, holdForReframing, isFramed, reframe } from './reframing.js'
@@ -14,7 +15,7 @@ import { type FileSource, type SendFileOptions, sendFile } from './send-file.js'
 import { needStack } from './stack.js'
 import { runTimeout } from './timeouts.js'
 import { addressesInTransit } from './transit.js'
-import { checkChunk, checkEncoding } from './validate.js'
+import { checkChunk, checkEncoding, isError } from './validate.js'
 
 const ENDED = 1
 const DESTROYED = 2
@@ -75,7 +76,9 @@ export class Connection<T = unknown> extends ConnectionSocket {
   private flushed = 0
 
   private constructor(slot: number, generation: number, context: ConnectionContext) {
+    if (context === undefined) throw notMade('Connection', 'reactor.listen(), connect() or adopt()')
     super(slot, generation, context)
+    if (context.newData !== undefined) guard(() => makeData(this, context))
   }
 
   /** The listener that accepted it; `undefined` for an outgoing connection. */
@@ -198,7 +201,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
    * if that isn't an Error. What the kernel has taken is still sent. (close(2))
    */
   destroy(error?: Error): boolean {
-    if (error !== undefined && !(error instanceof Error)) throw invalidType('error', 'an Error', error)
+    if (error !== undefined && !isError(error)) throw invalidType('error', 'an Error', error)
     return this.close(layout.COMMAND_DESTROY, error)
   }
 
@@ -322,11 +325,8 @@ export class Connection<T = unknown> extends ConnectionSocket {
 
   private wantDrain(): void {
     if ((this.state & DRAIN_WANTED) !== 0) return
-    if ((this.state & CLOSED) === 0) {
-      this.command(layout.COMMAND_WANT_DRAIN)
-    } else {
-      process.nextTick(() => this.drainHeld())
-    }
+    if ((this.state & CLOSED) === 0) this.command(layout.COMMAND_WANT_DRAIN)
+    else process.nextTick(() => this.drainHeld())
     this.state |= DRAIN_WANTED
   }
 

@@ -1,4 +1,4 @@
-import { getSystemErrorName } from 'node:util'
+import { getSystemErrorMap, getSystemErrorName, inspect } from 'node:util'
 import { OWN_ERRORS } from './layout.js'
 
 /** Every stable code of c1m's own errors. Errors of the system keep the system's code (`ECONNRESET`, `EADDRINUSE`). */
@@ -79,15 +79,17 @@ export interface SystemError extends Error {
   readonly path?: string
 }
 
-/** @internal Makes a SystemError from a positive errno. */
+/** @internal Makes a SystemError from a positive errno; `words` with those that the system has for it, as `node:net`'s listen. */
 export function systemError(
   errno: number,
   syscall: string,
   about?: { address?: string | undefined; port?: number | undefined },
+  words = false,
 ): SystemError {
   const where =
     about?.address === undefined ? '' : ` ${about.address}${about.port === undefined ? '' : `:${about.port}`}`
-  return Object.assign(systemErrorOn(errno, syscall, where), where === '' ? {} : about)
+  const what = words ? `: ${wordsOf(errno)}${where}` : where
+  return Object.assign(systemErrorOn(errno, syscall, what), where === '' ? {} : about)
 }
 
 /** @internal The same, with words of our own on what it was about. */
@@ -102,8 +104,14 @@ export function closeError(number: number, syscall: string): SystemError | C1mEr
   return own === undefined ? systemError(number, syscall) : new C1mError(...own)
 }
 
+/** The system's, as Node has them: `address already in use`. */
+function wordsOf(errno: number): string {
+  return getSystemErrorMap().get(-errno)?.[1] ?? 'unknown error'
+}
+
 function describe(value: unknown): string {
-  if (typeof value === 'string') return `'${value}'`
+  if (typeof value === 'string') return inspect(value)
+  if (typeof value === 'function') return `the function ${value.name || '(anonymous)'}`
   if (typeof value === 'object' && value !== null) return `an instance of ${value.constructor?.name ?? 'Object'}`
   return String(value)
 }
@@ -125,6 +133,11 @@ export function outOfRange(name: string, expected: string, actual: unknown): Ran
 /** @internal */
 export function invalidValue(message: string): TypeError {
   return Object.assign(new TypeError(message), { code: 'ERR_C1M_INVALID_ARG_VALUE' })
+}
+
+/** @internal Of `new` with a class whose objects something else makes. */
+export function notMade(name: string, by: string): TypeError {
+  return invalidValue(`A ${name} is made by ${by}`)
 }
 
 /** @internal */

@@ -1,7 +1,8 @@
+import { inspect } from 'node:util'
 import type { FramingSpec } from './binding.js'
 import type { Connection } from './connection.js'
 import { invalidType, invalidValue, outOfRange } from './errors.js'
-import { checkBoolean, checkInteger, checkKeys, checkObject, checkOneOf, keysOf } from './validate.js'
+import { checkBoolean, checkInteger, checkKeys, checkObject, checkOneOf, isBytes, keysOf } from './validate.js'
 
 const DEFAULT_MAX_FRAME_BYTES = 2 ** 20
 const MOST_FRAME_BYTES = 2 ** 30
@@ -11,17 +12,17 @@ const EMPTY = Buffer.alloc(0)
 /** Options of `lengthPrefixed()`. */
 export interface LengthPrefixedOptions {
   /** Bytes of the length: 1, 2 or 4. Default: 4. */
-  bytes?: 1 | 2 | 4
+  bytes?: 1 | 2 | 4 | undefined
   /** Its byte order; `'big'` is that of the network. Default: `'big'`. */
-  endian?: 'big' | 'little'
+  endian?: 'big' | 'little' | undefined
   /** The length counts its own bytes, too. Default: `false`. */
-  includesHeader?: boolean
+  includesHeader?: boolean | undefined
   /**
    * The longest frame that is taken, without its length. A longer one closes the connection with
    * ERR_C1M_FRAME_TOO_LARGE. So many bytes, and some more, may wait for the rest of a frame, on each connection.
    * 1 to 2^30, or to what the length can say. Default: 1 MiB, or what the length can say.
    */
-  maxFrameBytes?: number
+  maxFrameBytes?: number | undefined
 }
 
 /** Options of `delimited()`. */
@@ -31,7 +32,7 @@ export interface DelimitedOptions {
    * ERR_C1M_FRAME_TOO_LARGE, as soon as so many bytes have come without a delimiter. So many, and some more, may wait
    * for it, on each connection. 1 to 2^30. Default: 1 MiB.
    */
-  maxFrameBytes?: number
+  maxFrameBytes?: number | undefined
 }
 
 const prefixedKeys = keysOf<LengthPrefixedOptions>({
@@ -133,7 +134,7 @@ class Delimited extends Framing {
 
   constructor(delimiter: string | Uint8Array, options: DelimitedOptions | undefined) {
     super()
-    if (typeof delimiter !== 'string' && !(delimiter instanceof Uint8Array)) {
+    if (typeof delimiter !== 'string' && !isBytes(delimiter)) {
       throw invalidType('delimiter', 'a string, a Buffer or a Uint8Array', delimiter)
     }
     // A copy: the caller's may change.
@@ -223,7 +224,9 @@ export function writeFrame<T>(conn: Connection<T>, framing: Framing, payload: st
 /** @internal */
 export function checkFraming(framing: unknown): Framing | undefined {
   if (framing === undefined || framing instanceof Framing) return framing
-  throw invalidType('framing', 'of lengthPrefixed() or delimited()', framing)
+  const error = invalidType('framing', 'made by lengthPrefixed() or delimited()', framing)
+  if (typeof framing === 'string') error.message += `; is delimited(${inspect(framing)}) meant?`
+  throw error
 }
 
 function checkMaxFrameBytes(value: unknown, most: number): number {
@@ -232,6 +235,6 @@ function checkMaxFrameBytes(value: unknown, most: number): number {
 
 function bytesOf(payload: unknown): Uint8Array {
   if (typeof payload === 'string') return Buffer.from(payload)
-  if (payload instanceof Uint8Array) return payload
+  if (isBytes(payload)) return payload
   throw invalidType('payload', 'a string, a Buffer or a Uint8Array', payload)
 }

@@ -3,7 +3,7 @@ import { type BroadcastResult, broadcast, bytesOf } from './broadcast.js'
 import { Connection } from './connection.js'
 import type { ConnectionId } from './connection-id.js'
 import type { ConnectionMap } from './connection-map.js'
-import { invalidType, invalidValue } from './errors.js'
+import { invalidType, invalidValue, notMade } from './errors.js'
 import type { IoThread } from './io-thread.js'
 import { Members } from './memberships.js'
 import { checkKeys, checkObject, keysOf } from './validate.js'
@@ -36,12 +36,15 @@ export let makeGroup: <T>(connections: ConnectionMap, threads: readonly IoThread
  * })
  */
 export class Group<T = unknown> implements Iterable<Connection<T>> {
+  /** What `JSON.stringify()` shows. Own, and a function, so that `structuredClone()` refuses what it can't clone. */
+  readonly toJSON = () => ({ size: this.size })
   readonly #connections: ConnectionMap
   readonly #threads: readonly IoThread[]
   /** By thread, made when the thread's first member comes. */
   readonly #members: (Members | undefined)[] = []
 
   private constructor(connections: ConnectionMap, threads: readonly IoThread[]) {
+    if (threads === undefined) throw notMade('Group', 'reactor.createGroup()')
     this.#connections = connections
     this.#threads = threads
   }

@@ -1,6 +1,6 @@
 export type { AdoptOptions } from './adopt.js'
 export type { BroadcastResult } from './broadcast.js'
-export type { ConnectOptions } from './connect.js'
+export type { ConnectOptions, ConnectSettings } from './connect-options.js'
 export { Connection } from './connection.js'
 export type { ConnectionId } from './connection-id.js'
 export { ConnectionMap } from './connection-map.js'
@@ -14,13 +14,13 @@ export {
   writeFrame,
 } from './framing.js'
 export { type BroadcastOptions, Group } from './group.js'
+export type { CloseError, Handlers } from './handlers.js'
 export { Listener } from './listener.js'
 export type {
-  CloseError,
   ConnectionOptions,
-  Handlers,
   IoThreadsOptions,
   ListenOptions,
+  ListenSettings,
   Placement,
   ReactorOptions,
 } from './options.js'

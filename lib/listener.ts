@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net'
 import { inspect } from 'node:util'
 import type { AddressParts } from './binding.js'
 import { boundAddress, boundPort, showBound } from './bound-address.js'
+import { notMade } from './errors.js'
 import type { IoThread } from './io-thread.js'
 import { closeOn } from './listening.js'
 import type { AppliedSocketOptions } from './socket-options.js'
@@ -29,6 +30,8 @@ export let makeListener: <T>(parts: readonly IoThread[], index: number, state: L
 export class Listener<T = unknown> {
   /** Only a type: it tells listeners of different data apart. A private one would lose its type in the declarations. */
   declare protected readonly __data: T
+  /** What `JSON.stringify()` shows. Own, and a function, so that `structuredClone()` refuses what it can't clone. */
+  readonly toJSON = () => ({ address: this.address(), connections: this.connections, closed: this.closed })
   /** As `openOn()` has them. */
   readonly #parts: readonly IoThread[]
   readonly #index: number
@@ -36,6 +39,7 @@ export class Listener<T = unknown> {
   #closing: Promise<void> | undefined
 
   private constructor(parts: readonly IoThread[], index: number, state: ListenerState) {
+    if (state === undefined) throw notMade('Listener', 'reactor.listen()')
     this.#parts = parts
     this.#index = index
     this.#state = state
@@ -85,6 +89,11 @@ export class Listener<T = unknown> {
     // finished first.
     this.#closing ??= this.#state.opened.then(() => closeOn(this.#parts, this.#index))
     return this.#closing
+  }
+
+  /** The same, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
   }
 
   /** What `console.log` shows. */

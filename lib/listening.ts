@@ -110,8 +110,6 @@ export async function resolveHost(host: string | undefined): Promise<string | un
 export function listenError(failure: Failure, { path, host, port }: Where): Error {
   if (failure.option !== undefined) return failureOf(failure)
   // One name for socket(2), bind(2) and listen(2), as in `node:net`: programs compare it.
-  return systemError(failure.errno, 'listen', {
-    address: path ?? host,
-    ...(path === undefined && { port }),
-  })
+  const about = { address: path ?? host, ...(path === undefined && { port }) }
+  return systemError(failure.errno, 'listen', about, true)
 }

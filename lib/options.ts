@@ -6,8 +6,16 @@ import { invalidType, invalidValue } from './errors.js'
 import { checkFraming, type Framing } from './framing.js'
 import { PLACEMENTS } from './layout.js'
 import { encodeSocketOptions, type SocketOptions, socketOptionKeys } from './socket-options.js'
-import type { TimeoutKind } from './timeouts.js'
-import { checkBoolean, checkInteger, checkKeys, checkObject, checkOneOf, checkString, keysOf } from './validate.js'
+import {
+  checkBoolean,
+  checkInteger,
+  checkKeys,
+  checkObject,
+  checkOneOf,
+  checkString,
+  keysOf,
+  type Meant,
+} from './validate.js'
 
 /** Options of a `Reactor`. */
 export interface ReactorOptions {
@@ -17,34 +25,34 @@ export interface ReactorOptions {
    * Each costs 12 bytes of address space, used or not.
    * An integer from 1 to 16,777,216. Default: 1,048,576 (Linux's default `fs.nr_open`).
    */
-  maxConnections?: number
+  maxConnections?: number | undefined
   /**
    * How readiness is asked of the kernel: `'edge'` registers each socket once (EPOLLET), `'level'` changes the
    * registration as interest changes. It exists to be measured against; the behaviour is the same. Default: `'edge'`.
    */
-  trigger?: 'edge' | 'level'
+  trigger?: 'edge' | 'level' | undefined
   /**
    * Overwrites every borrowed chunk with 0xDD when its handler returns, so that code which keeps one fails at once
    * instead of seldom. Default: `false`.
    */
-  poisonBorrowed?: boolean
+  poisonBorrowed?: boolean | undefined
   /**
    * How many I/O threads serve the connections, or more about them. 1 to 64; `'auto'` is one for each CPU but one, which is
    * for handlers. Each is a loop of its own; a connection stays on one. Default: 1, which feeds one busy JS thread with
    * simple handlers only in part: see the guide on capacity.
    */
-  ioThreads?: number | 'auto' | IoThreadsOptions
+  ioThreads?: number | 'auto' | IoThreadsOptions | undefined
 }
 
 /** The I/O threads of a `Reactor`. */
 export interface IoThreadsOptions {
   /** 1 to 64, or `'auto'`. Default: as many as there are `cpus`, or else 1. */
-  count?: number | 'auto'
+  count?: number | 'auto' | undefined
   /**
    * The CPUs to pin them to, one each, in turn if there are more threads than CPUs; 0 to 1023. Default: they run where
    * this thread may run. (pthread_attr_setaffinity_np(3))
    */
-  cpus?: readonly number[]
+  cpus?: readonly number[] | undefined
   /**
    * Gives each thread a file table of its own, so that RLIMIT_NOFILE and `fs.nr_open` count for each of them by itself: 16
    * threads hold 16 times as many connections as the limit allows a process. Sockets that are adopted and descriptors of
@@ -52,7 +60,7 @@ export interface IoThreadsOptions {
    * constructor throws ERR_C1M_UNSUPPORTED_OPTION. Default: `false`.
    * (close_range(2) with CLOSE_RANGE_UNSHARE, pidfd_getfd(2), SCM_RIGHTS)
    */
-  ownFileTable?: boolean
+  ownFileTable?: boolean | undefined
 }
 
 /**
@@ -78,34 +86,34 @@ export interface ConnectionOptions {
    * you keep for long. `'borrowed'`: it is valid until the handler returns, and its memory is then used again;
    * nothing is allocated. Default: `'owned'`.
    */
-  read?: 'owned' | 'borrowed'
+  read?: 'owned' | 'borrowed' | undefined
   /** Bytes queued on a connection from which `write()` answers `false`. 1 to 2^30. Default: 65,536. */
-  highWaterMark?: number
+  highWaterMark?: number | undefined
   /**
    * Bytes that may be queued on a connection. A write beyond, also a single large one, destroys it with
    * ERR_C1M_WRITE_QUEUE_FULL. `highWaterMark` to 2^30. Default: 16 MiB (and at least `highWaterMark`).
    */
-  maxWriteQueue?: number
+  maxWriteQueue?: number | undefined
   /**
    * Milliseconds without a byte read or written after which `timeout` is called (or, without that handler, the
    * connection destroyed with ERR_C1M_IDLE_TIMEOUT). 0 is never; up to 2^31-1. Default: 0.
    */
-  idleTimeoutMs?: number
+  idleTimeoutMs?: number | undefined
   /**
    * Milliseconds without a byte read, while it isn't paused and the peer hasn't sent its FIN: against peers that keep a
    * connection and send nothing, whatever is sent to them. As above, with ERR_C1M_READ_TIMEOUT. Default: 0.
    */
-  readTimeoutMs?: number
+  readTimeoutMs?: number | undefined
   /**
    * Milliseconds during which bytes are queued and none goes to the kernel: against peers that don't read. What the
    * kernel has taken doesn't count, see `userTimeoutMs`. As above, with ERR_C1M_WRITE_TIMEOUT. Default: 0.
    */
-  writeTimeoutMs?: number
+  writeTimeoutMs?: number | undefined
   /**
    * Milliseconds since the connection opened, whatever it does: gRPC's MAX_CONNECTION_AGE, Envoy's
    * max_connection_duration. As above, with ERR_C1M_CONNECTION_TIMEOUT. Default: 0.
    */
-  totalTimeoutMs?: number
+  totalTimeoutMs?: number | undefined
   /**
    * Cuts what arrives into frames, see `lengthPrefixed()` and `delimited()`: `data` gets one whole frame at a time. A frame
    * beyond its `maxFrameBytes` closes the connection with ERR_C1M_FRAME_TOO_LARGE, after those before it have been
@@ -113,109 +121,64 @@ export interface ConnectionOptions {
    */
   framing?: Framing | undefined
   /** `false` ends our side by itself once the `end` handler has returned, as in `node:net`. Default: `false`. */
-  allowHalfOpen?: boolean
+  allowHalfOpen?: boolean | undefined
 }
 
-/** Where and how to listen. Give `port` (TCP), `path` (Unix socket) or `fd`. */
-export interface ListenOptions extends SocketOptions, ConnectionOptions {
+/** The options of `listen()`, one by one: see `ListenOptions`. `T` is the type of `conn.data`. */
+export interface ListenSettings<T = unknown> extends SocketOptions, ConnectionOptions {
   /** TCP port, 0 to 65535; 0 lets the kernel choose, see `listener.address()`. */
-  port?: number
+  port?: number | undefined
   /**
    * Host name or address literal. Default: `'::'`, which also takes IPv4 (dual stack), or `'0.0.0.0'` on a host
    * without IPv6. A name is resolved with `dns.lookup`, and its first address is used. (bind(2))
    */
-  host?: string
+  host?: string | undefined
   /**
    * Takes only IPv6 on an IPv6 address; on an IPv4 address it is ERR_C1M_UNSUPPORTED_OPTION. Default: `false`.
    * (IPV6_V6ONLY, ipv6(7))
    */
-  ipv6Only?: boolean
+  ipv6Only?: boolean | undefined
   /**
    * Path of a Unix socket, up to 107 bytes; a leading NUL makes it an abstract one. A stale socket file is replaced, a
    * live one rejects with EADDRINUSE. The file is removed when the listener closes. (unix(7))
    */
-  path?: string
+  path?: string | undefined
   /**
    * The descriptor of a listening socket that there is already, for example of systemd's socket activation. It is
    * duplicated: the number stays yours, and the socket with its queue lives until both are closed; a Unix socket's file
    * stays. It is made non-blocking, for all who have it. With it there is no `port`, `path`, `host`, `ipv6Only`, `backlog`,
    * `reusePort`, `exclusive` or `protocol`. (fcntl(2) with F_DUPFD_CLOEXEC)
    */
-  fd?: number
+  fd?: number | undefined
   /**
    * Connections that may wait to be accepted; capped by `net.core.somaxconn`. 1 to 2^31-1. Default: 4096. (listen(2))
    */
-  backlog?: number
+  backlog?: number | undefined
   /**
    * Lets several listeners share the port, if all of them set this. Default: `false`, in a `cluster` worker `true`.
    * (SO_REUSEPORT, socket(7))
    */
-  reusePort?: boolean
+  reusePort?: boolean | undefined
   /** In a `cluster` worker: don't share the port with the other workers. Default: `false`. */
-  exclusive?: boolean
+  exclusive?: boolean | undefined
   /** Which of the reactor's I/O threads gets a connection. Default: `'least-connections'`. */
-  placement?: Placement
+  placement?: Placement | undefined
   /** `'mptcp'` listens with Multipath TCP (RFC 8684); plain TCP clients are served as well. Default: `'tcp'`. */
-  protocol?: 'tcp' | 'mptcp'
+  protocol?: 'tcp' | 'mptcp' | undefined
+  /**
+   * What `conn.data` is from the start, in `open` already. A function is called for each connection, when its object is
+   * made, and returns it; anything else is the same for all. Default: `undefined`.
+   */
+  data?: T | ((conn: Connection<T>) => T) | undefined
 }
 
-/**
- * What a listener does with its connections. All handlers are optional; `this` is the handlers object. `T` is the
- * type of `conn.data`; without it, anything may be put there, and what is read is `unknown`.
- *
- * A handler that throws is an uncaught exception; if the process survives it, the other events are still delivered.
- * Of an async handler nobody waits for the promise.
- *
- * @example
- * const handlers: Handlers<{ messages: number }> = {
- *   open(conn) { conn.data = { messages: 0 } },
- *   data(conn, chunk) { conn.data.messages++ },
- *   close(conn, error) { console.log(conn.data.messages, error?.code) },
- * }
- */
-export interface Handlers<T = unknown> {
-  /** A connection has been accepted. Without this handler, a connection has no object until another needs one. */
-  open?(conn: Connection<T>): void
-  /**
-   * Bytes have arrived, at most 64 KiB; with a `framing`, one frame, without its length or delimiter. Without this handler
-   * they are read and thrown away.
-   */
-  data?(conn: Connection<T>, chunk: Buffer): void
-  /** All queued bytes have gone to the kernel, after a `write()` that answered `false`, be it because of `end()`. */
-  drain?(conn: Connection<T>): void
-  /**
-   * The peer has sent its FIN, and all it sent before has been delivered. Once. Our side then ends, see
-   * `allowHalfOpen`.
-   */
-  end?(conn: Connection<T>): void
-  /**
-   * A timeout of the connection has run out; called again after each further such period. Without this handler it is
-   * destroyed with ERR_C1M_IDLE_TIMEOUT, ERR_C1M_READ_TIMEOUT, ERR_C1M_WRITE_TIMEOUT or ERR_C1M_CONNECTION_TIMEOUT; and
-   * so it is in any case when a whole period has passed after `end()`, so that a handler which ends is rid of a peer that
-   * never answers.
-   */
-  timeout?(conn: Connection<T>, kind: TimeoutKind): void
-  /** The reactor is shutting down: say goodbye and `end()`. Without this handler the connection is ended. */
-  shutdown?(conn: Connection<T>): void
-  /**
-   * The connection has closed; exactly once for each, and last. `error` says why; it is `undefined` after the FINs of
-   * both sides, and after our own `reset()` or `destroy()` without an error.
-   */
-  close?(conn: Connection<T>, error?: CloseError): void
-}
-
-/**
- * Why a connection closed: a `C1mError`, a `SystemError` (with `errno` and `syscall`), or what was given to
- * `destroy()`.
- */
-export interface CloseError extends Error {
-  /** ERR_C1M_…, the system's (`ECONNRESET`), or that of the error that was given. */
-  readonly code?: string
-  /** The negative error number, if it is the system's. */
-  readonly errno?: number
-  /** The system call that failed, if it is the system's. */
-  readonly syscall?: string
-}
+/** Where and how to listen: on a `port` (TCP), on a `path` (Unix socket), or by the socket of an `fd`. */
+export type ListenOptions<T = unknown> = ListenSettings<T> &
+  (
+    | { port: number; path?: undefined; fd?: undefined }
+    | { path: string; port?: undefined; fd?: undefined; host?: undefined }
+    | { fd: number; port?: undefined; path?: undefined; host?: undefined }
+  )
 
 const reactorOptionKeys = keysOf<ReactorOptions>({
   maxConnections: true,
@@ -241,7 +204,7 @@ export const connectionOptionKeys = keysOf<ConnectionOptions>({
 const listenOptionKeys = [
   ...socketOptionKeys,
   ...connectionOptionKeys,
-  ...keysOf<Omit<ListenOptions, keyof SocketOptions | keyof ConnectionOptions>>({
+  ...keysOf<Omit<ListenSettings, keyof SocketOptions | keyof ConnectionOptions>>({
     port: true,
     host: true,
     ipv6Only: true,
@@ -252,8 +215,38 @@ const listenOptionKeys = [
     exclusive: true,
     placement: true,
     protocol: true,
+    data: true,
   }),
 ]
+
+/** What `node:net`, `tls` and Bun have, and how it is done here. */
+const MEANT_OF_ANY: Meant = {
+  timeout: 'idleTimeoutMs',
+  keepAliveInitialDelay: 'it is keepAlive: { idleMs } here',
+  pauseOnConnect: 'call conn.pause() in the open handler',
+  readableHighWaterMark: 'reading has no buffer of its own here',
+  writableHighWaterMark: 'highWaterMark',
+  tls: 'c1m has no TLS: put a proxy that ends it in front',
+  cert: 'c1m has no TLS: put a proxy that ends it in front',
+  key: 'c1m has no TLS: put a proxy that ends it in front',
+  socket: 'handlers are the second argument',
+}
+const MEANT_BY_LISTEN: Meant = {
+  ...MEANT_OF_ANY,
+  hostname: 'host',
+  unix: 'path',
+  dropMaxConnection: 'maxConnections is an option of the Reactor',
+  maxConnections: 'it is an option of the Reactor',
+  reuseAddr: 'it is always set',
+}
+/** @internal */
+export const MEANT_BY_CONNECT: Meant = {
+  ...MEANT_OF_ANY,
+  hostname: 'host',
+  unix: 'path',
+  timeout: 'connectTimeoutMs',
+  localHost: 'localAddress',
+}
 
 const MAX_MS = 2 ** 31 - 1
 const MAX_QUEUE_BYTES = 2 ** 30
@@ -315,16 +308,6 @@ function checkCount(name: string, count: number | 'auto'): number {
   return checkInteger(name, count, 1, MAX_IO_THREADS)
 }
 
-/** @internal */
-export function checkHandlers<T>(handlers: Handlers<T>): void {
-  checkObject('handlers', handlers)
-  for (const name of ['open', 'data', 'drain', 'end', 'timeout', 'shutdown', 'close'] as const) {
-    const handler: unknown = handlers[name]
-    if (handler !== undefined && typeof handler !== 'function')
-      throw invalidType(`handlers.${name}`, 'a function', handler)
-  }
-}
-
 /** @internal Checks what listeners and connections have in common; parts it into what the core and what lib/ needs. */
 export function checkConnectionOptions(options: ConnectionOptions): {
   settings: Omit<ConnectionSettings, 'context'>
@@ -354,19 +337,37 @@ export function checkConnectionOptions(options: ConnectionOptions): {
   }
 }
 
+/** How `listen()` and `connect()` take what `node:net` takes as an argument of its own; undefined for anything else. */
+function asOption(given: unknown): string | undefined {
+  if (typeof given === 'number') return `{ port: ${given} }`
+  return typeof given === 'string' ? (/^\d+$/.test(given) ? `{ port: ${given} }` : '{ path }') : undefined
+}
+
+/** @internal The options of `listen()` and `connect()`, which have to be given. */
+export function checkGiven<T extends object>(options: T): Partial<T> {
+  if (options === undefined) throw invalidType('options', 'an object', options)
+  return checkObject('options', options, asOption(options))
+}
+
 /** @internal Checks the options of `listen()`. */
-export function checkListenOptions(options: ListenOptions): {
+export function checkListenOptions<T>(options: ListenSettings<T>): {
   spec: Omit<ListenSpec, 'connections' | 'reusePort' | 'reusePortOnceBound' | 'steerByCpu' | 'accepts' | 'spread'>
   placement: Placement
+  exclusive: boolean
+  reusePort: boolean | undefined
+  newData: ConnectionContext['newData']
 } & ReturnType<typeof checkConnectionOptions> {
-  if (options === undefined) throw invalidType('options', 'an object', options)
-  const given = checkObject('options', options)
-  checkKeys('options', given, listenOptionKeys)
+  const given = checkGiven(options)
+  checkKeys('options', given, listenOptionKeys, MEANT_BY_LISTEN)
+  const { data } = given
   const socket = encodeSocketOptions(given, 'listener')
   const { backlog = 4096, ipv6Only = false, protocol = 'tcp' } = given
   return {
     ...checkConnectionOptions(given),
     placement: checkPlacement(given),
+    exclusive: given.exclusive === true,
+    reusePort: given.reusePort,
+    newData: typeof data === 'function' ? (data as (conn: Connection<never>) => unknown) : constant(data),
     spec: {
       ...checkAddress(given),
       backlog: checkInteger('backlog', backlog, 1, 2 ** 31 - 1),
@@ -378,7 +379,12 @@ export function checkListenOptions(options: ListenOptions): {
   }
 }
 
-function checkPlacement({ placement = 'least-connections', path, fd, reusePort }: ListenOptions): Placement {
+/** @internal What makes a connection's `data` of the same value. */
+export function constant(value: unknown): ConnectionContext['newData'] {
+  return value === undefined ? undefined : () => value
+}
+
+function checkPlacement({ placement = 'least-connections', path, fd, reusePort }: ListenSettings): Placement {
   checkOneOf('placement', placement, [...PLACEMENTS, 'reuse-port', 'cpu'])
   const byKernel = placement === 'reuse-port' || placement === 'cpu'
   if (byKernel && fd !== undefined) throw invalidValue(`"fd" is one socket, and "${placement}" needs more`)
@@ -389,14 +395,14 @@ function checkPlacement({ placement = 'least-connections', path, fd, reusePort }
   return placement
 }
 
-function checkDescriptor(options: ListenOptions): Pick<ListenSpec, 'fd' | 'host' | 'port' | 'path'> {
+function checkDescriptor(options: ListenSettings): Pick<ListenSpec, 'fd' | 'host' | 'port' | 'path'> {
   for (const name of ['port', 'path', 'host', 'ipv6Only', 'backlog', 'reusePort', 'exclusive', 'protocol'] as const) {
     if (options[name] !== undefined) throw invalidValue(`"fd" is a socket that listens already: it has no "${name}"`)
   }
   return { fd: checkInteger('fd', options.fd, 0, 2 ** 31 - 1), host: undefined, port: 0, path: undefined }
 }
 
-function checkAddress(options: ListenOptions): Pick<ListenSpec, 'fd' | 'host' | 'port' | 'path'> {
+function checkAddress(options: ListenSettings): Pick<ListenSpec, 'fd' | 'host' | 'port' | 'path'> {
   const { port, host, path, reusePort, exclusive } = options
   if (reusePort !== undefined) checkBoolean('reusePort', reusePort)
   if (exclusive !== undefined) checkBoolean('exclusive', exclusive)

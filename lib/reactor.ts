@@ -4,28 +4,24 @@ import type { Duplex } from 'node:stream'
 import { inspect } from 'node:util'
 import { isMainThread, threadId } from 'node:worker_threads'
 import { Adopter, type AdoptOptions } from './adopt.js'
-import { type CheckedConnect, Connecting, type ConnectOptions, checkConnectOptions } from './connect.js'
+import { Connecting } from './connect.js'
+import { type CheckedConnect, type ConnectOptions, checkConnectOptions } from './connect-options.js'
 import type { Connection } from './connection.js'
 import { type ConnectionMap, makeConnectionMap } from './connection-map.js'
-import { C1mError, reactorFull, systemError } from './errors.js'
+import { C1mError, outOfRange, reactorFull, systemError } from './errors.js'
 import { type Group, makeGroup } from './group.js'
+import { checkHandlers, containErrors, type Handlers } from './handlers.js'
 import { IoThread } from './io-thread.js'
 import type { IoThreadOwner } from './io-thread-owner.js'
 import type { STAT_NAMES } from './layout.js'
 import { type Listener, type ListenerState, makeListener } from './listener.js'
 import { listenError, type Opening, onAnyAddress, openOn, resolveHost } from './listening.js'
 import { MovedIds } from './moved-ids.js'
-import {
-  checkHandlers,
-  checkListenOptions,
-  checkReactorOptions,
-  type Handlers,
-  type ListenOptions,
-  type ReactorOptions,
-} from './options.js'
+import { checkListenOptions, checkReactorOptions, type ListenOptions, type ReactorOptions } from './options.js'
+import { checkNetworkAllowed } from './permission.js'
 import { checkRebalanceOptions, type RebalanceOptions, rebalance } from './rebalance.js'
 import { decodeSocketOptions } from './socket-options.js'
-import { checkShutdownOptions } from './validate.js'
+import { checkNoMore, checkShutdownOptions } from './validate.js'
 import { checkWatch, type Watch, type WatchHandler, type WatchInterest } from './watch.js'
 
 /**
@@ -103,6 +99,12 @@ export let adopterOf: (reactor: Reactor) => Adopter
 export class Reactor extends EventEmitter<ReactorEvents> {
   /** The open connections. */
   readonly connections: ConnectionMap
+  /** What `JSON.stringify()` shows. Own, and a function, so that `structuredClone()` refuses what it can't clone. */
+  readonly toJSON = () => ({
+    connections: this.connections.size,
+    listeners: [...this.#listeners()],
+    closed: this.#shutdown !== undefined,
+  })
   readonly #threads: readonly IoThread[]
   readonly #adopter = new Adopter({
     checkRoom: () => {
@@ -130,7 +132,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   /**
    * Starts the I/O threads. Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE) or RangeError
    * (ERR_C1M_OUT_OF_RANGE) for bad options, and the system's error if it refuses the thread or its descriptors: EMFILE,
-   * ENFILE, ENOMEM, EAGAIN, or EINVAL for a CPU that there isn't; and ERR_C1M_UNSUPPORTED_OPTION for an `ownFileTable`
+   * ENFILE, ENOMEM, EAGAIN; a RangeError for a CPU on which it may not run; and ERR_C1M_UNSUPPORTED_OPTION for an `ownFileTable`
    * that can't be had. (epoll_create1(2), eventfd(2), pthread_create(3), close_range(2))
    */
   constructor(options?: ReactorOptions) {
@@ -173,6 +175,12 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     this.connections = makeConnectionMap(this.#threads, moved)
   }
 
+  // Narrower than EventEmitter's own, which take any name: a listener of an event that is never emitted, such as `error`,
+  // doesn't compile.
+  declare on: <K extends keyof ReactorEvents>(event: K, listener: (...args: ReactorEvents[K]) => void) => this
+  declare once: <K extends keyof ReactorEvents>(event: K, listener: (...args: ReactorEvents[K]) => void) => this
+  declare addListener: <K extends keyof ReactorEvents>(event: K, listener: (...args: ReactorEvents[K]) => void) => this
+
   /**
    * Listens on a TCP port or a Unix socket. Resolves when connections are accepted. Without handlers, what arrives is
    * read and thrown away. `T` is the type of `conn.data`, `unknown` if it isn't given.
@@ -188,17 +196,23 @@ export class Reactor extends EventEmitter<ReactorEvents> {
    *   data(conn, chunk) { conn.write(chunk) },
    * })
    */
-  async listen<T = unknown>(options: ListenOptions, handlers: Handlers<T> = {}): Promise<Listener<T>> {
+  async listen<T = unknown>(
+    options: ListenOptions<T>,
+    handlers: Handlers<T> = {},
+    ...others: never[]
+  ): Promise<Listener<T>> {
     const checked = checkListenOptions(options)
     checkHandlers(handlers)
+    checkNoMore('listen', others)
+    checkNetworkAllowed()
     this.#checkOpen()
     const spec = {
       ...checked.spec,
       host: await resolveHost(checked.spec.host),
       reusePort:
-        options.reusePort ??
+        checked.reusePort ??
         (cluster.isWorker &&
-          options.exclusive !== true &&
+          !checked.exclusive &&
           checked.spec.path === undefined &&
           checked.spec.fd === undefined &&
           checked.placement !== 'cpu'),
@@ -228,12 +242,18 @@ export class Reactor extends EventEmitter<ReactorEvents> {
    * })
    * conn.write('hello')
    */
-  async connect<T = unknown>(options: ConnectOptions, handlers: Handlers<T> = {}): Promise<Connection<T>> {
+  async connect<T = unknown>(
+    options: ConnectOptions<T>,
+    handlers: Handlers<T> = {},
+    ...others: never[]
+  ): Promise<Connection<T>> {
     const checked = checkConnectOptions(options)
     checkHandlers(handlers)
+    checkNoMore('connect', others)
+    checkNetworkAllowed()
     this.#checkOpen()
     checked.signal?.throwIfAborted()
-    return this.#connect(checked, handlers)
+    return this.#connect(checked, containErrors(handlers))
   }
 
   /**
@@ -380,6 +400,11 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     return this.#shutdown
   }
 
+  /** `shutdown()`, for `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown()
+  }
+
   /** What `console.log` shows. */
   [inspect.custom](): string {
     const listeners = this.#listeners().size
@@ -403,7 +428,13 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     const opening = openOn(parts, {
       spec,
       placement: checked.placement,
-      context: (io) => ({ ...checked.context, io, listener, handlers: handlers as Handlers<unknown> }),
+      context: (io) => ({
+        ...checked.context,
+        io,
+        listener,
+        handlers: containErrors(handlers) as Handlers<unknown>,
+        newData: checked.newData,
+      }),
       bound: (bound) => {
         state.address = bound.address
         state.options = decodeSocketOptions(bound.settings, bound.congestion)
@@ -511,6 +542,9 @@ function startThreads(count: number, owner: IoThreadOwner): IoThread[] {
     while (threads.length < count) threads.push(new IoThread(threads.length, owner))
   } catch (error) {
     for (const thread of threads) thread.close()
+    const { code } = error as { code?: string }
+    const cpu = owner.cpus[threads.length] as number
+    if (code === 'EINVAL' && cpu >= 0) throw outOfRange('ioThreads.cpus', 'CPUs on which this process may run', cpu)
     throw error
   }
   return threads

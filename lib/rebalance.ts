@@ -7,7 +7,7 @@ import { checkInteger, checkKeys, checkObject } from './validate.js'
 /** Options of `reactor.rebalance()`. */
 export interface RebalanceOptions {
   /** Milliseconds that nothing was read from or written to a connection before it is moved. 0 to 2^31-1. Default: 1,000. */
-  idleMs?: number
+  idleMs?: number | undefined
 }
 
 const DEFAULT_IDLE_MS = 1000

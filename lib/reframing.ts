@@ -3,6 +3,7 @@ import { invalidType } from './errors.js'
 import { checkFraming, type Framing } from './framing.js'
 import type { IoThread } from './io-thread.js'
 import { needStack } from './stack.js'
+import { isBytes } from './validate.js'
 
 /**
  * A change of framing that is under way. From `setFraming()` on nothing is delivered. The I/O thread stops reading, and
@@ -37,7 +38,7 @@ const framings = new WeakMap<object, { readonly framing: Framing | undefined }>(
 /** Checks the arguments of `setFraming()`. */
 export function checkReframe(framing: unknown, rest: unknown): void {
   checkFraming(framing)
-  if (rest !== undefined && !(rest instanceof Uint8Array)) throw invalidType('rest', 'a Buffer or a Uint8Array', rest)
+  if (rest !== undefined && !isBytes(rest)) throw invalidType('rest', 'a Buffer or a Uint8Array', rest)
 }
 
 /** Whether its bytes are cut into frames, or a change of that is under way. */

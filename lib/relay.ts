@@ -4,7 +4,7 @@ import type { Place } from './connection-requests.js'
 import { C1mError, invalidType, invalidValue, reactorFull } from './errors.js'
 import { COMMAND_MUTE } from './layout.js'
 import { move } from './moving.js'
-import { checkInteger, checkKeys, checkObject, checkSignal, keysOf } from './validate.js'
+import { checkInteger, checkKeys, checkObject, checkSignal, isError, keysOf } from './validate.js'
 
 /** Options of `relay()`. */
 export interface RelayOptions {
@@ -14,9 +14,9 @@ export interface RelayOptions {
    * up to 2^31-1; never early, up to 16 ms late. Default: each connection keeps its own, and a byte in either direction
    * counts for both.
    */
-  idleTimeoutMs?: number
+  idleTimeoutMs?: number | undefined
   /** Aborting destroys both connections. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
 }
 
 /** How a relay ended. */
@@ -233,7 +233,7 @@ class Relay {
   }
 
   #stop(reason: 'timeout' | 'aborted', error: unknown): void {
-    this.#stopped ??= { reason, error: error instanceof Error ? error : new Error(String(error)) }
+    this.#stopped ??= { reason, error: isError(error) ? error : new Error(String(error)) }
     for (const side of SIDES) this.#sides[side].conn.destroy(this.#stopped.error)
   }
 

@@ -4,7 +4,7 @@ import { onAbort } from './abort.js'
 import { C1mError, closeError, invalidType, invalidValue, type SystemError, systemError } from './errors.js'
 import type { IoThread } from './io-thread.js'
 import { OWN_ERROR_FILE_ABORTED } from './layout.js'
-import { checkInteger, checkKeys, checkObject, checkSignal, keysOf } from './validate.js'
+import { checkInteger, checkKeys, checkObject, checkSignal, isBytes, keysOf } from './validate.js'
 
 /** What `conn.sendFile()` takes: a path, an open file, or its descriptor. */
 export type FileSource = string | Buffer | URL | FileHandle | number
@@ -12,14 +12,14 @@ export type FileSource = string | Buffer | URL | FileHandle | number
 /** Options of `conn.sendFile()`. */
 export interface SendFileOptions {
   /** The first byte to send. 0 to 2^53-1; beyond the end of the file nothing is sent. Default: 0. */
-  start?: number
+  start?: number | undefined
   /**
    * The byte before which to stop, as in `slice()`: `{ start: 0, end: 1024 }` are the first 1,024 bytes. From `start` to
    * 2^53-1; beyond the size that the file has when it is opened, it is that size. Default: that size.
    */
-  end?: number
+  end?: number | undefined
   /** Gives it up: the promise rejects with `signal.reason`. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
 }
 
 const OPTIONS = keysOf<SendFileOptions>({ start: true, end: true, signal: true })
@@ -58,14 +58,16 @@ export async function sendFile(to: FileTarget, source: FileSource, options?: Sen
   throw answer.own === OWN_ERROR_FILE_ABORTED ? signal?.reason : closeError(answer.own, 'sendfile')
 }
 
+const FILE_READ_ERRORS = ['EISDIR', 'EIO', 'EINVAL']
+
 type SendFileAnswer = Parameters<Parameters<IoThread['native']['sendFile']>[1]>[0]
 
 function checkSource(source: unknown): { readonly path?: string | Uint8Array; readonly fd?: number } {
   if (typeof source === 'number') return { fd: checkInteger('source', source, 0, 2 ** 31 - 1) }
-  if (typeof source === 'string' || source instanceof Uint8Array) return { path: checkPath(source) }
-  if (source instanceof URL) {
-    return { path: checkPath(pathOf(source)) }
-  }
+  if (typeof source === 'string' || isBytes(source)) return { path: checkPath(source) }
+  const { href, protocol } = Object(source) as Partial<URL>
+  // A URL, of whichever realm.
+  if (typeof href === 'string' && typeof protocol === 'string') return { path: checkPath(pathOf(source as URL)) }
   // FileHandle has no public constructor to ask for. Closed, it has the descriptor -1: that answers EBADF.
   const { fd } = Object(source) as { readonly fd?: unknown }
   if (typeof fd === 'number') return { fd }
@@ -95,8 +97,10 @@ function connectionClosed(): C1mError {
 
 function fileError(errno: number, syscall: string, path: string | Uint8Array | undefined): SystemError {
   const error = systemError(errno, syscall)
-  if (path === undefined || syscall !== 'open') return error
-  const name = path.toString()
+  // Those of the connection are of no path: reading a file fails otherwise than reading a socket.
+  const ofFile = syscall === 'read' ? FILE_READ_ERRORS.includes(error.code) : syscall !== 'write'
+  if (path === undefined || !ofFile) return error
+  const name = Buffer.from(path as string).toString()
   error.message += ` '${name}'`
   return Object.assign(error, { path: name })
 }

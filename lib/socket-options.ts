@@ -8,17 +8,17 @@ export interface KeepAliveOptions {
    * Milliseconds without traffic before the first probe; whole seconds to the kernel, rounded up.
    * 1 to 32,767,000. Default: the system's `net.ipv4.tcp_keepalive_time`, two hours. (TCP_KEEPIDLE, tcp(7))
    */
-  idleMs?: number
+  idleMs?: number | undefined
   /**
    * Milliseconds between probes; whole seconds to the kernel, rounded up. 1 to 32,767,000.
    * Default: `net.ipv4.tcp_keepalive_intvl`, 75 seconds. (TCP_KEEPINTVL, tcp(7))
    */
-  intervalMs?: number
+  intervalMs?: number | undefined
   /**
    * Probes without an answer after which the connection closes with ETIMEDOUT. 1 to 127.
    * Default: `net.ipv4.tcp_keepalive_probes`, 9. (TCP_KEEPCNT, tcp(7))
    */
-  count?: number
+  count?: number | undefined
 }
 
 /**
@@ -38,85 +38,85 @@ export interface SocketOptions {
    * Everything that a turn wrote goes out in one system call anyway, so that request and response protocols want
    * `true`. Default: `false`. (TCP_NODELAY, tcp(7))
    */
-  noDelay?: boolean
+  noDelay?: boolean | undefined
   /**
    * Probes an idle peer, and so finds those that vanished without a FIN. `true` uses the system's times; an object
    * switches it on with its own. Default: `false`. (SO_KEEPALIVE, socket(7))
    */
-  keepAlive?: boolean | KeepAliveOptions
+  keepAlive?: boolean | KeepAliveOptions | undefined
   /**
    * Milliseconds that sent data may stay unacknowledged, or unsent because of a closed window, before the connection
    * closes with ETIMEDOUT. With keepalive on, it decides in place of `keepAlive.count`. 0 to 2,147,483,647; 0 is the
    * system's time, about 15 minutes. Default: 0. (TCP_USER_TIMEOUT, tcp(7); RFC 5482)
    */
-  userTimeoutMs?: number
+  userTimeoutMs?: number | undefined
   /**
    * A connection is accepted only when its first data has arrived, or after this many milliseconds without any. Whole
    * seconds to the kernel, rounded up by us, and by the kernel to the next step of its SYN-ACK timer: 1, 3, 7, 15,
    * 31, 63 s and so on. 0 to 2,147,483,647; 0 is off. Default: 0. Listeners only. (TCP_DEFER_ACCEPT, tcp(7))
    */
-  deferAcceptMs?: number
+  deferAcceptMs?: number | undefined
   /**
    * Takes data in the SYN of clients that have been here before, and saves them a round trip. A number is how many
    * such connections may be pending at once, 0 (off) to 2,147,483,647, capped at `net.core.somaxconn`; `true` is 1024.
    * Needs the server's bit, 2, in `net.ipv4.tcp_fastopen`; without it nothing happens. A SYN may be repeated: only for
    * requests that do no harm when they come twice. Default: `false`. Listeners only. (TCP_FASTOPEN, tcp(7); RFC 7413)
    */
-  fastOpen?: boolean | number
+  fastOpen?: boolean | number | undefined
   /**
    * Bytes of the kernel's receive buffer, 1 to 1,073,741,823. The kernel caps it at `net.core.rmem_max`, doubles it
    * for its own overhead, and stops adapting it to the connection. The doubled value is read back. Default: adapted
    * within `net.ipv4.tcp_rmem`. (SO_RCVBUF, socket(7))
    */
-  receiveBufferBytes?: number
+  receiveBufferBytes?: number | undefined
   /**
    * Bytes of the kernel's send buffer, 1 to 1,073,741,823; capped at `net.core.wmem_max`, doubled, and no longer
    * adapted, as above. Default: adapted within `net.ipv4.tcp_wmem`. (SO_SNDBUF, socket(7))
    */
-  sendBufferBytes?: number
+  sendBufferBytes?: number | undefined
   /**
    * Name of the congestion control algorithm, 1 to 15 characters, for example `'bbr'`. ENOENT if the kernel doesn't
    * have it, EPERM if it isn't in `net.ipv4.tcp_allowed_congestion_control` and the process has no CAP_NET_ADMIN.
    * Default: `net.ipv4.tcp_congestion_control`. (TCP_CONGESTION, tcp(7))
    */
-  congestion?: string
+  congestion?: string | undefined
   /**
    * `true` acknowledges what arrives at once, `false` lets the kernel delay it, to send it along with data. It is a
    * hint for now: the kernel soon decides by itself again. For a listener it is set on each connection after accept,
    * one system call each. Default: the kernel decides. (TCP_QUICKACK, tcp(7))
    */
-  quickAck?: boolean
+  quickAck?: boolean | undefined
   /**
    * What closing does with data the peer hasn't acknowledged. `false`: the kernel goes on sending it by itself. `0`:
    * it is dropped and the peer gets a RST, on every close. A longer time is refused (ERR_C1M_OUT_OF_RANGE): with one,
    * close(2) waits on a non-blocking socket too, and every connection of the I/O thread with it. Default: `false`.
    * (SO_LINGER, socket(7))
    */
-  lingerMs?: 0 | false
+  lingerMs?: 0 | false | undefined
   /**
    * The socket counts as writable only while fewer bytes than this wait in the kernel without having been sent, so
    * that more stays in the queue of the connection, where `writableLength` shows it and `destroy()` drops it. 0 to
    * 2,147,483,647; 0 is the system's `net.ipv4.tcp_notsent_lowat`. Default: 0. (TCP_NOTSENT_LOWAT, tcp(7))
    */
-  notSentLowAtBytes?: number
+  notSentLowAtBytes?: number | undefined
   /**
    * The type-of-service byte of IPv4 and the traffic class of IPv6; both on a dual-stack socket. 0 to 255. The lowest
    * two bits belong to congestion notification, and TCP keeps its own in them: 0xb8 is DSCP EF. Default: 0.
    * (IP_TOS, ip(7); IPV6_TCLASS, RFC 3542)
    */
-  ipTos?: number
+  ipTos?: number | undefined
   /**
    * Of several listeners that share a port (`reusePort`), prefers this one for packets that this CPU handles. 0 to
    * 65,535. Read back from a connection, it is the CPU that handled its last packet. Default: none. Listeners only.
    * (SO_INCOMING_CPU, socket(7))
    */
-  incomingCpu?: number
+  incomingCpu?: number | undefined
   /**
    * Microseconds to poll the network device for data instead of waiting for its interrupt: lower latency for more
    * CPU, with drivers that can. 0 to 2,147,483,647; more than `net.core.busy_read` needs CAP_NET_ADMIN (EPERM).
    * Default: `net.core.busy_read`, 0. (SO_BUSY_POLL, socket(7))
    */
-  busyPollMicros?: number
+  busyPollMicros?: number | undefined
 }
 
 /**

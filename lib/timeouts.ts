@@ -1,7 +1,7 @@
 import type { Connection } from './connection.js'
 import { C1mError, type ErrorCode } from './errors.js'
+import type { Handlers } from './handlers.js'
 import { TIMEOUT_KINDS } from './layout.js'
-import type { Handlers } from './options.js'
 import { checkInteger, checkKeys, checkObject, keysOf } from './validate.js'
 
 /** What has run out, as the `timeout` handler is told. */
@@ -10,13 +10,13 @@ export type TimeoutKind = (typeof TIMEOUT_KINDS)[number]
 /** What `conn.setTimeouts()` takes: milliseconds, 0 to 2^31-1; 0 is never, and what is left out stays as it is. */
 export interface Timeouts {
   /** In place of `idleTimeoutMs`. */
-  idleMs?: number
+  idleMs?: number | undefined
   /** In place of `readTimeoutMs`. */
-  readMs?: number
+  readMs?: number | undefined
   /** In place of `writeTimeoutMs`. */
-  writeMs?: number
+  writeMs?: number | undefined
   /** In place of `totalTimeoutMs`; from now on, and not from when it opened. */
-  totalMs?: number
+  totalMs?: number | undefined
 }
 
 const timeoutKeys = keysOf<Timeouts>({ idleMs: true, readMs: true, writeMs: true, totalMs: true })

@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { invalidType, invalidValue, outOfRange } from './errors.js'
 
 /** @internal */
@@ -21,11 +22,18 @@ export function checkString(name: string, value: unknown): string {
   return value
 }
 
-/** @internal An options bag; left out, it is empty. */
-export function checkObject<T extends object>(name: string, value: T | undefined): Partial<T> {
+/**
+ * @internal An options bag; left out, it is empty. Answers a copy of its own properties: what others have put on
+ * Object.prototype is no option. `instead`: how to give what was given in its place.
+ */
+export function checkObject<T extends object>(name: string, value: T | undefined, instead?: string): Partial<T> {
   if (value === undefined) return {}
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalidType(name, 'an object', value)
-  return value
+  if (typeof value === 'object' && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value)) {
+    return { __proto__: null, ...value } as Partial<T>
+  }
+  const error = invalidType(name, 'an object', value)
+  if (instead !== undefined) error.message += `; is ${instead} meant?`
+  throw error
 }
 
 /** @internal */
@@ -37,15 +45,29 @@ export function checkOneOf<T extends string>(name: string, value: unknown, allow
   throw invalidValue(`"${name}" must be ${list}, got '${value}'`)
 }
 
-/** @internal */
+/** @internal An AbortSignal, of whichever realm: a test environment may have a class of its own. */
 export function checkSignal(signal: unknown): void {
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalidType('signal', 'an AbortSignal', signal)
+  if (signal === undefined || signal instanceof AbortSignal) return
+  const { aborted, addEventListener } = Object(signal) as Partial<AbortSignal>
+  if (typeof aborted !== 'boolean' || typeof addEventListener !== 'function') {
+    throw invalidType('signal', 'an AbortSignal', signal)
+  }
+}
+
+/** @internal Bytes, of whichever realm: those of `vm` contexts, and so of Jest, are no instances of our class. */
+export function isBytes(value: unknown): value is Uint8Array {
+  return types.isUint8Array(value)
+}
+
+/** @internal An error, of whichever realm. */
+export function isError(value: unknown): value is Error {
+  return types.isNativeError(value) || value instanceof Error
 }
 
 /** @internal What `write()` takes. */
 export function checkChunk(chunk: unknown, encoding: unknown): asserts chunk is string | Uint8Array {
   if (typeof chunk === 'string') return checkEncoding(encoding)
-  if (!(chunk instanceof Uint8Array)) throw invalidType('chunk', 'a string, a Buffer or a Uint8Array', chunk)
+  if (!isBytes(chunk)) throw invalidType('chunk', 'a string, a Buffer or a Uint8Array', chunk)
 }
 
 /** @internal */
@@ -60,13 +82,42 @@ export function keysOf<T>(keys: { readonly [K in keyof Required<T>]: true }): re
   return Object.keys(keys)
 }
 
-/** @internal Refuses an option that there isn't, and so finds misspelt ones; one that is `undefined` is left out. */
-export function checkKeys(name: string, options: object, allowed: readonly string[]): void {
+/** @internal Refuses a callback, which nothing would call. */
+export function checkNoMore(name: string, others: readonly unknown[]): void {
+  if (others.length > 0) throw invalidValue(`${name}() takes options and handlers, and returns a promise: no callback`)
+}
+
+/** @internal What users write for an option whose name is another one: that name, or a sentence. */
+export type Meant = Readonly<Record<string, string>>
+
+/**
+ * @internal Refuses unknown options, and so finds misspelt ones; one that is `undefined` is left out. `meant` names what
+ * other libraries call so; a sentence is used as it is.
+ */
+export function checkKeys(name: string, options: object, allowed: readonly string[], meant: Meant = {}): void {
   for (const [key, value] of Object.entries(options)) {
     if (value === undefined || allowed.includes(key)) continue
-    const meant = allowed.find((other) => isNear(key, other))
-    throw invalidValue(`"${name}" has no "${key}"${meant === undefined ? '' : `; is "${meant}" meant?`}`)
+    const known = Object.hasOwn(meant, key) ? (meant[key] as string) : nearest(key, allowed)
+    throw invalidValue(`"${name}" has no "${key}"${known === undefined ? '' : hint(known)}`)
   }
+}
+
+function hint(known: string): string {
+  return known.includes(' ') ? `: ${known}` : `; is "${known}" meant?`
+}
+
+/** @internal The one of `names` that is most like this, if any is like it at all. */
+export function nearest(given: string, names: readonly string[]): string | undefined {
+  let found: string | undefined
+  let least = Number.POSITIVE_INFINITY
+  for (const name of names) {
+    const distance = distanceOf(given.toLowerCase(), name.toLowerCase())
+    if (distance < least) {
+      found = name
+      least = distance
+    }
+  }
+  return found
 }
 
 /** Whether the shorter one is a beginning and an end of the longer one. */
@@ -77,22 +128,33 @@ function hasAround(a: string, b: string): boolean {
   return long.endsWith(short.slice(start))
 }
 
-/** Whether one is the other with a piece put in, or at most two letters have to be changed, left out or put in. */
-function isNear(given: string, other: string): boolean {
-  const [a, b] = [given.toLowerCase(), other.toLowerCase()]
-  if (Math.min(a.length, b.length) > 2 && hasAround(a, b)) return true
-  if (Math.abs(a.length - b.length) > 2 || a.length > 64) return false
-  // Wagner and Fischer's table, a row at a time.
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
+/**
+ * How many letters have to be changed, left out or put in; at most 2, and of a short name 1, as `data` is no `path`.
+ * Where one is the other with a piece put in, it is a little more than that, and the more the longer the piece. Infinity if
+ * the two have nothing to do with each other.
+ */
+function distanceOf(a: string, b: string): number {
+  const shorter = Math.min(a.length, b.length)
+  const around = shorter > 2 && hasAround(a, b) ? 2 + Math.abs(a.length - b.length) / 100 : Number.POSITIVE_INFINITY
+  const limit = shorter < 5 ? 1 : 2
+  if (Math.abs(a.length - b.length) > limit || a.length > 64) return around
+  // Wagner and Fischer's table, a row at a time; Damerau's swap of neighbours counts as one.
+  const rows = [Array.from({ length: b.length + 1 }, (_, index) => index)]
   for (let i = 1; i <= a.length; i++) {
+    const row = rows[i - 1] as number[]
     const next = [i]
     for (let j = 1; j <= b.length; j++) {
-      const substituted = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min((row[j] as number) + 1, (next[j - 1] as number) + 1, substituted))
+      const changed = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      const swapped =
+        i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
+          ? ((rows[i - 2] as number[])[j - 2] as number) + 1
+          : Number.POSITIVE_INFINITY
+      next.push(Math.min((row[j] as number) + 1, (next[j - 1] as number) + 1, changed, swapped))
     }
-    row = next
+    rows.push(next)
   }
-  return (row[b.length] as number) <= 2
+  const distance = (rows[a.length] as number[])[b.length] as number
+  return Math.min(distance <= limit ? distance : Number.POSITIVE_INFINITY, around)
 }
 
 const DEFAULT_SHUTDOWN_MS = 10_000

@@ -6,11 +6,11 @@ import { checkBoolean, checkInteger, checkKeys, checkObject, keysOf } from './va
 /** What to be told of a descriptor; at least one of them. Each is `false` by default. */
 export interface WatchInterest {
   /** There is something to read, or the other end has shut down its writing half. (EPOLLIN, EPOLLRDHUP) */
-  readable?: boolean
+  readable?: boolean | undefined
   /** There is room to write. (EPOLLOUT) */
-  writable?: boolean
+  writable?: boolean | undefined
   /** An exceptional condition: a GPIO's edge, a pressure stall, a TCP socket's urgent byte. (EPOLLPRI) */
-  priority?: boolean
+  priority?: boolean | undefined
 }
 
 /** What a descriptor is ready for, as of when the kernel was asked. */

@@ -1,7 +1,7 @@
 import type { FramingSpec } from '../binding.js'
 import { C1mError } from '../errors.js'
 import { delimited, type Framing, lengthPrefixed } from '../framing.js'
-import type { ListenOptions, ReactorOptions } from '../options.js'
+import type { ListenSettings, ReactorOptions } from '../options.js'
 import type { Wire } from './wire-error.js'
 
 const MARK = 'c1m:reactor-pool'
@@ -57,7 +57,7 @@ export interface WorkerListen {
   /** The socket that it accepts from, which comes along; without it connections are handed over. */
   readonly socket: number | undefined
   readonly handlers: string | undefined
-  readonly options: Omit<ListenOptions, 'framing'>
+  readonly options: Omit<ListenSettings, 'framing'>
   readonly framing: FramingSpec | undefined
 }
 

@@ -6,7 +6,7 @@ import {
   checkCpus,
   checkListenOptions,
   checkReactorOptions,
-  type ListenOptions,
+  type ListenSettings,
   type ReactorOptions,
 } from '../options.js'
 import { checkInteger, checkKeys, checkObject, checkOneOf, checkString, keysOf } from '../validate.js'
@@ -66,7 +66,7 @@ export interface ReactorPoolOptions {
 export type PoolPlacement = 'reuse-port' | 'cpu' | 'least-connections'
 
 /** Options of `pool.listen()`: those of `reactor.listen()`, except for who accepts. */
-export interface PoolListenOptions extends Omit<ListenOptions, 'placement' | 'exclusive' | 'fd'> {
+export interface PoolListenOptions extends Omit<ListenSettings, 'placement' | 'exclusive' | 'fd' | 'data'> {
   /** Which of the handlers that `setup` returned, by name. Default: what it returned are the handlers. */
   handlers?: string
   /** Default: `'reuse-port'`; on a Unix socket, which can only have that, `'least-connections'`. */
@@ -162,7 +162,7 @@ export interface CheckedPoolListen {
   readonly handlers: string | undefined
   readonly placement: PoolPlacement
   readonly reusePort: boolean
-  readonly options: ListenOptions
+  readonly options: ListenSettings
   readonly checked: ReturnType<typeof checkListenOptions>
 }
 
@@ -171,8 +171,8 @@ export function checkPoolListen(given: PoolListenOptions): CheckedPoolListen {
   if (given === undefined) throw invalidType('options', 'an object', given)
   const { handlers, placement: asked, ...options } = checkObject('options', given)
   if (handlers !== undefined) checkString('handlers', handlers)
-  for (const name of ['fd', 'exclusive'] as const) {
-    if ((options as ListenOptions)[name] !== undefined) throw invalidValue(`A pool's listener has no "${name}"`)
+  for (const name of ['fd', 'exclusive', 'data'] as const) {
+    if ((options as ListenSettings)[name] !== undefined) throw invalidValue(`A pool's listener has no "${name}"`)
   }
   const placement = checkOneOf(
     'placement',

@@ -1,5 +1,6 @@
 import { loopWriter } from '../binding.js'
 import { invalidType } from '../errors.js'
+import { isBytes } from '../validate.js'
 
 /** @internal What a thread needs to know of a connection of another thread's; it can be cloned. */
 export interface ConnectionHandle {
@@ -33,7 +34,7 @@ export class RemoteConnection {
    */
   write(chunk: string | Uint8Array): boolean {
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk
-    if (!(bytes instanceof Uint8Array)) throw invalidType('chunk', 'a string, a Buffer or a Uint8Array', chunk)
+    if (!isBytes(bytes)) throw invalidType('chunk', 'a string, a Buffer or a Uint8Array', chunk)
     if (bytes.length === 0) return true
     const { loop, slot, generation, maxWriteQueue } = this.#handle
     return loopWriter(loop, slot, generation, maxWriteQueue, bytes)

@@ -1,4 +1,4 @@
-import { types } from 'node:util'
+import { isError } from '../validate.js'
 
 /** @internal What a worker threw, as plain data: a clone of an error keeps neither its code nor a class's name. */
 export type Wire = { readonly thrown: unknown } | WireError
@@ -56,11 +56,6 @@ export function fromWire(wire: Wire): unknown {
 export function errorFromWire(wire: Wire): Error {
   const thrown = fromWire(wire)
   return isError(thrown) ? thrown : new Error(String(thrown))
-}
-
-/** Of whichever realm. */
-function isError(thrown: unknown): thrown is Error {
-  return thrown instanceof Error || types.isNativeError(thrown)
 }
 
 function typeOf(error: Error): keyof typeof TYPES {

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { guard } from '../binding.js'
-import type { Handlers } from '../options.js'
+import type { Handlers } from '../handlers.js'
 import type { Reactor } from '../reactor.js'
 
 interface WorkerContextEvents {

@@ -4,8 +4,9 @@ import { type MessagePort, workerData } from 'node:worker_threads'
 import type { AdoptOptions } from '../adopt.js'
 import { takeSocket } from '../binding.js'
 import { C1mError, invalidValue } from '../errors.js'
+import type { Handlers } from '../handlers.js'
 import type { Listener } from '../listener.js'
-import { connectionOptionKeys, type Handlers } from '../options.js'
+import { connectionOptionKeys, type ListenOptions } from '../options.js'
 import { adopterOf, Reactor, type ShutdownResult } from '../reactor.js'
 import type { SocketOptions } from '../socket-options.js'
 import { socketOptionKeys } from '../socket-options.js'
@@ -142,7 +143,7 @@ class PoolWorkerMain {
       return
     }
     await this.#turns.take(socket, async () => {
-      this.#listeners.set(socket, await this.#reactor.listen({ ...framed, fd }, handlers))
+      this.#listeners.set(socket, await this.#reactor.listen({ ...framed, fd } as ListenOptions, handlers))
     })
   }
 

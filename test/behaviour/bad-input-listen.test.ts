@@ -1,4 +1,4 @@
-import type { Handlers, ListenOptions } from 'c1m'
+import type { Handlers, ListenOptions, ListenSettings } from 'c1m'
 import { test } from 'tap'
 import { openDescriptors } from '../fixtures/host.js'
 import { makeReactor, settle } from '../fixtures/reactor.js'
@@ -85,13 +85,13 @@ test('an options bag of the wrong shape', async (t) => {
   for (const options of [undefined, null, 7000, '7000', '/tmp/socket', [7000], () => {}]) {
     await t.rejects(reactor.listen(options as unknown as ListenOptions, {}), { ...wrongType, message: /"options"/ })
   }
-  await t.rejects(reactor.listen({}, {}), { ...wrongValue, message: /"port" or "path"/ })
+  await t.rejects(reactor.listen({} as ListenOptions, {}), { ...wrongValue, message: /"port" or "path"/ })
 })
 
 test('options that contradict each other', async (t) => {
   const reactor = makeReactor(t)
   const path = '\0c1m-test-contradictions'
-  const contradictions: readonly (readonly [ListenOptions, RegExp])[] = [
+  const contradictions: readonly (readonly [ListenSettings, RegExp])[] = [
     [{ path, port: 0 }, /"port"/],
     [{ path, host: '127.0.0.1' }, /"host"/],
     [{ path, ipv6Only: true }, /"ipv6Only"/],
@@ -106,7 +106,7 @@ test('options that contradict each other', async (t) => {
     [{ port: 0, reusePort: true, exclusive: true }, /"exclusive"/],
   ]
   for (const [options, message] of contradictions) {
-    await t.rejects(reactor.listen(options, {}), { ...wrongValue, message })
+    await t.rejects(reactor.listen(options as ListenOptions, {}), { ...wrongValue, message })
   }
   for (const bad of [1, null, {}]) {
     await t.rejects(reactor.listen({ path: bad as unknown as string }, {}), { ...wrongType, message: /"path"/ })

@@ -1,4 +1,4 @@
-import type { ConnectOptions } from 'c1m'
+import type { ConnectOptions, ConnectSettings } from 'c1m'
 import { test } from 'tap'
 import { hasIpv6, kernelSetting } from '../fixtures/host.js'
 import { serve, until } from '../fixtures/reactor.js'
@@ -11,7 +11,8 @@ function quietPort(): number {
 
 test('an address and a port of our own', async (t) => {
   const { reactor, port } = await serve(t, {}, { host: '0.0.0.0' })
-  const connect = (options: Partial<ConnectOptions>) => reactor.connect({ host: '127.0.0.1', port, ...options })
+  const connect = (options: ConnectSettings) =>
+    reactor.connect({ host: '127.0.0.1', port, ...options } as ConnectOptions)
   const one = await connect({ localAddress: '127.0.0.5' })
   t.equal(one.localAddress, '127.0.0.5')
   t.ok((one.localPort as number) > 0)

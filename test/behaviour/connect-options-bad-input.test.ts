@@ -1,4 +1,4 @@
-import type { ConnectOptions, Handlers } from 'c1m'
+import type { ConnectOptions, ConnectSettings, Handlers } from 'c1m'
 import { test } from 'tap'
 import { openDescriptors } from '../fixtures/host.js'
 import { makeReactor, serve } from '../fixtures/reactor.js'
@@ -55,7 +55,7 @@ test('connect with a bad option rejects, names it, and does nothing', async (t) 
 
 test('options that contradict each other, or are not enough', async (t) => {
   const reactor = makeReactor(t)
-  const bad: ConnectOptions[] = [
+  const bad: ConnectSettings[] = [
     {},
     { host: '127.0.0.1' },
     { path: '' },
@@ -72,7 +72,8 @@ test('options that contradict each other, or are not enough', async (t) => {
     { port: 1, host: 'fe80::1%lo', family: 4 },
     { port: 1, host: 'localhost', localAddress: '127.0.0.1', family: 6 },
   ]
-  for (const options of bad) await t.rejects(reactor.connect(options), wrongValue, JSON.stringify(options))
+  for (const options of bad)
+    await t.rejects(reactor.connect(options as ConnectOptions), wrongValue, JSON.stringify(options))
 })
 
 test('no options, no handlers, options of listeners', async (t) => {

@@ -1,4 +1,4 @@
-import type { AppliedSocketOptions, Connection, ListenOptions } from 'c1m'
+import type { AppliedSocketOptions, Connection, ListenSettings } from 'c1m'
 import { type Test, test } from 'tap'
 import { hasIpv6, kernelSetting } from '../fixtures/host.js'
 import { connectPeer, type Peer } from '../fixtures/peer.js'
@@ -12,7 +12,7 @@ interface Read {
 }
 
 /** Listens with these options, and reads them back from the listener and from a connection. */
-async function read(t: Test, options: Partial<ListenOptions>, host = '127.0.0.1'): Promise<Read> {
+async function read(t: Test, options: ListenSettings, host = '127.0.0.1'): Promise<Read> {
   const conns: Connection<undefined>[] = []
   const { listener, port } = await serve(t, { open: (conn) => void conns.push(conn), data() {} }, { host, ...options })
   const peer = await connectPeer(t, port, { host })

@@ -13,7 +13,7 @@ test('options that there are not are refused, and what may be meant is named', a
     [{ prot: 1 }, /"options" has no "prot"; is "port" meant\?/],
     [{ port: 0, nodelay: true }, /"nodelay".*"noDelay"/],
     [{ port: 0, idleTimeout: 1000 }, /"idleTimeout".*"idleTimeoutMs"/],
-    [{ port: 0, maxConnections: 3 }, /has no "maxConnections"$/],
+    [{ port: 0, maxConnections: 3 }, /has no "maxConnections": it is an option of the Reactor$/],
     [{ port: 0, keepAlive: { idle: 3 } }, /"keepAlive" has no "idle"; is "idleMs" meant\?/],
     [{ port: 0, keepAlive: { interval: 3 } }, /"interval".*"intervalMs"/],
     [{ port: 0, signal: null }, /has no "signal"/],

@@ -1,4 +1,12 @@
-import { type CloseError, type Connection, type ConnectionId, type Handlers, type Listener, Reactor } from 'c1m'
+import {
+  type CloseError,
+  type Connection,
+  type ConnectionId,
+  type ErrorCode,
+  type Handlers,
+  type Listener,
+  Reactor,
+} from 'c1m'
 import { holds, type Same, take } from './same.js'
 
 // Compiled, and never run: what conn.data is follows from listen<Peer>().
@@ -36,7 +44,8 @@ export async function typedThroughListen(): Promise<void> {
       close(conn, error) {
         holds<Same<typeof conn, Connection<Peer>>>()
         holds<Same<typeof error, CloseError | undefined>>()
-        holds<Same<NonNullable<typeof error>['code'], string | undefined>>()
+        // Known codes complete; any string compares.
+        holds<Same<NonNullable<typeof error>['code'], ErrorCode | (string & {}) | undefined>>()
         holds<Same<NonNullable<typeof error>['errno'], number | undefined>>()
         holds<Same<NonNullable<typeof error>['syscall'], string | undefined>>()
       },

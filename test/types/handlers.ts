@@ -1,4 +1,4 @@
-import { type Connection, type Handlers, Reactor, type Saturated, type TimeoutKind } from 'c1m'
+import { type CloseError, type Connection, type Handlers, Reactor, type Saturated, type TimeoutKind } from 'c1m'
 import { holds, type Same } from './same.js'
 
 // Compiled, and never run: which handlers there are, and what they get.
@@ -23,7 +23,12 @@ export const all: Handlers<string> = {
     conn.end('bye')
   },
   close(_conn, error) {
-    holds<Same<NonNullable<typeof error>['code'], string | undefined>>()
+    holds<Same<typeof error, CloseError | undefined>>()
+    if (error?.code === 'ERR_C1M_IDLE_TIMEOUT' || error?.code === 'ECONNRESET') return
+  },
+  error(conn, error) {
+    holds<Same<typeof error, unknown>>()
+    conn.destroy(error instanceof Error ? error : undefined)
   },
 }
 
@@ -33,9 +38,12 @@ export const misspelt: Handlers = {
 }
 
 export const ofNodeNet: Handlers = {
-  // @ts-expect-error: node:net's name of it is `error`; here errors come with `close`
-  error() {},
+  // @ts-expect-error: node:net's name of it is `connection`
+  connection() {},
 }
+
+// A handler that is left out may be undefined as well.
+export const leftOut: Handlers = { open: undefined, data: undefined, close: undefined, error: undefined }
 
 export const wrongChunk: Handlers = {
   // @ts-expect-error: chunks are Buffers, there is no setEncoding()

@@ -77,3 +77,21 @@ export function placements(reactor: Reactor): void {
   // @ts-expect-error: none of them
   void reactor.listen({ port: 0, placement: 'random' })
 }
+
+/** `undefined` is the same as left out, also under exactOptionalPropertyTypes. */
+export const undefinedOptions: ListenOptions = {
+  port: 0,
+  host: undefined,
+  idleTimeoutMs: undefined,
+  read: undefined,
+  noDelay: undefined,
+  keepAlive: undefined,
+  placement: undefined,
+  data: undefined,
+}
+
+// @ts-expect-error: where
+export const nowhere: ListenOptions = {}
+
+// @ts-expect-error: a port is TCP's, a path a Unix socket's
+export const twoPlaces: ListenOptions = { port: 0, path: '/run/app.sock' }

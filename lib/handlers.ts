@@ -1,0 +1,189 @@
+import { types } from 'node:util'
+import type { Connection } from './connection.js'
+import { type ErrorCode, invalidType, invalidValue } from './errors.js'
+import type { TimeoutKind } from './timeouts.js'
+import { checkObject, type Meant, nearest } from './validate.js'
+
+/**
+ * What a listener does with its connections. All handlers are optional; `this` is the handlers object. `T` is the
+ * type of `conn.data`; without it, anything may be put there, and what is read is `unknown`.
+ *
+ * A handler that throws is an uncaught exception, and an async one whose promise rejects an unhandled rejection, unless
+ * there is an `error` handler. In any case the other events are still delivered. Nothing waits for an async handler.
+ *
+ * @example
+ * const handlers: Handlers<{ messages: number }> = {
+ *   open(conn) { conn.data = { messages: 0 } },
+ *   data(conn, chunk) { conn.data.messages++ },
+ *   close(conn, error) { console.log(conn.data.messages, error?.code) },
+ *   error(conn, error) { conn.destroy(error) },
+ * }
+ */
+export interface Handlers<T = unknown> {
+  /** A connection has been accepted. Without this handler, a connection has no object until another needs one. */
+  open?: ((conn: Connection<T>) => void) | undefined
+  /**
+   * Bytes have arrived, at most 64 KiB; with a `framing`, one frame, without its length or delimiter. Without this handler
+   * they are read and thrown away.
+   */
+  data?: ((conn: Connection<T>, chunk: Buffer) => void) | undefined
+  /** All queued bytes have gone to the kernel, after a `write()` that answered `false`, be it because of `end()`. */
+  drain?: ((conn: Connection<T>) => void) | undefined
+  /**
+   * The peer has sent its FIN, and all it sent before has been delivered. Once. Our side then ends, see
+   * `allowHalfOpen`.
+   */
+  end?: ((conn: Connection<T>) => void) | undefined
+  /**
+   * A timeout of the connection has run out; called again after each further such period. Without this handler it is
+   * destroyed with ERR_C1M_IDLE_TIMEOUT, ERR_C1M_READ_TIMEOUT, ERR_C1M_WRITE_TIMEOUT or ERR_C1M_CONNECTION_TIMEOUT; and
+   * so it is in any case when a whole period has passed after `end()`, so that a handler which ends is rid of a peer that
+   * never answers.
+   */
+  timeout?: ((conn: Connection<T>, kind: TimeoutKind) => void) | undefined
+  /** The reactor is shutting down: say goodbye and `end()`. Without this handler the connection is ended. */
+  shutdown?: ((conn: Connection<T>) => void) | undefined
+  /**
+   * The connection has closed; exactly once for each, and last. `error` says why; it is `undefined` after the FINs of
+   * both sides, and after our own `reset()` or `destroy()` without an error.
+   */
+  close?: ((conn: Connection<T>, error?: CloseError) => void) | undefined
+  /**
+   * One of the other handlers threw `error`, or is async and its promise rejected with it: then this is called in place of
+   * an uncaught exception or an unhandled rejection. The connection is as it was; destroy it if its state can't be
+   * trusted any more. It may have closed meanwhile. What this handler itself throws is uncaught, as without it.
+   */
+  error?: ((conn: Connection<T>, error: unknown) => void) | undefined
+}
+
+/**
+ * Why a connection closed: a `C1mError`, a `SystemError` (with `errno` and `syscall`), or what was given to
+ * `destroy()`.
+ */
+export interface CloseError extends Error {
+  /** ERR_C1M_…, the system's (`ECONNRESET`), or that of the error that was given. */
+  // An intersection with {} keeps editors from folding the known codes into string.
+  readonly code?: ErrorCode | (string & {})
+  /** The negative error number, if it is the system's. */
+  readonly errno?: number
+  /** The system call that failed, if it is the system's. */
+  readonly syscall?: string
+}
+
+const NAMES = ['open', 'data', 'drain', 'end', 'timeout', 'shutdown', 'close', 'error'] as const
+type Name = (typeof NAMES)[number]
+
+/** What other libraries call so. */
+const MEANT: Meant = {
+  connection: 'open',
+  connect: 'open',
+  secureConnection: 'open',
+  message: 'data',
+  handshake: 'open',
+}
+
+/**
+ * @internal Throws unless these can be handlers. A literal has no function but handlers, since one that is misspelt would be
+ * silent; an instance of a class may have methods of its own, beside one handler at least.
+ */
+export function checkHandlers<T>(handlers: Handlers<T>): void {
+  checkObject('handlers', handlers, '{ data() {} }')
+  for (const name of NAMES) {
+    const handler: unknown = handlers[name]
+    if (handler !== undefined && typeof handler !== 'function')
+      throw invalidType(`handlers.${name}`, 'a function', handler)
+  }
+  const prototype = Object.getPrototypeOf(handlers)
+  const isLiteral = (prototype === null && !types.isModuleNamespaceObject(handlers)) || isRoot(prototype)
+  if (!isLiteral && NAMES.some((name) => handlers[name] !== undefined)) return
+  for (const name of functionsOf(handlers)) {
+    if (NAMES.includes(name as Name)) continue
+    const meant = Object.hasOwn(MEANT, name) ? MEANT[name] : nearest(name.replace(/^on[_-]?(?=.)/i, ''), NAMES)
+    const hint = meant === undefined ? `there are ${NAMES.join(', ')}` : `is "${meant}" meant?`
+    throw invalidValue(`"handlers" has no "${name}"; ${hint}`)
+  }
+}
+
+/** The end of a prototype chain: Object.prototype, of whichever realm, or nothing. */
+function isRoot(prototype: object | null): boolean {
+  return prototype === null || Object.getPrototypeOf(prototype) === null
+}
+
+/** Names of its functions, those of its class included. */
+function functionsOf(handlers: object): string[] {
+  const names: string[] = []
+  for (let at = handlers; at === handlers || !isRoot(at); at = Object.getPrototypeOf(at)) {
+    for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(at))) {
+      if (typeof value === 'function' && name !== 'constructor') names.push(name)
+    }
+  }
+  return names
+}
+
+interface NewData {
+  readonly newData: ((conn: Connection<never>) => unknown) | undefined
+  readonly handlers: Handlers<unknown>
+}
+
+/** @internal Sets what `conn.data` is from the start. What that throws is as if a handler had. */
+export function makeData<T>(of: Connection<T>, { newData, handlers }: NewData): void {
+  const conn = of as Connection
+  try {
+    conn.data = newData?.(conn as Connection<never>)
+  } catch (error) {
+    if (handlers.error === undefined) throw error
+    handlers.error(conn, error)
+  }
+}
+
+const contained = new WeakMap<object, Handlers<unknown>>()
+
+/**
+ * @internal These handlers, or if `error` is one of them, handlers that call it with what the others throw or reject with. Both
+ * look a handler up when they call it: one that is replaced on the object takes effect.
+ */
+export function containErrors<T>(handlers: Handlers<T>): Handlers<T> {
+  if (handlers.error === undefined) return handlers
+  let made = contained.get(handlers)
+  if (made === undefined) {
+    made = new Contained(handlers as Handlers<unknown>) as Handlers<unknown>
+    contained.set(handlers, made)
+  }
+  return made as Handlers<T>
+}
+
+/** Has a handler whenever the user's object has it. */
+class Contained {
+  readonly #handlers: Handlers<unknown>
+  readonly #calls = new Map<Name, (conn: Connection, detail: never) => void>()
+
+  constructor(handlers: Handlers<unknown>) {
+    this.#handlers = handlers
+    for (const name of NAMES) {
+      if (name === 'error') continue // which nothing contains
+      this.#calls.set(name, (conn, detail) => this.#call(name, conn, detail))
+      Object.defineProperty(this, name, {
+        get: () => (handlers[name] === undefined ? undefined : this.#calls.get(name)),
+      })
+    }
+  }
+
+  get error(): Handlers<unknown>['error'] {
+    return (conn, error) => this.#failed(conn, error)
+  }
+
+  #failed(conn: Connection, error: unknown): void {
+    if (this.#handlers.error === undefined) throw error
+    this.#handlers.error(conn, error)
+  }
+
+  #call(name: Name, conn: Connection, detail: never): void {
+    try {
+      const result: unknown = this.#handlers[name]?.(conn, detail)
+      const { then } = Object(result) as Partial<PromiseLike<unknown>>
+      if (typeof then === 'function') then.call(result, undefined, (error) => this.#failed(conn, error))
+    } catch (error) {
+      this.#failed(conn, error)
+    }
+  }
+}
