@@ -14,7 +14,7 @@ import type { ConnectionContext } from './connection-context.js'
 import type { Place } from './connection-requests.js'
 import { type ContextEntry, Contexts } from './contexts.js'
 import { closeError } from './errors.js'
-import { makeEventMemory, makeSlab, slice } from './event-memory.js'
+import { makeEventMemory, SlabReserve, slice } from './event-memory.js'
 import type { IoThreadOwner } from './io-thread-owner.js'
 import { IoThreadRequests } from './io-thread-requests.js'
 import {
@@ -61,6 +61,7 @@ export class IoThread extends IoThreadRequests {
 
   protected readonly owner: IoThreadOwner
   readonly #batches: EventMemory[]
+  readonly #slabs = new SlabReserve()
   readonly #flushed: Uint32Array
   readonly #stats: Float64Array
   /** By slot: the generation, 0 for none; the context's number; the object, if there is one. */
@@ -266,7 +267,7 @@ export class IoThread extends IoThreadRequests {
     }
     memory.frames = undefined
     if (wantsSlab) {
-      memory.owned = makeSlab()
+      memory.owned = this.#slabs.take()
       this.native.setOwnedSlab(batch, memory.owned)
     }
   }
