@@ -15,6 +15,7 @@ import { type FileSource, type SendFileOptions, sendFile } from './send-file.js'
 import { needStack } from './stack.js'
 import { runTimeout } from './timeouts.js'
 import { addressesInTransit } from './transit.js'
+import { whenFinished } from './unfinished.js'
 import { checkChunk, checkEncoding, isError } from './validate.js'
 
 const ENDED = 1
@@ -30,10 +31,14 @@ const REFRAMING = 64
 const RELAYED = 256
 /** `detach()` is under way: what comes is held back, and goes along. */
 const DETACHING = 512
-/** A pool has more to do for it than it can: it is paused, whatever `pause()` and `resume()` say. */
-const HELD = 1024
 /** The reactor was shut down while it was `DETACHING`: it is told if it stays. */
 const SHUT_DOWN = 2048
+/**
+ * Each pool that has more to do for it than it can: it is paused while there is one, whatever `pause()` and `resume()` say. The
+ * bits from here on count them.
+ */
+const HOLDER = 1 << 16
+const HELD = -HOLDER
 
 const CANNOT_WRITE = ENDED | DESTROYED | CLOSED | RELAYED | DETACHING
 const HELD_UP = PAUSED | HELD | HOLDING | REFRAMING | RELAYED | DETACHING
@@ -440,7 +445,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
     try {
       this.context.handlers.end?.(this)
     } finally {
-      if (!this.context.allowHalfOpen) this.end()
+      if (!this.context.allowHalfOpen) whenFinished(this, () => this.end())
     }
   }
 
@@ -479,7 +484,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
         conn.state |= SHUT_DOWN
         if ((conn.state & (GONE | DETACHING)) !== 0) return
         const { handlers } = conn.context
-        if (handlers.shutdown === undefined) conn.end()
+        if (handlers.shutdown === undefined) whenFinished(conn, () => conn.end())
         else guard(() => handlers.shutdown?.(conn))
       },
       close(conn, error) {
@@ -505,13 +510,13 @@ export class Connection<T = unknown> extends ConnectionSocket {
     }
 
     holdReading = (conn, hold) => {
-      if (hold) {
-        if (!conn.over) conn.command(layout.COMMAND_PAUSE)
-        conn.state |= HELD
-      } else {
-        if (!conn.over && (conn.state & PAUSED) === 0) conn.readOn()
-        conn.state &= ~HELD
+      const state = conn.state + (hold ? HOLDER : -HOLDER)
+      const changes = ((state & HELD) !== 0) !== ((conn.state & HELD) !== 0)
+      if (changes && !conn.over) {
+        if (hold) conn.command(layout.COMMAND_PAUSE)
+        else if ((conn.state & PAUSED) === 0) conn.readOn()
       }
+      conn.state = state
     }
 
     relayAccess = (conn) => ({

@@ -36,13 +36,13 @@ export type { PoolListenOptions, PoolPlacement, ReactorPoolOptions } from './poo
 export { RemoteConnection } from './pool/remote-connection.js'
 export type { WorkerExit } from './pool/worker-channel.js'
 export { type ReactorPoolSetup, WorkerContext } from './pool/worker-context.js'
-export {
-  type Percentiles,
-  type RunOptions,
-  WorkerPool,
-  type WorkerPoolOptions,
-  type WorkerPoolStats,
-} from './pool/worker-pool.js'
+export { type Percentiles, WorkerPool, type WorkerPoolStats } from './pool/worker-pool.js'
+export type {
+  RunOptions,
+  WorkerPoolOptions,
+  WorkerPoolTask,
+  WorkerPoolTaskContext,
+} from './pool/worker-pool-options.js'
 export { Reactor, type ReactorStats, type Saturated, type ShutdownResult } from './reactor.js'
 export type { RebalanceOptions } from './rebalance.js'
 export { type RelayOptions, type RelayResult, relay } from './relay.js'

@@ -20,6 +20,7 @@ const layers = [
     'permission',
     'stack',
     'transit',
+    'unfinished',
   ],
   ['errors', 'memberships', 'moved-ids'],
   ['tcp-info', 'validate'],

@@ -39,6 +39,12 @@ export function toWire(thrown: unknown, depth = 0): Wire {
 const SEPARATE: ReadonlySet<string> = new Set(['name', 'message', 'stack', 'cause', 'errors'])
 
 /** @internal */
+export function isWire(value: unknown): value is Wire {
+  if (typeof value !== 'object' || value === null) return false
+  return 'thrown' in value || ('type' in value && (value.type as string) in TYPES)
+}
+
+/** @internal */
 export function fromWire(wire: Wire): unknown {
   if ('thrown' in wire) return wire.thrown
   const { type, name, message, stack, properties, cause, errors } = wire

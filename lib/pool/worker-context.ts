@@ -62,7 +62,12 @@ export class WorkerContext extends EventEmitter<WorkerContextEvents> {
  *   }
  * }
  */
-export type ReactorPoolSetup = (reactor: Reactor, context: WorkerContext) => WorkerHandlers | Promise<WorkerHandlers>
+export type ReactorPoolSetup = (
+  reactor: Reactor,
+  context: WorkerContext,
+) => WorkerHandlers | NoHandlers | Promise<WorkerHandlers | NoHandlers>
 
-// biome-ignore lint/suspicious/noConfusingVoidType: a setup without a `return` serves no listener of the pool's.
-type WorkerHandlers = Handlers<never> | Readonly<Record<string, Handlers<never>>> | undefined | void
+type WorkerHandlers = Handlers<never> | Readonly<Record<string, Handlers<never>>>
+
+// biome-ignore lint/suspicious/noConfusingVoidType: one without a `return` serves no listener of the pool's.
+type NoHandlers = void | undefined

@@ -1,49 +1,24 @@
-import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks'
-import type { ResourceLimits, Transferable } from 'node:worker_threads'
+import type { Transferable } from 'node:worker_threads'
 import type { Piscina as PiscinaPool } from 'piscina'
 import { onAbort } from '../abort.js'
-import { onClosed } from '../close-hooks.js'
-import { Connection, holdReading } from '../connection.js'
-import { C1mError, invalidType, invalidValue } from '../errors.js'
-import { checkBoolean, checkInteger, checkKeys, checkObject, checkSignal, keysOf } from '../validate.js'
+import type { Connection } from '../connection.js'
+import { C1mError } from '../errors.js'
+import { checkBoolean, checkObject } from '../validate.js'
 import { poolClosed } from './messages.js'
-import { checkModule } from './module-url.js'
+import type { PoolThreadData } from './pool-role.js'
 import type { ConnectionHandle } from './remote-connection.js'
+import { Shares } from './shares.js'
 import { TaskQueue } from './task-queue.js'
-
-/** Options of a `WorkerPool`. */
-export interface WorkerPoolOptions {
-  /**
-   * The module whose default export is called for each task: `(task, { connection }) => result`, or a promise of it. An
-   * absolute path or a `file:` URL.
-   */
-  filename: string | URL
-  /** Worker threads. 1 to 1024. Default: one for each CPU that this process may use. */
-  size?: number
-  /** Tasks that may wait. From three quarters of it on, connections that bring more are not read. 1 to 2^24. Default: 1,000,000. */
-  maxQueue?: number
-  /**
-   * A connection's share: with so many of its tasks unfinished it isn't read, until half of them are done. 1 to 2^24.
-   * Default: 1024.
-   */
-  maxTasksPerConnection?: number
-  /** Of each worker, as for `new Worker()`. One that runs out of memory fails its task, and is replaced. */
-  resourceLimits?: ResourceLimits
-}
-
-/** Options of `pool.run()`. */
-export interface RunOptions<T = unknown> {
-  /** Whom it is for: its `close` gives the task up while it waits, and it isn't read while too many of its tasks are there. */
-  connection?: Connection<T> | undefined
-  /** Gives the task up: one that waits at once; one that runs by ending its worker, which is replaced. */
-  signal?: AbortSignal | undefined
-  /** Objects in `task` to be moved to the worker, and not copied. */
-  transfer?: readonly Transferable[] | undefined
-  /** It settles after all earlier tasks of its connection that were ordered as well. Default: `false`. */
-  ordered?: boolean | undefined
-}
+import { withoutSurroundings } from './task-value.js'
+import { fromWire, isWire } from './wire-error.js'
+import {
+  checkRunOptions,
+  checkWorkerPoolOptions,
+  type RunOptions,
+  type WorkerPoolOptions,
+} from './worker-pool-options.js'
 
 /** Milliseconds. */
 export interface Percentiles {
@@ -69,16 +44,6 @@ export interface WorkerPoolStats {
   readonly runMs: Percentiles
 }
 
-/** Of one connection. */
-interface Share {
-  tasks: number
-  held: boolean
-  readonly waiting: Set<Task>
-  /** The last of those that settle in order. */
-  last: Promise<unknown> | undefined
-  forget: () => void
-}
-
 interface Task {
   readonly value: unknown
   readonly conn: Connection<never> | undefined
@@ -90,15 +55,6 @@ interface Task {
   resolve(result: unknown): void
   reject(error: unknown): void
 }
-
-const poolOptionKeys = keysOf<WorkerPoolOptions>({
-  filename: true,
-  size: true,
-  maxQueue: true,
-  maxTasksPerConnection: true,
-  resourceLimits: true,
-})
-const runOptionKeys = keysOf<RunOptions>({ connection: true, signal: true, transfer: true, ordered: true })
 
 /**
  * Runs tasks that take CPU time on worker threads, so that the thread of the handlers stays free; by `piscina`. It knows
@@ -119,15 +75,13 @@ export class WorkerPool {
   /** How many workers there are. */
   readonly size: number
   readonly #maxQueue: number
-  readonly #share: number
   readonly #pool: PiscinaPool
   readonly #queue = new TaskQueue<Task>()
-  readonly #shares = new Map<Connection<never>, Share>()
+  readonly #shares: Shares<Task>
   readonly #wait = createHistogram()
   readonly #run = createHistogram()
   readonly #counts = { completed: 0, failed: 0, cancelled: 0 }
   #running = 0
-  #held = 0
   /** It was three quarters full, and isn't half empty again. */
   #filling = false
   #closing: Promise<void> | undefined
@@ -135,17 +89,14 @@ export class WorkerPool {
 
   /**
    * Starts the workers. Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE) or RangeError
-   * (ERR_C1M_OUT_OF_RANGE) for bad options. A module that can't be loaded fails each task with its error.
+   * (ERR_C1M_OUT_OF_RANGE) for bad options, and ERR_MODULE_NOT_FOUND if there is no such module. One that can't be loaded
+   * fails each task with its error.
    */
   constructor(options: WorkerPoolOptions) {
-    if (options === undefined) throw invalidType('options', 'an object', options)
-    const given = checkObject('options', options)
-    checkKeys('options', given, poolOptionKeys)
-    const { size = availableParallelism(), maxQueue = 1_000_000, maxTasksPerConnection = 1024, resourceLimits } = given
-    this.size = checkInteger('size', size, 1, 1024)
-    this.#maxQueue = checkInteger('maxQueue', maxQueue, 1, 2 ** 24)
-    this.#share = checkInteger('maxTasksPerConnection', maxTasksPerConnection, 1, 2 ** 24)
-    const filename = checkModule('filename', given.filename)
+    const { size, maxQueue, maxTasksPerConnection, filename, modules, resourceLimits } = checkWorkerPoolOptions(options)
+    this.size = size
+    this.#maxQueue = maxQueue
+    this.#shares = new Shares(maxTasksPerConnection, (task) => this.#cancel(task, connectionClosed()))
     // Loaded when it is needed: it takes a fifth of the time that c1m takes to load.
     const { Piscina } = require('piscina') as typeof import('piscina')
     this.#pool = new Piscina({
@@ -153,7 +104,7 @@ export class WorkerPool {
       minThreads: this.size,
       maxThreads: this.size,
       recordTiming: false,
-      workerData: { filename },
+      workerData: { c1mPool: true, modules, filename } satisfies PoolThreadData & { filename: string },
       ...(resourceLimits !== undefined && { resourceLimits }),
     })
     // A worker that ends without a task is replaced; one with a task fails it, and says so there.
@@ -162,7 +113,12 @@ export class WorkerPool {
 
   /**
    * Runs a task: the module's function is called with a clone of it, and with `{ connection }`, a `RemoteConnection` to be
-   * answered directly, if there was one. Resolves with a clone of its result, rejects with a clone of its error.
+   * answered directly, if there was one. Resolves with a clone of its result, rejects with an error of the same class, with
+   * its properties, such as `code`. Of a view of bytes, such as a chunk, only those are cloned, and not the memory that they
+   * lie in, if it is the task itself or stands right below it.
+   *
+   * While a connection has tasks, an end that nobody has asked for waits for their results: that of `allowHalfOpen: false`
+   * after the peer's FIN, and that of a shutdown.
    *
    * Rejects also with ERR_C1M_TASK_QUEUE_FULL when `maxQueue` tasks wait; with ERR_C1M_CONNECTION_CLOSED if its connection
    * closes before a worker has it; with the signal's reason; with ERR_C1M_POOL_CLOSED after `close()`; with an error of
@@ -170,37 +126,11 @@ export class WorkerPool {
    * ERR_C1M_INVALID_ARG_VALUE) for bad options.
    */
   async run<R = unknown, T = unknown>(task: unknown, options?: RunOptions<T>): Promise<R> {
-    const given = checkObject('options', options)
-    checkKeys('options', given, runOptionKeys)
-    const { connection, signal, transfer, ordered = false } = given
-    if (connection !== undefined && !(connection instanceof Connection)) {
-      throw invalidType('connection', 'a Connection', connection)
-    }
-    if (transfer !== undefined && !Array.isArray(transfer)) throw invalidType('transfer', 'an array', transfer)
-    checkSignal(signal)
-    checkBoolean('ordered', ordered)
-    if (ordered && connection === undefined) throw invalidValue('"ordered" is among the tasks of a "connection"')
-    if (this.#closing !== undefined) throw poolClosed()
-    signal?.throwIfAborted()
-    const conn = connection as Connection<never> | undefined
-    if (conn?.closed) throw connectionClosed()
-    if (this.#queue.length >= this.#maxQueue) {
-      throw new C1mError('ERR_C1M_TASK_QUEUE_FULL', `${this.#maxQueue} tasks wait already`)
-    }
-    const { promise, resolve, reject } = withResolvers<R>()
-    const now = performance.now()
-    this.#submit({
-      value: task,
-      conn,
-      signal,
-      transfer,
-      since: now,
-      cancelled: false,
-      forgetSignal: undefined,
-      resolve: resolve as (result: unknown) => void,
-      reject,
-    })
-    return ordered && conn !== undefined ? this.#inOrder(conn, promise) : promise
+    const { conn, signal, transfer, ordered } = checkRunOptions(options)
+    const refusal = this.#refusal(conn, signal)
+    const result =
+      refusal === undefined ? this.#submit<R>(task, { conn, signal, transfer }) : Promise.reject(refusal.reason)
+    return ordered && conn !== undefined ? this.#shares.inOrder(conn, result) : result
   }
 
   /** Counters, cheap enough for any scrape interval. */
@@ -209,7 +139,7 @@ export class WorkerPool {
       queued: this.#queue.length,
       running: this.#running,
       ...this.#counts,
-      heldConnections: this.#held,
+      heldConnections: this.#shares.held,
       waitMs: percentiles(this.#wait),
       runMs: percentiles(this.#run),
     }
@@ -243,14 +173,34 @@ export class WorkerPool {
     task.reject(poolClosed())
   }
 
-  #submit(task: Task): void {
-    if (task.conn !== undefined) this.#shareOf(task.conn).waiting.add(task)
-    if (task.signal !== undefined) {
-      task.forgetSignal = onAbort(task.signal, () => this.#cancel(task, task.signal?.reason))
+  #refusal(conn: Connection<never> | undefined, signal: AbortSignal | undefined): { reason: unknown } | undefined {
+    if (this.#closing !== undefined) return { reason: poolClosed() }
+    if (signal?.aborted) return { reason: signal.reason }
+    if (conn?.closed) return { reason: connectionClosed() }
+    if (this.#queue.length < this.#maxQueue) return undefined
+    return { reason: new C1mError('ERR_C1M_TASK_QUEUE_FULL', `${this.#maxQueue} tasks wait already`) }
+  }
+
+  #submit<R>(value: unknown, { conn, signal, transfer }: Pick<Task, 'conn' | 'signal' | 'transfer'>): Promise<R> {
+    const { promise, resolve, reject } = withResolvers<R>()
+    const task: Task = {
+      value: withoutSurroundings(value, transfer),
+      conn,
+      signal,
+      transfer,
+      since: performance.now(),
+      cancelled: false,
+      forgetSignal: undefined,
+      resolve: resolve as (result: unknown) => void,
+      reject,
     }
+    if (conn !== undefined) this.#shares.add(conn, task)
+    if (signal !== undefined) task.forgetSignal = onAbort(signal, () => this.#cancel(task, signal.reason))
     this.#queue.push(task)
     if (this.#running < this.size) this.#next()
-    if (task.conn !== undefined) this.#holdIfFull(task.conn)
+    if (this.#queue.length >= this.#maxQueue * 0.75) this.#filling = true
+    if (conn !== undefined) this.#shares.holdIfFull(conn, this.#filling)
+    return promise
   }
 
   /** Only one that waits: a worker that has it isn't asked. */
@@ -263,16 +213,25 @@ export class WorkerPool {
   }
 
   #next(): void {
-    const task = this.#queue.shift()
-    if (task === undefined) return
+    for (let task = this.#queue.shift(); task !== undefined; task = this.#queue.shift()) {
+      const connection = task.conn && handleOf(task.conn)
+      if (task.conn === undefined || connection !== undefined) return this.#start(task, connection)
+      // Destroyed, or closed while it was paused: its `close` is yet to come.
+      task.cancelled = true
+      this.#settled(task, 'cancelled')
+      task.reject(connectionClosed())
+    }
+  }
+
+  #start(task: Task, connection: ConnectionHandle | undefined): void {
     this.#running++
     task.forgetSignal?.()
-    if (task.conn !== undefined) this.#shares.get(task.conn)?.waiting.delete(task)
+    if (task.conn !== undefined) this.#shares.begun(task.conn, task)
     const began = performance.now()
     record(this.#wait, began - task.since)
     this.#pool
       .run(
-        { task: task.value, connection: task.conn && handleOf(task.conn) },
+        { task: task.value, connection },
         {
           ...(task.signal !== undefined && { signal: task.signal }),
           ...(task.transfer !== undefined && { transferList: task.transfer as never }),
@@ -280,7 +239,8 @@ export class WorkerPool {
       )
       .then(
         (result) => this.#done(task, began, 'completed', () => task.resolve(result)),
-        (error) => {
+        (reason) => {
+          const error = errorOf(reason)
           const aborted = task.signal?.aborted === true
           this.#done(task, began, aborted ? 'cancelled' : 'failed', () =>
             task.reject(aborted ? task.signal?.reason : error),
@@ -301,82 +261,21 @@ export class WorkerPool {
   #settled(task: Task, how: 'completed' | 'failed' | 'cancelled'): void {
     this.#counts[how]++
     task.forgetSignal?.()
-    if (task.conn !== undefined) this.#release(task, task.conn)
-    if (this.#filling && this.#queue.length <= this.#maxQueue / 2) this.#letGo()
+    if (task.conn !== undefined) this.#shares.remove(task.conn, task, this.#filling)
+    if (this.#filling && this.#queue.length <= this.#maxQueue / 2) {
+      this.#filling = false
+      this.#shares.letGo()
+    }
     if (this.#running + this.#queue.length === 0) this.#onIdle?.()
   }
+}
 
-  #shareOf(conn: Connection<never>): Share {
-    let share = this.#shares.get(conn)
-    if (share === undefined) {
-      share = { tasks: 0, held: false, waiting: new Set(), last: undefined, forget: () => {} }
-      share.forget = onClosed(conn, () => this.#connectionClosed(conn))
-      this.#shares.set(conn, share)
-    }
-    share.tasks++
-    return share
-  }
-
-  #release(task: Task, conn: Connection<never>): void {
-    const share = this.#shares.get(conn)
-    if (share === undefined) return
-    share.waiting.delete(task)
-    share.tasks--
-    if (share.held && !this.#filling && share.tasks <= this.#share / 2) this.#resume(conn, share)
-    this.#forgetIdle(conn, share)
-  }
-
-  /** One that is held is remembered, to be let go. */
-  #forgetIdle(conn: Connection<never>, share: Share): void {
-    if (share.tasks > 0 || share.held) return
-    share.forget()
-    this.#shares.delete(conn)
-  }
-
-  #connectionClosed(conn: Connection<never>): void {
-    const share = this.#shares.get(conn)
-    if (share === undefined) return
-    if (share.held) this.#held--
-    share.held = false
-    for (const task of [...share.waiting]) this.#cancel(task, connectionClosed())
-    this.#forgetIdle(conn, share)
-  }
-
-  #holdIfFull(conn: Connection<never>): void {
-    if (this.#queue.length >= this.#maxQueue * 0.75) this.#filling = true
-    const share = this.#shares.get(conn)
-    if (share === undefined || share.held) return
-    if (share.tasks < this.#share && !this.#filling) return
-    share.held = true
-    this.#held++
-    holdReading(conn, true)
-  }
-
-  #resume(conn: Connection<never>, share: Share): void {
-    share.held = false
-    this.#held--
-    holdReading(conn, false)
-  }
-
-  /** The queue has room again. */
-  #letGo(): void {
-    this.#filling = false
-    for (const [conn, share] of this.#shares) {
-      if (!share.held || share.tasks > this.#share / 2) continue
-      this.#resume(conn, share)
-      this.#forgetIdle(conn, share)
-    }
-  }
-
-  #inOrder<R>(conn: Connection<never>, own: Promise<R>): Promise<R> {
-    const share = this.#shares.get(conn) as Share
-    const before = share.last ?? Promise.resolve()
-    const result = before.then(() => own)
-    // Whoever comes after it waits for it, whatever it comes to.
-    share.last = result.catch(() => {})
-    own.catch(() => {})
-    return result
-  }
+/** Errors of its own, piscina makes here; those of a task come as plain data. */
+function errorOf(reason: unknown): unknown {
+  if (reason instanceof Error) return reason
+  if (isWire(reason)) return fromWire(reason)
+  // Of Node 20, a clone of a DOMException is an empty object: the only error that is made between task and piscina.
+  return new DOMException('The result of the task could not be cloned', 'DataCloneError')
 }
 
 function handleOf(conn: Connection<never>): ConnectionHandle | undefined {

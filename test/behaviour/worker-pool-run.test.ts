@@ -97,5 +97,6 @@ test('bad input', async (t) => {
   await t.rejects(run({ transfer: 1 }), type)
   await t.rejects(run({ ordered: 1 }), type)
   await t.rejects(run({ ordered: true }), value)
-  await t.rejects(makePool(t, { filename: '/no/such/module.js' }).run(1), { code: 'ERR_MODULE_NOT_FOUND' })
+  t.throws(make({ filename: TASKS, resourceLimits: 5 }), type)
+  t.throws(make({ filename: '/no/such/module.js' }), { code: 'ERR_MODULE_NOT_FOUND', message: /"filename"/ })
 })

@@ -10,6 +10,7 @@ import type {
   ReactorStats,
   ShutdownResult,
   WorkerContext,
+  WorkerPoolTask,
 } from 'c1m'
 import { holds, type Same } from './same.js'
 
@@ -50,9 +51,11 @@ export const setups: ReactorPoolSetup[] = [
     return { web: handlers, admin: { data: (conn, chunk) => void conn.write(chunk) } }
   },
   () => undefined,
-  // @ts-expect-error: neither handlers nor handlers by name
-  () => 5,
+  () => {},
+  async () => {},
 ]
+// @ts-expect-error: neither handlers nor handlers by name
+export const wrongSetup: ReactorPoolSetup = () => 5
 
 export async function used(pool: ReactorPool): Promise<void> {
   const listener = await pool.listen({ port: 7000, backlog: 511, placement: 'cpu', handlers: 'web' })
@@ -86,3 +89,13 @@ export async function used(pool: ReactorPool): Promise<void> {
   // @ts-expect-error: milliseconds
   await pool.shutdown(1000)
 }
+
+export const tasks: WorkerPoolTask<string, number>[] = [
+  (text, { connection }) => {
+    connection?.write(text)
+    return text.length
+  },
+  async (text) => text.length,
+  // @ts-expect-error: not what it returns
+  (text) => text,
+]
