@@ -126,6 +126,7 @@ void Loop::carry_out(uint32_t slot, Entry* entry, uint32_t word, uint32_t argume
       if (entry->has(Connection::kRelayed)) relays_.reset_both(*this, *entry);
       return close(slot, *entry, 0, Syscall::kWrite);
     case Command::kDestroy:
+      cut(*entry);
       return close(slot, *entry, 0, Syscall::kWrite);
     case Command::kPause:
       entry->set(Connection::kPaused);

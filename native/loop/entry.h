@@ -24,6 +24,10 @@ struct Entry : Connection {
     if (extras == nullptr) extras = std::make_unique<Extras>();
     return *extras;
   }
+  // An idle connection holds no memory.
+  void tidy() {
+    if (extras != nullptr && extras->empty()) extras.reset();
+  }
 };
 
 using EntrySlab = Slab<Entry>;

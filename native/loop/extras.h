@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 
 #include "native/conn/framer.h"
@@ -17,8 +19,13 @@ struct Extras {
   std::unique_ptr<Framer> framer;              // received, and not a whole frame yet
   std::unique_ptr<const Framing> own_framing;  // one that the loop's table has no row for
 
+  // What the peer had yet to acknowledge when a timeout looked last, and that tick; 0 bytes: nothing, or not looked.
+  size_t unacknowledged = 0;
+  uint32_t looked_at = 0;
+
   [[nodiscard]] bool empty() const {
-    return relay == nullptr && timeouts == nullptr && framer == nullptr && own_framing == nullptr;
+    return relay == nullptr && timeouts == nullptr && framer == nullptr && own_framing == nullptr &&
+           unacknowledged == 0;
   }
 };
 

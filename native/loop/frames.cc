@@ -32,10 +32,6 @@ size_t pending_of(const Entry& entry) {
   return entry.extras == nullptr || entry.extras->framer == nullptr ? 0 : entry.extras->framer->size();
 }
 
-void tidy(Entry& entry) {
-  if (entry.extras != nullptr && entry.extras->empty()) entry.extras.reset();
-}
-
 }  // namespace
 
 const Framing& Loop::framing_of(const Entry& entry) const {
@@ -49,14 +45,14 @@ void Loop::set_framing(Entry& entry, const Framing* framing) {
   if (entry.framing == FramingTable::kOwn) {
     entry.need_extras().own_framing = std::make_unique<const Framing>(*framing);
   }
-  tidy(entry);
+  entry.tidy();
 }
 
 // An idle connection holds no memory.
 void Loop::drop_framer(Entry& entry) {
   if (entry.extras == nullptr) return;
   entry.extras->framer.reset();
-  tidy(entry);
+  entry.tidy();
 }
 
 // No edge announces them.

@@ -329,6 +329,7 @@ void Loop::close_all() {
   acceptor_.close_all();
   for (uint32_t slot = 0; slot < entries_.used(); ++slot) {
     Entry& entry = entries_[slot];
+    if (entry.fd.valid()) cut(entry);
     entry.out.clear(pool_);
     entry.fd.reset();
   }

@@ -140,6 +140,8 @@ class Loop {
   void settle(uint32_t slot, Entry& entry);
   void close(uint32_t slot, Entry& entry, int error, Syscall syscall);
   void close_broken(uint32_t slot, Entry& entry);
+  // Before it closes: with part of a stream that was ended its peer gets a RST in place of the FIN.
+  void cut(Entry& entry);
 
   [[nodiscard]] uint32_t live() const { return entries_.live(); }
   [[nodiscard]] Quota& quota() { return quota_; }
@@ -221,7 +223,11 @@ class Loop {
   void pack_timeouts(Entry& entry, Parcel& parcel) const;
   void unpack_timeouts(uint32_t slot, Entry& entry, Parcel& parcel);
   [[nodiscard]] static uint32_t deadline_of(uint32_t since, uint32_t ms);
+  [[nodiscard]] int32_t next_look(Entry& entry) const;
   void arm_timer(uint32_t slot, Entry& entry);
+  void look_sooner(uint32_t slot, Entry& entry);
+  [[nodiscard]] size_t unacknowledged_of(const Entry& entry);
+  void note_acknowledged(Entry& entry);
   void fire_timers();
   [[nodiscard]] uint32_t expire(Entry& entry);
   void note_heard(Entry& entry);

@@ -66,7 +66,7 @@ bool Relays::start(Loop& loop, RelayRequest& request) {
   if (relay == nullptr || relay->request != nullptr) return true;
   relay->request = &request;
   ++loop.stats().relays;
-  // No edge comes for what arrived before.
+  // No edge comes for what arrived before. Serving them arms their timers for a relay's looks, too.
   for (const uint32_t slot : relay->slots) {
     loop.touch(loop.entry(slot));
     loop.schedule(slot);

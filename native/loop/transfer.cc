@@ -27,6 +27,7 @@ size_t Loop::flush_one(uint32_t slot) {
   entry.out.keep(pool_);
   if (flushed.total() > 0) count_flushed(slot, entry, flushed);
   note_flush(entry, flushed.total() > 0);
+  if (entry.timer.armed) look_sooner(slot, entry);
   if (flushed.error != 0) {
     fail_write(slot, entry, flushed.error);
   } else if (flushed.broken_off) {
@@ -242,6 +243,11 @@ void Loop::close(uint32_t slot, Entry& entry, int error, Syscall syscall) {
   ++closing_;
   ready_.push(slot);
   if (entry.has(Connection::kRelayed)) relays_.on_close(*this, slot, entry, error);
+}
+
+// A FIN would make what has gone out look whole. Without a queue it is: the kernel sends what it has, and then the FIN.
+void Loop::cut(Entry& entry) {
+  if (entry.has(Connection::kEndWanted) && !entry.out.empty()) (void)reset_on_close(entry.fd.get());
 }
 
 // The socket has failed, and nobody will read on to its error. A paused connection's unread bytes go with it: its peer

@@ -41,6 +41,10 @@ Result<void> shutdown_write(int fd);
 // no RST, so that the close stays an ordinary one.
 Result<void> reset_on_close(int fd);
 
+// Bytes given to the kernel that the peer has yet to take: to acknowledge (tcp(7), SIOCOUTQ), to read on a Unix socket
+// (unix(7), with what the kernel spends on them). 0 where the system doesn't say.
+[[nodiscard]] size_t unacknowledged(int fd);
+
 // Takes the error that waits on the socket (SO_ERROR), which clears it; no error if there is none. The call's name in
 // it is "read", as that is where Node reports such an error.
 [[nodiscard]] Error pending_error(int fd);
