@@ -1,0 +1,12 @@
+import { type Feature, NAMES, nameOf, type Scenario, scenariosOf, THREADS } from './features.js'
+
+/** The scenarios whose names begin with the words of C1M_MATRIX; an empty word stands for any. */
+export function chosen(): Scenario[] {
+  const words = (process.env.C1M_MATRIX ?? '').split(',')
+  const firsts = words[0] ? [words[0] as Feature] : NAMES
+  const fits = (scenario: Scenario) =>
+    nameOf(scenario)
+      .split(',')
+      .every((word, i) => !words[i] || words[i] === word)
+  return firsts.flatMap((first) => THREADS.flatMap((threads) => scenariosOf(first, threads))).filter(fits)
+}

@@ -1,0 +1,51 @@
+import type { Test } from 'tap'
+import { type Child, startChild } from '../fixtures/child.js'
+import { until } from '../fixtures/reactor.js'
+import type { Said } from './child.js'
+import { KNOWN } from './known.js'
+
+/** A child with all its scenarios. */
+const CHILD_MS = 240_000
+
+/** Runs the scenarios whose names begin with these words in a process of its own; one assertion for each pair. */
+export async function runScenarios(t: Test, program: 'child' | 'unref-child', words: string): Promise<void> {
+  const child = startChild(t, `../../matrix/${program}`, { env: { C1M_MATRIX: words } })
+  await until(() => child.exit !== undefined, `the end of C1M_MATRIX=${words}\n${child.stderr}`, CHILD_MS)
+  const said = child.said as Said[]
+  const cells = new Map<string, { runs: number; faults: string[] }>()
+  for (const { name, faults = [] } of said) {
+    if (name === undefined) continue
+    const pair = name.split(',').slice(0, 2).join(', ')
+    const cell = cells.get(pair) ?? { runs: 0, faults: [] }
+    cells.set(pair, cell)
+    cell.runs++
+    for (const fault of unknown(t, name, faults)) {
+      cell.faults.push(`C1M_MATRIX=${name} node build/js/test/matrix/${program}.js: ${fault}`)
+    }
+  }
+  for (const [pair, { runs, faults }] of cells) t.strictSame(faults, [], `${pair}: ${runs} runs`)
+  verifyEnd(t, child, said, words)
+}
+
+/** Those that are not known. */
+function unknown(t: Test, name: string, faults: readonly string[]): string[] {
+  return faults.filter((fault) => {
+    const known = KNOWN.find((one) => one.name.test(name) && one.fault.test(fault))
+    if (known !== undefined) t.comment(`known: ${name}: ${fault} (${known.why})`)
+    return known === undefined
+  })
+}
+
+/** What all of them have left behind. */
+function verifyEnd(t: Test, { exit, stderr }: Child, said: readonly Said[], words: string): void {
+  t.ok(
+    said.some(({ done = 0 }) => done > 0),
+    `${words}: all were run`,
+  )
+  t.strictSame(
+    said.flatMap(({ after = [] }) => unknown(t, words, after)),
+    [],
+    `${words}: descriptors, pipes, slots and memory are back, and shutdown() kept its deadline`,
+  )
+  t.strictSame(exit, { code: 0, signal: null }, `${words}: the process ended by itself${stderr}`)
+}

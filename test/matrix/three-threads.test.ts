@@ -1,0 +1,9 @@
+import { test } from 'tap'
+import { NAMES } from './features.js'
+import { runScenarios } from './rows.js'
+
+for (const first of NAMES.filter((name) => name !== 'unref')) {
+  test(`${first}, then each other feature; 3 I/O threads`, { timeout: 300_000 }, (t) =>
+    runScenarios(t, 'child', `${first},,,,3`),
+  )
+}
