@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync } from 'node:fs'
 import type { Socket } from 'node:net'
-import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads'
+import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads'
 import { takeSocket } from '../binding.js'
 import { withoutInspector, withoutProgram } from './exec-argv.js'
 import { type FromWorker, sealed, type ToWorker, unsealed } from './messages.js'
@@ -37,6 +37,13 @@ export interface ChannelEvents {
   exit(how: WorkerExit): void
 }
 
+/** @internal What a thread is started with, besides. */
+export interface ThreadStart {
+  readonly port: MessagePort
+  /** In its first word: connections that it has taken. */
+  readonly taken: Int32Array
+}
+
 /** What is used of libuv's handle. */
 type Handled = Socket & { readonly _handle?: { readonly fd: number } }
 
@@ -48,8 +55,11 @@ export function openChannel(options: CheckedPool, events: ChannelEvents): Worker
 function openThread({ env, execArgv, resourceLimits, modules }: CheckedPool, events: ChannelEvents): WorkerChannel {
   // `parentPort` is the user's.
   const { port1: port, port2 } = new MessageChannel()
+  // How many connections it has taken, as its last words may not tell: it may have closed their descriptors since.
+  const taken = new Int32Array(new SharedArrayBuffer(4))
+  let given = 0
   const worker = new Worker(REACTOR_WORKER, {
-    workerData: { c1mPool: true, modules, port: port2 } satisfies PoolThreadData & { port: unknown },
+    workerData: { c1mPool: true, modules, port: port2, taken } satisfies PoolThreadData & ThreadStart,
     transferList: [port2],
     ...(env !== undefined && { env }),
     ...(execArgv !== undefined && { execArgv: withoutProgram(execArgv) }),
@@ -76,12 +86,15 @@ function openThread({ env, execArgv, resourceLimits, modules }: CheckedPool, eve
       port.postMessage(fd === undefined ? message : { ...message, fd })
     },
     give(message, socket) {
-      const taken = takeSocket((socket as Handled)._handle?.fd ?? -1, true)
+      const copy = takeSocket((socket as Handled)._handle?.fd ?? -1, true)
       socket.destroy()
       // One that its peer has reset meanwhile has none any more: the worker only counts it.
-      const fd = typeof taken === 'number' ? taken : undefined
+      const fd = typeof copy === 'number' ? copy : undefined
       port.postMessage(fd === undefined ? message : { ...message, fd })
-      return () => void (fd !== undefined && closeSync(fd))
+      const number = given++
+      return () => {
+        if (fd !== undefined && number >= Atomics.load(taken, 0)) closeSync(fd)
+      }
     },
     kill: () => void worker.terminate(),
   }

@@ -1,6 +1,6 @@
 /** @internal What runs in each worker of a `ReactorPool`, be it a thread or a process. */
 import { closeSync } from 'node:fs'
-import { type MessagePort, workerData } from 'node:worker_threads'
+import { workerData } from 'node:worker_threads'
 import type { AdoptOptions } from '../adopt.js'
 import { takeSocket } from '../binding.js'
 import { C1mError, invalidValue } from '../errors.js'
@@ -22,6 +22,7 @@ import {
 import { enterPool } from './pool-role.js'
 import { Turns } from './turns.js'
 import { toWire } from './wire-error.js'
+import type { ThreadStart } from './worker-channel.js'
 import { type ReactorPoolSetup, WorkerContext } from './worker-context.js'
 
 /** libuv's handle of a descriptor that came from another process. */
@@ -169,6 +170,7 @@ class PoolWorkerMain {
   async #take(listener: number, fd: number | undefined): Promise<void> {
     // Before anything is done with it: what a thread was told of and has not counted is the pool's to close.
     this.#taken++
+    if (thread !== undefined) Atomics.add(thread.taken, 0, 1)
     this.#reportSoon()
     // One that its peer has reset meanwhile has none any more.
     if (fd === undefined) return
@@ -212,7 +214,9 @@ function ownDescriptor(handle: Handle | undefined, fd: number | undefined): numb
   return typeof taken === 'number' ? taken : undefined
 }
 
-const port = (workerData as { readonly port?: MessagePort } | null)?.port
+/** Of a thread. */
+const thread = workerData === null ? undefined : (workerData as ThreadStart)
+const port = thread?.port
 let unsent = 0
 let ending: number | undefined
 
