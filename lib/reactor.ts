@@ -11,6 +11,7 @@ import { type ConnectionMap, makeConnectionMap } from './connection-map.js'
 import { C1mError, outOfRange, reactorFull, systemError } from './errors.js'
 import { type Group, makeGroup } from './group.js'
 import { checkHandlers, containErrors, type Handlers } from './handlers.js'
+import { inTurns } from './in-turns.js'
 import { IoThread } from './io-thread.js'
 import type { IoThreadOwner } from './io-thread-owner.js'
 import type { STAT_NAMES } from './layout.js'
@@ -489,15 +490,16 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     await Promise.all([...this.#listeners()].map((listener) => listener.close()))
     const accepted = Math.max(before, this.#left)
     if (timeoutMs > 0) {
+      const deadline = performance.now() + timeoutMs
       for (const thread of this.#threads) {
-        for (const [slot] of thread.open()) thread.shutdownConnection(slot)
+        await inTurns(thread.open(), ([slot]) => thread.shutdownConnection(slot), deadline)
       }
-      await this.#emptyWithin(timeoutMs)
+      await this.#emptyWithin(Math.max(0, deadline - performance.now()))
     }
     const cut = this.#left
     const untold = this.#threads.flatMap((thread) => [...thread.closedUntold])
-    for (const conn of [...this.connections.values(), ...untold]) {
-      conn.destroy(new C1mError('ERR_C1M_SHUTDOWN', 'The reactor was shut down'))
+    for (const conns of [this.connections.values(), untold]) {
+      await inTurns(conns, (conn) => conn.destroy(new C1mError('ERR_C1M_SHUTDOWN', 'The reactor was shut down')))
     }
     await this.#emptyWithin()
     // A promise that waits for its answer would wait for ever.

@@ -14,6 +14,7 @@ const layers = [
     'connection-context',
     'connection-id',
     'connection-notes',
+    'in-turns',
     'io-thread-owner',
     'layout',
     'pending',
