@@ -2,6 +2,10 @@ import { TARGET_WORDS } from './layout.js'
 
 /** Members for which an empty group has room; it grows by doubling. */
 const LEAST_ROOM = 8
+/** Groups of a connection that are looked through one by one; one that is in more has an index. */
+const MOST_LISTED = 32
+/** In the place of a connection's first node: it has an index. No node has this number. */
+const INDEXED = 2 ** 32 - 1
 const NOBODY = new Uint32Array(0)
 
 /**
@@ -63,12 +67,13 @@ export class Members {
  * Who of one I/O thread's connections is in which groups.
  *
  * ```text
- *   heads[slot] ─▶ node: members, position ─▶ node ─▶ … 0
+ *   heads[slot] ─▶ node: members, position ─▶ node ─▶ … 0      up to MOST_LISTED of them
+ *              └─▶ INDEXED: indexes.get(slot).get(members) ─▶ node: members, position
  * ```
  *
- * Only members pay: 16 bytes here and 16 in the group for each membership, twice that with the room to grow. Joining is
- * O(groups of the connection), since nobody joins twice; leaving is too; to leave all, as a closed connection does, is
- * O(1) for each of its groups.
+ * Only members pay: 16 bytes here and 16 in the group for each membership, twice that with the room to grow; some 40 more for
+ * each membership of a connection that is in very many groups. Joining and leaving are O(1), as a list is short; to leave all,
+ * as a closed connection does, is O(1) for each of its groups.
  */
 export class Memberships {
   /** By slot; address space only, until a page of it is written. */
@@ -78,6 +83,7 @@ export class Memberships {
   #position = new Uint32Array(LEAST_ROOM)
   readonly #members: (Members | undefined)[] = [undefined]
   #free = 0
+  readonly #indexes = new Map<number, Map<Members, number>>()
 
   constructor(slots: number) {
     this.#heads = new Uint32Array(slots)
@@ -93,6 +99,11 @@ export class Memberships {
     const node = this.#take()
     this.#members[node] = members
     this.#position[node] = members.append(slot, generation, maxWriteQueue, node)
+    const index = this.#indexOf(slot)
+    if (index !== undefined) {
+      index.set(members, node)
+      return true
+    }
     this.#next[node] = this.#heads[slot] as number
     this.#heads[slot] = node
     return true
@@ -100,6 +111,15 @@ export class Memberships {
 
   /** False if it wasn't in there. */
   leave(members: Members, slot: number): boolean {
+    const index = this.#heads[slot] === INDEXED ? this.#indexes.get(slot) : undefined
+    if (index !== undefined) {
+      const node = index.get(members)
+      if (node === undefined) return false
+      index.delete(members)
+      if (index.size === 0) this.#dropIndex(slot)
+      this.#remove(node)
+      return true
+    }
     let before = 0
     for (let node = this.#heads[slot] as number; node !== 0; node = this.#next[node] as number) {
       if (this.#members[node] === members) {
@@ -119,6 +139,8 @@ export class Memberships {
 
   /** Those that it is among. */
   of(slot: number): Members[] {
+    const index = this.#heads[slot] === INDEXED ? this.#indexes.get(slot) : undefined
+    if (index !== undefined) return [...index.keys()]
     const all: Members[] = []
     for (let node = this.#heads[slot] as number; node !== 0; node = this.#next[node] as number) {
       all.push(this.#members[node] as Members)
@@ -128,6 +150,12 @@ export class Memberships {
 
   /** The connection has closed, or is another thread's. */
   leaveAll(slot: number): void {
+    const index = this.#heads[slot] === INDEXED ? this.#indexes.get(slot) : undefined
+    if (index !== undefined) {
+      this.#dropIndex(slot)
+      for (const node of index.values()) this.#remove(node)
+      return
+    }
     let node = this.#heads[slot] as number
     this.#heads[slot] = 0
     while (node !== 0) {
@@ -139,8 +167,28 @@ export class Memberships {
 
   #find(members: Members, slot: number): number {
     let node = this.#heads[slot] as number
+    if (node === INDEXED) return this.#indexes.get(slot)?.get(members) ?? 0
     while (node !== 0 && this.#members[node] !== members) node = this.#next[node] as number
     return node
+  }
+
+  /** The index of a connection that is in many groups; made when it joins one more than are listed. */
+  #indexOf(slot: number): Map<Members, number> | undefined {
+    const head = this.#heads[slot] as number
+    if (head === INDEXED) return this.#indexes.get(slot)
+    let listed = 0
+    for (let node = head; node !== 0; node = this.#next[node] as number) listed++
+    if (listed < MOST_LISTED) return undefined
+    const index = new Map<Members, number>()
+    for (let node = head; node !== 0; node = this.#next[node] as number) index.set(this.#members[node] as Members, node)
+    this.#indexes.set(slot, index)
+    this.#heads[slot] = INDEXED
+    return index
+  }
+
+  #dropIndex(slot: number): void {
+    this.#indexes.delete(slot)
+    this.#heads[slot] = 0
   }
 
   #remove(node: number): void {

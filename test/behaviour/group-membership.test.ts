@@ -127,3 +127,55 @@ test('bad arguments', async (t) => {
   t.equal(inspect(group), 'Group(0)')
   await t.rejects(group.broadcast('x', { encoding: 'none' as 'utf8' }), { code: 'ERR_C1M_INVALID_ARG_VALUE' })
 })
+
+test('a connection in very many groups joins, leaves and closes as any other does', async (t) => {
+  const { reactor, peers, conns, closed } = await some(t, 2)
+  const [a, b] = conns as [Connection, Connection]
+  const groups = Array.from({ length: 100 }, () => reactor.createGroup())
+  for (const group of groups) {
+    t.equal(group.add(a), true)
+    t.equal(group.add(a), true)
+    group.add(b)
+  }
+  t.strictSame(new Set(groups.map((group) => group.size)), new Set([2]))
+  for (const group of groups.slice(0, 50)) {
+    t.equal(group.delete(a), true)
+    t.equal(group.delete(a), false)
+  }
+  t.strictSame(
+    groups.map((group) => group.has(a)),
+    groups.map((_, index) => index >= 50),
+  )
+  t.ok(groups.every((group) => group.has(b)))
+  t.equal((await (groups[60] as Group).broadcast('x')).reached, 2)
+  // Down to none, and up again.
+  for (const group of groups.slice(50)) group.delete(a)
+  for (const group of groups.slice(0, 40)) group.add(a)
+  t.equal(groups.filter((group) => group.has(a)).length, 40)
+  closed.push(() => {
+    t.equal(groups.filter((group) => group.has(a)).length, 0, 'in none in its close handler')
+  })
+  peers[0]?.socket.resetAndDestroy()
+  await until(() => reactor.connections.size === 1)
+  closed.length = 0
+  t.strictSame(new Set(groups.map((group) => group.size)), new Set([1]))
+  for (const group of groups) group.clear()
+  t.strictSame(new Set(groups.map((group) => group.size)), new Set([0]))
+})
+
+test('joining and leaving take no longer the more groups there are', async (t) => {
+  const { reactor, conns } = await some(t, 1)
+  const conn = conns[0] as Connection
+  const times = [1000, 32_000].map((count) => {
+    const groups = Array.from({ length: count }, () => reactor.createGroup())
+    const rounds = 32_000 / count
+    const start = process.hrtime.bigint()
+    for (let round = 0; round < rounds; round++) {
+      for (const group of groups) group.add(conn)
+      for (const group of groups) group.delete(conn)
+    }
+    return Number(process.hrtime.bigint() - start)
+  }) as [number, number]
+  // As many calls. Looking through all groups at each would make it 32 times as much.
+  t.ok(times[1] < 10 * times[0], `${times} ns`)
+})
