@@ -24,5 +24,14 @@ function callAll(event: Event): void {
   const signal = event.target as AbortSignal
   const callbacks = waiting.get(signal) ?? []
   waiting.delete(signal)
-  for (const callback of callbacks) callback()
+  const errors: unknown[] = []
+  for (const callback of callbacks) {
+    try {
+      callback()
+    } catch (error) {
+      errors.push(error)
+    }
+  }
+  // For the others, too, the signal is aborted. An event's listener that throws is an uncaught exception.
+  if (errors.length > 0) throw errors[0]
 }

@@ -1,4 +1,4 @@
-import { getSystemErrorMap, getSystemErrorName, inspect } from 'node:util'
+import { getSystemErrorMap, getSystemErrorName, inspect, types } from 'node:util'
 import { OWN_ERRORS } from './layout.js'
 
 /** Every stable code of c1m's own errors. Errors of the system keep the system's code (`ECONNRESET`, `EADDRINUSE`). */
@@ -138,6 +138,21 @@ export function invalidValue(message: string): TypeError {
 /** @internal Of `new` with a class whose objects something else makes. */
 export function notMade(name: string, by: string): TypeError {
   return invalidValue(`A ${name} is made by ${by}`)
+}
+
+/** @internal What was thrown, or is the reason of an abort, as an error: anything may be, also what has no text. */
+export function asError(reason: unknown): Error {
+  if (reason instanceof Error || types.isNativeError(reason)) return reason
+  try {
+    return new Error(String(reason))
+  } catch {
+    return new Error('A reason that has no text')
+  }
+}
+
+/** @internal */
+export function queueFull(bytes: number, limit: number): C1mError {
+  return new C1mError('ERR_C1M_WRITE_QUEUE_FULL', `${bytes} bytes queued, with a maxWriteQueue of ${limit}`)
 }
 
 /** @internal */

@@ -1,10 +1,10 @@
 import { onAbort } from './abort.js'
 import { Connection, relayAccess } from './connection.js'
 import type { Place } from './connection-requests.js'
-import { C1mError, invalidType, invalidValue, reactorFull } from './errors.js'
+import { asError, C1mError, invalidType, invalidValue, reactorFull } from './errors.js'
 import { COMMAND_MUTE } from './layout.js'
 import { move } from './moving.js'
-import { checkInteger, checkKeys, checkObject, checkSignal, isError, keysOf } from './validate.js'
+import { checkInteger, checkKeys, checkObject, checkSignal, keysOf } from './validate.js'
 
 /** Options of `relay()`. */
 export interface RelayOptions {
@@ -78,9 +78,9 @@ type Side = (typeof SIDES)[number]
  * If they are on different I/O threads `b` moves to that of `a` first.
  *
  * Resolves when both have closed and their `close` handlers have returned. Rejects, before anything happens, with a
- * TypeError or RangeError for bad arguments (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE, ERR_C1M_OUT_OF_RANGE);
- * with ERR_C1M_CONNECTION_CLOSED if one of the two has closed or has been ended; and with the reason of a signal that is
- * aborted already.
+ * TypeError or RangeError for bad arguments (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE, ERR_C1M_OUT_OF_RANGE),
+ * and with the reason of a signal that is aborted already; and with ERR_C1M_CONNECTION_CLOSED if one of the two has closed
+ * or has been ended, and then the other is destroyed.
  *
  * @example
  * await reactor.listen({ port: 80, allowHalfOpen: true }, {
@@ -97,8 +97,15 @@ export async function relay<A, B>(a: Connection<A>, b: Connection<B>, options?: 
   const { idleTimeoutMs, signal } = given
   if (idleTimeoutMs !== undefined) checkInteger('idleTimeoutMs', idleTimeoutMs, 0, MAX_MS)
   checkSignal(signal)
-  const sides = { a: end('a', a), b: end('b', b) }
+  for (const name of SIDES) checkConnection(name, { a, b }[name])
   if ((a as Connection) === (b as Connection)) throw invalidValue('"a" and "b" are one connection')
+  const gone = whyGone('a', a as Connection) ?? whyGone('b', b as Connection)
+  if (gone !== undefined) {
+    // As if it had closed a moment later: a connection that was made for the relay alone is nobody's.
+    for (const conn of [a, b] as Connection[]) abandon(conn)
+    throw gone
+  }
+  const sides = { a: end('a', a as Connection), b: end('b', b as Connection) }
   if (!sides.a.place.io.isBeside(sides.b.place.io)) {
     throw invalidValue('"a" and "b" must be connections of one reactor')
   }
@@ -112,14 +119,27 @@ interface End extends RelayAccess {
   readonly place: Place
 }
 
-function end(name: Side, conn: unknown): End {
+function checkConnection(name: Side, conn: unknown): void {
   if (!(conn instanceof Connection)) throw invalidType(name, 'a Connection', conn)
+}
+
+function whyGone(name: Side, conn: Connection): C1mError | undefined {
+  const gone = conn.here === undefined
+  if (!gone && !conn.writableEnded) return undefined
+  return new C1mError('ERR_C1M_CONNECTION_CLOSED', `"${name}" has ${gone ? 'closed' : 'been ended'}`)
+}
+
+/** One that was ended closes by itself, and one that is relayed is somebody else's. */
+function abandon(conn: Connection): void {
+  const { relayed, destroy } = relayAccess(conn)
+  if (!relayed && !conn.writableEnded) destroy(false, relayFailed())
+}
+
+/** One end, of a connection that is open. */
+function end(name: Side, conn: Connection): End {
   const access = relayAccess(conn)
   const { relayed, framed } = access
-  const { here: place } = conn
-  if (place === undefined || conn.writableEnded) {
-    throw new C1mError('ERR_C1M_CONNECTION_CLOSED', `"${name}" has ${place === undefined ? 'closed' : 'been ended'}`)
-  }
+  const place = conn.here as Place
   if (relayed) throw invalidValue(`"${name}" is being relayed, or detached`)
   // The I/O thread holds the beginning of a frame, and frames have lost their length or delimiter.
   if (framed)
@@ -233,7 +253,7 @@ class Relay {
   }
 
   #stop(reason: 'timeout' | 'aborted', error: unknown): void {
-    this.#stopped ??= { reason, error: isError(error) ? error : new Error(String(error)) }
+    this.#stopped ??= { reason, error: asError(error) }
     for (const side of SIDES) this.#sides[side].conn.destroy(this.#stopped.error)
   }
 
