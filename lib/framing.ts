@@ -131,6 +131,8 @@ class Delimited extends Framing {
   readonly maxFrameBytes: number
   readonly spec: FramingSpec
   readonly #delimiter: Buffer
+  /** Ends of a payload that the delimiter behind them makes into a delimiter: one that ends as it begins has some. */
+  readonly #early: readonly Buffer[]
 
   constructor(delimiter: string | Uint8Array, options: DelimitedOptions | undefined) {
     super()
@@ -146,6 +148,7 @@ class Delimited extends Framing {
     const { maxFrameBytes = DEFAULT_MAX_FRAME_BYTES } = checkObject('options', options)
     this.maxFrameBytes = checkMaxFrameBytes(maxFrameBytes, MOST_FRAME_BYTES)
     this.#delimiter = bytes
+    this.#early = earlyEnds(bytes)
     this.spec = Object.freeze({ delimiter: bytes, maxFrameBytes: this.maxFrameBytes })
     Object.freeze(this)
   }
@@ -157,6 +160,11 @@ class Delimited extends Framing {
     const delimiter = this.#delimiter
     const found = delimiter.length === 1 ? bytes.indexOf(delimiter[0] as number) : bytes.indexOf(delimiter)
     if (found >= 0) throw invalidValue(`"payload" must not hold the delimiter, which it does at ${found}`)
+    for (const end of this.#early) {
+      if (bytes.length >= end.length && end.equals(bytes.subarray(-end.length))) {
+        throw invalidValue('"payload" must not end in bytes that make a delimiter with the one behind it')
+      }
+    }
   }
 
   before(): Uint8Array {
@@ -227,6 +235,16 @@ export function checkFraming(framing: unknown): Framing | undefined {
   const error = invalidType('framing', 'made by lengthPrefixed() or delimited()', framing)
   if (typeof framing === 'string') error.message += `; is delimited(${inspect(framing)}) meant?`
   throw error
+}
+
+function earlyEnds(delimiter: Buffer): Buffer[] {
+  const ends: Buffer[] = []
+  for (let size = 1; size < delimiter.length; size++) {
+    if (delimiter.subarray(size).equals(delimiter.subarray(0, delimiter.length - size))) {
+      ends.push(delimiter.subarray(0, size))
+    }
+  }
+  return ends
 }
 
 function checkMaxFrameBytes(value: unknown, most: number): number {
