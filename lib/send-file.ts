@@ -70,7 +70,7 @@ function checkSource(source: unknown): { readonly path?: string | Uint8Array; re
   if (typeof href === 'string' && typeof protocol === 'string') return { path: checkPath(pathOf(source as URL)) }
   // FileHandle has no public constructor to ask for. Closed, it has the descriptor -1: that answers EBADF.
   const { fd } = Object(source) as { readonly fd?: unknown }
-  if (typeof fd === 'number') return { fd }
+  if (typeof fd === 'number') return { fd: checkInteger('source.fd', fd, -1, 2 ** 31 - 1) }
   throw invalidType('source', 'a path, a file: URL, a FileHandle or a file descriptor', source)
 }
 

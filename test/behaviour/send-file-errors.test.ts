@@ -29,6 +29,9 @@ for (const trigger of TRIGGERS) {
     const handle = await open(path)
     await handle.close()
     await t.rejects(conn.sendFile(handle), { code: 'EBADF' }, 'a FileHandle that is closed')
+    // Which would be standard input.
+    const noNumber = { fd: Number.NaN } as unknown as Parameters<typeof conn.sendFile>[0]
+    await t.rejects(conn.sendFile(noNumber), { code: 'ERR_C1M_OUT_OF_RANGE' })
     const writeOnly = await open(path, 'a')
     await t.rejects(conn.sendFile(writeOnly), { code: 'EBADF' }, 'one that is open for writing only')
     await writeOnly.close()
