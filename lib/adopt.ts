@@ -8,6 +8,7 @@ import { invalidType, invalidValue, reactorFull, systemError } from './errors.js
 import { checkHandlers, containErrors, type Handlers } from './handlers.js'
 import type { IoThread } from './io-thread.js'
 import { type ConnectionOptions, checkConnectionOptions, connectionOptionKeys } from './options.js'
+import { QuietSocket } from './quiet-socket.js'
 import { checkInteger, checkKeys, checkObject, isBytes, keysOf } from './validate.js'
 
 /** How a socket that is taken over is served. */
@@ -63,24 +64,20 @@ function refusalOf(socket: Socket): string | undefined {
 }
 
 /**
- * Calls `take` when the kernel has all that was written to the socket: at once, as a rule. Until then the socket
+ * Calls `take` when the kernel has all that was written to the socket: immediately, as a rule. From the call on the socket
  * hands out nothing that it reads, and a FIN of its peer doesn't end it. It goes on as before if that fails.
  */
-async function quietly<A>(socket: Socket & { allowHalfOpen?: boolean }, take: () => Promise<A>): Promise<A> {
-  const wasFlowing = socket.readableFlowing === true
-  const { allowHalfOpen } = socket
-  if (wasFlowing) socket.pause()
-  socket.allowHalfOpen = true
+async function quietly<A>(socket: Socket, take: (quiet: QuietSocket) => Promise<A>): Promise<A> {
+  const quiet = new QuietSocket(socket)
   try {
     while (socket.writableCorked > 0) socket.uncork()
     while (socket.writableLength > 0) {
       await flushed(socket)
       checkAdoptable(socket)
     }
-    return await take()
+    return await take(quiet)
   } catch (error) {
-    if (allowHalfOpen !== undefined) socket.allowHalfOpen = allowHalfOpen
-    if (wasFlowing) socket.resume()
+    quiet.giveBack()
     throw error
   }
 }
@@ -103,21 +100,17 @@ function flushed(socket: Socket): Promise<void> {
  * Takes the descriptor out of a socket, and the bytes that it has read; nothing of libuv's is left behind.
  * Throws the system's error if that can't be, and then nothing has happened.
  */
-function takeOver(source: Socket | number, head: Uint8Array | undefined): { fd: number; unread: Uint8Array } {
-  const descriptor = typeof source === 'number' ? source : ((source as Handled)._handle?.fd ?? -1)
-  const taken = takeSocket(descriptor, typeof source !== 'number')
+function takeOver(source: QuietSocket | number, head: Uint8Array | undefined): { fd: number; unread: Uint8Array } {
+  const own = typeof source === 'number'
+  const descriptor = own ? source : ((source.socket as Handled)._handle?.fd ?? -1)
+  const taken = takeSocket(descriptor, !own)
   if (typeof taken !== 'number') throw systemError(taken.errno, taken.syscall)
-  if (typeof source === 'number') return { fd: taken, unread: head ?? Buffer.alloc(0) }
-  const unread: Uint8Array[] = head === undefined ? [] : [head]
-  while (source.readableLength > 0) {
-    const chunk: Buffer | null = source.read()
-    if (chunk === null) break
-    unread.push(chunk)
-  }
-  source.setTimeout(0)
-  // close(2) without shutdown(2): our descriptor keeps the connection.
-  source.destroy()
-  return { fd: taken, unread: Buffer.concat(unread) }
+  if (own) return { fd: taken, unread: head ?? Buffer.alloc(0) }
+  const unread = Buffer.concat(head === undefined ? source.take() : [head, ...source.take()])
+  source.socket.setTimeout(0)
+  // close(2) without shutdown(2): our descriptor keeps the connection. It stays quiet, but for its close.
+  source.socket.destroy()
+  return { fd: taken, unread }
 }
 
 /** @internal What is needed of the reactor. */
@@ -173,18 +166,22 @@ export class Adopter {
     checkAdoptable(source)
     this.#owner.checkRoom()
     // In one go: in between, nobody would have the socket.
-    const bring = () => {
+    const bring = (from: QuietSocket | number) => {
       this.#owner.checkRoom()
       const io = this.#owner.place()
-      const taken = takeOver(source, checked.head)
+      const taken = takeOver(from, checked.head)
       onTaken?.()
-      const { index, context } = this.#context(containErrors(handlers) as Handlers<unknown>, checked, io)
-      const connection = { ...checked.settings, context: index }
-      const arrival = io.adopt({ ...taken, connection }, context, options.data)
+      const paused = handlers.data === undefined
+      const settings = { ...checked.settings, paused }
+      const context = { ...checked.context, paused }
+      const contained = containErrors(handlers) as Handlers<unknown>
+      const shared = this.#context(contained, { ...checked, settings, context }, io)
+      const connection = { ...settings, context: shared.index }
+      const arrival = io.adopt({ ...taken, connection }, shared.context, options.data)
       this.arriving.add(arrival)
       return arrival.finally(() => this.arriving.delete(arrival))
     }
-    const answer = typeof source === 'number' ? await bring() : await quietly(source, bring)
+    const answer = typeof source === 'number' ? await bring(source) : await quietly(source, bring)
     if ('errno' in answer) throw systemError(answer.errno, answer.syscall)
     if ('full' in answer) throw reactorFull()
     return answer as Connection<T>

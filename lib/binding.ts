@@ -37,6 +37,8 @@ export interface ConnectionSettings {
   /** The number of its `ConnectionContext`; a listener's is never used again. */
   readonly context: number
   readonly borrowed: boolean
+  /** Nothing is read before it is resumed. */
+  readonly paused?: boolean
   readonly idleTimeoutMs: number
   readonly readTimeoutMs: number
   readonly writeTimeoutMs: number

@@ -17,6 +17,8 @@ export interface ConnectionContext {
   readonly framing: Framing | undefined
   /** Makes what `conn.data` is from the start. */
   readonly newData: ((conn: Connection<never>) => unknown) | undefined
+  /** It begins paused: nobody is there to have its bytes. */
+  readonly paused?: boolean
 }
 
 /** @internal What the I/O thread's events do to a connection. */
