@@ -44,6 +44,8 @@ class Framer {
   // Takes it off the front in memory of its own: this very memory, if there is nothing behind it.
   [[nodiscard]] OwnFrame take(const Cut& frame);
 
+  // What was searched, was for the delimiter of one framing: another has all of it to look at.
+  void forget_search() { scanned_ = 0; }
   // There is no whole frame in it.
   void note_searched(const Framing& framing) { scanned_ = searched(framing, size()); }
   void clear() { start_ = end_ = scanned_ = 0; }

@@ -150,6 +150,8 @@ void Loop::carry_out(uint32_t slot, Entry* entry, uint32_t word, uint32_t argume
       entry->set(Connection::kMuted);
       return;
     case Command::kReframe:
+      // What is no frame in the old way may be one in the new.
+      entry->unset(Connection::kMisfitDue);
       entry->set(Connection::kReframing | Connection::kFramingDue);
       ready_.push(slot);
       return;

@@ -41,7 +41,10 @@ const Framing& Loop::framing_of(const Entry& entry) const {
 void Loop::set_framing(Entry& entry, const Framing* framing) {
   framings_.release(entry.framing);
   entry.framing = framing == nullptr ? FramingTable::kNone : framings_.acquire(*framing);
-  if (entry.extras != nullptr) entry.extras->own_framing.reset();
+  if (entry.extras != nullptr) {
+    entry.extras->own_framing.reset();
+    if (entry.extras->framer != nullptr) entry.extras->framer->forget_search();
+  }
   if (entry.framing == FramingTable::kOwn) {
     entry.need_extras().own_framing = std::make_unique<const Framing>(*framing);
   }

@@ -27,6 +27,15 @@ void reframe(Harness& h, const Told& told, const Framing* framing, std::string_v
   h.js.request(std::move(request));
 }
 
+// What there is of each kind; those with a small most find no frame in what follows.
+const std::vector<Framing> kKinds{
+    Framing{},          delimited("\n"), delimited("\r\n\t"),     delimited(";", 3),
+    delimited("ab", 3), prefixed(1),     prefixed(4, true, true), prefixed(1, false, false, 3)};
+
+std::string encode_any(const Framing& framing, const std::string& payload) {
+  return framing.kind == Framing::Kind::kNone ? payload : encode(framing, payload);
+}
+
 const std::vector<std::string> kPayloads{"", "x", "hello, world", "", "\r", pattern(300)};
 
 }  // namespace
@@ -196,6 +205,76 @@ TEST_CASE("a change of framing: what JS gives back comes first, then what is pen
     h.settle();
     CHECK(told.log == "ODFDE");
   }
+}
+
+TEST_CASE("of any framing into any other, wherever the bytes that were received already end") {
+  const std::vector<std::string> payloads{"", "x", "\r", "ga", "\3\n"};
+  for (const Framing& from : kKinds) {
+    for (const Framing& to : kKinds) {
+      const std::string head = encode_any(from, "go");
+      std::string stream;
+      for (const std::string& payload : payloads) {
+        // The delimiter of one is among the payloads for the others.
+        if (payload.find(to.delimiter) == std::string::npos || to.delimiter.empty()) stream += encode_any(to, payload);
+      }
+      std::vector<std::string> expected;
+      if (to.kind != Framing::Kind::kNone) expected = Reference(to, stream).frames;
+      for (size_t split = 0; split <= stream.size(); ++split) {
+        Harness h;
+        const auto port = h.listen({.framing = from});
+        auto [client, told] = h.accept(port);
+        client.send(head + stream.substr(0, split));
+        h.settle();
+        h.js.push(Command::kReframe, told);
+        h.settle();
+        // As JavaScript does: what was cut in the old way becomes the bytes that it had been.
+        std::string back;
+        for (size_t i = 1; i < told.chunks.size(); ++i) back += encode_any(from, told.chunks[i]);
+        if (from.kind == Framing::Kind::kNone) back = told.received.substr(2);
+        told.chunks.clear();
+        told.received.clear();
+        reframe(h, told, to.kind == Framing::Kind::kNone ? nullptr : &to, back);
+        client.send(stream.substr(split));
+        client.fin();
+        h.settle();
+        CAPTURE(static_cast<int>(from.kind));
+        CAPTURE(from.delimiter);
+        CAPTURE(static_cast<int>(to.kind));
+        CAPTURE(to.delimiter);
+        CAPTURE(split);
+        if (to.kind == Framing::Kind::kNone) {
+          REQUIRE(told.received == stream);
+        } else {
+          REQUIRE(told.chunks == expected);
+        }
+        REQUIRE(told.log.ends_with("E"));
+      }
+    }
+  }
+}
+
+TEST_CASE("no frame in the old way, not told yet for want of room, is not told behind the change") {
+  Harness h({.batches = 1});
+  const auto port = h.listen({.framing = prefixed(1, false, false, 5)});
+  auto [client, told] = h.accept(port);
+  // The only batch is JavaScript's.
+  client.send("\1x");
+  h.settle_blocked();
+  EventBatch* batch = h.js.take();
+  REQUIRE(batch != nullptr);
+  client.send("line\n");
+  h.turn();
+  h.js.give_back(batch);
+  REQUIRE(told.chunks == std::vector{"x"s});
+  h.js.push(Command::kReframe, told);
+  h.settle();
+  const size_t stopped = told.log.find('F');
+  REQUIRE(stopped != std::string::npos);
+  CHECK(told.log.find('M', stopped) == std::string::npos);
+  const Framing lines = delimited("\n");
+  reframe(h, told, &lines, "");
+  h.settle();
+  CHECK(told.chunks == std::vector{"x"s, "line"s});
 }
 
 TEST_CASE("both sides' FINs close a connection only when its change of framing is through") {
