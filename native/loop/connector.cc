@@ -73,6 +73,11 @@ void Connector::on_ready(Loop& loop, uint32_t slot) {
   const Entry& entry = loop.entry(slot);
   const Error error = pending_error(entry.fd.get());
   if (error) return fail(loop, entry.context, error.code);
+  if (is_connected_to_itself(entry.fd.get())) {
+    // Reset, so that the port is free at once for the server that is to have it.
+    (void)reset_on_close(entry.fd.get());
+    return fail(loop, entry.context, ECONNREFUSED);
+  }
   ConnectRequest* request = attempts_.extract(entry.context).mapped().request;
   succeed(loop, slot, *request);
   loop.complete(request);

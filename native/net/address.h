@@ -66,6 +66,8 @@ struct PackedAddress {
 
   [[nodiscard]] static PackedAddress from(const sockaddr* address, socklen_t length) noexcept;
   [[nodiscard]] Address unpack() const noexcept;
+
+  bool operator==(const PackedAddress&) const = default;
 };
 static_assert(sizeof(PackedAddress) == 24);
 static_assert(std::is_trivially_copyable_v<PackedAddress>);

@@ -66,6 +66,15 @@ ConnectOutcome start_connect(const ConnectSpec& spec) {
   return outcome;
 }
 
+bool is_connected_to_itself(int fd) {
+  Result<Address> local = Address::local_of(fd);
+  if (!local || local.value().port() == 0) return false;
+  Result<Address> peer = Address::peer_of(fd);
+  if (!peer || peer.value().port() != local.value().port()) return false;
+  const auto packed = [](const Address& address) { return PackedAddress::from(address.get(), address.length()); };
+  return packed(local.value()) == packed(peer.value());
+}
+
 bool in_handshake(int fd) {
   // The first byte of a tcp_info is its state.
   uint8_t state = 0;

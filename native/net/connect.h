@@ -34,6 +34,10 @@ struct ConnectOutcome {
 // Opens and configures a socket and starts to connect it. Does not block.
 [[nodiscard]] ConnectOutcome start_connect(const ConnectSpec& spec);
 
+// Whether its other end is itself. TCP lets a socket meet its own SYN (RFC 9293, section 3.5, "simultaneous"), when the kernel
+// has chosen the very port that nobody listens on: on this host, in the ephemeral range. (getsockname(2), getpeername(2))
+[[nodiscard]] bool is_connected_to_itself(int fd);
+
 // Whether its SYN has not been answered, or not even sent.
 [[nodiscard]] bool in_handshake(int fd);
 // Sends a SYN that waits for a first write (fast_open), if it still does, without one. 0, or the errno of why not.

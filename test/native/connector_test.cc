@@ -136,6 +136,24 @@ TEST_CASE("a connection that is there at once, with bytes and an end, is told in
   }
 }
 
+TEST_CASE("a connection to itself is a refusal, and the port is free at once") {
+  for (const Trigger trigger : kTriggers) {
+    Harness h({.trigger = trigger});
+    Attempts attempts(h);
+    const Address nobody = refusing();
+    auto request = std::make_unique<ConnectRequest>();
+    request->spec.address = nobody;
+    request->spec.local = nobody;
+    const ConnectRequest& asked = *request;
+    h.js.request(std::move(request));
+    h.until([&] { return !h.js.completed.empty(); });
+    CHECK(asked.failure.error.code == ECONNREFUSED);
+    CHECK(h.js.connections.empty());
+    const Fd server(open_socket(AF_INET, 0).value().release());
+    CHECK(bind_socket(server.get(), nobody).ok());
+  }
+}
+
 TEST_CASE("a refusal is the error of connect, whenever it comes, and leaves no slot and no descriptor") {
   for (const Trigger trigger : kTriggers) {
     Harness h({.max_connections = 1, .trigger = trigger});
