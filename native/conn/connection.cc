@@ -53,4 +53,10 @@ Flushed flush(Connection& connection, OutboundPool& pool, size_t budget) {
   return result;
 }
 
+void uncork(Connection& connection) {
+  if (!connection.has(Connection::kCorked)) return;
+  connection.unset(Connection::kCorked);
+  (void)set_cork(connection.fd.get(), false);
+}
+
 }  // namespace c1m

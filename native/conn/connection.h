@@ -102,4 +102,7 @@ struct Flushed {
 // Writes the queue to the socket: at most `budget` bytes, while it is writable and no file has to be waited for.
 Flushed flush(Connection& connection, OutboundPool& pool, size_t budget);
 
+// The kernel holds nothing back any more (TCP_CORK, MSG_MORE), and won't.
+void uncork(Connection& connection);
+
 }  // namespace c1m

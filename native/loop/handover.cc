@@ -67,6 +67,8 @@ Result<Detached> Loop::detach(uint32_t slot, Entry& entry) {
   if (entry.out.first_file() != nullptr) return Error{EBUSY, "sendfile"};
   Result<Fd> copy = file_table_.hand_out(entry.fd.get());
   if (!copy) return copy.error();
+  // Whoever has the socket now knows nothing of it: small writes would wait 200 ms each for more to come.
+  uncork(entry);
   Detached left;
   left.fd = std::move(copy.value());
   left.unread = take_unread(entry);

@@ -60,10 +60,7 @@ void Loop::count_flushed(uint32_t slot, Entry& entry, const Flushed& flushed) {
 
 // The queue is empty.
 void Loop::after_flush(uint32_t slot, Entry& entry) {
-  if (entry.has(Connection::kCorked)) {
-    entry.unset(Connection::kCorked);
-    (void)set_cork(entry.fd.get(), false);
-  }
+  uncork(entry);
   if (entry.has(Connection::kRelayed)) return relays_.serve(*this, entry);
   if (entry.has(Connection::kDrainWanted)) {
     entry.unset(Connection::kDrainWanted);

@@ -3,8 +3,10 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 
+#include "native/loop/send_file_request.h"
 #include "native/net/socket.h"
 #include "test/native/loop_harness.h"
 
@@ -56,6 +58,61 @@ std::string read_all(int fd) {
 std::string text_of(const std::vector<uint8_t>& bytes) { return {bytes.begin(), bytes.end()}; }
 
 }  // namespace
+
+TEST_CASE("a socket that leaves behind a file holds nothing back") {
+  char path[] = "/tmp/c1m-test-XXXXXX";
+  const Fd file(::mkstemp(path));
+  REQUIRE(file.valid());
+  REQUIRE(::write(file.get(), "file", 4) == 4);
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  auto request = std::make_unique<SendFileRequest>();
+  request->slot = told.slot;
+  request->generation = told.generation;
+  request->path = path;
+  h.js.request(std::move(request));
+  h.js.write(told, "tail");
+  // The file has gone, and what is behind it hasn't.
+  h.hooks.send = [](int, const void*, size_t, int) -> ssize_t { return shim::fail(EAGAIN); };
+  h.settle();
+  const auto corked = [](int fd) {
+    int on = -1;
+    socklen_t length = sizeof(on);
+    REQUIRE(::getsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, &length) == 0);
+    return on == 1;
+  };
+  REQUIRE(corked(h.fd(told)));
+  const DetachRequest& left = detach(h, told);
+  h.settle();
+  REQUIRE(left.detached.fd.valid());
+  CHECK_FALSE(corked(left.detached.fd.get()));
+  CHECK(text_of(left.detached.unsent) == "tail");
+  h.until([&] { return client.receive() == "file"; });
+  ::unlink(path);
+}
+
+TEST_CASE("a connection that is made paused reads nothing before it is resumed") {
+  for (const Trigger trigger : {Trigger::kEdge, Trigger::kLevel}) {
+    Harness h({.trigger = trigger});
+    auto [ours, theirs] = make_pair();
+    auto request = std::make_unique<AdoptRequest>();
+    request->fd = std::move(ours);
+    request->peer.family = AF_UNIX;
+    request->unread = {'1'};
+    request->connection.paused = true;
+    h.js.request(std::move(request));
+    REQUIRE(shim::__real_send(theirs.get(), "2", 1, 0) == 1);
+    REQUIRE(::shutdown(theirs.get(), SHUT_WR) == 0);
+    h.settle();
+    Told& told = h.js.connections.at(0);
+    CHECK(told.log == "O");
+    h.js.resume(told);
+    h.settle();
+    CHECK(told.log == "ODE");
+    CHECK(told.received == "12");
+  }
+}
 
 TEST_CASE("an adopted socket reads first what came with it, and then its own") {
   for (const Trigger trigger : {Trigger::kEdge, Trigger::kLevel}) {
