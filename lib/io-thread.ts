@@ -144,6 +144,7 @@ export class IoThread extends IoThreadRequests {
   /** It has heard of its close. */
   forgetClosed(conn: Connection<unknown>): void {
     this.closedUntold.delete(conn)
+    this.owner.release()
     runClosed(conn)
     this.owner.connectionClosed()
   }
@@ -362,11 +363,13 @@ export class IoThread extends IoThreadRequests {
       const conn = this.#objects[slot]
       this.#generations[slot] = 0
       this.#objects[slot] = undefined
-      if (conn !== undefined && !this.closedUntold.has(conn)) runClosed(conn)
+      const untold = conn !== undefined && this.closedUntold.has(conn)
+      if (conn !== undefined && !untold) runClosed(conn)
       this.size--
       this.owner.moved.closed(this.index, slot)
       this.contexts.closed(context, entry)
-      this.owner.release()
+      // What is held back keeps the process alive as an open connection does: there is more to come.
+      if (!untold) this.owner.release()
       this.owner.connectionClosed()
     }
   }

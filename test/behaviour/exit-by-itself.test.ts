@@ -40,6 +40,7 @@ const stays: Record<string, string> = {
   'connected-quietly': 'an open connection without any handler',
   connecting: 'an attempt to connect',
   'looking-up': 'an attempt that waits for a lookup',
+  'paused-closed-untold': 'a paused connection that has closed, and has yet to hear of what came before,',
   'connected-out': 'an outgoing connection without a listener',
   'unref-ref': 'a reactor that was unreferenced and referenced again',
 }
