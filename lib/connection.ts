@@ -39,6 +39,8 @@ const SHUT_DOWN = 2048
  */
 const HOLDER = 1 << 16
 const HELD = -HOLDER
+/** It began `PAUSED`, as nobody is there to have its bytes, and nobody has said anything of that. */
+const UNCLAIMED = 4096
 
 const CANNOT_WRITE = ENDED | DESTROYED | CLOSED | RELAYED | DETACHING
 const HELD_UP = PAUSED | HELD | HOLDING | REFRAMING | RELAYED | DETACHING
@@ -237,7 +239,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
     if ((this.state & (DESTROYED | RELAYED)) !== 0 || (this.state & (CLOSED | HOLDING)) === CLOSED) return false
     if ((this.state & PAUSED) === 0) return (this.state & CLOSED) === 0
     if ((this.state & HELD) === 0) this.readOn()
-    this.state &= ~PAUSED
+    this.state &= ~(PAUSED | UNCLAIMED)
     return true
   }
 
@@ -468,7 +470,8 @@ export class Connection<T = unknown> extends ConnectionSocket {
         else conn.deliverEnd()
       },
       framing(conn, why) {
-        if (why === layout.FRAMING_MISFIT) return conn.misfit()
+        // Behind the frames that are held back; and whoever resumes may have changed the framing by then.
+        if (why === layout.FRAMING_MISFIT) return (conn.state & HELD_UP) === 0 ? conn.misfit() : conn.hold('misfit')
         conn.state &= ~REFRAMING
         if ((conn.state & GONE) === 0) finishReframing(conn, conn.context.io, conn.slot, conn.generation)
       },

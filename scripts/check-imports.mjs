@@ -19,7 +19,6 @@ const layers = [
     'layout',
     'pending',
     'permission',
-    'reading-holds',
     'stack',
     'transit',
     'unfinished',

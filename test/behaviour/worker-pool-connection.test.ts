@@ -199,3 +199,29 @@ test('what a task writes to one that has closed, or beyond its queue, harms nobo
   await until(() => peer.gone)
   t.equal(reactor.connections.size, 0)
 })
+
+test('two pools that both hold a connection let go of it when both do', async (t) => {
+  const pools = [1, 2].map(() => makePool(t, { maxTasksPerConnection: 1 }))
+  const gates = pools.map(() => makeGate())
+  let conn: Connection | undefined
+  let chunks = 0
+  const { port } = await serve<unknown>(t, {
+    open(opened) {
+      conn = opened
+    },
+    data: () => void chunks++,
+  })
+  const peer = await connectPeer(t, port)
+  await until(() => conn !== undefined)
+  const tasks = pools.map((pool, i) => pool.run({ kind: 'gate', gate: gates[i]?.gate }, { connection: conn }))
+  for (const pool of pools) t.equal(pool.stats().heldConnections, 1)
+  gates[0]?.open()
+  await tasks[0]
+  t.equal(pools[0]?.stats().heldConnections, 0)
+  await peer.flush('x')
+  await settle()
+  t.equal(chunks, 0, 'the second holds it still')
+  gates[1]?.open()
+  await tasks[1]
+  await until(() => chunks === 1)
+})
