@@ -439,8 +439,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
   /** What follows is no frame, unless a handler has changed the framing meanwhile. */
   private misfit(): void {
     if ((this.state & (GONE | REFRAMING)) !== 0) return
-    if (heldEvents.get(this)?.events.length) this.hold('misfit')
-    else this.destroy(new C1mError('ERR_C1M_FRAME_TOO_LARGE', 'The peer sent no frame, or one beyond maxFrameBytes'))
+    this.destroy(new C1mError('ERR_C1M_FRAME_TOO_LARGE', 'The peer sent no frame, or one beyond maxFrameBytes'))
   }
 
   private deliverEnd(): void {

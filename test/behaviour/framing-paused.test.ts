@@ -28,3 +28,28 @@ for (const trigger of TRIGGERS) {
     })
   }
 }
+
+test('what is no frame waits for a paused connection, whose framing may be changed until then', async (t) => {
+  for (const changes of [true, false]) {
+    const log: string[] = []
+    let paused: Connection | undefined
+    const handlers = record<unknown>(log, {
+      data(conn) {
+        if (paused !== undefined) return
+        conn.pause()
+        paused = conn
+      },
+    })
+    const { port } = await serve(t, handlers, { framing: delimited('\n', { maxFrameBytes: 5 }) })
+    const peer = await connectPeer(t, port)
+    await peer.flush('one\ntoo large;more;')
+    await until(() => paused !== undefined)
+    await settle()
+    t.strictSame(log, ['open', 'data one'])
+    if (changes) paused?.setFraming(delimited(';'))
+    paused?.resume()
+    await until(() => log.length > 2)
+    if (changes) await until(() => log.length === 4)
+    t.strictSame(log.slice(2), changes ? ['data too large', 'data more'] : ['close ERR_C1M_FRAME_TOO_LARGE'])
+  }
+})
