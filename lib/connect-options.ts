@@ -1,6 +1,7 @@
 import { lookup as systemLookup } from 'node:dns'
-import { isIP, type LookupFunction } from 'node:net'
+import type { LookupFunction } from 'node:net'
 import type { ConnectSpec } from './binding.js'
+import { familyOf } from './connect-addresses.js'
 import type { ConnectionContext } from './connection-context.js'
 import { invalidType, invalidValue } from './errors.js'
 import {
@@ -123,11 +124,6 @@ const connectOptionKeys = [
 
 const MAX_MS = 2 ** 31 - 1
 const DEFAULT_ATTEMPT_TIMEOUT_MS = 250
-
-/** @internal The family of a literal, which may name an interface; 0 for a name. */
-export function familyOf(address: string): 0 | 4 | 6 {
-  return isIP(address.replace(/%.*$/, '')) as 0 | 4 | 6
-}
 
 /** @internal */
 export function checkConnectOptions<T>(options: ConnectSettings<T>): CheckedConnect {

@@ -1,10 +1,11 @@
-import { ADDRCONFIG, type LookupAddress } from 'node:dns'
+import { ADDRCONFIG } from 'node:dns'
 import { constants } from 'node:os'
 import { onAbort } from './abort.js'
 import type { Failure, Full } from './binding.js'
-import { type CheckedConnect, familyOf } from './connect-options.js'
+import { addressesOf, familyOf, interleave } from './connect-addresses.js'
+import type { CheckedConnect } from './connect-options.js'
 import type { Connection } from './connection.js'
-import { invalidValue, reactorFull, systemError } from './errors.js'
+import { reactorFull, systemError } from './errors.js'
 import type { Handlers } from './handlers.js'
 import type { IoThread } from './io-thread.js'
 import { failureOf } from './socket-options.js'
@@ -81,23 +82,24 @@ export class Connecting<T> {
     if (connectTimeoutMs > 0) this.#timer = setTimeout(() => this.fail(this.#timedOut()), connectTimeoutMs).unref()
     const hints = family === 0 ? ADDRCONFIG : 0
     try {
-      lookup(host, { all: true, family, hints }, (error, found, one) => this.#found(error, found, one))
+      lookup(host, { all: true, family, hints }, (error, found) => this.#found(error, found))
     } catch (error) {
       this.fail(error)
     }
   }
 
-  #found(error: Error | null, found: string | LookupAddress[], family: number | undefined): void {
-    if (this.#over) return
+  #found(error: Error | null, found: unknown): void {
+    if (this.#over || this.#addresses.length > 0 || this.#tries.size > 0) return
     clearTimeout(this.#timer)
     if (error) return this.fail(error)
-    const all = typeof found === 'string' ? [{ address: found, family: family ?? 0 }] : found
-    const wrong = all.find(({ address }) => familyOf(address) === 0)
-    if (wrong !== undefined) return this.fail(invalidValue(`"lookup" answered '${wrong.address}', which is no address`))
+    let all: string[]
+    try {
+      all = addressesOf(found)
+    } catch (wrong) {
+      return this.fail(wrong)
+    }
     const { host, autoSelectFamily } = this.#options
-    const wanted = all
-      .map(({ address }) => address)
-      .filter((address) => this.#options.family === 0 || familyOf(address) === this.#options.family)
+    const wanted = all.filter((address) => this.#options.family === 0 || familyOf(address) === this.#options.family)
     if (wanted.length === 0) {
       const code = 'ENOTFOUND'
       const none = new Error(`getaddrinfo ${code} ${host}`)
@@ -229,18 +231,6 @@ export class Connecting<T> {
     this.#owner.settled(this as Connecting<never>)
     return true
   }
-}
-
-/** The families in turn, beginning with that of the first address (RFC 8305, section 4). */
-function interleave(addresses: readonly string[]): string[] {
-  const first = familyOf(addresses[0] as string)
-  const preferred = addresses.filter((address) => familyOf(address) === first)
-  const others = addresses.filter((address) => familyOf(address) !== first)
-  const mixed: string[] = []
-  for (let i = 0; i < Math.max(preferred.length, others.length); i++) {
-    mixed.push(...preferred.slice(i, i + 1), ...others.slice(i, i + 1))
-  }
-  return mixed
 }
 
 /** One error stands for itself; several are one with the code of the first, as in `node:net`. */
