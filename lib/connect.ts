@@ -2,6 +2,7 @@ import { ADDRCONFIG } from 'node:dns'
 import { constants } from 'node:os'
 import { onAbort } from './abort.js'
 import type { Failure, Full } from './binding.js'
+import { inCallersContext } from './callers-handlers.js'
 import { addressesOf, familyOf, interleave } from './connect-addresses.js'
 import type { CheckedConnect } from './connect-options.js'
 import type { Connection } from './connection.js'
@@ -36,6 +37,8 @@ export class Connecting<T> {
   readonly #owner: ConnectOwner
   readonly #options: CheckedConnect
   readonly #handlers: Handlers<unknown>
+  /** Nobody is there to have its bytes: whoever waits for the promise will say who gets them. */
+  readonly #paused: boolean
   readonly #resolve: (conn: Connection<T>) => void
   readonly #reject: (error: unknown) => void
   readonly #deadline: number
@@ -56,7 +59,8 @@ export class Connecting<T> {
   ) {
     this.#owner = owner
     this.#options = options
-    this.#handlers = handlers as Handlers<unknown>
+    this.#handlers = inCallersContext(handlers as Handlers<unknown>)
+    this.#paused = handlers.data === undefined
     this.#resolve = resolve
     this.#reject = reject
     const { connectTimeoutMs, signal } = options
@@ -134,6 +138,7 @@ export class Connecting<T> {
       allowHalfOpen,
       framing,
       newData: this.#options.newData,
+      paused: this.#paused,
     }
     const one: Try = { number: this.#owner.newContext(), context }
     this.#tries.add(one)
@@ -153,6 +158,7 @@ export class Connecting<T> {
         connection: {
           context: one.number,
           borrowed: settings.borrowed,
+          paused: this.#paused,
           idleTimeoutMs: settings.idleTimeoutMs,
           readTimeoutMs: settings.readTimeoutMs,
           writeTimeoutMs: settings.writeTimeoutMs,

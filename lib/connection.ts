@@ -4,7 +4,7 @@ import type { Address, ConnectionContext, ConnectionEvents } from './connection-
 import { destroyReasons, heldEvents, leaving, refusedAt, relaySides } from './connection-notes.js'
 import { ConnectionSocket } from './connection-socket.js'
 import { cannotDetach, type Detachment, detach } from './detach.js'
-import { C1mError, invalidType, invalidValue, notMade } from './errors.js'
+import { C1mError, invalidType, invalidValue, notMade, queueFull } from './errors.js'
 import type { Framing } from './framing.js'
 import { makeData } from './handlers.js'
 import * as layout from './layout.js'
@@ -51,7 +51,7 @@ let chunksDelivered = 0
 
 /** @internal What a relay may do with a connection. */
 export let relayAccess: (conn: Connection<unknown>) => RelayAccess
-/** @internal Stops reading it, or goes on, besides what `pause()` and `resume()` do. */
+/** @internal Stops reading it, or goes on when all who stopped it have, besides what `pause()` and `resume()` do. */
 export let holdReading: (conn: Connection<never>, hold: boolean) => void
 /** @internal */
 export let connectionEvents: ConnectionEvents
@@ -85,6 +85,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
   private constructor(slot: number, generation: number, context: ConnectionContext) {
     if (context === undefined) throw notMade('Connection', 'reactor.listen(), connect() or adopt()')
     super(slot, generation, context)
+    if (context.paused) this.state = PAUSED | UNCLAIMED
     if (context.newData !== undefined) guard(() => makeData(this, context))
   }
 
@@ -98,7 +99,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
     return (this.state & GONE) !== 0
   }
 
-  /** Whether `pause()` holds back its data. */
+  /** Whether `pause()` holds back its data, or the want of a `data` handler does, see `reactor.connect()`. */
   get paused(): boolean {
     return (this.state & PAUSED) !== 0
   }
@@ -197,6 +198,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
       return false
     }
     if (chunk !== undefined) this.write(chunk, encoding)
+    this.beginReading()
     // The chunk may have gone over the limit, and the connection with it.
     const goes = (this.state & GONE) === 0 && this.command(layout.COMMAND_END)
     this.state |= ENDED
@@ -228,6 +230,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
   pause(): boolean {
     // One that has closed is still to be held up while it hears of what came before.
     if (this.over) return false
+    this.state &= ~UNCLAIMED
     if ((this.state & PAUSED) !== 0) return true
     this.command(layout.COMMAND_PAUSE)
     this.state |= PAUSED
@@ -243,9 +246,19 @@ export class Connection<T = unknown> extends ConnectionSocket {
     return true
   }
 
+  /** @internal Its bytes may come, if nothing but the want of a `data` handler has held them back. */
+  beginReading(): void {
+    if ((this.state & UNCLAIMED) !== 0) this.resume()
+  }
+
   private readOn(): void {
     this.command(layout.COMMAND_RESUME)
-    if ((this.state & HOLDING) !== 0) process.nextTick(() => this.release())
+    if ((this.state & HOLDING) !== 0) this.later(() => this.release())
+  }
+
+  /** Soon, and in the async context of all other events: not in that of whoever causes it. */
+  private later(run: () => void): void {
+    process.nextTick(() => this.context.io.scope.runInAsyncScope(run))
   }
 
   /**
@@ -301,7 +314,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
       left: (detachment) => leaving.set(this, detachment),
       stays: () => {
         this.state &= ~DETACHING
-        if ((this.state & HOLDING) !== 0) process.nextTick(() => this.release())
+        if ((this.state & HOLDING) !== 0) this.later(() => this.release())
         if ((this.state & SHUT_DOWN) !== 0) connectionEvents.shutdown(this)
       },
     })
@@ -333,7 +346,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
   private wantDrain(): void {
     if ((this.state & DRAIN_WANTED) !== 0) return
     if ((this.state & CLOSED) === 0) this.command(layout.COMMAND_WANT_DRAIN)
-    else process.nextTick(() => this.drainHeld())
+    else this.later(() => this.drainHeld())
     this.state |= DRAIN_WANTED
   }
 
@@ -349,8 +362,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
   }
 
   private overflow(bytes: number): false {
-    const limit = this.context.maxWriteQueue
-    this.destroy(new C1mError('ERR_C1M_WRITE_QUEUE_FULL', `${bytes} bytes queued, with a maxWriteQueue of ${limit}`))
+    this.destroy(queueFull(bytes, this.context.maxWriteQueue))
     return false
   }
 
@@ -368,7 +380,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
   /** It has closed in the kernel, while what came before was held back: destroying it is to give that up. */
   private dropHeld(error?: Error): boolean {
     if ((this.state & HOLDING) === 0) return false
-    process.nextTick(() => this.closeHeld(error))
+    this.later(() => this.closeHeld(error))
     this.state |= DESTROYED
     return true
   }
@@ -487,7 +499,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
         if ((conn.state & (GONE | DETACHING)) !== 0) return
         const { handlers } = conn.context
         if (handlers.shutdown === undefined) whenFinished(conn, () => conn.end())
-        else guard(() => handlers.shutdown?.(conn))
+        else conn.context.io.scope.runInAsyncScope(guard, undefined, () => handlers.shutdown?.(conn))
       },
       close(conn, error) {
         const left = leaving.get(conn)
@@ -500,7 +512,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
           held.closed = conn.addresses
           conn.context.io.closedUntold.add(conn)
           // The I/O thread has forgotten that one was wanted.
-          if ((conn.state & DRAIN_WANTED) !== 0) process.nextTick(() => conn.drainHeld())
+          if ((conn.state & DRAIN_WANTED) !== 0) conn.later(() => conn.drainHeld())
           return
         }
         heldEvents.delete(conn)
@@ -527,7 +539,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
       take(side) {
         const held = heldEvents.get(conn)
         heldEvents.delete(conn)
-        conn.state = (conn.state & ~(PAUSED | HOLDING | DRAIN_WANTED)) | RELAYED
+        conn.state = (conn.state & ~(PAUSED | UNCLAIMED | HOLDING | DRAIN_WANTED)) | RELAYED
         relaySides.set(conn, side)
         for (const event of held?.events ?? []) if (typeof event !== 'string') side.data(event)
       },

@@ -70,8 +70,9 @@ export interface CloseError extends Error {
   readonly syscall?: string
 }
 
-const NAMES = ['open', 'data', 'drain', 'end', 'timeout', 'shutdown', 'close', 'error'] as const
-type Name = (typeof NAMES)[number]
+/** @internal */
+export const handlerNames = ['open', 'data', 'drain', 'end', 'timeout', 'shutdown', 'close', 'error'] as const
+type Name = (typeof handlerNames)[number]
 
 /** What other libraries call so. */
 const MEANT: Meant = {
@@ -88,18 +89,18 @@ const MEANT: Meant = {
  */
 export function checkHandlers<T>(handlers: Handlers<T>): void {
   checkObject('handlers', handlers, '{ data() {} }')
-  for (const name of NAMES) {
+  for (const name of handlerNames) {
     const handler: unknown = handlers[name]
     if (handler !== undefined && typeof handler !== 'function')
       throw invalidType(`handlers.${name}`, 'a function', handler)
   }
   const prototype = Object.getPrototypeOf(handlers)
   const isLiteral = (prototype === null && !types.isModuleNamespaceObject(handlers)) || isRoot(prototype)
-  if (!isLiteral && NAMES.some((name) => handlers[name] !== undefined)) return
+  if (!isLiteral && handlerNames.some((name) => handlers[name] !== undefined)) return
   for (const name of functionsOf(handlers)) {
-    if (NAMES.includes(name as Name)) continue
-    const meant = Object.hasOwn(MEANT, name) ? MEANT[name] : nearest(name.replace(/^on[_-]?(?=.)/i, ''), NAMES)
-    const hint = meant === undefined ? `there are ${NAMES.join(', ')}` : `is "${meant}" meant?`
+    if (handlerNames.includes(name as Name)) continue
+    const meant = Object.hasOwn(MEANT, name) ? MEANT[name] : nearest(name.replace(/^on[_-]?(?=.)/i, ''), handlerNames)
+    const hint = meant === undefined ? `there are ${handlerNames.join(', ')}` : `is "${meant}" meant?`
     throw invalidValue(`"handlers" has no "${name}"; ${hint}`)
   }
 }
@@ -159,7 +160,7 @@ class Contained {
 
   constructor(handlers: Handlers<unknown>) {
     this.#handlers = handlers
-    for (const name of NAMES) {
+    for (const name of handlerNames) {
       if (name === 'error') continue // which nothing contains
       this.#calls.set(name, (conn, detail) => this.#call(name, conn, detail))
       Object.defineProperty(this, name, {

@@ -1,3 +1,4 @@
+import type { AsyncResource } from 'node:async_hooks'
 import type { ConnectionContext } from './connection-context.js'
 import type { MovedIds } from './moved-ids.js'
 
@@ -14,6 +15,8 @@ export interface IoThreadOwner {
   readonly ownFileTable: boolean
   readonly poisonBorrowed: boolean
   readonly moved: MovedIds
+  /** The async context of the events. */
+  readonly scope: AsyncResource
   /** Something began, or ended, that should keep the process alive. */
   retain(): void
   release(): void

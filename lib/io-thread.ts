@@ -1,3 +1,4 @@
+import type { AsyncResource } from 'node:async_hooks'
 import {
   type AdoptSpec,
   type EventMemory,
@@ -121,6 +122,10 @@ export class IoThread extends IoThreadRequests {
   /** Bytes of the connection in this slot that have gone to the kernel, modulo 2^32, as a signed integer. */
   flushedOf(slot: number): number {
     return (this.#flushed[slot] as number) | 0
+  }
+
+  get scope(): AsyncResource {
+    return this.owner.scope
   }
 
   /** Whether this connection has not closed yet, or is being told so right now. */

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks'
 import cluster from 'node:cluster'
 import { EventEmitter } from 'node:events'
 import type { Duplex } from 'node:stream'
@@ -157,6 +158,8 @@ export class Reactor extends EventEmitter<ReactorEvents> {
         if (--this.#questions === 0) this.#updateRef()
       },
       moved,
+      // Made with the reactor, as that of the core's calls is.
+      scope: new AsyncResource('c1m'),
       contextGone: (index, context) => {
         // Connections that have moved may have it on other threads.
         if (this.#threads.some(({ contexts }) => contexts.get(index) !== undefined)) return
@@ -224,7 +227,10 @@ export class Reactor extends EventEmitter<ReactorEvents> {
 
   /**
    * Connects to a TCP port or a Unix socket; resolves with the connection when it is there. `open` has been called by
-   * then, and other handlers may have been; they are those of `listen()`. `T` is the type of `conn.data`.
+   * then, and other handlers may have been; they are those of `listen()`, in the async context of this call. `T` is the type
+   * of `conn.data`.
+   *
+   * Without a `data` handler it is paused: nothing is read before `relay()`, `detach()`, `resume()` or `end()`.
    *
    * A name is resolved, and its addresses are tried as RFC 8305 says ("happy eyeballs"): the families in turn, the next
    * 250 ms after the one before or as soon as that has failed. The first that connects wins.
@@ -270,7 +276,8 @@ export class Reactor extends EventEmitter<ReactorEvents> {
 
   /**
    * Takes over a connected socket: a `net.Socket`, TCP or Unix, for example one that `http` has upgraded, or the number
-   * of a descriptor. Resolves with the connection, whose `open` handler is called as for one that was accepted.
+   * of a descriptor. Resolves with the connection, whose `open` handler is called as for one that was accepted. Without a
+   * `data` handler it is paused, as one of `connect()` is.
    *
    * A `net.Socket` is paused at once. What has been written to it is sent first, and the promise waits for that; what it
    * has read and nobody has taken becomes the first `data`, behind `head`. Then it is destroyed, and emits `close`: to

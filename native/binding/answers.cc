@@ -106,6 +106,7 @@ ConnectionSettings to_connection_settings(const Napi::Object& from) {
   ConnectionSettings settings;
   settings.context = from.Get("context").ToNumber().Uint32Value();
   settings.borrowed = from.Get("borrowed").ToBoolean();
+  settings.paused = from.Get("paused").ToBoolean();
   settings.idle_timeout_ms = from.Get("idleTimeoutMs").ToNumber().Uint32Value();
   settings.read_timeout_ms = from.Get("readTimeoutMs").ToNumber().Uint32Value();
   settings.write_timeout_ms = from.Get("writeTimeoutMs").ToNumber().Uint32Value();

@@ -11,6 +11,7 @@ namespace c1m {
 struct ConnectionSettings {
   uint32_t context = 0;          // JavaScript's number for the handlers; never used again
   bool borrowed = false;         // reads fill the batch's own memory
+  bool paused = false;           // nothing is read before a kResume
   uint32_t idle_timeout_ms = 0;  // these: 0 for none; what they are for is in timeouts.h
   uint32_t read_timeout_ms = 0;
   uint32_t write_timeout_ms = 0;

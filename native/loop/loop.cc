@@ -279,6 +279,7 @@ void Loop::open(uint32_t slot, const ConnectionSettings& settings) {
   // A fresh socket's send buffer is empty. What there is to read, the first edge will say.
   entry.set(Connection::kWritable);
   if (settings.borrowed) entry.set(Connection::kBorrowed);
+  if (settings.paused) entry.set(Connection::kPaused);
   if (settings.framing != nullptr) set_framing(entry, settings.framing.get());
   std::atomic_ref<uint32_t>(flushed_[slot]).store(0, std::memory_order_relaxed);
   set_timeout(slot, TimeoutKind::kIdle, settings.idle_timeout_ms);
