@@ -251,6 +251,9 @@ const keepAliveEncoders: readonly (readonly [keyof KeepAliveOptions, Encoder])[]
 
 const listenerOnly: ReadonlySet<string> = new Set(['deferAcceptMs', 'fastOpen', 'incomingCpu'])
 
+/** @internal Without those that are for listeners only. */
+export const connectionSocketOptionKeys = socketOptionKeys.filter((name) => !listenerOnly.has(name))
+
 const idOf = (name: OptionName): number => optionNames.indexOf(name)
 
 function encodeKeepAlive(keepAlive: unknown, settings: number[]): void {

@@ -8,8 +8,7 @@ import type { Handlers } from '../handlers.js'
 import type { Listener } from '../listener.js'
 import { connectionOptionKeys, type ListenOptions } from '../options.js'
 import { adopterOf, Reactor, type ShutdownResult } from '../reactor.js'
-import type { SocketOptions } from '../socket-options.js'
-import { socketOptionKeys } from '../socket-options.js'
+import { connectionSocketOptionKeys, type SocketOptions } from '../socket-options.js'
 import {
   type FromWorker,
   framingOf,
@@ -135,7 +134,8 @@ class PoolWorkerMain {
     const handlers = this.#handlersFor(name)
     const framed = { ...options, framing: framingOf(framing) }
     if (socket === undefined || fd === undefined) {
-      const socketOptions = pick(options, socketOptionKeys)
+      // Those of listening sockets alone, these have had.
+      const socketOptions = pick(options, connectionSocketOptionKeys)
       this.#handed.set(listener, {
         handlers,
         options: pick(framed, connectionOptionKeys),
@@ -178,6 +178,8 @@ class PoolWorkerMain {
     if (to === undefined) return closeSync(fd)
     try {
       const conn = await adopterOf(this.#reactor).adoptOwned(fd, to.handlers, to.options)
+      // As one that was accepted here: without a `data` handler its bytes are thrown away.
+      conn.beginReading()
       if (to.socket !== undefined) await conn.setOptions(to.socket)
     } catch {
       // It has closed, or the reactor is full or ended: then that is what its peer sees.
