@@ -1,6 +1,8 @@
 import { inspect } from 'node:util'
+import type { Connection } from './connection.js'
 import type { Address, ConnectionContext } from './connection-context.js'
 import { type ConnectionId, connectionId, familyName } from './connection-id.js'
+import { heldEvents } from './connection-notes.js'
 import { applyOptions, type Place, readTcpInfo } from './connection-requests.js'
 import { invalidValue } from './errors.js'
 import { COMMAND_SET_TIMEOUT } from './layout.js'
@@ -8,7 +10,7 @@ import { movedId } from './moved-ids.js'
 import { type AppliedSocketOptions, encodeSetOptions, type SocketOptions } from './socket-options.js'
 import type { TcpInfo } from './tcp-info.js'
 import { checkTimeouts, type Timeouts } from './timeouts.js'
-import type { Addresses } from './transit.js'
+import { type Addresses, addressesInTransit } from './transit.js'
 import { checkInteger } from './validate.js'
 
 /** A connection as far as it is a socket: its identity, its addresses, its options and its timeouts. */
@@ -29,7 +31,20 @@ export abstract class ConnectionSocket {
   }
 
   /** @internal */
-  protected abstract address(remote: boolean): Address
+  protected address(remote: boolean): Address {
+    const known = heldEvents.get(this as unknown as Connection)?.closed ?? addressesInTransit(this)
+    if (known !== undefined) return remote ? known.remote : known.local
+    // After `close` the slot, and with it the address, is another connection's.
+    return this.context.io.holds(this.slot, this.generation)
+      ? this.context.io.native.address(this.slot, remote)
+      : undefined
+  }
+
+  /** @internal Soon, and in the async context of all other events: not in that of whoever causes it. */
+  protected later(run: () => void): void {
+    process.nextTick(() => this.context.io.scope.runInAsyncScope(run))
+  }
+
   abstract get closed(): boolean
 
   /** Its identity, as in `reactor.connections.get(id)`. */

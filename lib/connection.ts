@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { guard } from './binding.js'
-import type { Address, ConnectionContext, ConnectionEvents } from './connection-context.js'
+import type { ConnectionContext, ConnectionEvents } from './connection-context.js'
 import { destroyReasons, heldEvents, leaving, refusedAt, relaySides } from './connection-notes.js'
 import { ConnectionSocket } from './connection-socket.js'
 import { cannotDetach, type Detachment, detach } from './detach.js'
@@ -14,7 +14,6 @@ import type { RelayAccess } from './relay.js'
 import { type FileSource, type SendFileOptions, sendFile } from './send-file.js'
 import { needStack } from './stack.js'
 import { runTimeout } from './timeouts.js'
-import { addressesInTransit } from './transit.js'
 import { whenFinished } from './unfinished.js'
 import { checkChunk, checkEncoding, isError } from './validate.js'
 
@@ -256,11 +255,6 @@ export class Connection<T = unknown> extends ConnectionSocket {
     if ((this.state & HOLDING) !== 0) this.later(() => this.release())
   }
 
-  /** Soon, and in the async context of all other events: not in that of whoever causes it. */
-  private later(run: () => void): void {
-    process.nextTick(() => this.context.io.scope.runInAsyncScope(run))
-  }
-
   /**
    * Changes how its bytes are cut into frames, for example after a handshake: everything behind the chunk that `data`
    * has got last is cut anew, also what has been received already; without a framing, it comes as it comes. It takes
@@ -406,16 +400,6 @@ export class Connection<T = unknown> extends ConnectionSocket {
       if ((before & DESTROYED) !== 0) detachment.drop()
       else detachment.finish(held, (before & ENDED) !== 0)
     }
-  }
-
-  /** @internal */
-  protected override address(remote: boolean): Address {
-    const known = heldEvents.get(this)?.closed ?? addressesInTransit(this)
-    if (known !== undefined) return remote ? known.remote : known.local
-    // After `close` the slot, and with it the address, is another connection's.
-    return this.context.io.holds(this.slot, this.generation)
-      ? this.context.io.native.address(this.slot, remote)
-      : undefined
   }
 
   private hold(event: Buffer | 'end' | 'misfit'): void {
