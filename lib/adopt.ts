@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import { takeSocket } from './binding.js'
 import type { Connection } from './connection.js'
 import type { ConnectionContext } from './connection-context.js'
+import { isEnding } from './detach.js'
 import { invalidType, invalidValue, reactorFull, systemError } from './errors.js'
 import { checkHandlers, containErrors, type Handlers } from './handlers.js'
 import type { IoThread } from './io-thread.js'
@@ -54,7 +55,7 @@ function refusalOf(socket: Socket): string | undefined {
   if ('encrypted' in socket) return 'is a TLS socket, whose bytes only its TLSSocket can read'
   if (socket.connecting) return 'is not connected yet'
   if (socket.destroyed) return 'has been destroyed'
-  if (socket.writableEnded) return 'has been ended'
+  if (socket.writableEnded || isEnding(socket)) return 'has been ended'
   if (socket.readableEncoding !== null) return 'decodes what it reads (setEncoding), and may hold half a character'
   const handle = (socket as Handled)._handle
   const kind = handle?.constructor.name

@@ -9,6 +9,14 @@ export interface Departure {
   stays(): void
 }
 
+/** Sockets that are ended a turn after they were handed over. */
+const ending = new WeakSet<Socket>()
+
+/** @internal Whether `end()` is called on it in a moment: nobody else may take it over before. */
+export function isEnding(socket: Socket): boolean {
+  return ending.has(socket)
+}
+
 /** @internal Asks the I/O thread to let a connection go. */
 export function detach(place: Place, allowHalfOpen: boolean, departure: Departure): Promise<Socket> {
   const { io, slot, generation } = place
@@ -76,6 +84,7 @@ export class Detachment {
       // Sent when whoever waits for the socket has had it, and put a handler on `error`; in front of all that they write.
       socket.cork()
       socket.write(this.answer.unsent)
+      if (ended) ending.add(socket)
       setImmediate(() => {
         socket.uncork()
         if (ended) socket.end()

@@ -3,7 +3,7 @@ import { test } from 'tap'
 import { collect } from '../fixtures/handover.js'
 import { patternAt } from '../fixtures/pattern.js'
 import { connectPeer } from '../fixtures/peer.js'
-import { record, serve, settle, until } from '../fixtures/reactor.js'
+import { makeReactor, record, serve, settle, until } from '../fixtures/reactor.js'
 
 const CHUNK = 128 * 1024
 const CHUNKS = 100
@@ -92,4 +92,21 @@ test('a peer that has reset it: the error comes when there is a handler for it',
     code = (error as NodeJS.ErrnoException).code
   }
   t.match(code, /^(ECONNRESET|EPIPE|ERR_C1M_CONNECTION_CLOSED)$/)
+})
+
+test('one that was ended is not adopted before its FIN, which goes behind what the kernel has not taken', async (t) => {
+  const { peer, conn } = await opened(t, [])
+  peer.socket.pause()
+  for (let i = 0; i < CHUNKS; i++) conn.write(Buffer.from(patternAt(i * CHUNK, CHUNK)))
+  conn.end()
+  await settle()
+  const socket = await conn.detach()
+  t.teardown(() => socket.destroy())
+  await t.rejects(makeReactor(t).adopt(socket), { code: 'ERR_C1M_INVALID_ARG_VALUE', message: /ended/ })
+  peer.socket.resume()
+  await peer.untilEnded()
+  t.equal(peer.length, CHUNKS * CHUNK)
+  const seen = collect(socket)
+  peer.end()
+  await until(() => seen.ended)
 })
