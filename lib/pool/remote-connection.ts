@@ -23,12 +23,13 @@ export class RemoteConnection {
   }
 
   /**
-   * Queues bytes to send; copied. Those of one thread stay in order; between those of this thread and what the connection's
-   * own thread writes there is no order. They are not in `conn.writableLength`, and cause no `drain`; beyond
+   * Queues bytes to send; copied. Those of one thread stay in order. Between those of this thread and what the connection's
+   * own thread writes there is no order, but for what the one has heard of the other: what a task has written when `run()`
+   * resolves goes before an `end()` behind that. They are not in `conn.writableLength`, and cause no `drain`; beyond
    * `maxWriteQueue`, counting all that waits, the connection is destroyed with ERR_C1M_WRITE_QUEUE_FULL.
    *
    * `false`, and nothing is sent, if its reactor has ended, or while 16 MiB from such threads wait for its I/O thread. If the
-   * connection has closed or been ended it is `true`, as nobody here can know, and nothing is sent either.
+   * connection has closed, or been ended, relayed or detached, it is `true`, as nobody here can know, and nothing is sent either.
    *
    * Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE) for anything but a string, which is sent as UTF-8, and bytes. (send(2))
    */

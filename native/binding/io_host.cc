@@ -175,7 +175,7 @@ void IoHost::set_ref(bool ref) {
 }
 
 void IoHost::publish(CommandBatch* batch) {
-  mailbox_.commands.push(batch);
+  loop_->publish_commands(batch);
   if (mailbox_.must_wake_io(true)) loop_->poller().wake();
 }
 

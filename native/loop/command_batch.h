@@ -65,6 +65,7 @@ class CommandBatch {
   }
 
   uint32_t count = 0;
+  uint32_t number = 0;  // of all that were published, modulo 2^32: workers' writes have their places between them
   std::vector<PinnedBytes> pinned;
   std::vector<std::unique_ptr<Request>> requests;  // cleared by the JS thread: what nobody named holds objects of its
   CommandBatch* next = nullptr;                    // for Handoff

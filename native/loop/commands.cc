@@ -6,9 +6,29 @@
 
 namespace c1m {
 
+void Loop::publish_commands(CommandBatch* batch) {
+  batch->number = inbox_->count_batch();
+  mailbox_.commands.push(batch);
+}
+
+// The inbox is opened behind the mailbox: what was accepted before a batch of these was published is in it by now.
 void Loop::execute_commands() {
   executed_ = mailbox_.commands.take();
-  for (CommandBatch* batch = executed_; batch != nullptr; batch = batch->next) execute(*batch);
+  open_inbox();
+  for (CommandBatch* batch = executed_; batch != nullptr; batch = batch->next) {
+    write_remote_before(batch->number);
+    last_batch_ = batch->number;
+    execute(*batch);
+  }
+  // One behind a batch that is not here yet waits for that, which wakes us.
+  write_remote_before(last_batch_ + 1);
+}
+
+void Loop::write_remote_before(uint32_t batch) {
+  while (!remote_writes_.empty() && static_cast<int32_t>(remote_writes_.front().batch - batch) < 0) {
+    write_remote(std::move(remote_writes_.front()));
+    remote_writes_.pop_front();
+  }
 }
 
 void Loop::execute(CommandBatch& batch) {

@@ -29,6 +29,8 @@ struct RemoteWrite {
   uint32_t max_write_queue = 0;  // beyond it the connection is destroyed
   uint32_t length = 0;
   std::unique_ptr<uint8_t[]> bytes;
+  // The last command batch that the JS thread had begun to publish: it goes behind that, and before the next.
+  uint32_t batch = 0;
 };
 
 // What other threads hand to this loop: connections that other loops have accepted for it, and bytes from workers.
@@ -39,6 +41,11 @@ struct RemoteWrite {
 // No wake-up is lost: the push comes before the write to the poller's eventfd, whose edge ends the next wait; the loop
 // looks here between a wait that took the edge and one that sleeps. It holds as many arrivals as
 // `maxConnections` at most, and kMostBytes of writes.
+// A write has its place among the command batches: behind those that were published before it was accepted, in front of those
+// that are published when its acceptance is known. So nothing that was accepted before an end() comes behind the FIN. The JS
+// thread counts a batch before it publishes it, and a write notes the count. If the write happens before the batch is counted
+// (the JS thread has heard of it), it can't read that count; if it happens after (the worker was asked behind it), it can't read
+// an earlier one: coherence of one atomic object is enough, and the order is relaxed ([intro.races]).
 // Owner: all who use it, together: whoever hands over may outlive whom it is for. Thread: any, but for take() and close(),
 // which are the loop's.
 class Inbox {
@@ -78,9 +85,17 @@ class Inbox {
     const std::scoped_lock lock(mutex_);
     if (poller_ == nullptr || bytes_ + write.length > kMostBytes) return false;
     bytes_ += write.length;
+    write.batch = batches_.load(std::memory_order_relaxed);
     contents_.writes.push_back(std::move(write));
     announce();
     return true;
+  }
+
+  // The number of the command batch that is to be published next. For the JS thread, its only writer.
+  [[nodiscard]] uint32_t count_batch() {
+    const uint32_t number = batches_.load(std::memory_order_relaxed) + 1;
+    batches_.store(number, std::memory_order_relaxed);
+    return number;
   }
 
   [[nodiscard]] bool empty() const { return !waiting_.load(std::memory_order_acquire); }
@@ -112,6 +127,7 @@ class Inbox {
 
   std::atomic<bool> waiting_{false};
   std::atomic<uint32_t> load_{0};
+  std::atomic<uint32_t> batches_{0};
   std::mutex mutex_;
   // Under the mutex:
   Poller* poller_;

@@ -1,6 +1,7 @@
 #include "native/loop/loop.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "native/base/clock.h"
 #include "native/net/options.h"
@@ -74,7 +75,6 @@ void Loop::turn() {
   collect(ready);
   connector_.serve(*this);
   execute_commands();
-  open_inbox();
   hand_out_departing();
   take_loaded();
   flush_all();
@@ -212,7 +212,7 @@ void Loop::open_inbox() {
   if (inbox_->empty()) return;
   Inbox::Contents contents = inbox_->take();
   acceptor_.arrived(contents.arrivals);
-  for (RemoteWrite& write : contents.writes) write_remote(std::move(write));
+  std::move(contents.writes.begin(), contents.writes.end(), std::back_inserter(remote_writes_));
 }
 
 void Loop::release(uint32_t slot) {

@@ -56,8 +56,8 @@ struct LoopOptions {
 //
 // Memory is bounded under a JS thread that is blocked: without a batch to fill there is no reading and no telling, while
 // writing and accepting go on. What is to be told waits as a bit in its slot, never in a queue.
-// Owner: the binding, or a test. Thread: its own, from run() to its return; only `mailbox` and `poller().wake()` may be
-// used from another.
+// Owner: the binding, or a test. Thread: its own, from run() to its return; only `mailbox`,
+// `publish_commands()` and `poller().wake()` may be used from another.
 class Loop {
  public:
   static Result<std::unique_ptr<Loop>> create(const LoopOptions& options, Mailbox& mailbox, JsWaker waker);
@@ -150,6 +150,8 @@ class Loop {
   [[nodiscard]] Inbox& inbox() { return *inbox_; }
   // Takes what is in it.
   void open_inbox();
+  // For the JS thread: gives the batch its number, and pushes it.
+  void publish_commands(CommandBatch* batch);
   // For loops that hand connections over to this one: it may be used after this loop's end.
   [[nodiscard]] const std::shared_ptr<Inbox>& shared_inbox() const { return inbox_; }
   [[nodiscard]] Entry& entry(uint32_t slot) { return entries_[slot]; }
@@ -257,6 +259,7 @@ class Loop {
 
   // commands.cc
   void write_remote(RemoteWrite write);
+  void write_remote_before(uint32_t batch);
   void carry_out(uint32_t slot, Entry* entry, uint32_t word, uint32_t argument, std::span<const uint8_t> bytes,
                  const PinnedBytes& pinned);
   void execute_commands();
@@ -300,8 +303,10 @@ class Loop {
   std::unordered_map<Request*, std::unique_ptr<Request>> waiting_;  // for complete()
   std::deque<BroadcastRequest*> broadcasts_;                        // some of whose targets have yet to get their turn
   std::deque<DetachRequest*> departing_;                            // the passage takes none of them yet
-  FileWorkers file_workers_;          // its jobs point to requests: it goes before they do
-  CommandBatch* executed_ = nullptr;  // this turn's, until their arenas are sent or copied
+  FileWorkers file_workers_;               // its jobs point to requests: it goes before they do
+  std::deque<RemoteWrite> remote_writes_;  // taken from the inbox, for their places among the batches
+  uint32_t last_batch_ = 0;                // that was executed
+  CommandBatch* executed_ = nullptr;       // this turn's, until their arenas are sent or copied
 
   uint64_t start_ms_;
   uint64_t now_ms_;

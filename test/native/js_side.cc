@@ -244,7 +244,7 @@ void JsSide::name_nothing(Command command, const Told& to) {
 
 void JsSide::flush() {
   if (current_->batch->count == 0) return;
-  mailbox.commands.push(current_->batch.get());
+  loop_->publish_commands(current_->batch.get());
   if (mailbox.must_wake_io(true)) loop_->poller().wake();
   arena_used_ = 0;
   take_spent();

@@ -77,6 +77,49 @@ TEST_CASE(
   if (first_is_one) CHECK(receive(two.get(), 4) == "here");
 }
 
+TEST_CASE("remote writes: one has its place among the command batches, by when it was accepted") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  Inbox& inbox = *h.loop->shared_inbox();
+  CHECK(inbox.write(bytes_for(told, "1 ")));
+  h.js.write(told, "2 ");
+  h.js.flush();
+  CHECK(inbox.write(bytes_for(told, "3 ")));
+  CHECK(inbox.write(bytes_for(told, "4 ")));
+  h.js.write(told, "5 ");
+  h.js.flush();
+  CHECK(inbox.write(bytes_for(told, "6 ")));
+  h.js.end(told);
+  h.js.flush();
+  CHECK(inbox.write(bytes_for(told, "behind the end")));
+  h.settle();
+  CHECK(client.receive() == "1 2 3 4 5 6 ");
+  CHECK(client.ended);
+}
+
+TEST_CASE("remote writes: what a worker said it wrote goes before an end that came after") {
+  Running running(4);
+  const Address address = running.listen();
+  for (int round = 0; round < 300; ++round) {
+    const Fd fd = dial(address);
+    while (running.js.connections.size() <= static_cast<size_t>(round)) running.deliver();
+    const Told& told = running.js.connections[static_cast<size_t>(round)];
+    std::atomic<bool> done = false;
+    std::thread worker([&] {
+      CHECK(running.loop->shared_inbox()->write(bytes_for(told, "answer")));
+      done.store(true, std::memory_order_release);
+    });
+    while (!done.load(std::memory_order_acquire)) running.js.flush();
+    running.js.end(told);
+    running.js.flush();
+    CHECK(receive(fd.get(), 7) == "answer");
+    worker.join();
+    REQUIRE(::shutdown(fd.get(), SHUT_WR) == 0);
+    while (!told.closed()) running.deliver();
+  }
+}
+
 TEST_CASE("remote writes: so much may wait, and a loop that has ended takes nothing") {
   Running running(4);
   const auto inbox = running.loop->shared_inbox();
