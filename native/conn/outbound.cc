@@ -29,6 +29,7 @@ Segment* OutboundPool::take(Segment::Kind kind, const uint8_t* data, uint32_t le
   segment->block = nullptr;
   segment->next = nullptr;
   segment->queued = 0;
+  segment->own = 0;
   return segment;
 }
 
@@ -58,6 +59,12 @@ uint8_t* OutboundPool::copy_buffer() {
   return copy_buffer_.get();
 }
 
+namespace {
+
+uint32_t own_of(const Segment& segment) { return segment.kind == Segment::Kind::kShared ? 0 : 1; }
+
+}  // namespace
+
 void Outbound::push(Segment* segment) {
   if (tail_ == nullptr) {
     head_ = segment;
@@ -66,6 +73,7 @@ void Outbound::push(Segment* segment) {
   }
   tail_ = segment;
   head_->queued += segment->length;
+  head_->own += own_of(*segment);
 }
 
 // Takes the first segment off the queue.
@@ -73,6 +81,7 @@ void Outbound::pop() {
   Segment* next = head_->next;
   if (next != nullptr) {
     next->queued = head_->queued - head_->length;
+    next->own = head_->own - own_of(*head_);
   } else {
     tail_ = nullptr;
   }
@@ -150,6 +159,7 @@ void Outbound::remove_file(OutboundPool& pool, const OutboundFile& file) {
   if (before == nullptr) {
     pop();
   } else {
+    head_->own -= own_of(*segment);
     before->next = segment->next;
     if (tail_ == segment) tail_ = before;
   }
@@ -217,9 +227,11 @@ void Outbound::keep(OutboundPool& pool) {
   Segment* segment = head_;
   Segment* last = tail_;
   const size_t queued = head_->queued;
+  uint32_t rest = head_->own;
   head_ = tail_ = nullptr;
   while (segment != nullptr && segment->kind == Segment::Kind::kArena) {
     Segment* next = segment->next;
+    --rest;
     copy_into_blocks(pool, segment->data, segment->length);
     pool.give(segment);
     segment = next;
@@ -229,6 +241,7 @@ void Outbound::keep(OutboundPool& pool) {
   tail_->next = segment;
   tail_ = last;
   head_->queued = queued;
+  head_->own += rest;
 }
 
 void Outbound::copy_to(std::vector<uint8_t>& to) const {

@@ -38,7 +38,9 @@ struct Segment {
     OutboundFile* file;     // kFile
   };
   Segment* next;
-  size_t queued;  // of a queue's first segment: the bytes of the whole queue
+  // Of a queue's first segment, for the whole queue: its bytes, and its segments that JavaScript counts as its own.
+  size_t queued;
+  uint32_t own;
 };
 
 // What the outbound queues of one loop share: segments, blocks, a buffer, and the owners of pinned bytes and files that
@@ -98,6 +100,9 @@ class Outbound {
   [[nodiscard]] bool empty() const { return head_ == nullptr; }
   // Bytes that wait in it. The first segment knows, so that an idle connection has nothing to remember.
   [[nodiscard]] size_t bytes() const { return head_ == nullptr ? 0 : head_->queued; }
+
+  // Whether something waits that JavaScript has written or sent itself: anything but broadcasts and writes of workers.
+  [[nodiscard]] bool holds_own() const { return head_ != nullptr && head_->own > 0; }
 
   // Bytes of the current command batch's arena. They are sent from there, or copied out by keep() at the latest.
   void append(OutboundPool& pool, const uint8_t* data, uint32_t length);

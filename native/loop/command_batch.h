@@ -21,7 +21,7 @@ enum class Command : uint8_t {
   kPause = 6,
   kResume = 7,
   kSetTimeout = 8,  // argument: TimeoutKind, a: milliseconds, 0 for none
-  kWantDrain = 9,   // one kDrain when the queue is empty
+  kWantDrain = 9,   // one kDrain when all that JavaScript itself has written has gone
   kRequest = 10,    // a: index in the batch's `requests`
   kMute = 14,       // takes no more broadcasts, nor writes of workers: it is to be relayed
   kReframe = 13,    // stop reading, say kFraming, and wait for a ReframeRequest

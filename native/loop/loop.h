@@ -197,6 +197,7 @@ class Loop {
   void serve(uint32_t slot);
   bool read(uint32_t slot, Entry& entry);
   [[nodiscard]] bool tell(uint32_t slot, Entry& entry, uint32_t due);
+  void note_drained(uint32_t slot, Entry& entry);
   void after_flush(uint32_t slot, Entry& entry);
   [[nodiscard]] bool await_handshake(uint32_t slot, Entry& entry);
   void fail_write(uint32_t slot, Entry& entry, int error);

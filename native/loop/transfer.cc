@@ -33,7 +33,7 @@ size_t Loop::flush_one(uint32_t slot) {
   } else if (flushed.broken_off) {
     const OutboundFile& file = *entry.out.front_file();
     break_off(slot, entry, file.truncated ? static_cast<int>(OwnError::kFileTruncated) : file.error.code);
-  } else if (entry.out.empty()) {
+  } else if (note_drained(slot, entry); entry.out.empty()) {
     after_flush(slot, entry);
   } else {
     if (flushed.waits || flushed.next_file) load_file(slot, entry);
@@ -58,15 +58,18 @@ void Loop::count_flushed(uint32_t slot, Entry& entry, const Flushed& flushed) {
                 std::memory_order_relaxed);
 }
 
+// JavaScript's own writes and files have gone, whatever broadcasts and workers' writes still wait.
+void Loop::note_drained(uint32_t slot, Entry& entry) {
+  if (!entry.has(Connection::kDrainWanted) || entry.out.holds_own()) return;
+  entry.unset(Connection::kDrainWanted);
+  entry.set(Connection::kDrainDue);
+  ready_.push(slot);
+}
+
 // The queue is empty.
 void Loop::after_flush(uint32_t slot, Entry& entry) {
   uncork(entry);
   if (entry.has(Connection::kRelayed)) return relays_.serve(*this, entry);
-  if (entry.has(Connection::kDrainWanted)) {
-    entry.unset(Connection::kDrainWanted);
-    entry.set(Connection::kDrainDue);
-    ready_.push(slot);
-  }
   if (entry.has(Connection::kEndWanted) && !entry.has(Connection::kFinSent) && !send_fin(slot, entry)) return;
   if (entry.is_over()) close(slot, entry, 0, Syscall::kRead);
 }

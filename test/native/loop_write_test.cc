@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstring>
 #include <numeric>
 #include <thread>
 
@@ -257,6 +258,45 @@ TEST_CASE("one drain for each wish, when the queue is empty, at once if it is al
   h.js.write(told, "unasked");
   h.settle();
   CHECK(told.log == "ORR");
+}
+
+TEST_CASE("a drain comes when what JavaScript wrote has gone, whatever others' bytes keep the queue from being empty") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  FullSocket socket(h, h.fd(told));
+  const auto others = [&, slot = told.slot, generation = told.generation] {
+    RemoteWrite write{slot, generation, 1 << 20, 3, std::make_unique<uint8_t[]>(3)};
+    std::memcpy(write.bytes.get(), "xyz", 3);
+    REQUIRE(h.loop->shared_inbox()->write(std::move(write)));
+  };
+  const auto give = [&](size_t room) {
+    socket.room = room;
+    h.inject(told, EPOLLOUT);
+    h.settle();
+  };
+  h.js.write(told, "ab");
+  h.js.flush();
+  others();
+  h.js.write(told, "cd");
+  h.js.want_drain(told);
+  h.js.flush();
+  others();
+  h.settle();
+  CHECK(told.log == "O");
+  give(6);
+  CHECK(told.log == "O");
+  others();
+  give(1);
+  CHECK(told.log == "OR");
+  CHECK_FALSE(h.loop->entry(told.slot).out.empty());
+  // One for which nothing of its own is queued comes immediately.
+  h.js.want_drain(told);
+  h.settle();
+  CHECK(told.log == "ORR");
+  give(SIZE_MAX);
+  CHECK(told.log == "ORR");
+  CHECK(client.receive() == "abxyzcdxyzxyz");
 }
 
 TEST_CASE("the FIN follows the last byte, and is sent once") {
