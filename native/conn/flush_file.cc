@@ -1,6 +1,7 @@
 #include "native/conn/flush_file.h"
 
 #include <algorithm>
+#include <cerrno>
 
 #include "native/net/file.h"
 #include "native/net/socket.h"
@@ -27,6 +28,25 @@ Part copy_part(int socket, const OutboundFile& file, size_t count, uint8_t* buff
   return {.sent = static_cast<size_t>(sent)};
 }
 
+// What the network may have told the kernel of a connection.
+bool is_of_network(int error) {
+  switch (error) {
+    case ECONNRESET:
+    case ETIMEDOUT:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case ECONNREFUSED:
+    case ECONNABORTED:
+    case EHOSTDOWN:
+    case ENETDOWN:
+    case EPROTO:
+    case ENOPROTOOPT:
+      return true;
+    default:
+      return false;
+  }
+}
+
 Part send_part(int socket, OutboundFile& file, size_t count, OutboundPool& pool) {
   if (!file.copies) {
     const ssize_t sent = send_file(socket, file.fd.get(), file.offset, count);
@@ -35,6 +55,11 @@ Part send_part(int socket, OutboundFile& file, size_t count, OutboundPool& pool)
     // EINVAL and its like: this file, or this socket, knows no sendfile(2). Any other error may be the one's or the
     // other's, and pread(2) and send(2) tell which.
     file.copies = true;
+    Part part = copy_part(socket, file, count, pool.copy_buffer());
+    // The kernel reports a socket's error once, and EPIPE from then on (sk_stream_error() in Linux).
+    const auto error = static_cast<int>(-sent);
+    if (part.socket_error == EPIPE && is_of_network(error)) part.socket_error = error;
+    return part;
   }
   return copy_part(socket, file, count, pool.copy_buffer());
 }

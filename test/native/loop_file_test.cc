@@ -331,6 +331,24 @@ TEST_CASE("files: a socket's error is told from a file's") {
   CHECK(told.error == EPIPE);
 }
 
+TEST_CASE("files: a socket's error that sendfile(2) has taken is the connection's, and not the EPIPE that follows") {
+  const TemporaryFile file(pattern(100));
+  for (const int error : {ECONNRESET, ETIMEDOUT, EHOSTUNREACH}) {
+    Harness h;
+    const auto port = h.listen();
+    auto [client, told] = h.accept(port);
+    h.hooks.sendfile = [&](int, int, off_t*, size_t) -> ssize_t { return shim::fail(error); };
+    h.hooks.send = [](int, const void*, size_t, int) -> ssize_t { return shim::fail(EPIPE); };
+    const SendFileRequest& sending = send_file(h, told, file.path);
+    h.settle();
+    client.fin();
+    h.settle();
+    CHECK(answers(h, sending) == 1);
+    CHECK(sending.error.code == error);
+    CHECK(told.error == error);
+  }
+}
+
 TEST_CASE("files: given up before its first byte it goes without a trace, after it the connection is reset") {
   const std::string content = pattern(100);
   const TemporaryFile file(content);
