@@ -1,6 +1,7 @@
 import type { AsyncResource } from 'node:async_hooks'
 import type { ConnectionContext } from './connection-context.js'
 import type { MovedIds } from './moved-ids.js'
+import type { Pending } from './pending.js'
 
 /** What an I/O thread needs of its reactor. */
 export interface IoThreadOwner {
@@ -17,6 +18,8 @@ export interface IoThreadOwner {
   readonly moved: MovedIds
   /** The async context of the events. */
   readonly scope: AsyncResource
+  /** What takes several requests, of whichever of its I/O threads. */
+  readonly operations: Pending
   /** Something began, or ended, that should keep the process alive. */
   retain(): void
   release(): void

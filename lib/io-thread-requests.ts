@@ -15,6 +15,17 @@ export abstract class IoThreadRequests {
   protected abstract readonly owner: IoThreadOwner
   readonly requests = new Pending()
 
+  /** Something that takes several requests: a shutdown waits for its end, and not only for that of those under way. */
+  async operation<A>(run: () => Promise<A>): Promise<A> {
+    const { operations } = this.owner
+    operations.add()
+    try {
+      return await run()
+    } finally {
+      operations.remove()
+    }
+  }
+
   /**
    * Asks the I/O thread. The process stays alive until it has answered; if `lasts`, as a peer or a disk decides when, only
    * while the reactor keeps it.

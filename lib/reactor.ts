@@ -20,6 +20,7 @@ import { type Listener, type ListenerState, makeListener } from './listener.js'
 import { listenError, type Opening, onAnyAddress, openOn, resolveHost } from './listening.js'
 import { MovedIds } from './moved-ids.js'
 import { checkListenOptions, checkReactorOptions, type ListenOptions, type ReactorOptions } from './options.js'
+import { Pending } from './pending.js'
 import { checkNetworkAllowed } from './permission.js'
 import { checkRebalanceOptions, type RebalanceOptions, rebalance } from './rebalance.js'
 import { decodeSocketOptions } from './socket-options.js'
@@ -121,6 +122,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   /** Numbers of contexts that are gone, to be used again: an event has 24 bits for them. */
   readonly #freeContexts: number[] = []
   readonly #connecting = new Set<Connecting<never>>()
+  readonly #operations = new Pending()
   #active = 0
   #questions = 0
   #unrefed = false
@@ -160,6 +162,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
       moved,
       // Made with the reactor, as that of the core's calls is.
       scope: new AsyncResource('c1m'),
+      operations: this.#operations,
       contextGone: (index, context) => {
         // Connections that have moved may have it on other threads.
         if (this.#threads.some(({ contexts }) => contexts.get(index) !== undefined)) return
@@ -353,7 +356,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   async rebalance(options?: RebalanceOptions): Promise<number> {
     const idleMs = checkRebalanceOptions(options)
     this.#checkOpen()
-    return rebalance(this.#threads, idleMs)
+    return (this.#threads[0] as IoThread).operation(() => rebalance(this.#threads, idleMs))
   }
 
   /** Counters, as of the end of the I/O thread's last turn; read from shared memory, cheap enough for any rate. */
@@ -509,8 +512,11 @@ export class Reactor extends EventEmitter<ReactorEvents> {
       await inTurns(conns, (conn) => conn.destroy(new C1mError('ERR_C1M_SHUTDOWN', 'The reactor was shut down')))
     }
     await this.#emptyWithin()
-    // A promise that waits for its answer would wait for ever.
-    await Promise.all(this.#threads.map((thread) => thread.requests.none()))
+    // A promise that waits for its answer would wait for ever. An operation makes requests, and an answer may begin another.
+    while (this.#operations.count > 0 || this.#threads.some(({ requests }) => requests.count > 0)) {
+      await this.#operations.none()
+      await Promise.all(this.#threads.map(({ requests }) => requests.none()))
+    }
     for (const thread of this.#threads) thread.close()
     return { drained: accepted - cut, cut }
   }

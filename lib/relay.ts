@@ -110,7 +110,7 @@ export async function relay<A, B>(a: Connection<A>, b: Connection<B>, options?: 
     throw invalidValue('"a" and "b" must be connections of one reactor')
   }
   signal?.throwIfAborted()
-  return new Relay(sides, idleTimeoutMs).run(signal)
+  return sides.a.place.io.operation(() => new Relay(sides, idleTimeoutMs).run(signal))
 }
 
 /** One end of a relay. */
