@@ -171,15 +171,16 @@ export interface NativeIoThread {
   ): number
   /**
    * A slot for a connection that is to move here; nothing if there is none. `flushed` is its counter for now; `muted`: it
-   * takes no broadcasts.
+   * takes no broadcasts. What waits for it there counts for `maxWriteQueue`.
    */
   reserve(
     batch: number,
     callback: (place: readonly [slot: number, generation: number] | undefined) => void,
     flushed: number,
     muted: boolean,
+    maxWriteQueue: number,
   ): number
-  /** Lets it go to another I/O thread. Answers before its last event; with nothing if it has closed. */
+  /** Lets it go to another I/O thread: no file is in its queue. Answers before its last event; with nothing if it has closed. */
   release(batch: number, callback: (outcome: MoveOutcome) => void, slot: number, generation: number): number
   /** What has become of the connection that this slot was reserved for; `undefined`: it won't come. */
   settle(batch: number, callback: () => void, slot: number, generation: number, outcome: MoveOutcome): number

@@ -183,7 +183,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
    */
   sendFile(source: FileSource, options?: SendFileOptions): Promise<number> {
     const { context, slot, generation, state } = this
-    return sendFile({ io: context.io, slot, generation, open: (state & CANNOT_WRITE) === 0 }, source, options)
+    return sendFile(this, { io: context.io, slot, generation, open: (state & CANNOT_WRITE) === 0 }, source, options)
   }
 
   /**

@@ -1,6 +1,7 @@
 import type { MoveOutcome } from './binding.js'
 import type { Connection } from './connection.js'
 import type { IoThread } from './io-thread.js'
+import { hasFiles } from './send-file.js'
 import { type Addresses, beginTransit, endTransit } from './transit.js'
 
 /**
@@ -9,7 +10,8 @@ import { type Addresses, beginTransit, endTransit } from './transit.js'
  * is said to it meanwhile waits for it there.
  *
  * Resolves when it is there, or has closed on the way, with whether it was moved: false if it had closed before it could
- * be, if `may` says no at that moment, or if there is no slot for it. `muted`: on its way it takes no broadcasts.
+ * be, if a file is in its queue or `may` says no at that moment, or if there is no slot for it; then it is where it was, and
+ * nothing has been said to it. It waits for the two I/O threads, and for nobody else. `muted`: on its way it takes no broadcasts.
  */
 export async function move(
   conn: Connection<unknown>,
@@ -18,17 +20,18 @@ export async function move(
   muted = false,
 ): Promise<boolean> {
   const before = conn.here
-  if (before === undefined || before.io === to) return false
+  if (before === undefined || before.io === to || hasFiles(conn)) return false
   const counter = before.io.flushedOf(before.slot)
+  const limit = before.io.maxWriteQueueOf(before.slot)
   const reserved = await to.request<readonly [number, number] | undefined>((batch, callback) =>
-    to.native.reserve(batch, callback, counter, muted),
+    to.native.reserve(batch, callback, counter, muted, limit),
   )
   if (reserved === undefined) return false
   const [slot, generation] = reserved
   const settle = (outcome: MoveOutcome) =>
     to.request<void>((batch, callback) => to.native.settle(batch, callback, slot, generation, outcome))
   const place = conn.here
-  if (place === undefined || place.io === to || !may()) {
+  if (place === undefined || place.io === to || hasFiles(conn) || !may()) {
     await settle(undefined)
     return false
   }

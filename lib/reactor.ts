@@ -344,8 +344,8 @@ export class Reactor extends EventEmitter<ReactorEvents> {
    * Moves connections from I/O threads that hold more than their share to those that hold fewer, until all hold as many,
    * or no more of them are idle: after a phase in which most of one thread's have closed, for example. Neither they nor their peers
    * notice: object, id, groups, timeouts and order are as before. Resolves with how many were moved; 0 with one I/O
-   * thread. A connection that a WorkerPool has a task of, that is being relayed or detached, or whose framing is being
-   * changed, isn't moved. One that is moved costs about 200 bytes more from then on, since it keeps its id.
+   * thread. A connection that a WorkerPool has a task of, that has a file to send, that is being relayed or detached, or whose
+   * framing is being changed, isn't moved. One that is moved costs about 200 bytes more from then on, since it keeps its id.
    *
    * Rejects, before anything happens, with a TypeError (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE) or
    * RangeError (ERR_C1M_OUT_OF_RANGE) for bad options, and with ERR_C1M_REACTOR_CLOSED after `shutdown()`.

@@ -2,8 +2,9 @@ import { onAbort } from './abort.js'
 import { Connection, relayAccess } from './connection.js'
 import type { Place } from './connection-requests.js'
 import { asError, C1mError, invalidType, invalidValue, reactorFull } from './errors.js'
-import { COMMAND_MUTE } from './layout.js'
+import { COMMAND_MUTE, COMMAND_PAUSE } from './layout.js'
 import { move } from './moving.js'
+import { filesDone } from './send-file.js'
 import { checkInteger, checkKeys, checkObject, checkSignal, keysOf } from './validate.js'
 
 /** Options of `relay()`. */
@@ -75,7 +76,8 @@ type Side = (typeof SIDES)[number]
  * `resume()` do nothing and answer `false`. `destroy()` and `reset()` of one do the same to the other; its `close` gets
  * ERR_C1M_RELAY_FAILED. An error of one side resets the other, so that its peer doesn't take half a stream for a whole one.
  *
- * If they are on different I/O threads `b` moves to that of `a` first.
+ * If they are on different I/O threads `b` moves to that of `a` first; where files are in its queue, when these have been sent, and
+ * until then neither is read.
  *
  * Resolves when both have closed and their `close` handlers have returned. Rejects, before anything happens, with a
  * TypeError or RangeError for bad arguments (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE, ERR_C1M_OUT_OF_RANGE),
@@ -197,12 +199,17 @@ class Relay {
   async #start(): Promise<readonly [number, number]> {
     const { a, b } = this.#sides
     // `holdRelay` may have to wait for one that is on its way to another thread: broadcasts don't.
-    for (const { io, slot, generation } of [a.place, b.place]) io.commands.push(COMMAND_MUTE, slot, generation)
+    const apart = a.place.io !== b.place.io
+    for (const { io, slot, generation } of [a.place, b.place]) {
+      io.commands.push(COMMAND_MUTE, slot, generation)
+      // What is read meanwhile would go into the other's queue, however long that is. `holdRelay` takes it back.
+      if (apart) io.commands.push(COMMAND_PAUSE, slot, generation)
+    }
     if (this.#idleTimeoutMs !== undefined) {
       a.conn.setTimeout(this.#idleTimeoutMs)
       b.conn.setTimeout(0)
     }
-    if (a.place.io !== b.place.io) await this.#join()
+    if (apart) await this.#join()
     this.#known = true
     const { io, slot, generation } = a.conn.here ?? a.place
     const other = b.conn.here
@@ -225,6 +232,8 @@ class Relay {
   /** A relay is one I/O thread's: `b` goes to that of `a`. */
   async #join(): Promise<void> {
     const { a, b } = this.#sides
+    // From here on there come no more. Whatever ends the connection, its idle timeout for example, ends the waiting.
+    await filesDone(b.conn)
     if (!(await move(b.conn, a.place.io, () => true, true))) b.conn.destroy(reactorFull())
   }
 
@@ -247,6 +256,8 @@ class Relay {
       },
       closed: (destroyed, error) => {
         this.#closed.push({ side, destroyed, error })
+        // The I/O thread, which would do it, doesn't know of the two yet. `destroyed()` has seen to the others.
+        if (!this.#known && !destroyed) this.#sides[other].destroy(error !== undefined, relayFailed())
         if (this.#closed.length === 2) this.#onClosed?.()
       },
     }

@@ -4,6 +4,7 @@ import { onAbort } from './abort.js'
 import { C1mError, closeError, invalidType, invalidValue, type SystemError, systemError } from './errors.js'
 import type { IoThread } from './io-thread.js'
 import { OWN_ERROR_FILE_ABORTED } from './layout.js'
+import { Pending } from './pending.js'
 import { checkInteger, checkKeys, checkObject, checkSignal, isBytes, keysOf } from './validate.js'
 
 /** What `conn.sendFile()` takes: a path, an open file, or its descriptor. */
@@ -32,8 +33,38 @@ export interface FileTarget {
   readonly open: boolean
 }
 
+/** Files in the queues of connections, or on their way to them. */
+const pending = new WeakMap<object, Pending>()
+
+/** @internal Whether a file is in its queue, or may be. */
+export function hasFiles(conn: object): boolean {
+  return pending.has(conn)
+}
+
+/** @internal Resolves when none is: they have been sent, or have failed, or the connection has closed. One waits at a time. */
+export async function filesDone(conn: object): Promise<void> {
+  await pending.get(conn)?.none()
+}
+
+function begin(conn: object): Pending {
+  const files = pending.get(conn) ?? new Pending()
+  pending.set(conn, files)
+  files.add()
+  return files
+}
+
+function finish(conn: object, files: Pending): void {
+  if (files.count === 1) pending.delete(conn)
+  files.remove()
+}
+
 /** @internal See `Connection.sendFile`. */
-export async function sendFile(to: FileTarget, source: FileSource, options?: SendFileOptions): Promise<number> {
+export async function sendFile(
+  conn: object,
+  to: FileTarget,
+  source: FileSource,
+  options?: SendFileOptions,
+): Promise<number> {
   const from = checkSource(source)
   const given = checkObject('options', options)
   checkKeys('options', given, OPTIONS)
@@ -49,9 +80,13 @@ export async function sendFile(to: FileTarget, source: FileSource, options?: Sen
     void io.request<void>((batch, callback) => io.native.cancelFile(batch, callback, slot, generation, id))
   const forget = signal && onAbort(signal, abort)
   const spec = { ...from, slot, generation, id, start, end }
+  const files = begin(conn)
   const answer = await io
     .request<SendFileAnswer>((batch, callback) => io.native.sendFile(batch, callback, spec), { lasts: true })
-    .finally(forget)
+    .finally(() => {
+      finish(conn, files)
+      forget?.()
+    })
   if (typeof answer === 'number') return answer
   if ('closed' in answer) throw connectionClosed()
   if ('errno' in answer) throw fileError(answer.errno, answer.syscall, from.path)

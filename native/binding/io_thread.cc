@@ -203,9 +203,9 @@ Napi::Value IoThread::detach(const Napi::CallbackInfo& info) {
   return request<DetachAnswer>(info, number(info, 2), number(info, 3), host_ == nullptr ? -1 : host_->passage());
 }
 
-// …, flushed, muted)
+// …, flushed, muted, maxWriteQueue)
 Napi::Value IoThread::reserve(const Napi::CallbackInfo& info) {
-  return request<ReserveAnswer>(info, number(info, 2), info[3].ToBoolean().Value());
+  return request<ReserveAnswer>(info, number(info, 2), info[3].ToBoolean().Value(), number(info, 4));
 }
 
 // …, slot, generation)

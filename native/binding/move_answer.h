@@ -9,9 +9,11 @@ namespace c1m {
 
 class ReserveAnswer final : public ReserveRequest {
  public:
-  ReserveAnswer(const Napi::Function& callback, uint32_t counter, bool mute) : callback_(Napi::Persistent(callback)) {
+  ReserveAnswer(const Napi::Function& callback, uint32_t counter, bool mute, uint32_t limit)
+      : callback_(Napi::Persistent(callback)) {
     flushed = counter;
     muted = mute;
+    max_write_queue = limit;
   }
   // With [slot, generation], or nothing if there is no slot.
   void answer() override;

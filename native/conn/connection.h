@@ -43,7 +43,7 @@ struct Connection {
     kBroken = 1u << 18,       // readiness: an error waits behind what is to be read
     kConnecting = 1u << 19,   // JavaScript knows nothing of it yet
     kSynDeferred = 1u << 20,  // the SYN went, or will go, with the first bytes (TCP_FASTOPEN_CONNECT)
-    kLeaving = 1u << 21,      // to another loop, as soon as it can: not read any more
+    kLeft = 1u << 21,         // gone to another loop, or lost on its way here: its end is counted elsewhere
     kMuted = 1u << 22,        // takes only what JavaScript itself writes to it
     kRelayed = 1u << 24,      // read and written by a relay, not for JavaScript
     kCorked = 1u << 25,       // the kernel may hold back bytes for more to come
@@ -53,6 +53,7 @@ struct Connection {
     kFramingDue = 1u << 29,     // events that wait for room in a batch
     kMisfitDue = 1u << 30,
   };
+  static constexpr uint32_t kUnused = 1u << 23 | 1u << 26 | 1u << 31;
   static constexpr uint32_t kDue = kOpenDue | kDrainDue | kEndDue | kTimeoutDue | kCloseDue | kFramingDue | kMisfitDue;
 
   [[nodiscard]] bool has(uint32_t flag) const { return (flags & flag) != 0; }
@@ -61,7 +62,7 @@ struct Connection {
 
   // Something is there to be read for JavaScript, as far as we know, and may be read.
   [[nodiscard]] bool can_read() const {
-    if (has(kPaused | kClosing | kReframing | kRelayed | kLeaving)) return false;
+    if (has(kPaused | kClosing | kReframing | kRelayed)) return false;
     return has(kFramesWaiting) || (has(kReadable | kHangup) && !has(kEndSeen));
   }
   // Broadcasts, and writes of workers.

@@ -258,10 +258,10 @@ void Outbound::copy_to(std::vector<OutboundRun>& to) const {
   }
 }
 
-void Outbound::clear(OutboundPool& pool) {
+void Outbound::clear(OutboundPool& pool, bool moved) {
   while (head_ != nullptr) {
     Segment* next = head_->next;
-    if (head_->kind == Segment::Kind::kShared) ++head_->shared->dropped;
+    if (head_->kind == Segment::Kind::kShared) ++(moved ? head_->shared->moved : head_->shared->dropped);
     pool.give(head_);
     head_ = next;
   }

@@ -133,8 +133,8 @@ class Outbound {
   void copy_to(std::vector<uint8_t>& to) const;
   // The same, in runs.
   void copy_to(std::vector<OutboundRun>& to) const;
-  // Drops everything.
-  void clear(OutboundPool& pool);
+  // Drops everything; or empties the queue of a connection that takes it to another loop, if `moved`.
+  void clear(OutboundPool& pool, bool moved = false);
 
  private:
   void push(Segment* segment);

@@ -33,6 +33,7 @@ struct SharedPayload {
   uint32_t length = 0;
   uint32_t references = 1;
   uint32_t dropped = 0;             // segments that went with their queue before they were sent
+  uint32_t moved = 0;               // segments that went to another loop with their connection, and wait there
   void* owner = nullptr;            // of the caller's buffer, to be released with the last reference; null for a copy
   std::unique_ptr<uint8_t[]> copy;  // the bytes, if they were copied
 };

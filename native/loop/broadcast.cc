@@ -40,11 +40,12 @@ bool Loop::broadcast(BroadcastRequest& request) {
 }
 
 void Loop::offer(BroadcastRequest& request, const BroadcastTarget& target) {
-  if (std::vector<Deferred>* waiting = deferring(target.slot, target.generation); waiting != nullptr) {
-    if (moves_.expected(target.slot)->muted) return;
+  if (Expected* there = deferring(target.slot, target.generation); there != nullptr) {
+    if (there->muted || there->full) return;
     ++request.payload->references;
     ++request.accepted;
-    waiting->push_back({.shared = request.payload, .max_write_queue = target.max_write_queue});
+    // One that is too much counts as dropped.
+    if (!there->defer(pool_, {.shared = request.payload, .max_write_queue = target.max_write_queue})) ++request.cut;
     return;
   }
   Entry* entry = find(target.slot, target.generation);
@@ -86,7 +87,7 @@ void Loop::spread() {
 void Loop::conclude(BroadcastRequest& request) {
   SharedPayload* payload = request.payload;
   request.payload = nullptr;
-  request.queued = payload->references - 1;
+  request.queued = payload->references - 1 + payload->moved;
   request.reached = request.accepted - request.queued - payload->dropped;
   pool_.release(payload);
 }

@@ -55,33 +55,33 @@ void Loop::return_commands() {
 void Loop::write_remote(RemoteWrite write) {
   if (write.length == 0) return;
   SharedPayload* payload = SharedPayload::of(std::move(write.bytes), write.length);
-  if (std::vector<Deferred>* waiting = deferring(write.slot, write.generation); waiting != nullptr) {
-    waiting->push_back({.shared = payload, .max_write_queue = write.max_write_queue});
+  if (Expected* there = deferring(write.slot, write.generation); there != nullptr) {
+    (void)there->defer(pool_, {.shared = payload, .max_write_queue = write.max_write_queue});
     return;
   }
-  Entry* entry = find(write.slot, write.generation);
-  if (entry != nullptr) queue_shared(write.slot, *entry, *payload, write.max_write_queue);
+  queue_shared(write.slot, find(write.slot, write.generation), *payload, write.max_write_queue);
   pool_.release(payload);
 }
 
-void Loop::queue_shared(uint32_t slot, Entry& entry, SharedPayload& payload, uint32_t max_write_queue) {
-  if (!entry.takes_shared()) return;
-  if (entry.out.bytes() + payload.length > max_write_queue) {
-    return close(slot, entry, static_cast<int>(OwnError::kWriteQueueFull), Syscall::kWrite);
+// What is refused here has been accepted before, and counts as dropped.
+void Loop::queue_shared(uint32_t slot, Entry* entry, SharedPayload& payload, uint32_t max_write_queue) {
+  if (entry != nullptr && entry->takes_shared() && entry->out.bytes() + payload.length <= max_write_queue) {
+    entry->out.append_shared(pool_, payload);
+    return flush_.push(slot);
   }
-  entry.out.append_shared(pool_, payload);
-  flush_.push(slot);
+  ++payload.dropped;
+  if (entry == nullptr || !entry->takes_shared()) return;
+  close(slot, *entry, static_cast<int>(OwnError::kWriteQueueFull), Syscall::kWrite);
 }
 
-std::vector<Deferred>* Loop::deferring(uint32_t slot, uint32_t generation) {
+Expected* Loop::deferring(uint32_t slot, uint32_t generation) {
   if (!moves_.expects_any() || entries_.find(slot, generation) == nullptr) return nullptr;
-  Moves::Expected* expected = moves_.expected(slot);
-  return expected == nullptr ? nullptr : &expected->deferred;
+  return moves_.expected(slot);
 }
 
 void Loop::run_request(std::unique_ptr<Request> request) {
-  if (std::vector<Deferred>* waiting = request->waits(*this); waiting != nullptr) {
-    waiting->push_back({.request = std::move(request)});
+  if (Expected* there = request->waits(*this); there != nullptr) {
+    (void)there->defer(pool_, {.request = std::move(request)});
     return;
   }
   if (request->run(*this)) {
@@ -111,9 +111,9 @@ void Loop::execute_one(CommandBatch& batch, const uint32_t* record) {
     if (start == nullptr) return;
     bytes = {start, record[4]};
   }
-  if (std::vector<Deferred>* waiting = deferring(slot, record[2]); waiting != nullptr) {
-    waiting->push_back(
-        {.command = record[0], .argument = record[3], .bytes = {bytes.begin(), bytes.end()}, .pinned = pinned});
+  if (Expected* there = deferring(slot, record[2]); there != nullptr) {
+    (void)there->defer(
+        pool_, {.command = record[0], .argument = record[3], .bytes = {bytes.begin(), bytes.end()}, .pinned = pinned});
     return;
   }
   carry_out(slot, find(slot, record[2]), record[0], record[3], bytes, pinned);

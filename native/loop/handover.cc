@@ -26,7 +26,7 @@ bool AdoptRequest::run(Loop& loop) {
   return true;
 }
 
-bool DetachRequest::run(Loop& loop) { return loop.depart(*this); }
+bool DepartRequest::run(Loop& loop) { return loop.depart(*this); }
 
 bool DetachRequest::attempt(Loop& loop) {
   Entry* entry = loop.find(slot, generation);
@@ -44,7 +44,7 @@ bool DetachRequest::attempt(Loop& loop) {
   return !later;
 }
 
-bool Loop::depart(DetachRequest& request) {
+bool Loop::depart(DepartRequest& request) {
   if (departing_.empty() && request.attempt(*this)) return true;
   departing_.push_back(&request);
   return false;

@@ -6,6 +6,7 @@
 #include "native/base/fd.h"
 #include "native/base/result.h"
 #include "native/loop/connection_settings.h"
+#include "native/loop/depart_request.h"
 #include "native/loop/request.h"
 #include "native/net/address.h"
 
@@ -36,15 +37,13 @@ struct Detached {
 };
 
 // Gives a connection to somebody else. Its kClose, which follows the answer, says that no more events come.
-class DetachRequest : public ConnectionRequest {
+class DetachRequest : public DepartRequest {
  public:
   bool closed = false;
   Error error;  // the connection stays
   Detached detached;
 
-  bool run(Loop& loop) override;
-  // False if the passage is full: the connection is as before.
-  [[nodiscard]] bool attempt(Loop& loop);
+  [[nodiscard]] bool attempt(Loop& loop) override;
 };
 
 }  // namespace c1m

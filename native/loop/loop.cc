@@ -80,7 +80,6 @@ void Loop::turn() {
   flush_all();
   return_commands();
   spread();
-  let_go();
   // Not before flush_all(): a slot that it frees must be out of the flush list.
   take_returned();
   acceptor_.take_arrivals(*this, kArrivalsPerTurn);
@@ -123,8 +122,7 @@ bool Loop::has_news() const {
 
 int Loop::sleep_ms() {
   const int timer = wheel_.next_ms(now_tick_);
-  const bool passage_full = !departing_.empty() || moves_.passage_full;
-  const int retry = passage_full ? kDepartRetryMs : acceptor_.next_retry_ms(*this, now_ms_);
+  const int retry = !departing_.empty() ? kDepartRetryMs : acceptor_.next_retry_ms(*this, now_ms_);
   if (timer < 0 || retry < 0) return std::max(timer, retry);
   return std::min(timer, retry);
 }
@@ -200,12 +198,12 @@ void Loop::take_returned() {
 }
 
 void Loop::free_slot(uint32_t slot) {
-  const bool moved_away = entries_[slot].has(Connection::kLeaving);
+  const bool elsewhere = entries_[slot].has(Connection::kLeft);
   set_framing(entries_[slot], nullptr);
   // Closes the descriptor with it.
   release(slot);
   --closing_;
-  if (!moved_away) ++stats_.closed;
+  if (!elsewhere) ++stats_.closed;
 }
 
 void Loop::open_inbox() {

@@ -118,13 +118,15 @@ class Loop {
   // A slot for a connection that is on its way here. False if there is none.
   [[nodiscard]] bool reserve(ReserveRequest& request);
   // Where what is said to this connection waits, if it is on its way here; null if not.
-  [[nodiscard]] std::vector<Deferred>* deferring(uint32_t slot, uint32_t generation);
+  [[nodiscard]] Expected* deferring(uint32_t slot, uint32_t generation);
   // Of connections that nothing moved on for so long, slot and generation.
   void find_idle(uint32_t ms, uint32_t most, std::vector<uint32_t>& found);
   // It is here, or won't come.
   void settle_move(SettleRequest& request);
-  // Detaches when those before it have gone. True if it is done.
-  [[nodiscard]] bool depart(DetachRequest& request);
+  // When those before it have gone. True if it is done.
+  [[nodiscard]] bool depart(DepartRequest& request);
+  // Its connection goes to another loop, unless it has closed. False if the passage is full.
+  [[nodiscard]] bool let_go(ReleaseRequest& request);
   // A request that did not finish in run() has its answer.
   void complete(Request* request);
   // Appends an event, if there is a batch with room for it.
@@ -212,12 +214,10 @@ class Loop {
   void spread();
   void conclude(BroadcastRequest& request);
 
-  void queue_shared(uint32_t slot, Entry& entry, SharedPayload& payload, uint32_t max_write_queue);
+  void queue_shared(uint32_t slot, Entry* entry, SharedPayload& payload, uint32_t max_write_queue);
 
   // move.cc
-  void let_go();
-  [[nodiscard]] std::unique_ptr<Parcel> depart(uint32_t slot, Entry& entry);
-  [[nodiscard]] bool hand_out(uint32_t slot, Entry& entry);
+  [[nodiscard]] std::unique_ptr<Parcel> pack(uint32_t slot, Entry& entry);
   void arrive(uint32_t slot, Parcel& parcel);
   void fail_to_arrive(uint32_t slot, uint16_t error, uint8_t syscall);
   void carry_out_late(uint32_t slot, uint32_t generation, Deferred one);
@@ -303,7 +303,7 @@ class Loop {
   std::vector<std::unique_ptr<Request>> completed_;
   std::unordered_map<Request*, std::unique_ptr<Request>> waiting_;  // for complete()
   std::deque<BroadcastRequest*> broadcasts_;                        // some of whose targets have yet to get their turn
-  std::deque<DetachRequest*> departing_;                            // the passage takes none of them yet
+  std::deque<DepartRequest*> departing_;                            // the passage takes none of them yet
   FileWorkers file_workers_;               // its jobs point to requests: it goes before they do
   std::deque<RemoteWrite> remote_writes_;  // taken from the inbox, for their places among the batches
   uint32_t last_batch_ = 0;                // that was executed

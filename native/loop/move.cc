@@ -2,6 +2,7 @@
 #include "native/loop/move.h"
 
 #include <algorithm>
+#include <cassert>
 
 #include "native/loop/loop.h"
 
@@ -9,32 +10,64 @@ namespace c1m {
 
 namespace {
 
-// What the new loop has to know; the rest is a place in the old one's lists, or what the poller says anew.
+// What the new loop has to know.
 constexpr uint32_t kMoving = Connection::kReadable | Connection::kWritable | Connection::kHangup | Connection::kPaused |
                              Connection::kEndSeen | Connection::kEndWanted | Connection::kFinSent |
                              Connection::kWriteFailed | Connection::kDrainWanted | Connection::kBorrowed |
                              Connection::kDrainDue | Connection::kEndDue | Connection::kTimeoutDue |
                              Connection::kBroken | Connection::kSynDeferred | Connection::kCorked | Connection::kMuted |
                              Connection::kReframing | Connection::kFramingDue | Connection::kMisfitDue;
+// What is the old one's own.
+constexpr uint32_t kStays =
+    Connection::kClosing | Connection::kCloseDue |    // as far as the old one is concerned it closes
+    Connection::kLeft |                               // and is counted elsewhere
+    Connection::kInReady | Connection::kInFlush |     // places in its lists
+    Connection::kFramesWaiting |                      // what is unread is told anew
+    Connection::kOpenDue | Connection::kConnecting |  // JavaScript asks for none it hasn't heard of
+    Connection::kRelayed;                             // nor for one that is relayed
+static_assert((kMoving & kStays) == 0 && ((kMoving | kStays) & Connection::kUnused) == 0);
+static_assert((kMoving | kStays | Connection::kUnused) == UINT32_MAX, "a new flag moves, or stays for a reason");
+
+// What an item that is dropped holds.
+void drop_one(OutboundPool& pool, const Deferred& one) {
+  if (one.pinned.owner != nullptr) pool.released().push_back(one.pinned.owner);
+  if (one.shared == nullptr) return;
+  ++one.shared->dropped;
+  pool.release(one.shared);
+}
 
 }  // namespace
 
-std::vector<Deferred>* ConnectionRequest::waits(Loop& loop) const { return loop.deferring(slot, generation); }
+Expected* ConnectionRequest::waits(Loop& loop) const { return loop.deferring(slot, generation); }
+
+bool Expected::defer(OutboundPool& pool, Deferred one) {
+  if (!full) {
+    bytes += one.size();
+    const size_t held = (deferred.size() + 1) * sizeof(Deferred);
+    full = bytes > max_write_queue || held > std::max(size_t{max_write_queue}, kLeast);
+    if (full) drop(pool);
+  }
+  if (full && one.request == nullptr) {
+    drop_one(pool, one);
+  } else {
+    deferred.push_back(std::move(one));
+  }
+  return !full;
+}
+
+void Expected::drop(OutboundPool& pool) {
+  std::erase_if(deferred, [&](const Deferred& one) {
+    if (one.request == nullptr) drop_one(pool, one);
+    return one.request == nullptr;
+  });
+}
 
 bool ReserveRequest::run(Loop& loop) {
   full = !loop.reserve(*this);
   return true;
 }
 
-bool ReleaseRequest::run(Loop& loop) {
-  Entry* entry = loop.find(slot, generation);
-  // It has closed, and counts as that where it did.
-  if (entry == nullptr) return true;
-  // Nothing more is read: the new loop will.
-  entry->set(Connection::kLeaving);
-  loop.moves().leaving.push_back(this);
-  return false;
-}
+bool ReleaseRequest::attempt(Loop& loop) { return loop.let_go(*this); }
 
 bool SettleRequest::run(Loop& loop) {
   loop.settle_move(*this);
@@ -47,10 +80,9 @@ bool IdleRequest::run(Loop& loop) {
 }
 
 void Loop::find_idle(uint32_t ms, uint32_t most, std::vector<uint32_t>& found) {
-  constexpr uint32_t kBusy = Connection::kConnecting | Connection::kRelayed | Connection::kLeaving |
-                             Connection::kReadable | Connection::kHangup | Connection::kBroken | Connection::kEndSeen |
-                             Connection::kEndWanted | Connection::kDue | Connection::kReframing |
-                             Connection::kSynDeferred;
+  constexpr uint32_t kBusy = Connection::kConnecting | Connection::kRelayed | Connection::kReadable |
+                             Connection::kHangup | Connection::kBroken | Connection::kEndSeen | Connection::kEndWanted |
+                             Connection::kDue | Connection::kReframing | Connection::kSynDeferred;
   for (uint32_t slot = 0; slot < entries_.used() && found.size() < size_t{most} * 2; ++slot) {
     const Entry& entry = entries_[slot];
     if (!entry.fd.valid() || entry.has(kBusy | Connection::kClosing) || !entry.out.empty()) continue;
@@ -70,40 +102,30 @@ bool Loop::reserve(ReserveRequest& request) {
   }
   request.generation = entries_.generation(slot);
   std::atomic_ref<uint32_t>(flushed_[slot]).store(request.flushed, std::memory_order_relaxed);
-  moves_.expect(slot, request.muted);
+  moves_.expect(slot, request.muted, request.max_write_queue);
   return true;
 }
 
-void Loop::let_go() {
-  moves_.passage_full = false;
-  std::erase_if(moves_.leaving, [this](ReleaseRequest* request) {
-    Entry* entry = find(request->slot, request->generation);
-    if (entry != nullptr) {
-      if (!broadcasts_.empty() || entry->out.first_file() != nullptr || !hand_out(request->slot, *entry)) return false;
-      if (!entry->has(Connection::kClosing)) request->parcel = depart(request->slot, *entry);
-    } else if (Entry* closing = entries_.find(request->slot, request->generation); closing != nullptr) {
-      // It counts as closed here, and not where it goes.
-      closing->unset(Connection::kLeaving);
+// Where the file tables differ its socket goes to the JS thread's.
+bool Loop::let_go(ReleaseRequest& request) {
+  Entry* entry = find(request.slot, request.generation);
+  // It has closed, and counts as that where it did.
+  if (entry == nullptr) return true;
+  if (file_table_.is_own()) {
+    const Result<Fd> handed = file_table_.hand_out(entry->fd.get());
+    if (!handed) {
+      if (is_for_now(handed.error().code)) return false;
+      close(request.slot, *entry, handed.error().code, Syscall::kRead);
+      return true;
     }
-    complete(request);
-    return true;
-  });
-}
-
-// Where the file tables differ its socket goes to the JS thread's. False if the passage is full; true also if that can't be,
-// and it has been closed.
-bool Loop::hand_out(uint32_t slot, Entry& entry) {
-  if (!file_table_.is_own()) return true;
-  const Result<Fd> handed = file_table_.hand_out(entry.fd.get());
-  if (handed) return true;
-  moves_.passage_full = is_for_now(handed.error().code);
-  if (moves_.passage_full) return false;
-  entry.unset(Connection::kLeaving);
-  close(slot, entry, handed.error().code, Syscall::kRead);
+  }
+  request.parcel = pack(request.slot, *entry);
   return true;
 }
 
-std::unique_ptr<Parcel> Loop::depart(uint32_t slot, Entry& entry) {
+std::unique_ptr<Parcel> Loop::pack(uint32_t slot, Entry& entry) {
+  assert(entry.out.first_file() == nullptr);
+  assert(!entry.has(Connection::kOpenDue | Connection::kConnecting | Connection::kRelayed));
   auto parcel = std::make_unique<Parcel>();
   parcel->peer = entry.peer;
   parcel->flags = entry.flags & kMoving;
@@ -112,10 +134,13 @@ std::unique_ptr<Parcel> Loop::depart(uint32_t slot, Entry& entry) {
   parcel->error_syscall = entry.error_syscall;
   parcel->flushed = std::atomic_ref<uint32_t>(flushed_[slot]).load(std::memory_order_relaxed);
   entry.out.copy_to(parcel->unsent);
+  entry.out.clear(pool_, true);
   if (entry.framing != FramingTable::kNone) parcel->framing = std::make_unique<const Framing>(framing_of(entry));
   parcel->unread = take_unread(entry);
   pack_timeouts(entry, *parcel);
-  // As far as this loop is concerned it closes; the socket doesn't.
+  // As far as this loop is concerned it closes, with nothing else to be told of here; the socket doesn't.
+  entry.flags &= ~kMoving;
+  entry.set(Connection::kLeft);
   close(slot, entry, 0, Syscall::kRead);
   if (!file_table_.is_own()) parcel->fd = std::move(entry.fd);
   return parcel;
@@ -123,22 +148,24 @@ std::unique_ptr<Parcel> Loop::depart(uint32_t slot, Entry& entry) {
 
 void Loop::settle_move(SettleRequest& request) {
   if (deferring(request.slot, request.generation) == nullptr) return;
-  std::vector<Deferred> deferred = moves_.take(request.slot).deferred;
+  Expected there = moves_.take(request.slot);
   if (request.abandoned) {
     release(request.slot);
   } else if (request.parcel == nullptr) {
     fail_to_arrive(request.slot, request.error, request.error_syscall);
   } else {
     arrive(request.slot, *request.parcel);
+    Entry* entry = there.full ? find(request.slot, request.generation) : nullptr;
+    if (entry != nullptr) close(request.slot, *entry, static_cast<int>(OwnError::kWriteQueueFull), Syscall::kWrite);
   }
-  for (Deferred& one : deferred) carry_out_late(request.slot, request.generation, std::move(one));
+  for (Deferred& one : there.deferred) carry_out_late(request.slot, request.generation, std::move(one));
 }
 
 void Loop::fail_to_arrive(uint32_t slot, uint16_t error, uint8_t syscall) {
   Entry& entry = entries_[slot];
   entry.error = error;
   entry.error_syscall = syscall;
-  entry.set(Connection::kClosing | Connection::kCloseDue | Connection::kLeaving);
+  entry.set(Connection::kClosing | Connection::kCloseDue | Connection::kLeft);
   ++closing_;
   ready_.push(slot);
 }
@@ -181,7 +208,7 @@ void Loop::carry_out_late(uint32_t slot, uint32_t generation, Deferred one) {
   if (one.request != nullptr) return run_request(std::move(one.request));
   Entry* entry = find(slot, generation);
   if (one.shared != nullptr) {
-    if (entry != nullptr) queue_shared(slot, *entry, *one.shared, one.max_write_queue);
+    queue_shared(slot, entry, *one.shared, one.max_write_queue);
     return pool_.release(one.shared);
   }
   carry_out(slot, entry, one.command, one.argument, {one.bytes.data(), one.bytes.size()}, one.pinned);

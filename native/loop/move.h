@@ -9,6 +9,7 @@
 #include "native/conn/framing.h"
 #include "native/conn/outbound.h"
 #include "native/loop/command_batch.h"
+#include "native/loop/depart_request.h"
 #include "native/loop/request.h"
 #include "native/loop/timeouts.h"
 #include "native/net/address.h"
@@ -24,7 +25,9 @@ namespace c1m {
 //                                 settle, with the parcel ─────────▶ the connection is here; what waited is carried out
 //
 // So nothing is read by the new loop before JavaScript has heard all that the old one had read, and nothing that
-// JavaScript writes overtakes what it wrote before.
+// JavaScript writes overtakes what it wrote before. No step waits for a peer, or for a disk: a connection with a file in its
+// queue can't go, as JavaScript knows; it asks for none (lib/moving.ts), and the connection stays. What a broadcast under way
+// has put into the queue goes along.
 
 // What of a connection moves.
 struct Parcel {
@@ -38,7 +41,9 @@ struct Parcel {
   std::vector<OutboundRun> unsent;
   std::vector<uint8_t> unread;
   std::unique_ptr<const Framing> framing;
-  // In these `since` and `last_active` are ages, in ticks: each loop has a clock of its own.
+  // In these `since` and `last_active` are ages, in ticks, as of `packed_ms`: each loop has a clock of its own. The time on the
+  // way counts as any other.
+  uint64_t packed_ms = 0;
   uint32_t timeout_ms = 0;
   uint32_t last_active = 0;
   std::unique_ptr<Timeouts> timeouts;
@@ -47,8 +52,9 @@ struct Parcel {
 // The first step: a slot on the loop that it moves to.
 class ReserveRequest : public Request {
  public:
-  uint32_t flushed = 0;  // what the connection's counter shows for now
-  bool muted = false;    // it takes no broadcasts, nor writes of workers
+  uint32_t flushed = 0;          // what the connection's counter shows for now
+  bool muted = false;            // it takes no broadcasts, nor writes of workers
+  uint32_t max_write_queue = 0;  // of what waits for it here, too
 
   bool full = false;
   uint32_t slot = 0;
@@ -58,12 +64,11 @@ class ReserveRequest : public Request {
 };
 
 // The second, on the loop that has it. Its kClose, which follows the answer, says that no more events come from there.
-// It waits until no file is in the connection's queue, and no broadcast under way.
-class ReleaseRequest : public ConnectionRequest {
+class ReleaseRequest : public DepartRequest {
  public:
   std::unique_ptr<Parcel> parcel;  // none if it has closed
 
-  bool run(Loop& loop) override;
+  [[nodiscard]] bool attempt(Loop& loop) override;
 };
 
 // The third: the connection is here, or has closed before it could be, with this error; or nobody comes.
@@ -92,6 +97,10 @@ class IdleRequest : public Request {
 
 // Something that is said to a connection that is still on its way here.
 struct Deferred {
+  [[nodiscard]] size_t size() const {
+    return bytes.size() + pinned.length + (shared == nullptr ? 0 : size_t{shared->length});
+  }
+
   uint32_t command = 0;  // its first word
   uint32_t argument = 0;
   std::vector<uint8_t> bytes{};
@@ -101,36 +110,44 @@ struct Deferred {
   uint32_t max_write_queue = 0;  // of `shared`
 };
 
-// A loop's slots for connections that are on their way to it, and its connections that are to leave.
+// A slot that waits for its connection, and what is said to it meanwhile, in order: it counts for `maxWriteQueue` as what waits
+// in a queue does, by its bytes and by its number.
+// Invariant: once it is full only requests wait, which are to be answered, and the connection closes when it comes.
+struct Expected {
+  // What may wait, however low the limit is.
+  static constexpr size_t kLeast = 64 * 1024;
+
+  bool muted = false;
+  uint32_t max_write_queue = 0;
+  bool full = false;
+  size_t bytes = 0;
+  std::vector<Deferred> deferred{};
+
+  // False if it is full by now, and this is dropped, unless it is a request.
+  [[nodiscard]] bool defer(OutboundPool& pool, Deferred one);
+  // Drops all but the requests, which go with the loop, or wait.
+  void drop(OutboundPool& pool);
+};
+
+// A loop's slots for connections that are on their way to it.
 // Owner: one loop. Thread: the loop's.
 class Moves {
  public:
-  struct Expected {
-    bool muted;
-    std::vector<Deferred> deferred;  // what is said to it, in order
-  };
-
   [[nodiscard]] bool expects_any() const { return !expected_.empty(); }
   // Of a slot that waits for its connection. Null for any other.
   [[nodiscard]] Expected* expected(uint32_t slot) {
     const auto found = expected_.find(slot);
     return found == expected_.end() ? nullptr : &found->second;
   }
-  void expect(uint32_t slot, bool muted) { expected_.emplace(slot, Expected{muted, {}}); }
+  void expect(uint32_t slot, bool muted, uint32_t max_write_queue) {
+    expected_.emplace(slot, Expected{.muted = muted, .max_write_queue = max_write_queue});
+  }
   // The slot waits no longer.
   [[nodiscard]] Expected take(uint32_t slot) { return std::move(expected_.extract(slot).mapped()); }
   // At the loop's end. Requests that wait here go with the loop, on the JS thread, whose descriptors they may have.
   void drop_all(OutboundPool& pool) {
-    for (const auto& [slot, expected] : expected_) {
-      for (const Deferred& one : expected.deferred) {
-        if (one.shared != nullptr) pool.release(one.shared);
-      }
-    }
+    for (auto& [slot, expected] : expected_) expected.drop(pool);
   }
-
-  // Requests that wait until their connection may leave.
-  std::vector<ReleaseRequest*> leaving;
-  bool passage_full = false;  // some of them can't cross to the JS thread's file table at the moment
 
  private:
   std::unordered_map<uint32_t, Expected> expected_;

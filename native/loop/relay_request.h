@@ -18,7 +18,7 @@ class HoldRelayRequest : public Request {
   std::vector<uint8_t> unread[2];  // what they were adopted with, and had yet to read
 
   bool run(Loop& loop) override;
-  [[nodiscard]] std::vector<Deferred>* waits(Loop& loop) const override;
+  [[nodiscard]] Expected* waits(Loop& loop) const override;
 };
 
 // The second, about one of the two: it starts. Answers when it is over.

@@ -23,8 +23,8 @@ bool HoldRelayRequest::run(Loop& loop) {
   return true;
 }
 
-std::vector<Deferred>* HoldRelayRequest::waits(Loop& loop) const {
-  std::vector<Deferred>* first = loop.deferring(slots[0], generations[0]);
+Expected* HoldRelayRequest::waits(Loop& loop) const {
+  Expected* first = loop.deferring(slots[0], generations[0]);
   return first != nullptr ? first : loop.deferring(slots[1], generations[1]);
 }
 

@@ -1,12 +1,10 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
-
 namespace c1m {
 
 class Loop;
-struct Deferred;
+struct Expected;
 
 // A rare call that is answered by promise: it travels in a command batch, in order with the other commands, runs on
 // the I/O thread, and comes back in an event batch with its answer inside. Each kind is a subclass (requests.h).
@@ -22,7 +20,7 @@ class Request {
   // On the JS thread, once it is back.
   virtual void answer() {}
   // Where it waits for a connection that is on its way to this loop (move.h); null if for none.
-  [[nodiscard]] virtual std::vector<Deferred>* waits(Loop& /*loop*/) const { return nullptr; }
+  [[nodiscard]] virtual Expected* waits(Loop& /*loop*/) const { return nullptr; }
 };
 
 // One about a connection.
@@ -31,7 +29,7 @@ class ConnectionRequest : public Request {
   uint32_t slot = 0;
   uint32_t generation = 0;
 
-  [[nodiscard]] std::vector<Deferred>* waits(Loop& loop) const final;
+  [[nodiscard]] Expected* waits(Loop& loop) const final;
 };
 
 }  // namespace c1m

@@ -68,6 +68,8 @@ void Loop::set_timeout(uint32_t slot, TimeoutKind kind, uint32_t ms) {
 }
 
 void Loop::pack_timeouts(Entry& entry, Parcel& parcel) const {
+  // A whole tick's, so that no time begins earlier on another clock.
+  parcel.packed_ms = start_ms_ + uint64_t{now_tick_} * Wheel::kTickMs;
   parcel.timeout_ms = entry.timeout_ms;
   parcel.last_active = now_tick_ - entry.last_active;
   if (timeouts_of(entry) == nullptr) return;
@@ -76,10 +78,12 @@ void Loop::pack_timeouts(Entry& entry, Parcel& parcel) const {
 }
 
 void Loop::unpack_timeouts(uint32_t slot, Entry& entry, Parcel& parcel) {
+  const auto packed = static_cast<int64_t>(parcel.packed_ms - start_ms_);
+  const auto tick = static_cast<uint32_t>((packed + int64_t{Wheel::kTickMs} - 1) / int64_t{Wheel::kTickMs});
   entry.timeout_ms = parcel.timeout_ms;
-  entry.last_active = now_tick_ - parcel.last_active;
+  entry.last_active = tick - parcel.last_active;
   if (parcel.timeouts != nullptr) {
-    for (Timeouts::One& one : parcel.timeouts->ones) one.since = now_tick_ - one.since;
+    for (Timeouts::One& one : parcel.timeouts->ones) one.since = tick - one.since;
     entry.need_extras().timeouts = std::move(parcel.timeouts);
   }
   arm_timer(slot, entry);

@@ -13,6 +13,21 @@ constexpr size_t kWriteBudget = 256 * 1024;
 // The same of files, which nobody copies: about 200 µs.
 constexpr size_t kFileBudget = 1024 * 1024;
 
+// What ends with a close: nothing is read any more, and nothing told but what came before.
+constexpr uint32_t kEnds = Connection::kReadable | Connection::kHangup | Connection::kDrainDue |
+                           Connection::kTimeoutDue | Connection::kFramesWaiting | Connection::kReframing |
+                           Connection::kFramingDue | Connection::kMisfitDue;
+constexpr uint32_t kOutlives =
+    Connection::kOpenDue | Connection::kEndDue |                               // came before
+    Connection::kClosing | Connection::kCloseDue | Connection::kLeft |         // are the close
+    Connection::kInReady | Connection::kInFlush |                              // places in lists
+    Connection::kWriteFailed | Connection::kRelayed | Connection::kBorrowed |  // close() and what it calls look at them
+    Connection::kWritable | Connection::kPaused | Connection::kEndSeen |       // nobody looks at these behind kClosing
+    Connection::kEndWanted | Connection::kFinSent | Connection::kDrainWanted | Connection::kBroken |
+    Connection::kConnecting | Connection::kSynDeferred | Connection::kMuted | Connection::kCorked;
+static_assert((kEnds & kOutlives) == 0 && ((kEnds | kOutlives) & Connection::kUnused) == 0);
+static_assert((kEnds | kOutlives | Connection::kUnused) == UINT32_MAX, "a new flag ends with a close, or outlives it");
+
 }  // namespace
 
 void Loop::flush_all() {
@@ -237,8 +252,9 @@ void Loop::close(uint32_t slot, Entry& entry, int error, Syscall syscall) {
   wheel_.cancel(slot);
   entry.out.clear(pool_);
   drop_framer(entry);
-  entry.unset(Connection::kReadable | Connection::kHangup | Connection::kDrainDue | Connection::kTimeoutDue |
-              Connection::kFramesWaiting | Connection::kReframing | Connection::kFramingDue | Connection::kMisfitDue);
+  // An end behind frames that are dropped would make what was delivered look whole.
+  if (entry.end_waits()) entry.unset(Connection::kEndDue);
+  entry.unset(kEnds);
   entry.set(Connection::kClosing | Connection::kCloseDue);
   ++closing_;
   ready_.push(slot);

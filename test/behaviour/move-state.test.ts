@@ -1,6 +1,4 @@
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { type Connection, delimited, type Group } from 'c1m'
 import { type Test, test } from 'tap'
 import { move, type Thread, threadOf } from '../fixtures/move.js'
@@ -138,24 +136,6 @@ for (const trigger of TRIGGERS) {
     await until(() => log.filter((line) => line === 'timeout').length >= 2)
     conn.destroy()
     await until(() => log.includes('close'))
-  })
-
-  test(`a file in its queue is sent before (${trigger})`, async (t) => {
-    const path = join(t.testdir(), 'file')
-    writeFileSync(path, Buffer.alloc(3 << 20, 'f'))
-    const { conn, peer, to } = await make(t)
-    conn.write('head')
-    const sending = conn.sendFile(path)
-    const moving = move(conn, to)
-    conn.write('tail')
-    t.equal(await sending, 3 << 20)
-    t.equal(await moving, true)
-    const again = conn.sendFile(path, { end: 5 })
-    await peer.untilBytes((3 << 20) + 8 + 5)
-    t.equal(await again, 5)
-    t.ok(
-      peer.received.equals(Buffer.concat([Buffer.from('head'), Buffer.alloc(3 << 20, 'f'), Buffer.from('tailfffff')])),
-    )
   })
 
   test(`requests on the way are answered there (${trigger})`, async (t) => {

@@ -5,7 +5,7 @@ import { makeReactor, serve, TRIGGERS, until } from '../fixtures/reactor.js'
 import { connectPair } from '../fixtures/relay.js'
 
 /** Turns of the event loop between the call and the shutdown: through all the steps of a move. */
-const TURNS = 12
+const TURNS = 10
 
 for (const trigger of TRIGGERS) {
   for (const timeoutMs of [0, 50]) {

@@ -19,9 +19,10 @@ struct Place {
   uint32_t generation;
 };
 
-Place reserve(Running& on, uint32_t flushed = 0) {
+Place reserve(Running& on, uint32_t flushed = 0, uint32_t max_write_queue = 1 << 24) {
   auto request = std::make_unique<ReserveRequest>();
   request->flushed = flushed;
+  request->max_write_queue = max_write_queue;
   const ReserveRequest& reserved = on.ask(std::move(request));
   REQUIRE_FALSE(reserved.full);
   return {reserved.slot, reserved.generation};
@@ -53,6 +54,18 @@ Told& move(Running& from, const Told& told, Running& to) {
   Told& there = to.js.arrive(place.slot, place.generation);
   settle(to, place, release(from, told));
   return there;
+}
+
+std::unique_ptr<BroadcastRequest> broadcast_of(const std::string& text, std::vector<BroadcastTarget> targets) {
+  auto request = std::make_unique<BroadcastRequest>();
+  request->payload =
+      SharedPayload::copy_of(reinterpret_cast<const uint8_t*>(text.data()), static_cast<uint32_t>(text.size()));
+  request->targets = std::move(targets);
+  return request;
+}
+
+BroadcastTarget target_of(const Told& told, uint32_t max_write_queue = 1 << 20) {
+  return {told.slot, told.generation, max_write_queue, 0};
 }
 
 // Each counts descriptors when it goes.
@@ -170,6 +183,133 @@ TEST_CASE("move: what is said to it on its way waits, and is carried out in orde
   CHECK(b.js.flushed(there) == 7 + 4 + 4 + 4);
   CHECK(b.js.pinned() == 0);
   stop(a, b);
+}
+
+TEST_CASE("move: what waits for it on its way is bounded, and closes it where it is too much") {
+  Running a(4);
+  Running b(4);
+  const Address address = a.listen();
+  for (const bool many : {true, false}) {
+    const size_t before = a.js.connections.size();
+    const Fd fd = dial(address);
+    while (a.js.connections.size() == before) a.deliver();
+    const Told& told = a.js.connections.back();
+    const Place place = reserve(b, 0, 100'000);
+    Told& there = b.js.arrive(place.slot, place.generation);
+    if (many) {
+      // Small ones, of which each costs more than its bytes.
+      for (int i = 0; i < 2000; ++i) b.js.write(there, "x"), b.js.pause(there);
+    } else {
+      b.js.write(there, std::string(50'000, 'x'));
+      b.js.write_pinned(there, std::string(50'001, 'x'));
+    }
+    b.js.flush();
+    auto info = std::make_unique<TcpInfoRequest>();
+    info->slot = there.slot;
+    info->generation = there.generation;
+    const TcpInfoRequest* asked = info.get();
+    b.js.request(std::move(info));
+    b.js.flush();
+    const BroadcastRequest& late = b.ask(broadcast_of("late", {target_of(there)}));
+    CHECK(late.reached + late.queued + late.cut == 0);
+    settle(b, place, release(a, told));
+    while (!there.closed()) b.deliver();
+    CHECK(there.error == static_cast<int>(OwnError::kWriteQueueFull));
+    CHECK(there.log == "OC");
+    CHECK(
+        std::any_of(b.js.completed.begin(), b.js.completed.end(), [&](const auto& one) { return one.get() == asked; }));
+    CHECK(asked->closed);
+    CHECK(b.js.pinned() == 0);
+    char byte = 0;
+    CHECK(shim::__real_recv(fd.get(), &byte, 1, 0) == 0);
+  }
+  stop(a, b);
+}
+
+TEST_CASE("move: a broadcast that would be too much on the way cuts it, and one that is refused there isn't reached") {
+  Running a(4);
+  Running b(4);
+  const Fd one = dial(a.listen());
+  const Told& told = first_of(a);
+  const Place place = reserve(b, 0, 1000);
+  Told& there = b.js.arrive(place.slot, place.generation);
+  const BroadcastRequest& first = b.ask(broadcast_of(std::string(999, 'x'), {target_of(there, 1000)}));
+  CHECK(first.queued == 1);
+  const BroadcastRequest& second = b.ask(broadcast_of("yy", {target_of(there, 1000)}));
+  CHECK(second.cut == 1);
+  CHECK(second.reached + second.queued == 0);
+  settle(b, place, release(a, told));
+  while (!there.closed()) b.deliver();
+  CHECK(there.error == static_cast<int>(OwnError::kWriteQueueFull));
+  stop(a, b);
+}
+
+namespace {
+
+// Lets one of a harness's connections go, in the next turn.
+const ReleaseRequest& release(Harness& h, const Told& told) {
+  auto request = std::make_unique<ReleaseRequest>();
+  request->slot = told.slot;
+  request->generation = told.generation;
+  const ReleaseRequest& asked = *request;
+  h.js.request(std::move(request));
+  return asked;
+}
+
+}  // namespace
+
+TEST_CASE("move: a broadcast under way holds nothing back: its part goes along, and counts as queued") {
+  Harness h({.max_connections = 256});
+  const auto port = h.listen();
+  std::vector<BroadcastTarget> targets;
+  // More than have their turns in one turn of the loop.
+  for (int i = 0; i < 200; ++i) targets.push_back(target_of(h.accept(port).told));
+  const Told& last = h.js.connections.back();
+  auto request = broadcast_of("to all", targets);
+  const BroadcastRequest& broadcast = *request;
+  h.js.request(std::move(request));
+  const ReleaseRequest& released = release(h, last);
+  h.turn();
+  REQUIRE(released.parcel != nullptr);
+  REQUIRE(released.parcel->unsent.size() == 1);
+  CHECK(released.parcel->unsent[0].shared);
+  CHECK(released.parcel->unsent[0].bytes.size() == 6);
+  CHECK(broadcast.payload != nullptr);  // it isn't through
+  h.settle();
+  CHECK(broadcast.payload == nullptr);
+  CHECK(broadcast.reached == 199);
+  CHECK(broadcast.queued == 1);
+  CHECK(last.log == "OC");
+  // To the harness, which counts, it has closed.
+  ++h.loop->stats().closed;
+}
+
+TEST_CASE("move: what is due to be told goes along, and isn't told here") {
+  Harness h({.batches = 1});
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  auto [other, busy] = h.accept(port);
+  // The only batch is with JavaScript.
+  other.send("x");
+  EventBatch* batch = nullptr;
+  for (int turns = 0; batch == nullptr; ++turns) {
+    REQUIRE(turns < 1000);
+    h.turn(10);
+    batch = h.js.take();
+  }
+  client.send("unread");
+  client.fin();
+  h.settle_blocked();
+  h.loop->entry(told.slot).set(Connection::kEndSeen | Connection::kEndDue);
+  h.loop->entry(told.slot).unset(Connection::kReadable | Connection::kHangup);
+  const ReleaseRequest& released = release(h, told);
+  h.turn();
+  REQUIRE(released.parcel != nullptr);
+  CHECK((released.parcel->flags & Connection::kEndDue) != 0);
+  h.js.give_back(batch);
+  h.settle();
+  CHECK(told.log == "OC");
+  ++h.loop->stats().closed;
 }
 
 TEST_CASE("move: a connection that closes before it could leave closes where it was to go") {
