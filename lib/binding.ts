@@ -105,6 +105,7 @@ export interface SendFileSpec {
   readonly fd?: number
   readonly start: number
   readonly end: number | undefined
+  readonly maxWriteQueue: number
 }
 
 export interface AdoptSpec {

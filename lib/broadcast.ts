@@ -1,4 +1,4 @@
-import { canPin } from './command-writer.js'
+import { canKeep } from './command-writer.js'
 import type { IoThread } from './io-thread.js'
 import { TARGET_WORDS } from './layout.js'
 import { checkChunk } from './validate.js'
@@ -54,7 +54,7 @@ function send({ thread, targets, count }: Audience, bytes: Uint8Array, except?: 
       batch,
       (reached, queued, cut) => callback({ reached, queued, cut }),
       bytes,
-      canPin(bytes),
+      canKeep(bytes),
       targets,
       count,
       except,

@@ -11,6 +11,15 @@ const ARENA_BYTES = 256 * 1024
 const PIN_BYTES = 16 * 1024
 
 const NO_BATCH = -1
+/** The most that a record has room for: more makes no difference. */
+const MOST_EXCESS = 2 ** 32 - 1
+/** For writes that are bounded otherwise; what `withLimit()` has room for, and not a `maxWriteQueue`. */
+const NO_LIMIT = 2 ** 31
+
+/** A command's first word, with what may wait on the connection: in KiB, rounded up. */
+function withLimit(command: number, limit: number): number {
+  return command | (((limit + 1023) >>> 10) << 8)
+}
 
 /** The slabs of borrowed reads: a chunk that is echoed must outlive its handler. */
 const readAgain = new WeakSet<ArrayBufferLike>()
@@ -82,36 +91,41 @@ export class CommandWriter {
     this.#count++
   }
 
-  /** Bytes to send; large ones must not change until they are sent. */
-  write(slot: number, generation: number, bytes: Uint8Array): void {
+  /**
+   * Bytes to send; large ones must not change until they are sent. Beyond `limit` bytes of memory that wait on the connection
+   * the I/O thread destroys it.
+   */
+  write(slot: number, generation: number, bytes: Uint8Array, limit = NO_LIMIT): void {
     const length = bytes.length
     if (canPin(bytes)) {
       this.makeReady()
-      this.#record(COMMAND_WRITE_PINNED, slot, generation, this.#native.pin(this.#index, bytes), 0)
+      const excess = Math.min(bytes.buffer.byteLength - length, MOST_EXCESS)
+      const command = withLimit(COMMAND_WRITE_PINNED, limit)
+      this.#record(command, slot, generation, this.#native.pin(this.#index, bytes), excess)
       return
     }
     if (length > ARENA_BYTES) {
       // In one piece, so that all of it is queued, or nothing. Memory of its own can be pinned.
-      this.write(slot, generation, Buffer.from(bytes))
+      this.write(slot, generation, Buffer.from(bytes), limit)
       return
     }
     this.#reserve(length)
     this.#arena.set(bytes, this.#used)
-    this.#appendWrite(slot, generation, length)
+    this.#appendWrite(slot, generation, length, limit)
   }
 
   /** A string to send; answers its length in bytes. */
-  writeString(slot: number, generation: number, text: string, encoding: BufferEncoding): number {
+  writeString(slot: number, generation: number, text: string, encoding: BufferEncoding, limit: number): number {
     // No encoding makes more than three bytes of a UTF-16 code unit.
     const most = text.length * 3
     if (most >= PIN_BYTES) {
       const bytes = Buffer.from(text, encoding)
-      this.write(slot, generation, bytes)
+      this.write(slot, generation, bytes, limit)
       return bytes.length
     }
     this.#reserve(most)
     const length = this.#arena.write(text, this.#used, encoding)
-    this.#appendWrite(slot, generation, length)
+    this.#appendWrite(slot, generation, length, limit)
     return length
   }
 
@@ -126,22 +140,18 @@ export class CommandWriter {
     this.makeReady()
   }
 
-  #appendWrite(slot: number, generation: number, length: number): void {
+  #appendWrite(slot: number, generation: number, length: number, limit: number): void {
+    const command = withLimit(COMMAND_WRITE, limit)
     const offset = this.#used
     const records = this.#records
     const last = (this.#count - 1) * COMMAND_WORDS
     // Successive writes to one connection lie side by side in the arena: they are one.
-    if (
-      last >= 0 &&
-      records[last] === COMMAND_WRITE &&
-      records[last + 1] === slot &&
-      records[last + 2] === generation
-    ) {
+    if (last >= 0 && records[last] === command && records[last + 1] === slot && records[last + 2] === generation) {
       records[last + 4] = (records[last + 4] as number) + length
       this.#used = offset + length
       return
     }
-    this.#record(COMMAND_WRITE, slot, generation, offset, length)
+    this.#record(command, slot, generation, offset, length)
     this.#used = offset + length
   }
 
@@ -185,6 +195,11 @@ export class CommandWriter {
     this.#count = 0
     this.#used = 0
   }
+}
+
+/** Whether they may lie there for long: they are pinned with all of their buffer, which for a slice of a slab is far more. */
+export function canKeep(bytes: Uint8Array): boolean {
+  return canPin(bytes) && bytes.buffer.byteLength <= bytes.length * 2
 }
 
 /** Whether these bytes are to be sent from where they lie. Memory that may shrink, or be filled anew, is copied. */

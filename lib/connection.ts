@@ -112,13 +112,14 @@ export class Connection<T = unknown> extends ConnectionSocket {
   get writableLength(): number {
     if ((this.state & GONE) !== 0) return 0
     this.flushed = this.context.io.flushedOf(this.slot)
-    return (this.submitted - this.flushed) | 0
+    return (this.submitted - this.flushed) >>> 0
   }
 
   /**
    * Queues bytes to send. Never partly, never dropped: all are accepted, and `false` only says that `highWaterMark`
    * bytes or more are queued now; one `drain` follows when all have gone to the kernel. Beyond `maxWriteQueue` (default
-   * 16 MiB) the connection is destroyed with ERR_C1M_WRITE_QUEUE_FULL, also by a single large write. After `end()`, or
+   * 16 MiB; broadcasts and files count as well) the connection is destroyed with ERR_C1M_WRITE_QUEUE_FULL, also by a single
+   * large write. After `end()`, or
    * when it has closed, nothing is queued and the answer is `false`. (send(2), sendmsg(2))
    *
    * After `end()` a `drain` follows as well, so that a handler that pauses on `false` reads on to the peer's FIN: one
@@ -145,20 +146,21 @@ export class Connection<T = unknown> extends ConnectionSocket {
     const most = typeof chunk === 'string' ? chunk.length * 3 : chunk?.length
     const { highWaterMark } = this.context
     // There there is more to do than to queue it, and that must not fail.
-    if (((this.submitted + most - this.flushed) | 0) >= highWaterMark && this.writableLength + most >= highWaterMark)
+    if ((this.submitted + most - this.flushed) >>> 0 >= highWaterMark && this.writableLength + most >= highWaterMark)
       needStack()
     if (typeof chunk === 'string') {
       checkEncoding(encoding)
-      length = commands.writeString(this.slot, this.generation, chunk, encoding)
+      length = commands.writeString(this.slot, this.generation, chunk, encoding, this.context.maxWriteQueue)
     } else {
       checkChunk(chunk, encoding)
       length = chunk.length
       if (length > this.context.maxWriteQueue) return this.overflow(length)
-      commands.write(this.slot, this.generation, chunk)
+      commands.write(this.slot, this.generation, chunk, this.context.maxWriteQueue)
     }
     const submitted = (this.submitted + length) | 0
     this.submitted = submitted
-    return ((submitted - this.flushed) | 0) < highWaterMark || this.checkQueue()
+    // Unsigned: with a chunk as large as `maxWriteQueue` there may be more than 2^31 bytes, and never 2^32.
+    return (submitted - this.flushed) >>> 0 < highWaterMark || this.checkQueue()
   }
 
   /**
@@ -173,7 +175,8 @@ export class Connection<T = unknown> extends ConnectionSocket {
    * (`close` gets ERR_C1M_FILE_ABORTED) and usable otherwise. Rejects with a TypeError (ERR_C1M_INVALID_ARG_TYPE,
    * ERR_C1M_INVALID_ARG_VALUE) or RangeError (ERR_C1M_OUT_OF_RANGE) for bad arguments.
    *
-   * Files count neither in `writableLength` nor for `maxWriteQueue`; `drain` waits for them. (sendfile(2))
+   * Files aren't in `writableLength`; `drain` waits for them. For `maxWriteQueue` each that waits counts with 2 KiB: one too
+   * many rejects with ERR_C1M_WRITE_QUEUE_FULL, and destroys the connection with it. (sendfile(2))
    *
    * @param source A path, a `file:` URL, a FileHandle, or a descriptor. A descriptor is duplicated before this returns:
    *   you may close yours. Its position is neither used nor moved.
@@ -182,8 +185,8 @@ export class Connection<T = unknown> extends ConnectionSocket {
    * await conn.sendFile('video.mp4', { start: 0, end: 1 << 20 }) // the first MiB
    */
   sendFile(source: FileSource, options?: SendFileOptions): Promise<number> {
-    const { context, slot, generation, state } = this
-    return sendFile(this, { io: context.io, slot, generation, open: (state & CANNOT_WRITE) === 0 }, source, options)
+    const { context, slot, generation } = this
+    return sendFile({ conn: this, context, slot, generation, open: (this.state & CANNOT_WRITE) === 0 }, source, options)
   }
 
   /**

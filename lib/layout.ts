@@ -65,6 +65,10 @@ export const WATCH_HANGUP = 4
 export const WATCH_ERROR = 8
 export const WATCH_PRIORITY = 16
 
+/** What a file that waits counts for `maxWriteQueue`, and what such costs may come to on any connection. */
+export const QUEUE_FILE_COST = 2048
+export const QUEUE_LEAST_COST = 65_536
+
 /** Generations are 1 to this. */
 export const LAST_GENERATION = 2 ** 23 - 1
 
@@ -83,7 +87,7 @@ export const OWN_ERROR_FILE_ABORTED = 4110
 export const OWN_ERRORS: ReadonlyMap<number, readonly [code: ErrorCode, message: string]> = new Map([
   [OWN_ERROR_FILE_TRUNCATED, ['ERR_C1M_FILE_TRUNCATED', 'A file became shorter while it was sent']],
   [4098, ['ERR_C1M_RELAY_FAILED', 'The other side of the relay failed or was destroyed']],
-  [4104, ['ERR_C1M_WRITE_QUEUE_FULL', 'A broadcast would have brought the queue over maxWriteQueue']],
+  [4104, ['ERR_C1M_WRITE_QUEUE_FULL', 'More waits to be sent than maxWriteQueue allows']],
   [OWN_ERROR_FILE_ABORTED, ['ERR_C1M_FILE_ABORTED', 'A file was aborted when part of it had been sent']],
 ] as const)
 

@@ -90,8 +90,8 @@ export interface ConnectionOptions {
   /** Bytes queued on a connection from which `write()` answers `false`. 1 to 2^30. Default: 65,536. */
   highWaterMark?: number | undefined
   /**
-   * Bytes that may be queued on a connection. A write beyond, also a single large one, destroys it with
-   * ERR_C1M_WRITE_QUEUE_FULL. `highWaterMark` to 2^30. Default: 16 MiB (and at least `highWaterMark`).
+   * Bytes that may be queued on a connection, also by broadcasts and workers; and what entries, as of files, cost besides
+   * (docs/capacity.md). A write beyond, also a single large one, destroys it with ERR_C1M_WRITE_QUEUE_FULL. `highWaterMark` to 2^30. Default: 16 MiB (and at least `highWaterMark`).
    */
   maxWriteQueue?: number | undefined
   /**

@@ -1,9 +1,10 @@
 import type { FileHandle } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { onAbort } from './abort.js'
+import type { ConnectionContext } from './connection-context.js'
 import { C1mError, closeError, invalidType, invalidValue, type SystemError, systemError } from './errors.js'
 import type { IoThread } from './io-thread.js'
-import { OWN_ERROR_FILE_ABORTED } from './layout.js'
+import { OWN_ERROR_FILE_ABORTED, QUEUE_FILE_COST, QUEUE_LEAST_COST } from './layout.js'
 import { Pending } from './pending.js'
 import { checkInteger, checkKeys, checkObject, checkSignal, isBytes, keysOf } from './validate.js'
 
@@ -27,13 +28,17 @@ const OPTIONS = keysOf<SendFileOptions>({ start: true, end: true, signal: true }
 
 /** @internal A connection that can be written to, or `open: false`. */
 export interface FileTarget {
-  readonly io: IoThread
+  readonly conn: { destroy(error: Error): boolean }
+  readonly context: Pick<ConnectionContext, 'io' | 'maxWriteQueue'>
   readonly slot: number
   readonly generation: number
   readonly open: boolean
 }
 
-/** Files in the queues of connections, or on their way to them. */
+/**
+ * Files in the queues of connections, or on their way to them. The I/O thread bounds what waits there as a whole; but a handler
+ * may call `sendFile()` tens of thousands of times before that hears of the first.
+ */
 const pending = new WeakMap<object, Pending>()
 
 /** @internal Whether a file is in its queue, or may be. */
@@ -59,12 +64,7 @@ function finish(conn: object, files: Pending): void {
 }
 
 /** @internal See `Connection.sendFile`. */
-export async function sendFile(
-  conn: object,
-  to: FileTarget,
-  source: FileSource,
-  options?: SendFileOptions,
-): Promise<number> {
+export async function sendFile(to: FileTarget, source: FileSource, options?: SendFileOptions): Promise<number> {
   const from = checkSource(source)
   const given = checkObject('options', options)
   checkKeys('options', given, OPTIONS)
@@ -74,12 +74,22 @@ export async function sendFile(
   checkSignal(signal)
   signal?.throwIfAborted()
   if (!to.open) throw connectionClosed()
-  const { io, slot, generation } = to
+  const { conn, slot, generation } = to
+  const { io, maxWriteQueue } = to.context
+  const queued = pending.get(conn)?.count ?? 0
+  if ((queued + 1) * QUEUE_FILE_COST > Math.max(maxWriteQueue, QUEUE_LEAST_COST)) {
+    const full = new C1mError(
+      'ERR_C1M_WRITE_QUEUE_FULL',
+      `${queued} files queued, with a maxWriteQueue of ${maxWriteQueue}`,
+    )
+    conn.destroy(full)
+    throw full
+  }
   const id = io.nextFileId()
   const abort = () =>
     void io.request<void>((batch, callback) => io.native.cancelFile(batch, callback, slot, generation, id))
   const forget = signal && onAbort(signal, abort)
-  const spec = { ...from, slot, generation, id, start, end }
+  const spec = { ...from, slot, generation, id, start, end, maxWriteQueue }
   const files = begin(conn)
   const answer = await io
     .request<SendFileAnswer>((batch, callback) => io.native.sendFile(batch, callback, spec), { lasts: true })

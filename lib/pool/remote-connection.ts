@@ -28,8 +28,9 @@ export class RemoteConnection {
    * resolves goes before an `end()` behind that. They are not in `conn.writableLength`, and cause no `drain`; beyond
    * `maxWriteQueue`, counting all that waits, the connection is destroyed with ERR_C1M_WRITE_QUEUE_FULL.
    *
-   * `false`, and nothing is sent, if its reactor has ended, or while 16 MiB from such threads wait for its I/O thread. If the
-   * connection has closed, or been ended, relayed or detached, it is `true`, as nobody here can know, and nothing is sent either.
+   * `false`, and nothing is sent, if its reactor has ended, or while 16 MiB from such threads wait for its I/O thread, each
+   * write with 96 bytes besides its own. If the connection has closed, or been ended, relayed or detached, it is `true`, as
+   * nobody here can know, and nothing is sent either.
    *
    * Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE) for anything but a string, which is sent as UTF-8, and bytes. (send(2))
    */

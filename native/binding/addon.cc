@@ -73,6 +73,8 @@ Napi::Object layout(Napi::Env env) {
   set("WATCH_HANGUP", Watched::kHangup);
   set("WATCH_ERROR", Watched::kError);
   set("WATCH_PRIORITY", Watched::kPriority);
+  set("QUEUE_FILE_COST", QueueCost::kFile);
+  set("QUEUE_LEAST_COST", QueueCost::kLeast);
   set("LAST_GENERATION", EntrySlab::kLastGeneration);
   result.Set("PLACEMENTS", names(env, kPlacementNames));
   result.Set("TIMEOUT_KINDS", names(env, std::to_array(kTimeoutNames)));
@@ -95,7 +97,8 @@ Napi::Value write_remote(const Napi::CallbackInfo& info) {
   const std::shared_ptr<Inbox> inbox = inbox_registry::find(number(0));
   if (inbox == nullptr) return Napi::Boolean::New(info.Env(), false);
   const auto bytes = info[4].As<Napi::Uint8Array>();
-  RemoteWrite write{number(1), number(2), number(3), static_cast<uint32_t>(bytes.ByteLength()), nullptr};
+  if (!Inbox::takes(bytes.ByteLength())) return Napi::Boolean::New(info.Env(), false);
+  RemoteWrite write{number(1), number(2), number(3), bytes.ByteLength(), nullptr};
   write.bytes = std::make_unique<uint8_t[]>(write.length);
   std::memcpy(write.bytes.get(), bytes.Data(), write.length);
   return Napi::Boolean::New(info.Env(), inbox->write(std::move(write)));

@@ -8,7 +8,12 @@ BroadcastAnswer::BroadcastAnswer(const Napi::Function& callback, const Napi::Uin
   const auto* first = reinterpret_cast<const BroadcastTarget*>(list.Data());
   targets.assign(first, first + count);
   if (without.IsNumber()) except = without.As<Napi::Number>().Uint32Value();
-  const auto length = static_cast<uint32_t>(bytes.ByteLength());
+  const size_t length = bytes.ByteLength();
+  // More than any queue may hold is sent to nobody: only the length is looked at.
+  if (length > UINT32_MAX) {
+    payload = SharedPayload::of(nullptr, length);
+    return;
+  }
   if (!pinned) {
     payload = SharedPayload::copy_of(bytes.Data(), length);
     return;

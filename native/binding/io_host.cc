@@ -180,7 +180,13 @@ void IoHost::publish(CommandBatch* batch) {
 }
 
 CommandBatch* IoHost::take_spent() {
-  if (spent_ == nullptr) spent_ = mailbox_.spent.take();
+  // The latest first: their memory is warm, and those of a burst stay cold.
+  if (CommandBatch* latest = mailbox_.spent.take(); latest != nullptr) {
+    CommandBatch* last = latest;
+    while (last->next != nullptr) last = last->next;
+    last->next = spent_;
+    spent_ = latest;
+  }
   CommandBatch* batch = spent_;
   if (batch != nullptr) {
     spent_ = batch->next;

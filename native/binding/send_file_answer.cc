@@ -26,6 +26,7 @@ SendFileAnswer::SendFileAnswer(const Napi::Function& callback, const Napi::Objec
   file.offset = static_cast<uint64_t>(spec.Get("start").ToNumber().Int64Value());
   const Napi::Value end = spec.Get("end");
   if (end.IsNumber()) file.end = static_cast<uint64_t>(end.ToNumber().Int64Value());
+  max_write_queue = spec.Get("maxWriteQueue").ToNumber().Uint32Value();
   const Napi::Value from = spec.Get("path");
   if (!from.IsUndefined()) {
     path = to_path(from);
@@ -43,15 +44,15 @@ bool SendFileAnswer::run(Loop& loop) { return error ? true : SendFileRequest::ru
 
 void SendFileAnswer::answer() {
   const Napi::Env env = callback_.Env();
-  if (!closed && !aborted && !file.truncated && !error) {
+  if (!closed && !aborted && !full && !file.truncated && !error) {
     callback_.Call({Napi::Number::New(env, static_cast<double>(file.sent))});
     return;
   }
   Napi::Object result = Napi::Object::New(env);
   if (closed) {
     result.Set("closed", true);
-  } else if (aborted || file.truncated) {
-    const OwnError own = aborted ? OwnError::kFileAborted : OwnError::kFileTruncated;
+  } else if (aborted || full || file.truncated) {
+    const OwnError own = aborted ? OwnError::kFileAborted : full ? OwnError::kWriteQueueFull : OwnError::kFileTruncated;
     result.Set("own", Napi::Number::New(env, static_cast<double>(own)));
   } else {
     result.Set("errno", error.code);

@@ -10,7 +10,7 @@ namespace c1m {
 // As in answers.h: a number of bytes, or { errno, syscall }, { own: OwnError } or { closed: true }.
 class SendFileAnswer final : public SendFileRequest {
  public:
-  // spec: { slot, generation, id, path, fd, start, end }; `path` is a string or bytes, and without it there is `fd`, which
+  // spec: { slot, generation, id, path, fd, start, end, maxWriteQueue }; `path` is a string or bytes, and without it there is `fd`, which
   // stays the caller's: we take a duplicate here and now.
   SendFileAnswer(const Napi::Function& callback, const Napi::Object& spec);
   bool run(Loop& loop) override;

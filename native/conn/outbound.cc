@@ -23,21 +23,43 @@ Segment* OutboundPool::take(Segment::Kind kind, const uint8_t* data, uint32_t le
     segment = new Segment;
   }
   ++in_use_;
-  segment->data = data;
-  segment->length = length;
-  segment->kind = kind;
-  segment->block = nullptr;
-  segment->next = nullptr;
-  segment->queued = 0;
-  segment->own = 0;
+  *segment = Segment{.data = data,
+                     .length = length,
+                     .whole = length,
+                     .excess = 0,
+                     .kind = kind,
+                     .foreign = false,
+                     .block = nullptr,
+                     .next = nullptr,
+                     .queued = 0,
+                      .own = 0,
+                     .overhead = 0,
+                     .open = nullptr};
   return segment;
 }
 
 void OutboundPool::give(Segment* segment) {
-  if (segment->kind == Segment::Kind::kBlock) blocks_.give(segment->block);
-  if (segment->kind == Segment::Kind::kPinned) released_.push_back(segment->owner);
-  if (segment->kind == Segment::Kind::kShared) release(segment->shared);
-  if (segment->kind == Segment::Kind::kFile) finished_.push_back(segment->file);
+  switch (segment->kind) {
+    case Segment::Kind::kArena:
+      break;
+    case Segment::Kind::kLoose:
+      released_.push_back(segment->owner);
+      break;
+    case Segment::Kind::kBlock:
+      release(segment->block);
+      break;
+    case Segment::Kind::kPinned:
+      held_apart_ -= size_t{segment->whole} + segment->excess;
+      released_.push_back(segment->owner);
+      break;
+    case Segment::Kind::kShared:
+      release(segment->shared);
+      break;
+    case Segment::Kind::kFile:
+      held_apart_ -= QueueCost::kFile - QueueCost::kSegment;
+      finished_.push_back(segment->file);
+      break;
+  }
   --in_use_;
   if (kept_ == kKept) {
     delete segment;
@@ -50,8 +72,20 @@ void OutboundPool::give(Segment* segment) {
 
 void OutboundPool::release(SharedPayload* payload) {
   if (--payload->references > 0) return;
+  if (payload->counted) held_apart_ -= payload->length + QueueCost::kShared - QueueCost::kSegment;
   if (payload->owner != nullptr) released_.push_back(payload->owner);
   delete payload;
+}
+
+QueueBlock* OutboundPool::take_block() {
+  auto* block = reinterpret_cast<QueueBlock*>(blocks_.take());
+  block->references = 1;
+  block->used = 0;
+  return block;
+}
+
+void OutboundPool::release(QueueBlock* block) {
+  if (--block->references == 0) blocks_.give(reinterpret_cast<uint8_t*>(block));
 }
 
 uint8_t* OutboundPool::copy_buffer() {
@@ -61,7 +95,26 @@ uint8_t* OutboundPool::copy_buffer() {
 
 namespace {
 
-uint32_t own_of(const Segment& segment) { return segment.kind == Segment::Kind::kShared ? 0 : 1; }
+uint32_t own_of(const Segment& segment) { return segment.foreign ? 0 : 1; }
+// Only until the queue is kept.
+bool is_transient(Segment::Kind kind) { return kind == Segment::Kind::kArena || kind == Segment::Kind::kLoose; }
+
+size_t overhead_of(const Segment& segment) {
+  switch (segment.kind) {
+    case Segment::Kind::kArena:
+    case Segment::Kind::kLoose:
+      return 0;
+    case Segment::Kind::kBlock:
+      return QueueCost::kSegment;
+    case Segment::Kind::kPinned:
+      return QueueCost::kSegment + segment.excess;
+    case Segment::Kind::kShared:
+      return QueueCost::kShared;
+    case Segment::Kind::kFile:
+      return QueueCost::kFile;
+  }
+  return 0;
+}
 
 }  // namespace
 
@@ -74,28 +127,31 @@ void Outbound::push(Segment* segment) {
   tail_ = segment;
   head_->queued += segment->length;
   head_->own += own_of(*segment);
+  head_->overhead += overhead_of(*segment);
 }
 
 // Takes the first segment off the queue.
-void Outbound::pop() {
+void Outbound::pop(OutboundPool& pool) {
   Segment* next = head_->next;
   if (next != nullptr) {
     next->queued = head_->queued - head_->length;
     next->own = head_->own - own_of(*head_);
+    next->overhead = head_->overhead - overhead_of(*head_);
+    next->open = head_->open;
   } else {
     tail_ = nullptr;
+    if (head_->open != nullptr) pool.release(head_->open);
   }
   head_ = next;
 }
 
+bool Outbound::takes_transient() const { return tail_ == nullptr || is_transient(tail_->kind); }
+
 void Outbound::append(OutboundPool& pool, const uint8_t* data, uint32_t length) {
   if (length == 0) return;
-  if (tail_ != nullptr && tail_->kind != Segment::Kind::kArena) {
-    copy_into_blocks(pool, data, length);
-    return;
-  }
+  if (!takes_transient()) return copy_into_blocks(pool, data, length, false);
   // Replies that a handler wrote one after the other lie side by side: they become one run, and one iovec.
-  if (tail_ != nullptr && tail_->data + tail_->length == data) {
+  if (tail_ != nullptr && tail_->kind == Segment::Kind::kArena && tail_->data + tail_->length == data) {
     tail_->length += length;
     head_->queued += length;
     return;
@@ -103,27 +159,43 @@ void Outbound::append(OutboundPool& pool, const uint8_t* data, uint32_t length) 
   push(pool.take(Segment::Kind::kArena, data, length));
 }
 
-void Outbound::append_pinned(OutboundPool& pool, const uint8_t* data, uint32_t length, void* owner) {
-  if (length == 0) {
+void Outbound::append_pinned(OutboundPool& pool, const uint8_t* data, uint32_t length, uint32_t excess, void* owner) {
+  const bool loose = excess > length;
+  if (length == 0 || (loose && !takes_transient())) {
+    copy_into_blocks(pool, data, length, false);
     pool.released().push_back(owner);
     return;
   }
-  Segment* segment = pool.take(Segment::Kind::kPinned, data, length);
+  Segment* segment = pool.take(loose ? Segment::Kind::kLoose : Segment::Kind::kPinned, data, length);
   segment->owner = owner;
+  if (!loose) {
+    segment->excess = excess;
+    pool.held_apart_ += size_t{length} + excess;
+  }
   push(segment);
 }
 
+void Outbound::append_foreign(OutboundPool& pool, const uint8_t* data, size_t length) {
+  copy_into_blocks(pool, data, length, true);
+}
+
 void Outbound::append_shared(OutboundPool& pool, SharedPayload& payload) {
-  assert(payload.length > 0);
-  Segment* segment = pool.take(Segment::Kind::kShared, payload.data, payload.length);
+  assert(payload.length > 0 && payload.length <= UINT32_MAX);
+  Segment* segment = pool.take(Segment::Kind::kShared, payload.data, static_cast<uint32_t>(payload.length));
   segment->shared = &payload;
+  segment->foreign = true;
   ++payload.references;
+  if (!payload.counted) {
+    payload.counted = true;
+    pool.held_apart_ += payload.length + QueueCost::kShared - QueueCost::kSegment;
+  }
   push(segment);
 }
 
 void Outbound::append_file(OutboundPool& pool, OutboundFile& file) {
   Segment* segment = pool.take(Segment::Kind::kFile, nullptr, 0);
   segment->file = &file;
+  pool.held_apart_ += QueueCost::kFile - QueueCost::kSegment;
   push(segment);
 }
 
@@ -157,9 +229,10 @@ void Outbound::remove_file(OutboundPool& pool, const OutboundFile& file) {
   }
   if (segment == nullptr) return;
   if (before == nullptr) {
-    pop();
+    pop(pool);
   } else {
     head_->own -= own_of(*segment);
+    head_->overhead -= overhead_of(*segment);
     before->next = segment->next;
     if (tail_ == segment) tail_ = before;
   }
@@ -181,15 +254,15 @@ int Outbound::gather(iovec* vectors, size_t most, bool& more) const {
 }
 
 size_t Outbound::consume(OutboundPool& pool, size_t count) {
-  size_t shared = 0;
+  size_t foreign = 0;
   while (count > 0) {
     assert(head_ != nullptr);
     Segment* sent = head_;
     const size_t taken = std::min<size_t>(count, sent->length);
-    if (sent->kind == Segment::Kind::kShared) shared += taken;
+    if (sent->foreign) foreign += taken;
     count -= taken;
     if (taken == sent->length) {
-      pop();
+      pop(pool);
       pool.give(sent);
     } else {
       sent->data += taken;
@@ -197,51 +270,67 @@ size_t Outbound::consume(OutboundPool& pool, size_t count) {
       sent->queued -= taken;
     }
   }
-  return shared;
+  return foreign;
 }
 
-void Outbound::copy_into_blocks(OutboundPool& pool, const uint8_t* data, size_t length) {
+void Outbound::copy_into_blocks(OutboundPool& pool, const uint8_t* data, size_t length, bool foreign) {
+  copy_into_blocks(pool, data, length, foreign, head_ == nullptr ? nullptr : head_->open);
+}
+
+void Outbound::copy_into_blocks(OutboundPool& pool, const uint8_t* data, size_t length, bool foreign,
+                                QueueBlock* open) {
   while (length > 0) {
-    size_t room = 0;
-    if (tail_ != nullptr && tail_->kind == Segment::Kind::kBlock) {
-      room = static_cast<size_t>(tail_->block + BlockPool::kBlockBytes - (tail_->data + tail_->length));
-    }
-    if (room == 0) {
-      uint8_t* block = pool.blocks().take();
-      Segment* segment = pool.take(Segment::Kind::kBlock, block, 0);
-      segment->block = block;
+    if (open == nullptr) open = pool.take_block();
+    uint8_t* to = open->bytes + open->used;
+    const size_t count = std::min(QueueBlock::kBytes - open->used, length);
+    const auto copied = static_cast<uint32_t>(count);
+    std::memcpy(to, data, count);
+    open->used += copied;
+    if (tail_ != nullptr && tail_->kind == Segment::Kind::kBlock && tail_->foreign == foreign && tail_->block == open &&
+        tail_->data + tail_->length == to) {
+      tail_->length += copied;
+      head_->queued += count;
+    } else {
+      Segment* segment = pool.take(Segment::Kind::kBlock, to, copied);
+      segment->block = open;
+      segment->foreign = foreign;
+      ++open->references;
       push(segment);
-      room = BlockPool::kBlockBytes;
     }
-    const size_t count = std::min(room, length);
-    std::memcpy(const_cast<uint8_t*>(tail_->data) + tail_->length, data, count);
-    tail_->length += static_cast<uint32_t>(count);
-    head_->queued += count;
+    if (open->used == QueueBlock::kBytes) {
+      pool.release(open);
+      open = nullptr;
+    }
+    head_->open = open;
     data += count;
     length -= count;
   }
 }
 
 void Outbound::keep(OutboundPool& pool) {
-  if (head_ == nullptr || head_->kind != Segment::Kind::kArena) return;
+  if (head_ == nullptr || !is_transient(head_->kind)) return;
   Segment* segment = head_;
   Segment* last = tail_;
   const size_t queued = head_->queued;
   uint32_t rest = head_->own;
+  const size_t overhead = head_->overhead;  // of what is behind: such segments have none
+  QueueBlock* open = head_->open;
   head_ = tail_ = nullptr;
-  while (segment != nullptr && segment->kind == Segment::Kind::kArena) {
+  while (segment != nullptr && is_transient(segment->kind)) {
     Segment* next = segment->next;
     --rest;
-    copy_into_blocks(pool, segment->data, segment->length);
+    copy_into_blocks(pool, segment->data, segment->length, false, open);
+    open = head_->open;
     pool.give(segment);
     segment = next;
   }
   if (segment == nullptr) return;
-  assert(tail_ != nullptr);  // no segment is empty, so that the arena's bytes made at least one block
+  assert(tail_ != nullptr);  // no segment is empty, so that these bytes made at least one in a block
   tail_->next = segment;
   tail_ = last;
   head_->queued = queued;
   head_->own += rest;
+  head_->overhead += overhead;
 }
 
 void Outbound::copy_to(std::vector<uint8_t>& to) const {
@@ -252,7 +341,7 @@ void Outbound::copy_to(std::vector<uint8_t>& to) const {
 
 void Outbound::copy_to(std::vector<OutboundRun>& to) const {
   for (const Segment* segment = head_; segment != nullptr; segment = segment->next) {
-    const bool shared = segment->kind == Segment::Kind::kShared;
+    const bool shared = segment->foreign;
     if (to.empty() || to.back().shared != shared) to.push_back({.bytes = {}, .shared = shared});
     to.back().bytes.insert(to.back().bytes.end(), segment->data, segment->data + segment->length);
   }
@@ -260,12 +349,11 @@ void Outbound::copy_to(std::vector<OutboundRun>& to) const {
 
 void Outbound::clear(OutboundPool& pool, bool moved) {
   while (head_ != nullptr) {
-    Segment* next = head_->next;
     if (head_->kind == Segment::Kind::kShared) ++(moved ? head_->shared->moved : head_->shared->dropped);
-    pool.give(head_);
-    head_ = next;
+    Segment* dropped = head_;
+    pop(pool);
+    pool.give(dropped);
   }
-  tail_ = nullptr;
 }
 
 }  // namespace c1m

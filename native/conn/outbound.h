@@ -19,29 +19,64 @@ struct OutboundRun {
   bool shared = false;  // of broadcasts
 };
 
+// A block of one queue. Its bytes need not be next to each other there: what is small shares it, whatever lies between.
+struct QueueBlock {
+  static constexpr size_t kBytes = BlockPool::kBlockBytes - 2 * sizeof(uint32_t);
+
+  uint32_t references;  // segments that lie in it, and the queue as long as it has room
+  uint32_t used;
+  uint8_t bytes[kBytes];
+};
+
 // A run of bytes, or a file, that waits to be sent.
 struct Segment {
   enum class Kind : uint8_t {
     kArena,   // in the command batch's arena: only until the batch is handed back, see Outbound
-    kBlock,   // in a 4 KiB block of our own
+    kLoose,   // in a small part of the caller's buffer: as kArena, and then `owner` is released
+    kBlock,   // in a block of our own
     kPinned,  // in the caller's buffer, which stays where it is until `owner` is released
     kShared,  // in a broadcast's payload, which other queues hold as well
     kFile,    // a range of a file: no bytes of ours
   };
   const uint8_t* data;
   uint32_t length;
+  uint32_t whole;   // what its length was at first
+  uint32_t excess;  // kPinned: bytes of the caller's buffer that stay besides these
   Kind kind;
+  bool foreign;  // of a broadcast, or of a worker: JavaScript, which counts what it has written, doesn't know of it
   union {
-    uint8_t* block;         // kBlock: the block's start
-    void* owner;            // kPinned: what to release
+    QueueBlock* block;      // kBlock
+    void* owner;            // kLoose, kPinned: what to release
     SharedPayload* shared;  // kShared: holds one reference to it
     OutboundFile* file;     // kFile
   };
   Segment* next;
-  // Of a queue's first segment, for the whole queue: its bytes, and its segments that JavaScript counts as its own.
+  // Of a queue's first segment, for the whole queue: its bytes, its segments that JavaScript counts as its own, what it holds
+  // besides, and the block that has room.
   size_t queued;
   uint32_t own;
+  size_t overhead;
+  QueueBlock* open;
 };
+
+// Bytes of memory that what waits in a queue costs besides its own bytes; docs/capacity.md has them. Blocks are full, but for
+// the one with room and those at the front, so that they aren't charged.
+struct QueueCost {
+  // A segment, as malloc(3) rounds it up.
+  static constexpr size_t kSegment = 80;
+  // A broadcast's payload, as if this queue were its last; with its segment.
+  static constexpr size_t kShared = kSegment + 96;
+  // A file and its request, with what waits for its promise in JavaScript; with its segment.
+  static constexpr size_t kFile = 2048;
+  // So much of it may be in any queue, however low its limit is: else a single file would be too much.
+  static constexpr size_t kLeast = 64 * 1024;
+};
+
+// Whether something that waits is more than a limit (`maxWriteQueue`) allows: its bytes, or what they cost besides. So a limit
+// of n bytes is met to the byte, and bounds the memory by 2 n.
+constexpr bool over_limit(size_t bytes, size_t overhead, size_t limit) {
+  return bytes > limit || overhead > (limit > QueueCost::kLeast ? limit : QueueCost::kLeast);
+}
 
 // What the outbound queues of one loop share: segments, blocks, a buffer, and the owners of pinned bytes and files that
 // are done with.
@@ -60,6 +95,14 @@ class OutboundPool {
   void release(SharedPayload* payload);
 
   [[nodiscard]] BlockPool& blocks() { return blocks_; }
+  // Bytes of memory that all its queues hold: blocks, segments, pinned buffers as a whole, payloads once, files.
+  [[nodiscard]] size_t held() const {
+    return blocks_.in_use() * BlockPool::kBlockBytes + in_use_ * QueueCost::kSegment + held_apart_;
+  }
+  // A block with one reference to it, and nothing in it.
+  [[nodiscard]] QueueBlock* take_block();
+  void release(QueueBlock* block);
+
   // Owners whose bytes were sent or dropped; the reader empties it.
   [[nodiscard]] std::vector<void*>& released() { return released_; }
   [[nodiscard]] bool has_released() const { return !released_.empty(); }
@@ -71,7 +114,7 @@ class OutboundPool {
   // Segments kept for the next burst.
   [[nodiscard]] size_t kept() const { return kept_; }
 
-  // 192 KiB of segments; more go back to the allocator, as blocks do.
+  // 320 KiB of segments; more go back to the allocator.
   static constexpr size_t kKept = 4096;
   static constexpr size_t kCopyBytes = 64 * 1024;
 
@@ -83,14 +126,21 @@ class OutboundPool {
   Segment* free_ = nullptr;
   size_t in_use_ = 0;
   size_t kept_ = 0;
+  size_t held_apart_ = 0;  // besides blocks and segments
+
+  friend class Outbound;
 };
 
 // One connection's queue of bytes and files to send, first in, first out.
 //
-//   head ─▶ [pinned 1 MiB] ─▶ [file 512 MiB] ─▶ [block 4096] ─▶ [block 812, room for more] ◀─ tail
+//   head ─▶ [pinned 1 MiB] ─▶ [block, 3 bytes] ─▶ [file 512 MiB] ─▶ [block, 812 bytes] ◀─ tail
+//                                  └──────────────┐        ┌────────────────┘
+//                                              | 3 bytes | 812 bytes | room |  ◀─ head's `open`
 //
-// Invariants: no segment of bytes is empty. kArena segments exist only while their command batch is being worked through, and only
-// at the front: bytes behind anything else are copied into blocks at once, so that keep() never walks a long queue.
+// Invariants: no segment of bytes is empty. kArena and kLoose segments exist only while their command batch is being worked
+// through, and only at the front: such bytes behind anything else are copied into blocks immediately, so that keep() never walks
+// a long queue. One block has room, the one that head's `open` refers to: so however small the writes and whatever lies between
+// them, they take no more blocks than one long write.
 // An empty queue holds no memory but these two pointers. Owner: its connection. Thread: the loop's.
 class Outbound {
  public:
@@ -103,12 +153,21 @@ class Outbound {
 
   // Whether something waits that JavaScript has written or sent itself: anything but broadcasts and writes of workers.
   [[nodiscard]] bool holds_own() const { return head_ != nullptr && head_->own > 0; }
+  // What it holds besides: see QueueCost. With bytes(), the memory that `maxWriteQueue` limits.
+  [[nodiscard]] size_t overhead() const { return head_ == nullptr ? 0 : head_->overhead; }
+  // Whether it holds more than a limit allows; or would, with so much more.
+  [[nodiscard]] bool exceeds(size_t limit, size_t more_bytes = 0, size_t more_overhead = 0) const {
+    return over_limit(bytes() + more_bytes, overhead() + more_overhead, limit);
+  }
 
   // Bytes of the current command batch's arena. They are sent from there, or copied out by keep() at the latest.
   void append(OutboundPool& pool, const uint8_t* data, uint32_t length);
-  // The caller's own memory, pinned until its owner appears in pool.released().
-  void append_pinned(OutboundPool& pool, const uint8_t* data, uint32_t length, void* owner);
-  // A broadcast's payload, by reference. It is not empty.
+  // The caller's own memory, pinned until its owner appears in pool.released(), and `excess` bytes beside these with it. Where
+  // these are more than the bytes themselves, as with a slice of a slab, it is pinned no longer than an arena is.
+  void append_pinned(OutboundPool& pool, const uint8_t* data, uint32_t length, uint32_t excess, void* owner);
+  // Bytes that aren't JavaScript's own; copied.
+  void append_foreign(OutboundPool& pool, const uint8_t* data, size_t length);
+  // A broadcast's payload, by reference. It is not empty, nor more than a segment has room for.
   void append_shared(OutboundPool& pool, SharedPayload& payload);
 
   // The file must stay where it is until it appears in pool.finished().
@@ -125,9 +184,9 @@ class Outbound {
   // Fills at most kMaxVectors iovecs with the queue's front, `most` bytes of it, up to the first file; returns how many.
   // `more`: a file follows these bytes.
   [[nodiscard]] int gather(iovec* vectors, size_t most, bool& more) const;
-  // Takes `count` bytes off the front: they were sent. Answers how many of them were of broadcasts.
+  // Takes `count` bytes off the front: they were sent. Answers how many of them weren't JavaScript's own.
   size_t consume(OutboundPool& pool, size_t count);
-  // Copies what still lies in the arena into blocks, so that the arena may be written again.
+  // Copies what still lies in the arena, or in small parts of buffers, into blocks, so that these may be written again.
   void keep(OutboundPool& pool);
   // Appends a copy of all of it to `to`; the queue stays as it is.
   void copy_to(std::vector<uint8_t>& to) const;
@@ -138,8 +197,10 @@ class Outbound {
 
  private:
   void push(Segment* segment);
-  void pop();
-  void copy_into_blocks(OutboundPool& pool, const uint8_t* data, size_t length);
+  void pop(OutboundPool& pool);
+  [[nodiscard]] bool takes_transient() const;
+  void copy_into_blocks(OutboundPool& pool, const uint8_t* data, size_t length, bool foreign);
+  void copy_into_blocks(OutboundPool& pool, const uint8_t* data, size_t length, bool foreign, QueueBlock* open);
 
   Segment* head_ = nullptr;
   Segment* tail_ = nullptr;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -16,24 +17,25 @@ namespace c1m {
 // Owner: its references; OutboundPool::release() takes one away. Thread: made on the JS thread, then the loop's.
 struct SharedPayload {
   // Of bytes that are its own; the caller has the one reference.
-  static SharedPayload* of(std::unique_ptr<uint8_t[]> bytes, uint32_t length) {
+  static SharedPayload* of(std::unique_ptr<uint8_t[]> bytes, size_t length) {
     auto* payload = new SharedPayload;
     payload->data = bytes.get();
     payload->length = length;
     payload->copy = std::move(bytes);
     return payload;
   }
-  static SharedPayload* copy_of(const uint8_t* data, uint32_t length) {
+  static SharedPayload* copy_of(const uint8_t* data, size_t length) {
     auto bytes = std::make_unique<uint8_t[]>(length);
     std::copy_n(data, length, bytes.get());
     return of(std::move(bytes), length);
   }
 
   const uint8_t* data = nullptr;
-  uint32_t length = 0;
+  size_t length = 0;
   uint32_t references = 1;
   uint32_t dropped = 0;             // segments that went with their queue before they were sent
   uint32_t moved = 0;               // segments that went to another loop with their connection, and wait there
+  bool counted = false;             // in what the pool of the queues says that it holds
   void* owner = nullptr;            // of the caller's buffer, to be released with the last reference; null for a copy
   std::unique_ptr<uint8_t[]> copy;  // the bytes, if they were copied
 };

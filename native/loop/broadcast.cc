@@ -51,9 +51,9 @@ void Loop::offer(BroadcastRequest& request, const BroadcastTarget& target) {
   Entry* entry = find(target.slot, target.generation);
   if (entry == nullptr || !entry->takes_shared()) return;
   const size_t length = request.payload->length;
-  if (entry->out.bytes() + length > target.max_write_queue) {
+  if (entry->out.exceeds(target.max_write_queue, length, QueueCost::kShared)) {
     ++request.cut;
-    return close(target.slot, *entry, static_cast<int>(OwnError::kWriteQueueFull), Syscall::kWrite);
+    return overflow(target.slot, *entry);
   }
   ++request.accepted;
   if (length > 0) entry->out.append_shared(pool_, *request.payload);

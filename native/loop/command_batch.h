@@ -7,14 +7,15 @@
 #include <vector>
 
 #include "native/loop/request.h"
+#include "native/mem/pages.h"
 
 namespace c1m {
 
 // What JavaScript wants done. lib/layout.ts has the same values. All but kRequest are of one connection, and are
 // dropped if its generation has passed.
 enum class Command : uint8_t {
-  kWrite = 1,        // a: offset in the arena, b: length
-  kWritePinned = 2,  // a: index in the batch's `pinned`
+  kWrite = 1,        // argument: maxWriteQueue, see limit_of(); a: offset in the arena, b: length
+  kWritePinned = 2,  // argument: as above; a: index in the batch's `pinned`, b: what else it pins, bytes
   kEnd = 3,          // FIN when the queue is empty
   kDestroy = 4,      // close now
   kReset = 5,        // close now, with an RST
@@ -27,11 +28,16 @@ enum class Command : uint8_t {
   kReframe = 13,    // stop reading, say kFraming, and wait for a ReframeRequest
 };
 
+// Of a kWrite's or kWritePinned's first word: what may wait on the connection, in bytes. It travels with what counts against
+// it, rounded up to KiB, so that a slot has nothing to remember.
+[[nodiscard]] constexpr size_t limit_of(uint32_t word) { return size_t{word >> 8} << 10; }
+
 // The caller's bytes, kept where they are until `owner` comes back in EventBatch::released.
 struct PinnedBytes {
   const uint8_t* data = nullptr;
   uint32_t length = 0;
   void* owner = nullptr;
+  uint32_t excess = 0;  // bytes that stay with it
 };
 
 // A batch of commands on its way to the I/O thread, and back for the next.
@@ -62,6 +68,14 @@ class CommandBatch {
   }
   [[nodiscard]] PinnedBytes take_pinned(uint32_t index) {
     return index < pinned.size() ? std::exchange(pinned[index], PinnedBytes{}) : PinnedBytes{};
+  }
+
+  // Gives the memory that it was filled in back to the system, until it is written again. Of a batch that was carried out:
+  // JavaScript makes batches as it needs them in a burst, and they stay.
+  void give_back_memory() {
+    pinned.shrink_to_fit();
+    give_back_pages(records_, size_t{capacity_} * kRecordWords * sizeof(uint32_t));
+    give_back_pages(arena_, arena_bytes_);
   }
 
   uint32_t count = 0;

@@ -6,6 +6,15 @@
 
 namespace c1m {
 
+namespace {
+
+// Workers' writes below this are copied into the queue's blocks, where many share one; larger ones stay where they are.
+constexpr size_t kCopiedWrite = 16 * 1024;
+// Batches of one turn that come back with their memory: as many as go round under load. More are a burst's.
+constexpr size_t kWarmBatches = 4;
+
+}  // namespace
+
 void Loop::publish_commands(CommandBatch* batch) {
   batch->number = inbox_->count_batch();
   mailbox_.commands.push(batch);
@@ -38,7 +47,7 @@ void Loop::execute(CommandBatch& batch) {
 
 // After flush_all(): nothing of the arenas is needed any more.
 void Loop::return_commands() {
-  while (executed_ != nullptr) {
+  for (size_t returned = 0; executed_ != nullptr; ++returned) {
     CommandBatch* next = executed_->next;
     executed_->count = 0;
     // JavaScript may have thrown between a payload and its record. Requests refer to its objects: they end on its thread.
@@ -46,6 +55,7 @@ void Loop::return_commands() {
       if (unnamed.owner != nullptr) pool_.released().push_back(unnamed.owner);
     }
     executed_->pinned.clear();
+    if (returned >= kWarmBatches) executed_->give_back_memory();
     mailbox_.spent.push(executed_);
     executed_ = next;
   }
@@ -54,6 +64,12 @@ void Loop::return_commands() {
 // As a broadcast to one connection: JavaScript, which counts what it has written itself, knows nothing of it.
 void Loop::write_remote(RemoteWrite write) {
   if (write.length == 0) return;
+  const bool is_small = write.length < kCopiedWrite;
+  if (Entry* entry = is_small ? find(write.slot, write.generation) : nullptr; entry != nullptr) {
+    if (!entry->takes_shared()) return;
+    entry->out.append_foreign(pool_, write.bytes.get(), write.length);
+    return queued(write.slot, *entry, write.max_write_queue);
+  }
   SharedPayload* payload = SharedPayload::of(std::move(write.bytes), write.length);
   if (Expected* there = deferring(write.slot, write.generation); there != nullptr) {
     (void)there->defer(pool_, {.shared = payload, .max_write_queue = write.max_write_queue});
@@ -65,13 +81,24 @@ void Loop::write_remote(RemoteWrite write) {
 
 // What is refused here has been accepted before, and counts as dropped.
 void Loop::queue_shared(uint32_t slot, Entry* entry, SharedPayload& payload, uint32_t max_write_queue) {
-  if (entry != nullptr && entry->takes_shared() && entry->out.bytes() + payload.length <= max_write_queue) {
+  if (payload.length == 0) return;
+  const bool takes = entry != nullptr && entry->takes_shared();
+  if (takes && !entry->out.exceeds(max_write_queue, payload.length, QueueCost::kShared)) {
     entry->out.append_shared(pool_, payload);
     return flush_.push(slot);
   }
   ++payload.dropped;
-  if (entry == nullptr || !entry->takes_shared()) return;
-  close(slot, *entry, static_cast<int>(OwnError::kWriteQueueFull), Syscall::kWrite);
+  if (takes) overflow(slot, *entry);
+}
+
+void Loop::overflow(uint32_t slot, Entry& entry) {
+  close(slot, entry, static_cast<int>(OwnError::kWriteQueueFull), Syscall::kWrite);
+}
+
+// Something was queued.
+void Loop::queued(uint32_t slot, Entry& entry, size_t limit) {
+  if (entry.out.exceeds(limit)) return overflow(slot, entry);
+  flush_.push(slot);
 }
 
 Expected* Loop::deferring(uint32_t slot, uint32_t generation) {
@@ -103,6 +130,7 @@ void Loop::execute_one(CommandBatch& batch, const uint32_t* record) {
   PinnedBytes pinned{};
   if (command == Command::kWritePinned) {
     pinned = batch.take_pinned(record[3]);
+    pinned.excess = record[4];
     if (pinned.owner == nullptr) return;
   }
   std::span<const uint8_t> bytes;
@@ -129,12 +157,10 @@ void Loop::carry_out(uint32_t slot, Entry* entry, uint32_t word, uint32_t argume
   switch (command) {
     case Command::kWrite:
       entry->out.append(pool_, bytes.data(), static_cast<uint32_t>(bytes.size()));
-      flush_.push(slot);
-      return;
+      return queued(slot, *entry, limit_of(word));
     case Command::kWritePinned:
-      entry->out.append_pinned(pool_, pinned.data, pinned.length, pinned.owner);
-      flush_.push(slot);
-      return;
+      entry->out.append_pinned(pool_, pinned.data, pinned.length, pinned.excess, pinned.owner);
+      return queued(slot, *entry, limit_of(word));
     case Command::kEnd:
       entry->set(Connection::kEndWanted);
       note_end(*entry);

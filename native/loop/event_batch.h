@@ -38,7 +38,7 @@ enum class FramingNews : uint8_t {
 enum class OwnError : uint16_t {
   kFileTruncated = 4097,   // a file became shorter while it was sent
   kRelayFailed = 4098,     // the other side of its relay failed, or was destroyed
-  kWriteQueueFull = 4104,  // a broadcast met a full queue
+  kWriteQueueFull = 4104,  // more would wait than its maxWriteQueue allows
   kFileAborted = 4110,     // a file was given up when part of it had gone out
 };
 inline constexpr int kFirstOwnError = 4096;

@@ -47,8 +47,8 @@ bool SendFileRequest::run(Loop& loop) {
     file.fd = std::move(ours.value());
   }
   file.owner = this;
-  loop.queue_file(slot, *entry, file);
-  return false;
+  full = !loop.queue_file(slot, *entry, file, max_write_queue);
+  return full;
 }
 
 bool CancelFileRequest::run(Loop& loop) {
@@ -57,10 +57,15 @@ bool CancelFileRequest::run(Loop& loop) {
   return true;
 }
 
-void Loop::queue_file(uint32_t slot, Entry& entry, OutboundFile& file) {
+bool Loop::queue_file(uint32_t slot, Entry& entry, OutboundFile& file, size_t limit) {
+  if (entry.out.exceeds(limit, 0, QueueCost::kFile)) {
+    overflow(slot, entry);
+    return false;
+  }
   entry.out.append_file(pool_, file);
   load_file(slot, entry);
   flush_.push(slot);
+  return true;
 }
 
 // The first file of the queue goes to a worker, if it has to be opened, or to be loaded. The others wait, so that a

@@ -27,7 +27,7 @@ struct RemoteWrite {
   uint32_t slot = 0;
   uint32_t generation = 0;
   uint32_t max_write_queue = 0;  // beyond it the connection is destroyed
-  uint32_t length = 0;
+  size_t length = 0;
   std::unique_ptr<uint8_t[]> bytes;
   // The last command batch that the JS thread had begun to publish: it goes behind that, and before the next.
   uint32_t batch = 0;
@@ -50,8 +50,11 @@ struct RemoteWrite {
 // which are the loop's.
 class Inbox {
  public:
-  // As much as a loop's four event batches hold, many times.
+  // As much as a loop's four event batches hold, many times: of writes, each with what it costs besides its bytes.
   static constexpr size_t kMostBytes = size_t{16} * 1024 * 1024;
+  static constexpr size_t kWriteCost = 96;
+  static_assert(kWriteCost >= sizeof(RemoteWrite) * 2 + 16,
+                "a vector has room for twice as many, and malloc(3) its own");
 
   struct Contents {
     std::vector<Arrival> arrivals;
@@ -80,11 +83,14 @@ class Inbox {
     return Push::kDone;
   }
 
+  // Whether so many bytes can ever be taken.
+  [[nodiscard]] static bool takes(size_t length) { return length <= kMostBytes - kWriteCost; }
   // False if its loop is over, or as much as may wait here waits already.
   [[nodiscard]] bool write(RemoteWrite write) {
     const std::scoped_lock lock(mutex_);
-    if (poller_ == nullptr || bytes_ + write.length > kMostBytes) return false;
-    bytes_ += write.length;
+    const size_t cost = write.length + kWriteCost;
+    if (poller_ == nullptr || bytes_ + cost > kMostBytes) return false;
+    bytes_ += cost;
     write.batch = batches_.load(std::memory_order_relaxed);
     contents_.writes.push_back(std::move(write));
     announce();
@@ -132,7 +138,7 @@ class Inbox {
   // Under the mutex:
   Poller* poller_;
   Contents contents_;
-  size_t bytes_ = 0;  // of its writes
+  size_t bytes_ = 0;  // that its writes cost
 };
 
 }  // namespace c1m

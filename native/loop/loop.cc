@@ -105,7 +105,7 @@ void Loop::turn() {
       held_back_ = true;
     }
   }
-  stats_.queue_bytes = pool_.blocks().in_use() * BlockPool::kBlockBytes;
+  stats_.queue_bytes = pool_.held();
   stats_.relay_pipes = relays_.pipes().in_use();
   publish_stats(stats_, shared_stats_);
 }

@@ -102,8 +102,9 @@ class Loop {
   void set_timeout(uint32_t slot, TimeoutKind kind, uint32_t ms);
   // Queues it for all of its targets. True if it is done.
   [[nodiscard]] bool broadcast(BroadcastRequest& request);
-  // Sends a file behind what is queued already; its owner is a SendFileRequest that waits.
-  void queue_file(uint32_t slot, Entry& entry, OutboundFile& file);
+  // Sends a file behind what is queued already; its owner is a SendFileRequest that waits. False if that would be more than the
+  // limit allows: the connection is closed.
+  [[nodiscard]] bool queue_file(uint32_t slot, Entry& entry, OutboundFile& file, size_t limit);
   void cancel_file(uint32_t slot, Entry& entry, uint32_t id);
   // The end of a kReframe: these bytes, which JavaScript has given back, come first and are cut anew. `ended`: it was told
   // of the peer's FIN after them, and is to be told again.
@@ -261,6 +262,8 @@ class Loop {
   // commands.cc
   void write_remote(RemoteWrite write);
   void write_remote_before(uint32_t batch);
+  void queued(uint32_t slot, Entry& entry, size_t limit);
+  void overflow(uint32_t slot, Entry& entry);
   void carry_out(uint32_t slot, Entry* entry, uint32_t word, uint32_t argument, std::span<const uint8_t> bytes,
                  const PinnedBytes& pinned);
   void execute_commands();

@@ -44,7 +44,7 @@ bool Expected::defer(OutboundPool& pool, Deferred one) {
   if (!full) {
     bytes += one.size();
     const size_t held = (deferred.size() + 1) * sizeof(Deferred);
-    full = bytes > max_write_queue || held > std::max(size_t{max_write_queue}, kLeast);
+    full = over_limit(bytes, held, max_write_queue);
     if (full) drop(pool);
   }
   if (full && one.request == nullptr) {

@@ -114,8 +114,6 @@ struct Deferred {
 // in a queue does, by its bytes and by its number.
 // Invariant: once it is full only requests wait, which are to be answered, and the connection closes when it comes.
 struct Expected {
-  // What may wait, however low the limit is.
-  static constexpr size_t kLeast = 64 * 1024;
 
   bool muted = false;
   uint32_t max_write_queue = 0;

@@ -17,12 +17,14 @@ class SendFileRequest : public ConnectionRequest {
   std::string path;  // if there is no `source`: opened when it is the first file of the queue
   Fd source;         // the JS thread's
   OutboundFile file;
+  size_t max_write_queue = SIZE_MAX;
 
   FileJob* job = nullptr;  // a worker has it
 
   // The answer: if none of these, file.sent is.
   bool closed = false;   // the connection has gone, and nothing is known of why
   bool aborted = false;  // by a CancelFileRequest
+  bool full = false;     // more waits on the connection than may: it was closed
   Error error;           // the file's, or the connection's
 
   bool run(Loop& loop) override;

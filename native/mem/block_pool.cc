@@ -1,29 +1,56 @@
 #include "native/mem/block_pool.h"
 
+#include <sys/mman.h>
+
+#include <algorithm>
 #include <cassert>
+#include <cstdlib>
+
+#include "native/mem/pages.h"
 
 namespace c1m {
 
 BlockPool::~BlockPool() {
-  for (uint8_t* block : free_) delete[] block;
+  for (uint8_t* chunk : chunks_) ::munmap(chunk, kChunkBlocks * kBlockBytes);
 }
 
 uint8_t* BlockPool::take() {
   ++in_use_;
-  if (free_.empty()) return new uint8_t[kBlockBytes];
-  uint8_t* block = free_.back();
-  free_.pop_back();
+  if (free_.empty() && cold_.empty()) map_chunk();
+  std::vector<uint8_t*>& from = free_.empty() ? cold_ : free_;
+  uint8_t* block = from.back();
+  from.pop_back();
   return block;
 }
 
 void BlockPool::give(uint8_t* block) {
   assert(in_use_ > 0);
   --in_use_;
-  if (free_.size() < kKept) {
-    free_.push_back(block);
-  } else {
-    delete[] block;
+  free_.push_back(block);
+  if (free_.size() > kMostFree) cool();
+}
+
+void BlockPool::map_chunk() {
+  void* chunk = ::mmap(nullptr, kChunkBlocks * kBlockBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  // As when `new` finds no memory: without exceptions that is the end of the process.
+  if (chunk == MAP_FAILED) std::abort();
+  chunks_.push_back(static_cast<uint8_t*>(chunk));
+  // The lowest comes first: pages that are used together lie together.
+  for (size_t i = kChunkBlocks; i > 0; --i) cold_.push_back(chunks_.back() + (i - 1) * kBlockBytes);
+}
+
+// Gives pages back, neighbours in one call.
+void BlockPool::cool() {
+  std::sort(free_.begin(), free_.end());
+  size_t at = kKept;
+  while (at < free_.size()) {
+    size_t end = at + 1;
+    while (end < free_.size() && free_[end] == free_[end - 1] + kBlockBytes) ++end;
+    give_back_pages(free_[at], (end - at) * kBlockBytes);
+    at = end;
   }
+  cold_.insert(cold_.end(), free_.rbegin(), free_.rend() - kKept);
+  free_.resize(kKept);
 }
 
 }  // namespace c1m

@@ -2,6 +2,7 @@
 #include "native/mem/block_pool.h"
 
 #include <doctest/doctest.h>
+#include <sys/mman.h>
 
 #include <cstring>
 #include <set>
@@ -22,7 +23,6 @@ TEST_CASE("blocks are distinct, whole, and counted") {
     REQUIRE(blocks[i][0] == static_cast<uint8_t>(i));
     REQUIRE(blocks[i][BlockPool::kBlockBytes - 1] == static_cast<uint8_t>(i));
   }
-  // More than the pool keeps: the rest goes back to the allocator, which the sanitizers watch.
   for (uint8_t* block : blocks) pool.give(block);
   CHECK(pool.in_use() == 0);
 }
@@ -37,4 +37,29 @@ TEST_CASE("a block that was given back is handed out again") {
   CHECK(pool.in_use() == 2);
   pool.give(first);
   pool.give(second);
+}
+
+TEST_CASE("a burst's pages go back to the system, and come again when they are needed") {
+  constexpr size_t kBurst = 5000;
+  BlockPool pool;
+  for (int round = 0; round < 3; ++round) {
+    std::vector<uint8_t*> blocks;
+    for (size_t i = 0; i < kBurst; ++i) {
+      blocks.push_back(pool.take());
+      std::memset(blocks.back(), 1 + round, BlockPool::kBlockBytes);
+    }
+    CHECK(std::set<uint8_t*>(blocks.begin(), blocks.end()).size() == kBurst);
+    // Every other one first, as queues that were filled in turn.
+    for (size_t i = 0; i < kBurst; i += 2) pool.give(blocks[i]);
+    for (size_t i = 1; i < kBurst; i += 2) pool.give(blocks[i]);
+    CHECK(pool.free() <= BlockPool::kMostFree);
+    size_t resident = 0;
+    for (uint8_t* block : blocks) {
+      unsigned char there = 0;
+      REQUIRE(::mincore(block, BlockPool::kBlockBytes, &there) == 0);
+      resident += there & 1;
+    }
+    CHECK(resident <= BlockPool::kMostFree);
+  }
+  CHECK(pool.in_use() == 0);
 }

@@ -200,14 +200,15 @@ void JsSide::write(const Told& to, std::string_view bytes) {
   REQUIRE(length <= sizes_.arena_bytes);
   if (arena_used_ + length > sizes_.arena_bytes || current_->batch->count == kCommands) flush();
   std::memcpy(current_->arena.data() + arena_used_, bytes.data(), length);
-  append(Command::kWrite, to.slot, to.generation, arena_used_, length);
+  append(Command::kWrite, to.slot, to.generation, arena_used_, length, max_write_queue >> 10);
   arena_used_ += length;
 }
 
-void JsSide::write_pinned(const Told& to, std::string bytes) {
+void JsSide::write_pinned(const Told& to, std::string bytes, uint32_t excess) {
   const std::string& pinned = pin(std::move(bytes));
   if (current_->batch->count == kCommands) flush();
-  append(Command::kWritePinned, to.slot, to.generation, static_cast<uint32_t>(current_->batch->pinned.size()), 0);
+  append(Command::kWritePinned, to.slot, to.generation, static_cast<uint32_t>(current_->batch->pinned.size()), excess,
+         max_write_queue >> 10);
   current_->batch->pinned.push_back({reinterpret_cast<const uint8_t*>(pinned.data()),
                                      static_cast<uint32_t>(pinned.size()), const_cast<std::string*>(&pinned)});
 }

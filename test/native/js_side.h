@@ -68,7 +68,9 @@ class JsSide {
 
   // Commands, published by flush().
   void write(const Told& to, std::string_view bytes);
-  void write_pinned(const Told& to, std::string bytes);
+  void write_pinned(const Told& to, std::string bytes, uint32_t excess = 0);
+  // Of the connections that are written to.
+  uint32_t max_write_queue = 1u << 30;
   // A buffer of its own for a request to pin; the address of its string is its owner.
   [[nodiscard]] const std::string& pin(std::string bytes);
   void push(Command command, const Told& to, uint32_t a = 0);

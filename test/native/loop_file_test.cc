@@ -543,3 +543,53 @@ TEST_CASE("files: only regular ones") {
   CHECK(answers(h, device) == 1);
   CHECK(device.error.code == ESPIPE);
 }
+
+TEST_CASE("files: one more than the queue may hold is refused, and the connection closed") {
+  const std::string content = pattern(100);
+  const TemporaryFile file(content);
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  FullSocket socket(h);
+  socket.room = 0;
+  constexpr size_t kFiles = QueueCost::kLeast / QueueCost::kFile;
+  std::vector<SendFileRequest*> sendings;
+  for (size_t i = 0; i < kFiles; ++i) sendings.push_back(&send_file(h, told, file.path));
+  for (SendFileRequest* sending : sendings) sending->max_write_queue = 1000;
+  h.js.flush();
+  h.settle();
+  CHECK_FALSE(told.closed());
+  SendFileRequest& last = send_file(h, told, file.path);
+  last.max_write_queue = 1000;
+  h.js.flush();
+  h.settle();
+  CHECK(told.closed());
+  CHECK(told.error == static_cast<int>(OwnError::kWriteQueueFull));
+  CHECK(answers(h, last) == 1);
+  CHECK(last.full);
+  for (const SendFileRequest* sending : sendings) CHECK(answers(h, *sending) == 1);
+  CHECK(std::all_of(sendings.begin(), sendings.end(), [](const auto* sending) { return sending->closed; }));
+}
+
+TEST_CASE("writes count with what JavaScript can't see: files, and workers' bytes") {
+  Harness h;
+  const auto port = h.listen();
+  auto [client, told] = h.accept(port);
+  FullSocket socket(h);
+  socket.room = 0;
+  h.js.max_write_queue = 1024;
+  RemoteWrite remote{told.slot, told.generation, 1024, 1000, std::make_unique<uint8_t[]>(1000)};
+  REQUIRE(h.loop->shared_inbox()->write(std::move(remote)));
+  h.settle();
+  h.js.write(told, std::string(24, 'x'));
+  h.js.flush();
+  h.settle();
+  CHECK_FALSE(told.closed());  // just as many as may be
+  SUBCASE("a small write") { h.js.write(told, "x"); }
+  SUBCASE("a pinned one") { h.js.write_pinned(told, "x"); }
+  h.js.flush();
+  h.settle();
+  CHECK(told.closed());
+  CHECK(told.error == static_cast<int>(OwnError::kWriteQueueFull));
+  CHECK(h.js.pinned() == 0);
+}

@@ -14,7 +14,7 @@ using namespace c1m;
 
 namespace {
 
-constexpr size_t kBlock = BlockPool::kBlockBytes;
+constexpr size_t kBlock = QueueBlock::kBytes;
 
 // A queue with the memory that its segments lie in. What is appended is remembered; what is taken off is compared.
 class Queue {
@@ -24,6 +24,8 @@ class Queue {
     out.clear(pool);
     CHECK(pool.in_use() == 0);
     CHECK(pool.blocks().in_use() == 0);
+    CHECK(pool.held() == 0);
+    CHECK(out.overhead() == 0);
     check_owners();
   }
 
@@ -32,18 +34,35 @@ class Queue {
   // With a gap before them.
   void append_apart(size_t length) { append_at(used_ + 1, length); }
 
-  void append_pinned(size_t length) {
+  void append_pinned(size_t length, uint32_t excess = 0) {
     pinned_.push_back(std::make_unique<std::string>(pattern(length)));
     std::string& bytes = *pinned_.back();
     expected += bytes;
     owners_[&bytes] = length == 0 ? 1 : 0;
-    out.append_pinned(pool, reinterpret_cast<const uint8_t*>(bytes.data()), static_cast<uint32_t>(length), &bytes);
+    out.append_pinned(pool, reinterpret_cast<const uint8_t*>(bytes.data()), static_cast<uint32_t>(length), excess,
+                      &bytes);
+  }
+
+  // A worker's bytes.
+  void append_foreign(size_t length) {
+    const std::string bytes = pattern(length);
+    out.append_foreign(pool, reinterpret_cast<const uint8_t*>(bytes.data()), length);
+    expected += bytes;
+  }
+
+  void append_shared(size_t length) {
+    const std::string bytes = pattern(length);
+    SharedPayload* payload = SharedPayload::copy_of(reinterpret_cast<const uint8_t*>(bytes.data()), length);
+    out.append_shared(pool, *payload);
+    pool.release(payload);
+    expected += bytes;
   }
 
   // As at the end of a command batch: the arena is written anew.
   void keep() {
     out.keep(pool);
     std::fill(arena_.begin(), arena_.end(), uint8_t{0xdd});
+    CHECK(out.bytes() == expected.size());
     used_ = 0;
   }
 
@@ -223,11 +242,12 @@ TEST_CASE("a block that was sent in part takes more at its end") {
 TEST_CASE("keep() copies only what lies in the arena, and keeps the order") {
   Queue queue;
   fill_mixed(queue);
+  // There is room where the bytes behind the pinned ones went.
   const size_t blocks = queue.pool.blocks().in_use();
   queue.keep();
-  CHECK(queue.pool.blocks().in_use() == blocks + 1);
+  CHECK(queue.pool.blocks().in_use() == blocks);
   queue.keep();
-  CHECK(queue.pool.blocks().in_use() == blocks + 1);
+  CHECK(queue.pool.blocks().in_use() == blocks);
   queue.append(11);
   CHECK(queue.gathered() == queue.expected);
   queue.send_all();
@@ -357,7 +377,7 @@ TEST_CASE("random appends, sends and keeps lose and reorder nothing") {
   for (int round = 0; round < 200; ++round) {
     Queue queue(64 * 1024);
     for (int step = 0; step < 100; ++step) {
-      switch (upto(5)) {
+      switch (upto(8)) {
         case 0:
           queue.append(upto(200));
           break;
@@ -365,7 +385,13 @@ TEST_CASE("random appends, sends and keeps lose and reorder nothing") {
           queue.append_apart(upto(40));
           break;
         case 2:
-          queue.append_pinned(upto(3) == 0 ? 0 : upto(9000));
+          queue.append_pinned(upto(3) == 0 ? 0 : upto(9000), static_cast<uint32_t>(upto(1) * upto(30000)));
+          break;
+        case 6:
+          queue.append_foreign(upto(100));
+          break;
+        case 7:
+          queue.append_shared(1 + upto(100));
           break;
         case 3:
           queue.send(upto(12000));
@@ -382,4 +408,127 @@ TEST_CASE("random appends, sends and keeps lose and reorder nothing") {
     queue.keep();
     if (upto(1) == 0) queue.send_all();
   }
+}
+
+TEST_CASE("small writes share blocks, whatever lies between them") {
+  constexpr size_t kRounds = 3000;
+  Queue queue;
+  std::vector<OutboundFile> files(kRounds);
+  const char* between = nullptr;
+  SUBCASE("pinned buffers") { between = "pinned"; }
+  SUBCASE("broadcasts") { between = "shared"; }
+  SUBCASE("files") { between = "file"; }
+  SUBCASE("workers' writes") { between = "foreign"; }
+  for (size_t i = 0; i < kRounds; ++i) {
+    const std::string what = between;
+    if (what == "pinned") queue.append_pinned(1);
+    if (what == "shared") queue.append_shared(1);
+    if (what == "file") queue.out.append_file(queue.pool, files[i]);
+    if (what == "foreign") queue.append_foreign(1);
+    queue.append_apart(1);
+    queue.keep();
+  }
+  CHECK(queue.pool.blocks().in_use() <= 2 * kRounds / kBlock + 1);
+  // What they cost besides is known, and goes with them.
+  CHECK(queue.out.overhead() >= kRounds * 2 * QueueCost::kSegment);
+  CHECK(queue.out.overhead() <= kRounds * (QueueCost::kSegment + QueueCost::kFile));
+  CHECK(queue.pool.held() >= queue.out.bytes());
+  CHECK(queue.pool.held() <= queue.out.bytes() + queue.out.overhead() + BlockPool::kBlockBytes);
+  while (!queue.out.empty()) {
+    while (OutboundFile* file = queue.out.front_file()) queue.out.remove_file(queue.pool, *file);
+    queue.send(SIZE_MAX);
+  }
+  CHECK(queue.out.overhead() == 0);
+}
+
+TEST_CASE("a block whose bytes were sent goes, though more of the queue is left") {
+  Queue queue;
+  queue.append_pinned(1);
+  queue.append(3 * kBlock);
+  CHECK(queue.pool.blocks().in_use() == 3);
+  queue.append_shared(5);
+  queue.send(1 + 3 * kBlock);
+  CHECK(queue.pool.blocks().in_use() == 0);
+  queue.append(1);
+  queue.append_shared(5);
+  queue.send(6);  // the block with room stays while the queue isn't empty
+  CHECK(queue.pool.blocks().in_use() == 1);
+  queue.append(1);
+  CHECK(queue.pool.blocks().in_use() == 1);
+  queue.send_all();
+}
+
+TEST_CASE("a file in the middle that goes takes what it cost with it") {
+  Queue queue;
+  OutboundFile file;
+  queue.append(1);
+  queue.out.append_file(queue.pool, file);
+  queue.append(1);
+  queue.keep();
+  CHECK(queue.out.overhead() == 2 * QueueCost::kSegment + QueueCost::kFile);
+  queue.out.remove_file(queue.pool, file);
+  CHECK(queue.out.overhead() == 2 * QueueCost::kSegment);
+  queue.send_all();
+}
+
+TEST_CASE("a small part of a buffer pins it no longer than an arena would be") {
+  Queue queue;
+  queue.append_pinned(100, 101);
+  CHECK(queue.pool.blocks().in_use() == 0);
+  CHECK(queue.released(0) == 0);
+  queue.append_pinned(100, 100);  // half of a buffer: pinned, and charged
+  CHECK(queue.out.overhead() == QueueCost::kSegment + 100);
+  queue.append_pinned(100, 101);  // behind something that stays
+  CHECK(queue.released(2) == 1);
+  CHECK(queue.pool.blocks().in_use() == 1);
+  queue.keep();
+  CHECK(queue.released(0) == 1);
+  CHECK(queue.released(1) == 0);
+  CHECK(queue.out.overhead() == 3 * QueueCost::kSegment + 100);
+  queue.send_all();
+  CHECK(queue.released(1) == 1);
+}
+
+TEST_CASE("a small part of a buffer that is sent immediately is never copied") {
+  Queue queue;
+  queue.append(10);
+  queue.append_pinned(100, 1000);
+  queue.append(10);
+  queue.send(60);
+  CHECK(queue.pool.blocks().in_use() == 0);
+  CHECK(queue.released(0) == 0);
+  queue.send_all();
+  CHECK(queue.released(0) == 1);
+}
+
+TEST_CASE("bytes that aren't JavaScript's are counted as they are sent") {
+  Queue queue;
+  queue.append(10);
+  queue.append_foreign(20);
+  queue.append_foreign(20);
+  queue.append(10);
+  queue.append_shared(5);
+  CHECK(queue.out.consume(queue.pool, 15) == 5);
+  CHECK(queue.out.consume(queue.pool, 35) == 35);
+  CHECK(queue.out.consume(queue.pool, 15) == 5);
+  queue.expected.clear();
+}
+
+TEST_CASE("a limit is met to the byte, and bounds what the bytes cost besides by as much") {
+  constexpr size_t kLimit = 100'000;
+  CHECK_FALSE(over_limit(kLimit, kLimit, kLimit));
+  CHECK(over_limit(kLimit + 1, 0, kLimit));
+  CHECK(over_limit(0, kLimit + 1, kLimit));
+  CHECK_FALSE(over_limit(1, QueueCost::kLeast, 1));
+  CHECK(over_limit(1, QueueCost::kLeast + 1, 1));
+  // Beyond 32 bits.
+  CHECK(over_limit(size_t{5} << 30, 0, size_t{4} << 30));
+  CHECK_FALSE(over_limit(size_t{5} << 30, 0, size_t{6} << 30));
+  Queue queue;
+  queue.append(kLimit);
+  CHECK_FALSE(queue.out.exceeds(kLimit));
+  CHECK(queue.out.exceeds(kLimit, 1));
+  queue.append(1);
+  CHECK(queue.out.exceeds(kLimit));
+  queue.send_all();
 }
