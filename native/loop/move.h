@@ -114,7 +114,6 @@ struct Deferred {
 // in a queue does, by its bytes and by its number.
 // Invariant: once it is full only requests wait, which are to be answered, and the connection closes when it comes.
 struct Expected {
-
   bool muted = false;
   uint32_t max_write_queue = 0;
   bool full = false;
