@@ -169,8 +169,7 @@ Napi::Value IoThread::submit(const Napi::CallbackInfo& info, std::unique_ptr<Req
 // All of these take (batch, callback, …).
 template <class Answer, class... Arguments>
 Napi::Value IoThread::request(const Napi::CallbackInfo& info, Arguments&&... arguments) {
-  return submit(info,
-                std::make_unique<Answer>(info[1].As<Napi::Function>(), std::forward<Arguments>(arguments)...));
+  return submit(info, std::make_unique<Answer>(info[1].As<Napi::Function>(), std::forward<Arguments>(arguments)...));
 }
 
 // …, spec)

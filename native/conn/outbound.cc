@@ -32,7 +32,7 @@ Segment* OutboundPool::take(Segment::Kind kind, const uint8_t* data, uint32_t le
                      .block = nullptr,
                      .next = nullptr,
                      .queued = 0,
-                      .own = 0,
+                     .own = 0,
                      .overhead = 0,
                      .open = nullptr};
   return segment;
