@@ -124,11 +124,15 @@ void Loop::look_sooner(uint32_t slot, Entry& entry) {
   }
 }
 
-// Of all sockets whose progress counts for this connection.
+// Of all sockets whose progress counts for this connection. A FIN takes a place in the sequence (RFC 9293, section 3.4), and is
+// no byte that a peer might be reading.
 size_t Loop::unacknowledged_of(const Entry& entry) {
+  const auto of = [](const Entry& one) {
+    const size_t bytes = unacknowledged(one.fd.get());
+    return bytes > 0 && one.has(Connection::kFinSent) ? bytes - 1 : bytes;
+  };
   const Relay* relay = entry.extras == nullptr ? nullptr : entry.extras->relay;
-  if (relay == nullptr) return unacknowledged(entry.fd.get());
-  return unacknowledged(entries_[relay->slots[0]].fd.get()) + unacknowledged(entries_[relay->slots[1]].fd.get());
+  return relay == nullptr ? of(entry) : of(entries_[relay->slots[0]]) + of(entries_[relay->slots[1]]);
 }
 
 // A slow peer's socket takes nothing for as long as its send buffer needs to drain by a third (tcp(7)), or by three
