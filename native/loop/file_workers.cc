@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "native/loop/send_file_request.h"
 #include "native/net/file.h"
@@ -43,58 +44,81 @@ void FileJob::inspect() {
 }
 
 void FileWorkers::submit(std::unique_ptr<FileJob> job) {
-  bool wanted = false;
+  Shared& shared = *shared_;
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    queue_.push_back(std::move(job));
-    wanted = queue_.size() > idle_ && threads_.size() < most_;
+    const std::lock_guard<std::mutex> lock(shared.mutex);
+    const bool wanted = shared.queue.size() >= shared.idle && shared.threads < most_;
+    if (wanted && start_thread(shared_)) ++shared.threads;
+    if (shared.threads > 0) {
+      shared.queue.push_back(std::move(job));
+      shared.wanted.notify_one();
+      return;
+    }
   }
-  if (wanted) (void)start_thread();
-  if (!threads_.empty()) return wanted_.notify_one();
   // Nobody else is there to take it.
-  job = std::move(queue_.back());
-  queue_.pop_back();
   job->run();
-  done_.push(job.release());
-  poller_.wake();
+  shared.done.push(job.release());
+  shared.poller->wake();
 }
 
-bool FileWorkers::start_thread() {
+bool FileWorkers::start_thread(const std::shared_ptr<Shared>& with) {
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  auto shared = std::make_unique<std::shared_ptr<Shared>>(with);
   pthread_t thread{};
-  if (pthread_create(&thread, nullptr, work, this) != 0) return false;
-  pthread_setname_np(thread, "c1m-file");
-  threads_.push_back(thread);
-  return true;
+  const bool started = pthread_create(&thread, &attributes, work, shared.get()) == 0;
+  pthread_attr_destroy(&attributes);
+  // The thread's from here on. It names itself, as the number of a detached one is nobody else's to use.
+  if (started) (void)shared.release();
+  return started;
 }
 
-void* FileWorkers::work(void* workers) {
-  auto& self = *static_cast<FileWorkers*>(workers);
-  std::unique_lock<std::mutex> lock(self.mutex_);
+void* FileWorkers::work(void* argument) {
+  pthread_setname_np(pthread_self(), "c1m-file");
+  const std::unique_ptr<std::shared_ptr<Shared>> owned(static_cast<std::shared_ptr<Shared>*>(argument));
+  Shared& shared = **owned;
+  std::unique_lock<std::mutex> lock(shared.mutex);
   for (;;) {
-    ++self.idle_;
-    self.wanted_.wait(lock, [&] { return self.stopping_ || !self.queue_.empty(); });
-    --self.idle_;
-    if (self.stopping_) return nullptr;
-    std::unique_ptr<FileJob> job = std::move(self.queue_.front());
-    self.queue_.pop_front();
-    lock.unlock();
-    job->run();
-    self.done_.push(job.release());
-    self.poller_.wake();
-    lock.lock();
+    ++shared.idle;
+    shared.wanted.wait(lock, [&] { return shared.poller == nullptr || !shared.queue.empty(); });
+    --shared.idle;
+    if (shared.poller == nullptr) break;
+    std::unique_ptr<FileJob> job = std::move(shared.queue.front());
+    shared.queue.pop_front();
+    run(shared, std::move(job), lock);
   }
+  --shared.threads;
+  shared.left.notify_all();
+  lock.unlock();
+  return nullptr;
+}
+
+// With the lock, but for the time that the disk takes.
+void FileWorkers::run(Shared& shared, std::unique_ptr<FileJob> job, std::unique_lock<std::mutex>& lock) {
+  shared.running.push_back(job.get());
+  lock.unlock();
+  job->run();
+  lock.lock();
+  std::erase(shared.running, job.get());
+  // Thrown away: stop() has parted it from its request.
+  if (shared.poller == nullptr) return;
+  shared.done.push(job.release());
+  // Under the lock, so that it is there.
+  shared.poller->wake();
 }
 
 void FileWorkers::stop() {
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    stopping_ = true;
-    queue_.clear();
+  Shared& shared = *shared_;
+  std::unique_lock<std::mutex> lock(shared.mutex);
+  shared.poller = nullptr;
+  shared.queue.clear();
+  for (FileJob* job : shared.running) {
+    if (job->request != nullptr) std::exchange(job->request, nullptr)->job = nullptr;
   }
-  wanted_.notify_all();
-  for (const pthread_t thread : threads_) pthread_join(thread, nullptr);
-  threads_.clear();
-  FileJob* done = done_.take();
+  shared.wanted.notify_all();
+  shared.left.wait(lock, [&] { return shared.threads <= shared.running.size(); });
+  FileJob* done = shared.done.take();
   while (done != nullptr) delete std::exchange(done, done->next);
 }
 

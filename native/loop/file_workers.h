@@ -52,13 +52,17 @@ struct FileJob {
 //
 // No wake-up is lost: the push to done_ comes before the write to the poller's eventfd. Its edge ends the next wait; the
 // loop looks at done_ between a wait that took the edge and one that sleeps. The I/O thread creates them, so that they share its file table and its blocked signals.
+//
+// Nobody waits for them: what hangs on a disk, or on a file server that is gone, may do so for ever, and the loop, the JS
+// thread and the environment end meanwhile. So all that a thread touches is in Shared, which goes with the last who has
+// it, and the addon's code stays loaded (binding.gyp).
 // Owner: one loop. Thread: the loop's.
 class FileWorkers {
  public:
   // As many as libuv has, for the same purpose.
   static constexpr uint32_t kThreads = 4;
 
-  FileWorkers(Poller& poller, uint32_t most) : poller_(poller), most_(most) {}
+  FileWorkers(Poller& poller, uint32_t most) : shared_(std::make_shared<Shared>(poller)), most_(most) {}
   FileWorkers(const FileWorkers&) = delete;
   FileWorkers& operator=(const FileWorkers&) = delete;
   ~FileWorkers() { stop(); }
@@ -66,26 +70,34 @@ class FileWorkers {
   // It comes back by take_done(), in any order.
   void submit(std::unique_ptr<FileJob> job);
   // All that are done, linked by `next`, for the caller to delete; null if there are none.
-  [[nodiscard]] FileJob* take_done() { return done_.take(); }
-  [[nodiscard]] bool has_done() const { return !done_.empty(); }
-  // Joins the threads: waits for the jobs that they are at, and drops the others.
+  [[nodiscard]] FileJob* take_done() { return shared_->done.take(); }
+  [[nodiscard]] bool has_done() const { return !shared_->done.empty(); }
+  // Drops all jobs, and ends the threads: those that are at a job once it has come to an end, for which nobody waits.
   void stop();
 
  private:
-  static void* work(void* workers);
-  [[nodiscard]] bool start_thread();
+  // Owner: the loop and each of the threads. Thread: any, what stands below the mutex under it.
+  struct Shared {
+    explicit Shared(Poller& of) : poller(&of) {}
 
-  Poller& poller_;
+    Handoff<FileJob> done;
+    std::mutex mutex;
+    std::condition_variable wanted;
+    std::condition_variable left;  // a thread has ended
+
+    Poller* poller;  // null: the loop has ended
+    std::deque<std::unique_ptr<FileJob>> queue;
+    std::vector<FileJob*> running;
+    uint32_t idle = 0;
+    uint32_t threads = 0;
+  };
+
+  static void* work(void* shared);
+  static void run(Shared& shared, std::unique_ptr<FileJob> job, std::unique_lock<std::mutex>& lock);
+  [[nodiscard]] static bool start_thread(const std::shared_ptr<Shared>& shared);
+
+  const std::shared_ptr<Shared> shared_;
   const uint32_t most_;
-  std::vector<pthread_t> threads_;
-  Handoff<FileJob> done_;
-
-  std::mutex mutex_;
-  std::condition_variable wanted_;
-  // Under the mutex:
-  std::deque<std::unique_ptr<FileJob>> queue_;
-  uint32_t idle_ = 0;
-  bool stopping_ = false;
 };
 
 }  // namespace c1m

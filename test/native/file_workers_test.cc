@@ -1,0 +1,122 @@
+// The threads that wait for disks: nobody waits for them.
+#include "native/loop/file_workers.h"
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <semaphore>
+#include <thread>
+
+#include "native/loop/send_file_request.h"
+#include "test/native/loop_harness.h"
+
+using namespace c1m;
+
+namespace {
+
+size_t threads() {
+  const std::filesystem::directory_iterator tasks("/proc/self/task");
+  return static_cast<size_t>(std::distance(begin(tasks), end(tasks)));
+}
+
+// A file server that is gone: open(2) of this path returns when it is back.
+struct DeadDisk {
+  explicit DeadDisk(shim::Hooks& hooks) : before(threads()) {
+    hooks.open = [this](const char* path, int flags) {
+      if (std::string_view(path) != kPath) return shim::__real_open(path, flags);
+      waiting.release();
+      back.acquire();
+      return shim::__real_open("/dev/null", flags);
+    };
+  }
+  // The hooks must outlive the threads.
+  ~DeadDisk() {
+    back.release(100);
+    while (threads() > before) std::this_thread::yield();
+  }
+
+  static constexpr const char* kPath = "/dead";
+  const size_t before;
+  std::counting_semaphore<> waiting{0};
+  std::counting_semaphore<> back{0};
+};
+
+std::unique_ptr<SendFileRequest> send_dead(const Told& told, uint32_t id) {
+  auto request = std::make_unique<SendFileRequest>();
+  request->slot = told.slot;
+  request->generation = told.generation;
+  request->path = DeadDisk::kPath;
+  request->file.id = id;
+  request->file.end = OutboundFile::kWhole;
+  return request;
+}
+
+}  // namespace
+
+TEST_CASE("file threads that wait for a dead disk hold up nobody, and clean up when it is back") {
+  const DescriptorCheck descriptors;
+  shim::Scope scope;
+  DeadDisk disk(scope.hooks);
+  Poller poller = std::move(Poller::create(Trigger::kEdge).value());
+  SendFileRequest running;
+  SendFileRequest queued;
+  {
+    FileWorkers workers(poller, 2);
+    for (int i = 0; i < 4; ++i) {
+      auto job = std::make_unique<FileJob>();
+      job->path = DeadDisk::kPath;
+      if (i == 0 || i == 3) {
+        job->request = i == 0 ? &running : &queued;
+        job->request->job = job.get();
+      }
+      workers.submit(std::move(job));
+    }
+    disk.waiting.acquire();
+    disk.waiting.acquire();
+    // Returns, with both threads in open(2).
+  }
+  CHECK(running.job == nullptr);
+  CHECK(queued.job == nullptr);
+}
+
+TEST_CASE("a loop ends while a file thread waits for a dead disk, and what the file was for is closed") {
+  for (const bool destroys : {false, true}) {
+    const DescriptorCheck descriptors;
+    Harness h({.file_threads = 1});
+    DeadDisk disk(h.hooks);
+    const auto port = h.listen();
+    auto [client, told] = h.accept(port);
+    h.js.request(send_dead(told, 1));
+    h.js.request(send_dead(told, 2));
+    h.turn();
+    disk.waiting.acquire();
+    if (destroys) {
+      h.js.destroy(told);
+      h.settle();
+      CHECK(told.log == "OC");
+      CHECK(h.js.completed.size() == 3);
+      h.finish();
+    }
+    h.stop();
+  }
+}
+
+TEST_CASE("threads that wait for work end with their loop") {
+  const DescriptorCheck descriptors;
+  const size_t before = threads();
+  {
+    Poller poller = std::move(Poller::create(Trigger::kEdge).value());
+    FileWorkers workers(poller, 4);
+    for (int i = 0; i < 20; ++i) {
+      auto job = std::make_unique<FileJob>();
+      job->path = "/dev/null";
+      workers.submit(std::move(job));
+    }
+    int done = 0;
+    while (done < 20) {
+      for (FileJob* job = workers.take_done(); job != nullptr; ++done) delete std::exchange(job, job->next);
+      std::this_thread::yield();
+    }
+  }
+  while (threads() > before) std::this_thread::yield();
+}
