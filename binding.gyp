@@ -17,13 +17,10 @@
       'target_name': 'c1m',
       'dependencies': ['c1m_core'],
       'sources': ['<!@(ls native/binding/*.cc)'],
-      'include_dirs': ['<!@(node -p "require(\'node-addon-api\').include")'],
       # A prebuild must not depend on the C++ library of the machine that it was built on.
       # Nor may its code be unmapped with the last environment that has loaded it: a file thread may still wait for a disk.
       'ldflags': ['-static-libstdc++', '-static-libgcc', '-Wl,-z,nodelete'],
-      # While the environment goes, batches still come and JavaScript runs no more: its calls fail, and that is all.
-      'defines': ['NAPI_VERSION=8', 'NAPI_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_DISABLE_DEPRECATED',
-                  'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS'],
+      'defines': ['NAPI_VERSION=8'],
     },
   ],
 }

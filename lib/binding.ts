@@ -8,8 +8,8 @@ export interface EventMemory {
   /** Replaced when little of it is left. */
   owned: Buffer
   readonly borrowed: Buffer
-  /** While it is delivered: frames that were too large for a slab. */
-  frames?: readonly Buffer[] | undefined
+  /** While it is delivered: frames that were too large for a slab; those that there was no memory for are missing. */
+  frames?: readonly (Buffer | undefined)[] | undefined
 }
 
 export interface IoThreadConfig {
@@ -27,7 +27,7 @@ export interface IoThreadConfig {
   readonly stats: Float64Array
   readonly eventBatches: readonly EventMemory[]
   /** A batch of events is there. */
-  readonly deliver: (batch: number, count: number, wantsSlab: boolean, frames: readonly Buffer[] | undefined) => void
+  readonly deliver: (batch: number, count: number, wantsSlab: boolean, frames: EventMemory['frames']) => void
   /** Handlers, nextTick callbacks and promises have run: publish what they wrote. */
   readonly flush: () => void
 }
@@ -243,7 +243,8 @@ export interface NativeIoThread {
   ): number
   watch(fd: number, interest: number, number: number): Failure | undefined
   unwatch(fd: number): void
-  setOwnedSlab(batch: number, slab: Buffer): void
+  /** False if the I/O thread has the batch. */
+  setOwnedSlab(batch: number, slab: Buffer): boolean
   address(slot: number, remote: boolean): AddressParts | undefined
   cpuMicros(): number
   /** By which other threads of the process know it. */

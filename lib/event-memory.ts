@@ -1,5 +1,5 @@
 import { markAsUntransferable } from 'node:worker_threads'
-import { type EventMemory, reportException } from './binding.js'
+import type { EventMemory } from './binding.js'
 import { markReadAgain } from './command-writer.js'
 import { EVENT_RECORDS, EVENT_WORDS } from './layout.js'
 
@@ -19,27 +19,8 @@ export function makeEventMemory(): EventMemory[] {
   return batches
 }
 
-/**
- * Slabs for batches that have used up theirs. A batch can't do without: reading would go round in circles. So one is kept for
- * each batch, of which the system gives the memory when it is written to, and an allocation that fails is made up for later.
- */
-export class SlabReserve {
-  readonly #slabs = Array.from({ length: EVENT_BATCHES }, makeSlab)
-
-  /** Reports it if there is no memory; throws if the reserve is used up as well. */
-  take(): Buffer {
-    try {
-      while (this.#slabs.length <= EVENT_BATCHES) this.#slabs.push(makeSlab())
-    } catch (error) {
-      reportException(error)
-      if (this.#slabs.length === 0) throw error
-    }
-    return this.#slabs.pop() as Buffer
-  }
-}
-
 /** Memory for owned chunks. */
-function makeSlab(): Buffer {
+export function makeSlab(): Buffer {
   const slab = Buffer.allocUnsafeSlow(SLAB_BYTES)
   // Many chunks share it, and more are to come: who transfers one of them gets a copy, or an error.
   markAsUntransferable(slab.buffer)

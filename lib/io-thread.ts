@@ -1,4 +1,5 @@
 import type { AsyncResource } from 'node:async_hooks'
+import { constants } from 'node:os'
 import {
   type AdoptSpec,
   type EventMemory,
@@ -15,7 +16,7 @@ import type { ConnectionContext } from './connection-context.js'
 import type { Place } from './connection-requests.js'
 import { type ContextEntry, Contexts } from './contexts.js'
 import { closeError } from './errors.js'
-import { makeEventMemory, SlabReserve, slice } from './event-memory.js'
+import { makeEventMemory, makeSlab, slice } from './event-memory.js'
 import type { IoThreadOwner } from './io-thread-owner.js'
 import { IoThreadRequests } from './io-thread-requests.js'
 import {
@@ -37,6 +38,8 @@ import { Memberships } from './memberships.js'
 import type { MovedTo } from './moved-ids.js'
 import { needStack } from './stack.js'
 import { Watches } from './watch.js'
+
+const SLAB_RETRY_MS = 100
 
 /** What whoever adopts a socket waits for. */
 interface Arrival {
@@ -62,7 +65,6 @@ export class IoThread extends IoThreadRequests {
 
   protected readonly owner: IoThreadOwner
   readonly #batches: EventMemory[]
-  readonly #slabs = new SlabReserve()
   readonly #flushed: Uint32Array
   readonly #stats: Float64Array
   /** By slot: the generation, 0 for none; the context's number; the object, if there is one. */
@@ -253,7 +255,7 @@ export class IoThread extends IoThreadRequests {
     this.native.close()
   }
 
-  #deliver(batch: number, count: number, wantsSlab: boolean, frames: readonly Buffer[] | undefined): void {
+  #deliver(batch: number, count: number, wantsSlab: boolean, frames: EventMemory['frames']): void {
     this.commands.holdForFlush()
     const memory = this.#batches[batch] as EventMemory
     memory.frames = frames
@@ -272,9 +274,18 @@ export class IoThread extends IoThreadRequests {
       }
     }
     memory.frames = undefined
-    if (wantsSlab) {
-      memory.owned = this.#slabs.take()
-      this.native.setOwnedSlab(batch, memory.owned)
+    if (wantsSlab) this.#renewSlab(batch, memory, reportException)
+  }
+
+  /** Without memory for it, the batch waits here when it is full, and reading with it; then it is tried again by and by. */
+  #renewSlab(batch: number, memory: EventMemory, report: (error: unknown) => void): void {
+    try {
+      const slab = makeSlab()
+      // Not if the batch is with the I/O thread again, as it had room left.
+      if (this.native.setOwnedSlab(batch, slab)) memory.owned = slab
+    } catch (error) {
+      report(error)
+      setTimeout(() => this.#renewSlab(batch, memory, () => {}), SLAB_RETRY_MS).unref()
     }
   }
 
@@ -289,7 +300,9 @@ export class IoThread extends IoThreadRequests {
         if (head >>> 8 === 0) {
           connectionEvents.data(this.#connection(slot), slice(memory.owned, offset, length), false)
         } else if (head >>> 8 === OWN_MEMORY) {
-          connectionEvents.data(this.#connection(slot), memory.frames?.[offset] as Buffer, false)
+          const frame = memory.frames?.[offset]
+          if (frame === undefined) this.#connection(slot).destroy(closeError(constants.errno.ENOMEM, 'read'))
+          else connectionEvents.data(this.#connection(slot), frame, false)
         } else {
           this.#borrowedData(slot, slice(memory.borrowed, offset, length))
         }

@@ -10,11 +10,9 @@ for folder in "${npm_config_nodedir-}" "$prefix" "$HOME/.cache/node-gyp/$version
   [ -f "$folder/include/node/node_api.h" ] && node_headers=$folder/include/node && break
 done
 : "${node_headers:?no headers of Node $version}"
-addon_headers=$(node -p 'require("node-addon-api").include_dir')
 
 # As system headers, so that only our own code is judged. The defines are those of binding.gyp.
-flags=(-std=c++20 -fno-exceptions -fno-rtti -I. -isystem "$node_headers" -isystem "$addon_headers"
-  -DNAPI_VERSION=8 -DNAPI_DISABLE_CPP_EXCEPTIONS -DNODE_ADDON_API_DISABLE_DEPRECATED)
+flags=(-std=c++20 -fno-exceptions -fno-rtti -I. -isystem "$node_headers" -DNAPI_VERSION=8)
 [ $# -gt 0 ] || mapfile -t files < <(find native -name '*.cc' | sort)
 printf '%s\0' "${@:-${files[@]}}" |
   xargs -0 -I{} -P "$(nproc)" clang-tidy-14 --quiet {} -- "${flags[@]}" 2> >(grep -v 'warnings generated' >&2)

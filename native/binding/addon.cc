@@ -1,5 +1,4 @@
 // The addon's exports. Per-environment state lives in IoThread objects alone, so that workers load it independently.
-#include <napi.h>
 
 #include <array>
 #include <cstring>
@@ -9,6 +8,7 @@
 #include "native/binding/answers.h"
 #include "native/binding/handover_answer.h"
 #include "native/binding/io_thread.h"
+#include "native/binding/napi.h"
 #include "native/loop/broadcast_request.h"
 #include "native/loop/command_batch.h"
 #include "native/loop/event_batch.h"
@@ -105,12 +105,13 @@ Napi::Value write_remote(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
+  env.prepare();
   exports.Set("IoThread", IoThread::define(env));
   exports.Set("layout", layout(env));
-  exports.Set("openListeningSocket", Napi::Function::New(env, open_listening_socket, "openListeningSocket"));
-  exports.Set("takeSocket", Napi::Function::New(env, take_socket, "takeSocket"));
-  exports.Set("writeRemote", Napi::Function::New(env, write_remote, "writeRemote"));
-  exports.Set("reportException", Napi::Function::New(env, report_exception, "reportException"));
+  exports.Set("openListeningSocket", Napi::Function::New<open_listening_socket>(env, "openListeningSocket"));
+  exports.Set("takeSocket", Napi::Function::New<take_socket>(env, "takeSocket"));
+  exports.Set("writeRemote", Napi::Function::New<write_remote>(env, "writeRemote"));
+  exports.Set("reportException", Napi::Function::New<report_exception>(env, "reportException"));
   return exports;
 }
 
@@ -118,6 +119,4 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
 
 }  // namespace c1m
 
-// NODE_API_MODULE needs an unqualified name.
-static Napi::Object Init(Napi::Env env, Napi::Object exports) { return c1m::init(env, exports); }
-NODE_API_MODULE(c1m, Init)
+NAPI_MODULE_INIT() { return c1m::init(env, Napi::Object(env, exports)); }

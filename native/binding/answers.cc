@@ -52,7 +52,7 @@ Result<void> set_spread(ListenRequest& request, const Napi::Value& value) {
   std::vector<std::shared_ptr<Inbox>> loops;
   for (uint32_t i = 0; i < threads.Length(); ++i) {
     const IoThread* thread = IoThread::Unwrap(threads.Get(i).As<Napi::Object>());
-    auto inbox = thread->inbox();
+    auto inbox = thread == nullptr ? nullptr : thread->inbox();
     if (inbox == nullptr) continue;
     loops.push_back(std::move(inbox));
     if (thread->passage() < 0) continue;
@@ -188,7 +188,8 @@ Napi::Value open_listening_socket(const Napi::CallbackInfo& info) {
   Result<Address> local = Address::local_of(fd);
   if (!local) return failed(env, OptionFailure{local.error(), {}});
   Napi::Object result = bound_answer(env, local.value(), AppliedOptions::of(fd));
-  result.Set("fd", outcome.fd.release());
+  result.Set("fd", fd);
+  if (!env.failed()) (void)outcome.fd.release();
   return result;
 }
 
@@ -251,7 +252,7 @@ void TcpInfoAnswer::answer() {
   }
   Napi::Object result = Napi::Object::New(env);
   auto values = Napi::Float64Array::New(env, kTcpInfoFieldCount);
-  std::memcpy(values.Data(), &info, sizeof info);
+  if (values.Data() != nullptr) std::memcpy(values.Data(), &info, sizeof info);
   result.Set("values", values);
   call(callback_, result);
 }

@@ -1,12 +1,15 @@
 #include "native/binding/broadcast_answer.h"
 
+#include <algorithm>
+
 namespace c1m {
 
 BroadcastAnswer::BroadcastAnswer(const Napi::Function& callback, const Napi::Uint8Array& bytes, bool pinned,
                                  const Napi::Uint32Array& list, uint32_t count, const Napi::Value& without)
     : callback_(Napi::Persistent(callback)) {
   const auto* first = reinterpret_cast<const BroadcastTarget*>(list.Data());
-  targets.assign(first, first + count);
+  const size_t there = list.ElementLength() * sizeof(uint32_t) / sizeof(BroadcastTarget);
+  targets.assign(first, first + std::min<size_t>(count, there));
   if (without.IsNumber()) except = without.As<Napi::Number>().Uint32Value();
   const size_t length = bytes.ByteLength();
   // More than any queue may hold is sent to nobody: only the length is looked at.
@@ -19,7 +22,7 @@ BroadcastAnswer::BroadcastAnswer(const Napi::Function& callback, const Napi::Uin
     return;
   }
   napi_ref owner = nullptr;
-  napi_create_reference(bytes.Env(), bytes, 1, &owner);
+  if (!bytes.Env().ok(napi_create_reference(bytes.Env(), bytes, 1, &owner))) return;
   payload = new SharedPayload;
   payload->length = length;
   payload->owner = owner;

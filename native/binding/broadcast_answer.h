@@ -1,7 +1,6 @@
 #pragma once
 
-#include <napi.h>
-
+#include "native/binding/napi.h"
 #include "native/loop/broadcast_request.h"
 
 namespace c1m {

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <napi.h>
-
 #include <cstdint>
+
+#include "native/binding/napi.h"
 
 namespace c1m {
 

@@ -24,15 +24,21 @@ std::unique_ptr<const Framing> to_framing(const Napi::Value& value) {
 Napi::Value to_buffers(Napi::Env env, std::vector<OwnFrame>& frames) {
   if (frames.empty()) return env.Undefined();
   const Napi::Array buffers = Napi::Array::New(env, frames.size());
+  const bool made = !env.failed(true);
   uint32_t index = 0;
   for (OwnFrame& frame : frames) {
-    uint8_t* memory = frame.memory.release();
-    buffers.Set(index++, Napi::Buffer<uint8_t>::New(
-                             env, memory + frame.offset, frame.length,
-                             [](Napi::Env, uint8_t*, uint8_t* allocated) { std::free(allocated); }, memory));
+    const Napi::Value buffer = Napi::copy_buffer(env, frame.memory.get() + frame.offset, frame.length);
+    if (env.failed(true)) {
+      env.forget();
+    } else if (made) {
+      buffers.Set(index, buffer);
+    }
+    ++index;
+    frame.memory.reset();
   }
   frames.clear();
-  return buffers;
+  env.note(false);
+  return made ? Napi::Value(buffers) : env.Undefined();
 }
 
 }  // namespace c1m

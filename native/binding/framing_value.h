@@ -1,10 +1,9 @@
 #pragma once
 
-#include <napi.h>
-
 #include <memory>
 #include <vector>
 
+#include "native/binding/napi.h"
 #include "native/conn/framer.h"
 
 namespace c1m {
@@ -13,7 +12,7 @@ namespace c1m {
 // checked; null of anything but an object.
 std::unique_ptr<const Framing> to_framing(const Napi::Value& value);
 
-// Frames with memory of their own as Buffers, which take it over; undefined for none.
+// Frames with memory of their own as Buffers, which copy it; undefined for none. One that there is no memory for is missing.
 Napi::Value to_buffers(Napi::Env env, std::vector<OwnFrame>& frames);
 
 }  // namespace c1m

@@ -16,12 +16,15 @@ Napi::Value take_socket(const Napi::CallbackInfo& info) {
   if (!info[1].ToBoolean()) return info[0];
   Result<Fd> copy = duplicate(fd);
   if (!copy) return refuse(copy.error());
-  return Napi::Number::New(env, copy.value().release());
+  return Napi::Number::New(env, env.failed() ? -1 : copy.value().release());
 }
 
 AdoptAnswer::AdoptAnswer(const Napi::Function& callback, const Napi::Object& spec)
     : callback_(Napi::Persistent(callback)) {
-  fd = Fd(spec.Get("fd").ToNumber().Int32Value());
+  const int given = spec.Get("fd").ToNumber().Int32Value();
+  // Then it stays the caller's.
+  if (spec.Env().failed()) return;
+  fd = Fd(given);
   connection = to_connection_settings(spec.Get("connection").As<Napi::Object>());
   const auto bytes = spec.Get("unread").As<Napi::Uint8Array>();
   unread.assign(bytes.Data(), bytes.Data() + bytes.ByteLength());
@@ -63,9 +66,10 @@ void DetachAnswer::answer() {
     detached.fd = std::move(received.value());
   }
   Napi::Object result = Napi::Object::New(env);
-  result.Set("fd", detached.fd.release());
-  result.Set("unread", Napi::Buffer<uint8_t>::Copy(env, detached.unread.data(), detached.unread.size()));
-  result.Set("unsent", Napi::Buffer<uint8_t>::Copy(env, detached.unsent.data(), detached.unsent.size()));
+  result.Set("unread", Napi::copy_buffer(env, detached.unread.data(), detached.unread.size()));
+  result.Set("unsent", Napi::copy_buffer(env, detached.unsent.data(), detached.unsent.size()));
+  result.Set("fd", detached.fd.get());
+  if (!env.failed()) (void)detached.fd.release();
   callback_.Call({result});
 }
 

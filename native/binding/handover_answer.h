@@ -1,8 +1,7 @@
 #pragma once
 
-#include <napi.h>
-
 #include "native/binding/connection_answer.h"
+#include "native/binding/napi.h"
 #include "native/loop/handover.h"
 
 namespace c1m {

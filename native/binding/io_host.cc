@@ -57,10 +57,13 @@ int create_thread(pthread_t* thread, int cpu, Start* start) {
 }  // namespace
 
 IoHost::IoHost(Napi::Env env, std::vector<EventBatch*> batches, Callbacks callbacks)
-    : env_(env), context_(env, "c1m"), callbacks_(std::move(callbacks)), batches_(std::move(batches)) {}
+    : env_(env), callbacks_(std::move(callbacks)), batches_(std::move(batches)) {
+  env_.ok(napi_async_init(env, Napi::Object::New(env), Napi::String::New(env, "c1m"), &context_));
+}
 
 IoHost::~IoHost() {
   for (EventBatch* batch : batches_) delete batch;
+  if (context_ != nullptr) napi_async_destroy(env_, context_);
 }
 
 Result<IoHost*> IoHost::start(Napi::Env env, const Thread& thread, const LoopOptions& options,
@@ -158,11 +161,19 @@ void IoHost::close() {
 void IoHost::close_async() {
   uv_close(reinterpret_cast<uv_handle_t*>(&async_), [](uv_handle_t* handle) {
     auto* host = static_cast<IoHost*>(handle->data);
-    // Only now: until the handle is closed, the environment must not be torn down past us.
-    const napi_async_cleanup_hook_handle hook = host->hook_;
-    delete host;
-    napi_remove_async_cleanup_hook(hook);
+    host->ended_ = true;
+    if (host->delivering_ == nullptr) host->end();
   });
+}
+
+void IoHost::end() {
+  // Only now: until the handle is closed, the environment must not be torn down past us. References end with us.
+  const napi_async_cleanup_hook_handle hook = hook_;
+  {
+    const Napi::HandleScope scope(env_);
+    delete this;
+  }
+  napi_remove_async_cleanup_hook(hook);
 }
 
 void IoHost::set_ref(bool ref) {
@@ -195,21 +206,50 @@ CommandBatch* IoHost::take_spent() {
   return batch;
 }
 
-// One batch a call, so that Node's other work gets its turn between two of ours.
+// One batch a call, so that Node's other work gets its turn between two of ours. A handler that runs libuv's loop, as native
+// code may, doesn't get the next events before this one has heard of its own: they wait for its end.
 void IoHost::deliver() {
-  if (closing_) return;
+  if (closing_ || delivering_ != nullptr) return;
+  const Napi::HandleScope scope(env_);
+  // The environment goes: nobody is there to hear of it, and the cleanup hook comes next.
+  if (!env_.runs()) return;
   if (pending_ == nullptr) pending_ = mailbox_.events.take();
   EventBatch* batch = pending_;
   if (batch != nullptr) {
     pending_ = batch->next;
-    const Napi::HandleScope scope(env_);
+    delivering_ = batch;
     deliver_batch(batch);
-    if (closing_) return;  // a handler has shut the reactor down
-    mailbox_.returned.push(batch);
+    delivering_ = nullptr;
+    if (closing_) {  // a handler has shut the reactor down
+      if (ended_) end();
+      return;
+    }
+    give_back(batch);
     callbacks_.flush.Call({});
     if (mailbox_.must_wake_io(false)) loop_->poller().wake();
   }
   if (pending_ != nullptr || !mailbox_.js_may_sleep()) uv_async_send(&async_);
+}
+
+// One that has no room left for what it is to hold comes back when it has: the loop would find it full, and hand it over, again
+// and again.
+void IoHost::give_back(EventBatch* batch) {
+  if (batch->slab(ReadMode::kOwned).room() < EventBatch::kLeastRead) {
+    slabless_.push_back(batch);
+  } else {
+    mailbox_.returned.push(batch);
+  }
+}
+
+bool IoHost::set_owned_slab(uint32_t index, const ReadSlab& slab) {
+  EventBatch* batch = batches_[index];
+  const bool waited = std::erase(slabless_, batch) > 0;
+  if (!waited && batch != delivering_) return false;
+  batch->slab(ReadMode::kOwned) = slab;
+  if (!waited) return true;
+  give_back(batch);
+  if (mailbox_.must_wake_io(false)) loop_->poller().wake();
+  return true;
 }
 
 void IoHost::deliver_batch(EventBatch* batch) {
@@ -220,13 +260,17 @@ void IoHost::deliver_batch(EventBatch* batch) {
   // nextTick callbacks and promises run when this scope closes: before the commands are published.
   const Napi::CallbackScope callbacks(env_, context_);
   // Answers first: a listener must know its address before its first connection opens.
-  for (const auto& request : completed) request->answer();
-  if (batch->count() > 0) {
+  for (const auto& request : completed) {
+    request->answer();
+    env_.note(false);
+  }
+  const bool wants_slab = batch->slab(ReadMode::kOwned).room() < EventBatch::kSlabLow;
+  if (batch->count() > 0 || wants_slab) {
     uint32_t index = 0;
     while (batches_[index] != batch) ++index;
-    const bool wants_slab = batch->slab(ReadMode::kOwned).room() < EventBatch::kSlabLow;
+    const Napi::Value frames = to_buffers(env_, batch->frames);
     callbacks_.deliver.Call({Napi::Number::New(env_, index), Napi::Number::New(env_, batch->count()),
-                             Napi::Boolean::New(env_, wants_slab), to_buffers(env_, batch->frames)});
+                             Napi::Boolean::New(env_, wants_slab), frames});
   }
 }
 

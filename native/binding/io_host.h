@@ -1,6 +1,5 @@
 #pragma once
 
-#include <napi.h>
 #include <pthread.h>
 #include <uv.h>
 
@@ -8,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "native/binding/napi.h"
 #include "native/loop/loop.h"
 
 namespace c1m {
@@ -60,6 +60,8 @@ class IoHost {
   [[nodiscard]] double cpu_micros() const;
   // Takes a batch's index to its place.
   [[nodiscard]] EventBatch& event_batch(uint32_t index) { return *batches_[index]; }
+  // Memory for owned chunks of the batch of this index. False if the I/O thread has that.
+  bool set_owned_slab(uint32_t index, const ReadSlab& slab);
 
  private:
   IoHost(Napi::Env env, std::vector<EventBatch*> batches, Callbacks callbacks);
@@ -67,6 +69,8 @@ class IoHost {
   void wake_js();
   void deliver();
   void deliver_batch(EventBatch* batch);
+  void give_back(EventBatch* batch);
+  void end();
   void stop_thread();
   void close_async();
   [[nodiscard]] Error open_file_table(uv_loop_t* event_loop);
@@ -74,12 +78,13 @@ class IoHost {
   [[nodiscard]] Error start_thread(int cpu);
 
   Napi::Env env_;
-  Napi::AsyncContext context_;
+  napi_async_context context_ = nullptr;
   Callbacks callbacks_;
   Mailbox mailbox_;
   std::vector<EventBatch*> batches_;
   EventBatch* pending_ = nullptr;  // taken from the mailbox, in order, linked by `next`
   CommandBatch* spent_ = nullptr;
+  std::vector<EventBatch*> slabless_;  // they stay with us until JavaScript has memory for them
   std::unique_ptr<Loop> loop_;
   // Only if the I/O thread has a file table of its own. The bell is an eventfd that it has as well, for want of that which
   // uv_async_send() writes to.
@@ -91,6 +96,8 @@ class IoHost {
   uint32_t number_ = 0;
   bool running_ = false;
   bool closing_ = false;
+  EventBatch* delivering_ = nullptr;
+  bool ended_ = false;  // libuv has let go of us; within deliver(), if a handler runs libuv's loop
   napi_async_cleanup_hook_handle hook_ = nullptr;
 };
 

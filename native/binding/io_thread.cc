@@ -1,5 +1,6 @@
 #include "native/binding/io_thread.h"
 
+#include <iterator>
 #include <utility>
 
 #include "native/binding/answers.h"
@@ -22,44 +23,73 @@ ReadSlab slab_of(const Napi::Value& value) {
 
 uint32_t number(const Napi::CallbackInfo& info, size_t at) { return info[at].As<Napi::Number>().Uint32Value(); }
 
-}  // namespace
-
-Napi::Function IoThread::define(Napi::Env env) {
-  return DefineClass(env, "IoThread",
-                     {
-                         InstanceMethod<&IoThread::add_command_batch>("addCommandBatch"),
-                         InstanceMethod<&IoThread::publish>("publish"),
-                         InstanceMethod<&IoThread::pin>("pin"),
-                         InstanceMethod<&IoThread::listen>("listen"),
-                         InstanceMethod<&IoThread::close_listener>("closeListener"),
-                         InstanceMethod<&IoThread::connect>("connect"),
-                         InstanceMethod<&IoThread::cancel_connect>("cancelConnect"),
-                         InstanceMethod<&IoThread::adopt>("adopt"),
-                         InstanceMethod<&IoThread::detach>("detach"),
-                         InstanceMethod<&IoThread::reserve>("reserve"),
-                         InstanceMethod<&IoThread::release>("release"),
-                         InstanceMethod<&IoThread::settle>("settle"),
-                         InstanceMethod<&IoThread::idle>("idle"),
-                         InstanceMethod<&IoThread::watch>("watch"),
-                         InstanceMethod<&IoThread::unwatch>("unwatch"),
-                         InstanceMethod<&IoThread::options>("options"),
-                         InstanceMethod<&IoThread::tcp_info>("tcpInfo"),
-                         InstanceMethod<&IoThread::hold_relay>("holdRelay"),
-                         InstanceMethod<&IoThread::relay>("relay"),
-                         InstanceMethod<&IoThread::broadcast>("broadcast"),
-                         InstanceMethod<&IoThread::send_file>("sendFile"),
-                         InstanceMethod<&IoThread::cancel_file>("cancelFile"),
-                         InstanceMethod<&IoThread::reframe>("reframe"),
-                         InstanceMethod<&IoThread::set_owned_slab>("setOwnedSlab"),
-                         InstanceMethod<&IoThread::address>("address"),
-                         InstanceMethod<&IoThread::cpu_micros>("cpuMicros"),
-                         InstanceMethod<&IoThread::loop_number>("loopNumber"),
-                         InstanceMethod<&IoThread::set_ref>("setRef"),
-                         InstanceMethod<&IoThread::close>("close"),
-                     });
+template <Napi::Value (IoThread::*kMethod)(const Napi::CallbackInfo&)>
+napi_property_descriptor InstanceMethod(const char* name) {
+  return Napi::instance_method<IoThread, kMethod>(name);
 }
 
-IoThread::IoThread(const Napi::CallbackInfo& info) : Napi::ObjectWrap<IoThread>(info) {
+}  // namespace
+
+Napi::Value IoThread::define(Napi::Env env) {
+  const napi_property_descriptor methods[] = {
+      InstanceMethod<&IoThread::add_command_batch>("addCommandBatch"),
+      InstanceMethod<&IoThread::publish>("publish"),
+      InstanceMethod<&IoThread::pin>("pin"),
+      InstanceMethod<&IoThread::listen>("listen"),
+      InstanceMethod<&IoThread::close_listener>("closeListener"),
+      InstanceMethod<&IoThread::connect>("connect"),
+      InstanceMethod<&IoThread::cancel_connect>("cancelConnect"),
+      InstanceMethod<&IoThread::adopt>("adopt"),
+      InstanceMethod<&IoThread::detach>("detach"),
+      InstanceMethod<&IoThread::reserve>("reserve"),
+      InstanceMethod<&IoThread::release>("release"),
+      InstanceMethod<&IoThread::settle>("settle"),
+      InstanceMethod<&IoThread::idle>("idle"),
+      InstanceMethod<&IoThread::watch>("watch"),
+      InstanceMethod<&IoThread::unwatch>("unwatch"),
+      InstanceMethod<&IoThread::options>("options"),
+      InstanceMethod<&IoThread::tcp_info>("tcpInfo"),
+      InstanceMethod<&IoThread::hold_relay>("holdRelay"),
+      InstanceMethod<&IoThread::relay>("relay"),
+      InstanceMethod<&IoThread::broadcast>("broadcast"),
+      InstanceMethod<&IoThread::send_file>("sendFile"),
+      InstanceMethod<&IoThread::cancel_file>("cancelFile"),
+      InstanceMethod<&IoThread::reframe>("reframe"),
+      InstanceMethod<&IoThread::set_owned_slab>("setOwnedSlab"),
+      InstanceMethod<&IoThread::address>("address"),
+      InstanceMethod<&IoThread::cpu_micros>("cpuMicros"),
+      InstanceMethod<&IoThread::loop_number>("loopNumber"),
+      InstanceMethod<&IoThread::set_ref>("setRef"),
+      InstanceMethod<&IoThread::close>("close"),
+  };
+  const auto construct = [](napi_env raw, napi_callback_info info) { return Napi::called(raw, info, IoThread::make); };
+  napi_value type = nullptr;
+  env.ok(napi_define_class(env, "IoThread", NAPI_AUTO_LENGTH, construct, nullptr, std::size(methods), methods, &type));
+  return {env, type};
+}
+
+Napi::Value IoThread::make(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto thread = std::make_unique<IoThread>(info);
+  if (thread->host_ == nullptr) return {};
+  const auto end = [](napi_env, void* data, void*) { delete static_cast<IoThread*>(data); };
+  // While the thread runs, so does this object: it keeps the memory that the thread works in.
+  if (!env.ok(napi_wrap(env, info.This(), thread.get(), end, nullptr, &thread->wrapper_)) ||
+      !env.ok(napi_reference_ref(env, thread->wrapper_, nullptr))) {
+    std::exchange(thread->host_, nullptr)->close();
+    if (thread->wrapper_ == nullptr) return {};
+  }
+  (void)thread.release();
+  return {env, info.This()};
+}
+
+const IoThread* IoThread::Unwrap(const Napi::Object& object) {
+  void* thread = nullptr;
+  object.Env().ok(napi_unwrap(object.Env(), object, &thread));
+  return static_cast<const IoThread*>(thread);
+}
+
+IoThread::IoThread(const Napi::CallbackInfo& info) : env_(info.Env()) {
   const auto config = info[0].As<Napi::Object>();
   LoopOptions loop;
   loop.max_connections = config.Get("maxConnections").ToNumber().Uint32Value();
@@ -81,22 +111,28 @@ IoThread::IoThread(const Napi::CallbackInfo& info) : Napi::ObjectWrap<IoThread>(
   IoHost::Callbacks callbacks{Napi::Persistent(config.Get("deliver").As<Napi::Function>()),
                               Napi::Persistent(config.Get("flush").As<Napi::Function>())};
   const Napi::Env env = info.Env();
+  if (env.failed()) {
+    for (EventBatch* batch : batches) delete batch;
+    return;
+  }
   Result<IoHost*> host = IoHost::start(env, {config.Get("name").ToString(), config.Get("cpu").ToNumber().Int32Value()},
                                        loop, std::move(batches), std::move(callbacks));
   if (host) {
     host_ = host.value();
-    // While the thread runs, so does this object: it keeps the memory that the thread works in.
-    Ref();
     return;
   }
-  Napi::Error error = Napi::Error::New(env, host.error().syscall);
-  error.Set("errno", Napi::Number::New(env, host.error().code));
-  error.Set("syscall", Napi::String::New(env, host.error().syscall));
-  error.ThrowAsJavaScriptException();
+  napi_value error = nullptr;
+  if (!env.ok(napi_create_error(env, nullptr, Napi::String::New(env, host.error().syscall), &error))) return;
+  const Napi::Object about(env, error);
+  about.Set("errno", host.error().code);
+  about.Set("syscall", host.error().syscall);
+  if (!env.failed()) (void)napi_throw(env, error);
 }
 
 // At environment teardown the host's cleanup hook has stopped the thread before objects are destroyed.
-IoThread::~IoThread() = default;
+IoThread::~IoThread() {
+  if (wrapper_ != nullptr) napi_delete_reference(env_, wrapper_);
+}
 
 void IoThread::keep(const Napi::Value& value) { kept_.push_back(Napi::Persistent(value.As<Napi::Object>())); }
 
@@ -113,19 +149,23 @@ EventBatch* IoThread::add_event_batch(const Napi::Object& memory) {
   return batch;
 }
 
-// (batch, slab): only while the JS thread holds the batch.
+// (batch, slab): whether it is used, as the JS thread has the batch.
 Napi::Value IoThread::set_owned_slab(const Napi::CallbackInfo& info) {
   if (host_ == nullptr) return info.Env().Undefined();
   const uint32_t index = number(info, 0);
-  host_->event_batch(index).slab(ReadMode::kOwned) = slab_of(info[1]);
-  slabs_[index] = Napi::Persistent(info[1].As<Napi::Object>());
-  return info.Env().Undefined();
+  const ReadSlab slab = slab_of(info[1]);
+  Napi::ObjectReference kept = Napi::Persistent(info[1].As<Napi::Object>());
+  if (info.Env().failed() || index >= slabs_.size()) return {};
+  const bool taken = host_->set_owned_slab(index, slab);
+  if (taken) slabs_[index] = std::move(kept);
+  return Napi::Boolean::New(info.Env(), taken);
 }
 
 // (records, arena): the new batch's index.
 Napi::Value IoThread::add_command_batch(const Napi::CallbackInfo& info) {
   const auto records = info[0].As<Napi::Uint32Array>();
   const auto arena = info[1].As<Napi::Uint8Array>();
+  if (info.Env().failed()) return {};
   keep(records);
   keep(arena);
   commands_.push_back(std::make_unique<CommandBatch>(
@@ -138,7 +178,7 @@ CommandBatch& IoThread::command_batch(const Napi::CallbackInfo& info) { return *
 
 // (batch, count): the index of a batch to go on with, or -1 if all are under way.
 Napi::Value IoThread::publish(const Napi::CallbackInfo& info) {
-  if (host_ == nullptr) return info[0];
+  if (host_ == nullptr || info.Env().failed()) return info[0];
   CommandBatch& batch = command_batch(info);
   batch.count = number(info, 1);
   host_->publish(&batch);
@@ -153,14 +193,15 @@ Napi::Value IoThread::publish(const Napi::CallbackInfo& info) {
 Napi::Value IoThread::pin(const Napi::CallbackInfo& info) {
   const auto bytes = info[1].As<Napi::Uint8Array>();
   napi_ref owner = nullptr;
-  napi_create_reference(info.Env(), bytes, 1, &owner);
+  if (!info.Env().ok(napi_create_reference(info.Env(), bytes, 1, &owner))) return {};
   auto& pinned = command_batch(info).pinned;
   pinned.push_back({bytes.Data(), static_cast<uint32_t>(bytes.ByteLength()), owner});
   return Napi::Number::New(info.Env(), static_cast<double>(pinned.size() - 1));
 }
 
-// Its place among the batch's requests, for the kRequest that names it.
+// Its place among the batch's requests, for the kRequest that names it. What was not read as a whole goes as it came.
 Napi::Value IoThread::submit(const Napi::CallbackInfo& info, std::unique_ptr<Request> request) {
+  if (info.Env().failed()) return {};
   auto& requests = command_batch(info).requests;
   requests.push_back(std::move(request));
   return Napi::Number::New(info.Env(), static_cast<double>(requests.size() - 1));
@@ -204,7 +245,7 @@ Napi::Value IoThread::detach(const Napi::CallbackInfo& info) {
 
 // …, flushed, muted, maxWriteQueue)
 Napi::Value IoThread::reserve(const Napi::CallbackInfo& info) {
-  return request<ReserveAnswer>(info, number(info, 2), info[3].ToBoolean().Value(), number(info, 4));
+  return request<ReserveAnswer>(info, number(info, 2), static_cast<bool>(info[3].ToBoolean()), number(info, 4));
 }
 
 // …, slot, generation)
@@ -259,7 +300,7 @@ Napi::Value IoThread::relay(const Napi::CallbackInfo& info) {
 
 // …, bytes, pinned, targets, count, except)
 Napi::Value IoThread::broadcast(const Napi::CallbackInfo& info) {
-  return request<BroadcastAnswer>(info, info[2].As<Napi::Uint8Array>(), info[3].ToBoolean().Value(),
+  return request<BroadcastAnswer>(info, info[2].As<Napi::Uint8Array>(), info[3].ToBoolean(),
                                   info[4].As<Napi::Uint32Array>(), number(info, 5), info[6]);
 }
 
@@ -309,7 +350,7 @@ Napi::Value IoThread::set_ref(const Napi::CallbackInfo& info) {
 Napi::Value IoThread::close(const Napi::CallbackInfo& info) {
   if (host_ != nullptr) {
     std::exchange(host_, nullptr)->close();
-    Unref();
+    info.Env().ok(napi_reference_unref(env_, wrapper_, nullptr));
   }
   return info.Env().Undefined();
 }

@@ -1,26 +1,29 @@
 #pragma once
 
-#include <napi.h>
-
 #include <memory>
 #include <vector>
 
 #include "native/binding/io_host.h"
+#include "native/binding/napi.h"
 
 namespace c1m {
 
 // JavaScript's handle on one I/O thread (lib/binding.ts has its type). Checks nothing that lib/ has checked; its methods
 // do nothing after close().
 // Owner: JavaScript. Thread: the JS thread's.
-class IoThread : public Napi::ObjectWrap<IoThread> {
+class IoThread {
  public:
-  static Napi::Function define(Napi::Env env);
+  static Napi::Value define(Napi::Env env);
+  // Of an object that JavaScript has made with this class.
+  static const IoThread* Unwrap(const Napi::Object& object);
+  // Without a thread if it has failed, and thrown.
   explicit IoThread(const Napi::CallbackInfo& info);
-  ~IoThread() override;
+  IoThread(const IoThread&) = delete;
+  IoThread& operator=(const IoThread&) = delete;
+  ~IoThread();
   [[nodiscard]] std::shared_ptr<Inbox> inbox() const { return host_ == nullptr ? nullptr : host_->inbox(); }
   [[nodiscard]] int passage() const { return host_ == nullptr ? -1 : host_->passage(); }
 
- private:
   Napi::Value add_command_batch(const Napi::CallbackInfo& info);
   Napi::Value publish(const Napi::CallbackInfo& info);
   Napi::Value pin(const Napi::CallbackInfo& info);
@@ -51,6 +54,8 @@ class IoThread : public Napi::ObjectWrap<IoThread> {
   Napi::Value set_ref(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 
+ private:
+  static Napi::Value make(const Napi::CallbackInfo& info);
   Napi::Value submit(const Napi::CallbackInfo& info, std::unique_ptr<Request> request);
   template <class Answer, class... Arguments>
   Napi::Value request(const Napi::CallbackInfo& info, Arguments&&... arguments);
@@ -58,7 +63,9 @@ class IoThread : public Napi::ObjectWrap<IoThread> {
   [[nodiscard]] CommandBatch& command_batch(const Napi::CallbackInfo& info);
   void keep(const Napi::Value& value);
 
+  Napi::Env env_;
   IoHost* host_ = nullptr;
+  napi_ref wrapper_ = nullptr;  // JavaScript's object
   std::vector<std::unique_ptr<CommandBatch>> commands_;
   std::vector<Napi::ObjectReference> kept_;   // memory that the I/O thread uses
   std::vector<Napi::ObjectReference> slabs_;  // the same, of the event batches' owned slabs

@@ -37,8 +37,7 @@ void ReleaseAnswer::answer() {
     }
     parcel->fd = std::move(received.value());
   }
-  callback_.Call(
-      {Napi::External<Parcel>::New(env, parcel.release(), [](Napi::Env /*env*/, Parcel* taken) { delete taken; })});
+  callback_.Call({Napi::External<Parcel>::New(env, std::move(parcel))});
 }
 
 SettleAnswer::SettleAnswer(const Napi::Function& callback, uint32_t in_slot, uint32_t of_generation,
@@ -47,7 +46,8 @@ SettleAnswer::SettleAnswer(const Napi::Function& callback, uint32_t in_slot, uin
   slot = in_slot;
   generation = of_generation;
   if (outcome.IsExternal()) {
-    parcel = std::make_unique<Parcel>(std::move(*outcome.As<Napi::External<Parcel>>().Data()));
+    Parcel* given = outcome.As<Napi::External<Parcel>>().Data();
+    if (given != nullptr) parcel = std::make_unique<Parcel>(std::move(*given));
   } else if (outcome.IsObject()) {
     const auto failure = outcome.As<Napi::Object>();
     error = static_cast<uint16_t>(failure.Get("errno").ToNumber().Uint32Value());
@@ -59,7 +59,7 @@ SettleAnswer::SettleAnswer(const Napi::Function& callback, uint32_t in_slot, uin
 
 void IdleAnswer::answer() {
   Napi::Uint32Array places = Napi::Uint32Array::New(callback_.Env(), found.size());
-  std::copy(found.begin(), found.end(), places.Data());
+  if (places.Data() != nullptr) std::copy(found.begin(), found.end(), places.Data());
   callback_.Call({places});
 }
 

@@ -1,8 +1,7 @@
 #pragma once
 
-#include <napi.h>
-
 #include "native/binding/connection_answer.h"
+#include "native/binding/napi.h"
 #include "native/loop/relay_request.h"
 
 namespace c1m {
@@ -25,7 +24,7 @@ class HoldRelayAnswer final : public HoldRelayRequest {
     }
     Napi::Array both = Napi::Array::New(env, 2);
     for (uint32_t side = 0; side < 2; ++side) {
-      both.Set(side, Napi::Buffer<uint8_t>::Copy(env, unread[side].data(), unread[side].size()));
+      both.Set(side, Napi::copy_buffer(env, unread[side].data(), unread[side].size()));
     }
     callback_.Call({both});
   }
