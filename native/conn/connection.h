@@ -47,13 +47,14 @@ struct Connection {
     kMuted = 1u << 22,        // takes only what JavaScript itself writes to it
     kRelayed = 1u << 24,      // read and written by a relay, not for JavaScript
     kCorked = 1u << 25,       // the kernel may hold back bytes for more to come
+    kLingers = 1u << 26,      // close(2) may wait, SO_LINGER: it came so
     // Framing.
     kFramesWaiting = 1u << 27,  // the framer may hold whole frames: they come before anything that is read
     kReframing = 1u << 28,      // JavaScript is to say how to go on: nothing is read or cut until then
     kFramingDue = 1u << 29,     // events that wait for room in a batch
     kMisfitDue = 1u << 30,
   };
-  static constexpr uint32_t kUnused = 1u << 23 | 1u << 26 | 1u << 31;
+  static constexpr uint32_t kUnused = 1u << 23 | 1u << 31;
   static constexpr uint32_t kDue = kOpenDue | kDrainDue | kEndDue | kTimeoutDue | kCloseDue | kFramingDue | kMisfitDue;
 
   [[nodiscard]] bool has(uint32_t flag) const { return (flags & flag) != 0; }

@@ -5,15 +5,18 @@
 #include <algorithm>
 
 #include "native/loop/loop.h"
+#include "native/loop/requests.h"
 #include "native/net/socket.h"
 
 namespace c1m {
 
 namespace {
 
-// Connections taken from one listener in one turn: about 2.5 ms at 10 µs each, so that a storm of connections
-// does not keep the established ones waiting for longer than that.
+// Connections taken from one listener in one turn; and the time that all listeners' take, some 50 of them at 10 µs each: a
+// storm of connections does not keep the established ones waiting for longer than that.
 constexpr int kAcceptsPerTurn = 256;
+constexpr uint32_t kAcceptMicros = 500;
+constexpr uint32_t kAcceptsPerLook = 8;
 constexpr uint32_t kFirstBackoffMs = 10;
 constexpr uint32_t kLastBackoffMs = 1000;
 // At the maximum, where other loops may make room, which nobody tells.
@@ -60,17 +63,42 @@ Result<void> Acceptor::add(Loop& loop, Listening listening) {
   return {};
 }
 
-uint32_t Acceptor::remove(Loop& loop, uint32_t index) {
-  const auto found = listeners_.find(index);
-  if (found == listeners_.end()) return 0;
+bool Acceptor::close(Loop& loop, CloseListenerRequest& request) {
+  const auto found = listeners_.find(request.index);
+  if (found == listeners_.end()) return true;
+  Listening& listening = found->second;
+  listening.closing = &request;
+  listening.queued = listening.fd.valid() ? queued_connections(listening.fd.get()) : 0;
+  if (listening.queued > 0) set_ready(listening, true);
+  if (drains(listening)) {
+    ++closing_;
+    return false;
+  }
+  request.accepted = remove(loop, found);
+  return true;
+}
+
+// It has something to take, or to hand over, before it closes.
+bool Acceptor::drains(const Listening& listening) const {
+  if (held_ && held_->arrival.listener == listening.connections.context) return true;
+  return listening.ready && !listening.paused && listening.queued > 0;
+}
+
+void Acceptor::close_drained(Loop& loop) {
+  for (auto at = listeners_.begin(); closing_ > 0 && at != listeners_.end();) {
+    const auto found = at++;
+    CloseListenerRequest* request = found->second.closing;
+    if (request == nullptr || drains(found->second)) continue;
+    --closing_;
+    request->accepted = remove(loop, found);
+    loop.complete(request);
+  }
+}
+
+uint32_t Acceptor::remove(Loop& loop, std::map<uint32_t, Listening>::iterator found) {
   // Whoever accepted them has stopped before.
   loop.open_inbox();
   take_arrivals(loop, kAllArrivals);
-  if (held_ && held_->arrival.listener == index) {
-    // As those in the kernel's queue.
-    loop.quota().give_back();
-    held_.reset();
-  }
   Listening& listening = found->second;
   set_ready(listening, false);
   if (listening.paused) --paused_;
@@ -93,6 +121,11 @@ void Acceptor::mark_ready(uint32_t index) {
 }
 
 void Acceptor::serve(Loop& loop, uint64_t now_ms) {
+  accept_all(loop, now_ms);
+  if (closing_ > 0) close_drained(loop);
+}
+
+void Acceptor::accept_all(Loop& loop, uint64_t now_ms) {
   if (paused_ > 0) {
     for (auto& [index, listening] : listeners_) {
       if (!listening.paused) continue;
@@ -102,16 +135,28 @@ void Acceptor::serve(Loop& loop, uint64_t now_ms) {
   }
   if (held_) hand_over(loop);
   if (ready_ == 0) return;
-  for (auto& [index, listening] : listeners_) {
-    if (listening.ready && !listening.paused && !held_) accept_some(loop, listening, now_ms);
+  TimeBudget time(kAcceptMicros, kAcceptsPerLook);
+  time.begin();
+  // Begins behind the listener that used up the last turn's time: none is kept waiting by another.
+  auto at = listeners_.upper_bound(last_served_);
+  for (size_t left = listeners_.size(); left > 0; --left, ++at) {
+    if (at == listeners_.end()) at = listeners_.begin();
+    Listening& listening = at->second;
+    if (!listening.ready || listening.paused || held_) continue;
+    last_served_ = at->first;
+    if (!accept_some(loop, listening, now_ms, time)) return;
   }
 }
 
-void Acceptor::accept_some(Loop& loop, Listening& listening, uint64_t now_ms) {
+// False if the turn's time is over.
+bool Acceptor::accept_some(Loop& loop, Listening& listening, uint64_t now_ms, TimeBudget& time) {
   int failed = 0;
   bool brought = false;
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
-    if (loop.quota().full()) return saturate(loop, listening, 0, now_ms);
+    if (loop.quota().full()) {
+      saturate(loop, listening, 0, now_ms);
+      return true;
+    }
     sockaddr_storage peer;
     socklen_t length;
     Result<Fd> accepted = accept_connection(listening.fd.get(), &peer, &length);
@@ -122,8 +167,10 @@ void Acceptor::accept_some(Loop& loop, Listening& listening, uint64_t now_ms) {
     }
     if (error == 0) {
       brought = true;
+      if (listening.closing != nullptr && --listening.queued == 0) return true;
       // The others wait in the kernel's queue.
-      if (held_) return;
+      if (held_) return true;
+      if (time.spent()) return false;
       continue;
     }
     if (error == EAGAIN) {
@@ -131,7 +178,8 @@ void Acceptor::accept_some(Loop& loop, Listening& listening, uint64_t now_ms) {
       listening.backoff_ms = 0;
       // Someone else may have taken the number while shed() was at work.
       if (!reserve_.valid()) reserve_ = open_reserve();
-      return set_ready(listening, false);
+      set_ready(listening, false);
+      return true;
     }
     ++loop.stats().accept_errors;
     // A whole turn of those is a firewall or a sandbox that lets nothing through: to go on would be to spin.
@@ -139,8 +187,10 @@ void Acceptor::accept_some(Loop& loop, Listening& listening, uint64_t now_ms) {
     if (error == EMFILE || error == ENFILE) shed(loop, listening);
     // It goes on, if haltingly: who waits in the queue must not wait for longer each time.
     if (brought) listening.backoff_ms = std::min(listening.backoff_ms, kFirstBackoffMs / 2);
-    return saturate(loop, listening, error, now_ms);
+    saturate(loop, listening, error, now_ms);
+    return true;
   }
+  return true;
 }
 
 // 0, or the errno of why it can't be taken here.

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "native/base/clock.h"
 #include "native/base/fd.h"
 #include "native/loop/connection_settings.h"
 #include "native/loop/placement.h"
@@ -18,6 +19,7 @@
 
 namespace c1m {
 
+class CloseListenerRequest;
 class Loop;
 
 // One listener, as far as it concerns one loop. Its connections' context is its number.
@@ -34,7 +36,9 @@ struct Listening {
   bool saturated_due = false;  // JavaScript is yet to hear of it
   int saturated_errno = 0;     // 0: maxConnections
   uint32_t backoff_ms = 0;
-  uint64_t retry_at_ms = 0;  // when paused by an error
+  uint64_t retry_at_ms = 0;                 // when paused by an error
+  CloseListenerRequest* closing = nullptr;  // closes once `queued` more have been taken
+  uint32_t queued = 0;
 };
 
 // Takes connections from the loop's listeners, and governs how many.
@@ -48,8 +52,9 @@ struct Listening {
 class Acceptor {
  public:
   [[nodiscard]] Result<void> add(Loop& loop, Listening listening);
-  // How many connections of this listener the loop took, modulo 2^32; 0 if there is none.
-  uint32_t remove(Loop& loop, uint32_t index);
+  // True if it is closed; otherwise the request is completed later. close(2) resets what is in the accept queue, whose
+  // clients know nothing but that they are connected: these are taken first, if they can be. Who connects later comes too late.
+  [[nodiscard]] bool close(Loop& loop, CloseListenerRequest& request);
 
   void mark_ready(uint32_t index);
   // Accepts what may be accepted now. Cheap when there is nothing to do.
@@ -78,16 +83,23 @@ class Acceptor {
     size_t chosen;
   };
 
+  // How many connections of this listener the loop took, modulo 2^32.
+  uint32_t remove(Loop& loop, std::map<uint32_t, Listening>::iterator found);
+  [[nodiscard]] bool drains(const Listening& listening) const;
+  void close_drained(Loop& loop);
   void hand_over(Loop& loop);
   void turn_away(Loop& loop, Listening& listening, int error);
   [[nodiscard]] int place(Loop& loop, Listening& listening, Fd fd, const PackedAddress& peer);
-  void accept_some(Loop& loop, Listening& listening, uint64_t now_ms);
+  void accept_all(Loop& loop, uint64_t now_ms);
+  [[nodiscard]] bool accept_some(Loop& loop, Listening& listening, uint64_t now_ms, TimeBudget& time);
   void saturate(Loop& loop, Listening& listening, int error, uint64_t now_ms);
   void resume(Loop& loop, Listening& listening);
   void shed(Loop& loop, Listening& listening);
   void set_ready(Listening& listening, bool ready);
 
   std::map<uint32_t, Listening> listeners_;  // few, and their addresses must not change
+  uint32_t last_served_ = 0;                 // listener
+  uint32_t closing_ = 0;                     // listeners that are
   std::deque<Arrival> arrivals_;             // out of the inbox
   uint32_t ready_ = 0;                       // listeners that are ready and not paused
   uint32_t paused_ = 0;                      // listeners that are paused

@@ -2,6 +2,7 @@
 #include "native/loop/handover.h"
 
 #include "native/loop/loop.h"
+#include "native/net/socket.h"
 
 namespace c1m {
 
@@ -20,6 +21,8 @@ bool AdoptRequest::run(Loop& loop) {
     return true;
   }
   slot = Result<uint32_t>(taken).value();
+  Entry& entry = loop.entry(slot);
+  if (lingers(entry.fd.get())) entry.set(Connection::kLingers);
   loop.open(slot, connection);
   if (!unread.empty()) loop.read_first(slot, unread);
   ++loop.stats().adopted;
@@ -75,6 +78,7 @@ Result<Detached> Loop::detach(uint32_t slot, Entry& entry) {
   entry.out.copy_to(left.unsent);
   // As far as this side is concerned it closes. The socket doesn't, as the copy holds it; nor is anything read or written
   // from here on.
+  entry.unset(Connection::kLingers);
   close(slot, entry, 0, Syscall::kRead);
   return left;
 }

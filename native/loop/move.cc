@@ -16,7 +16,8 @@ constexpr uint32_t kMoving = Connection::kReadable | Connection::kWritable | Con
                              Connection::kWriteFailed | Connection::kDrainWanted | Connection::kBorrowed |
                              Connection::kDrainDue | Connection::kEndDue | Connection::kTimeoutDue |
                              Connection::kBroken | Connection::kSynDeferred | Connection::kCorked | Connection::kMuted |
-                             Connection::kReframing | Connection::kFramingDue | Connection::kMisfitDue;
+                             Connection::kReframing | Connection::kFramingDue | Connection::kMisfitDue |
+                             Connection::kLingers;
 // What is the old one's own.
 constexpr uint32_t kStays =
     Connection::kClosing | Connection::kCloseDue |    // as far as the old one is concerned it closes

@@ -65,10 +65,7 @@ bool ListenRequest::run(Loop& loop) {
   return true;
 }
 
-bool CloseListenerRequest::run(Loop& loop) {
-  accepted = loop.acceptor().remove(loop, index);
-  return true;
-}
+bool CloseListenerRequest::run(Loop& loop) { return loop.acceptor().close(loop, *this); }
 
 bool OptionsRequest::run(Loop& loop) {
   Entry* entry = loop.find(slot, generation);

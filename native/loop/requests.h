@@ -61,6 +61,7 @@ class CancelConnectRequest : public Request {
   bool run(Loop& loop) override;
 };
 
+// Closes it behind those that its queue holds at this time.
 class CloseListenerRequest : public Request {
  public:
   uint32_t index = 0;

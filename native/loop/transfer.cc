@@ -22,6 +22,7 @@ constexpr uint32_t kOutlives =
     Connection::kClosing | Connection::kCloseDue | Connection::kLeft |         // are the close
     Connection::kInReady | Connection::kInFlush |                              // places in lists
     Connection::kWriteFailed | Connection::kRelayed | Connection::kBorrowed |  // close() and what it calls look at them
+    Connection::kLingers |
     Connection::kWritable | Connection::kPaused | Connection::kEndSeen |       // nobody looks at these behind kClosing
     Connection::kEndWanted | Connection::kFinSent | Connection::kDrainWanted | Connection::kBroken |
     Connection::kConnecting | Connection::kSynDeferred | Connection::kMuted | Connection::kCorked;
@@ -250,6 +251,8 @@ void Loop::close(uint32_t slot, Entry& entry, int error, Syscall syscall) {
   }
   poller_.remove(entry.fd.get());
   wheel_.cancel(slot);
+  // Not where it is to be reset.
+  if (entry.has(Connection::kLingers) && lingers(entry.fd.get())) stop_lingering(entry.fd.get());
   entry.out.clear(pool_);
   drop_framer(entry);
   // An end behind frames that are dropped would make what was delivered look whole.

@@ -12,6 +12,7 @@
 
 #include "native/net/descriptor.h"
 #include "native/net/socket.h"
+#include "native/net/tcp_info.h"
 
 namespace c1m {
 namespace {
@@ -113,6 +114,8 @@ ListenOutcome duplicate_listener(const ListenSpec& spec) {
   if (!copy) return failed(copy.error());
   const int fd = copy.value().get();
   if (Result<void> made = make_our_own(fd); !made) return failed(made.error());
+  // Connections would inherit it.
+  if (lingers(fd)) stop_lingering(fd);
   for (const bool listening : {false, true}) {
     if (const OptionFailure failure = set_user_options(fd, spec, listening)) return {Fd(), failure, {}};
   }
@@ -170,7 +173,16 @@ OptionFailure listen_on(int fd, const ListenSpec& spec) {
   return set_user_options(fd, spec, true);
 }
 
+// The longest queue of a Unix socket that net.core.somaxconn allows by default, listen(2).
+constexpr uint32_t kQueueBound = 4096;
+
 }  // namespace
+
+// Linux: tcpi_unacked of a listening socket is the length of its queue (tcp_get_info()), as in ss(8).
+uint32_t queued_connections(int fd) {
+  Result<TcpInfo> info = read_tcp_info(fd);
+  return info ? static_cast<uint32_t>(info.value().unacked) : kQueueBound;
+}
 
 ListenOutcome open_listener(const ListenSpec& spec) {
   if (spec.fd >= 0) return duplicate_listener(spec);

@@ -65,4 +65,7 @@ struct ListenOutcome {
 // empty; worked out once per listener.
 [[nodiscard]] std::vector<OptionSetting> settings_after_accept(const ListenSpec& spec);
 
+// How many connections wait in the queue of a listening socket, as far as the system says; otherwise a bound.
+[[nodiscard]] uint32_t queued_connections(int fd);
+
 }  // namespace c1m

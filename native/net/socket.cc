@@ -51,6 +51,17 @@ Result<void> reset_on_close(int fd) {
   return {};
 }
 
+bool lingers(int fd) {
+  linger set{};
+  socklen_t length = sizeof(set);
+  return ::getsockopt(fd, SOL_SOCKET, SO_LINGER, &set, &length) == 0 && set.l_onoff != 0 && set.l_linger > 0;
+}
+
+void stop_lingering(int fd) {
+  const linger off{0, 0};
+  (void)::setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+}
+
 Result<void> set_cork(int fd, bool on) {
   const int value = on ? 1 : 0;
   if (::setsockopt(fd, IPPROTO_TCP, TCP_CORK, &value, sizeof(value)) != 0) return Error::last("setsockopt");

@@ -41,6 +41,12 @@ Result<void> shutdown_write(int fd);
 // no RST, so that the close stays an ordinary one.
 Result<void> reset_on_close(int fd);
 
+// close(2) of it would wait until its peer has acknowledged all, or for that time: SO_LINGER with a time, which a socket may
+// come with, or inherit from its listener. Linux: a non-blocking one waits, too (inet_release(), tcp_close()).
+[[nodiscard]] bool lingers(int fd);
+// It no longer does.
+void stop_lingering(int fd);
+
 // Bytes given to the kernel that the peer has yet to take: to acknowledge (tcp(7), SIOCOUTQ), to read on a Unix socket
 // (unix(7), with what the kernel spends on them). 0 where the system doesn't say.
 [[nodiscard]] size_t unacknowledged(int fd);

@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "native/net/socket.h"
 #include "test/native/loop_harness.h"
 
 using namespace c1m;
@@ -458,6 +459,35 @@ TEST_CASE("a closed listener says how many it has accepted, and their opens may 
   CHECK(close->accepted == 4);
   CHECK(h.js.connections.size() == 4);
   for (const Told& one : h.js.connections) CHECK(one.listener == port.index);
+}
+
+TEST_CASE("a listener closes behind those that its queue holds") {
+  for (const bool is_unix : {false, true}) {
+    Harness h({.max_connections = 512});
+    Harness::ListenOptions options;
+    if (is_unix) options.address = Address::unix_path(std::string("\0c1m-close-test", 15)).value();
+    const auto port = h.listen(options);
+    h.settle();
+    // More than a turn takes, each with a question.
+    h.hooks.accept4 = [&](int fd, sockaddr* peer, socklen_t* length, int flags) {
+      ++h.now_ms;
+      return shim::__real_accept4(fd, peer, length, flags);
+    };
+    for (int i = 0; i < 30; ++i) h.connect(port).send("x");
+    auto request = std::make_unique<CloseListenerRequest>();
+    request->index = port.index;
+    const CloseListenerRequest* close = request.get();
+    h.js.request(std::move(request));
+    h.settle();
+    REQUIRE(h.js.completed.back().get() == close);
+    CHECK(close->accepted == 30);
+    CHECK(h.js.connections.size() == 30);
+    for (const Told& one : h.js.connections) CHECK(one.received == "x");
+    const Fd late(::socket(is_unix ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    CHECK(::connect(late.get(), port.address.get(), port.address.length()) == -1);
+    CHECK(errno == ECONNREFUSED);
+    h.hooks.accept4 = nullptr;
+  }
 }
 
 TEST_CASE("a listener that is not there can be closed") {

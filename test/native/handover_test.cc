@@ -224,3 +224,48 @@ TEST_CASE("without a descriptor for the duplicate it stays, and one that has gon
   CHECK(gone.closed);
   CHECK_FALSE(gone.detached.fd.valid());
 }
+
+TEST_CASE("close(2) of an adopted socket doesn't wait for its peer, and a socket that is given back is as it came") {
+  for (const bool resets : {false, true}) {
+    Harness h;
+    const Fd listener(open_socket(AF_INET, 0).value().release());
+    REQUIRE(bind_socket(listener.get(), Address::ip("127.0.0.1", 0).value()).ok());
+    REQUIRE(listen_socket(listener.get(), 1).ok());
+    Client client(Address::local_of(listener.get()).value());
+    Fd ours(shim::__real_accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    const linger waits{1, 30};
+    REQUIRE(::setsockopt(ours.get(), SOL_SOCKET, SO_LINGER, &waits, sizeof waits) == 0);
+    CHECK(lingers(ours.get()));
+    const AdoptRequest& adopted = adopt(h, std::move(ours));
+    REQUIRE(!adopted.error);
+    const Told& told = h.js.connections.back();
+    const int fd = h.fd(told);
+    CHECK(lingers(fd));
+    h.js.write(told, "x");
+    h.settle();
+    linger closed{9, 9};
+    h.hooks.close = [&](int closing) {
+      socklen_t length = sizeof closed;
+      if (closing == fd) CHECK(::getsockopt(fd, SOL_SOCKET, SO_LINGER, &closed, &length) == 0);
+      return shim::__real_close(closing);
+    };
+    if (resets) {
+      h.js.reset(told);
+    } else {
+      h.js.destroy(told);
+    }
+    h.settle();
+    CHECK(closed.l_linger == 0);
+    CHECK(closed.l_onoff == (resets ? 1 : 0));
+    h.hooks.close = nullptr;
+  }
+  Harness h;
+  Socket pair = make_pair();
+  const linger waits{1, 30};
+  REQUIRE(::setsockopt(pair.ours.get(), SOL_SOCKET, SO_LINGER, &waits, sizeof waits) == 0);
+  adopt(h, std::move(pair.ours));
+  const DetachRequest& left = detach(h, h.js.connections.back());
+  h.settle();
+  REQUIRE(left.detached.fd.valid());
+  CHECK(lingers(left.detached.fd.get()));
+}
