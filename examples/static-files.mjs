@@ -50,11 +50,17 @@ async function answer(conn, head) {
   }
 }
 
+/** @param {import('c1m').Connection<Client>} conn */
+function endOfHead(conn) {
+  return conn.data.input.indexOf('\r\n\r\n')
+}
+
 /** One request after the other. @param {import('c1m').Connection<Client>} conn */
 async function serve(conn) {
   if (conn.data.busy) return
   conn.data.busy = true
-  for (let end = conn.data.input.indexOf('\r\n\r\n'); end >= 0; end = conn.data.input.indexOf('\r\n\r\n')) {
+  // Nobody waits for an answer on a connection that has gone.
+  for (let end = endOfHead(conn); end >= 0 && !conn.closed; end = endOfHead(conn)) {
     const head = conn.data.input.slice(0, end)
     conn.data.input = conn.data.input.slice(end + 4)
     await answer(conn, head)

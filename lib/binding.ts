@@ -26,8 +26,8 @@ export interface IoThreadConfig {
   readonly flushed: Uint32Array
   readonly stats: Float64Array
   readonly eventBatches: readonly EventMemory[]
-  /** A batch of events is there. */
-  readonly deliver: (batch: number, count: number, wantsSlab: boolean, frames: EventMemory['frames']) => void
+  /** A batch of events is there. False if a part of it is held back: after `goOn()` it is called for that batch again. */
+  readonly deliver: (batch: number, count: number, wantsSlab: boolean, frames: EventMemory['frames']) => boolean
   /** Handlers, nextTick callbacks and promises have run: publish what they wrote. */
   readonly flush: () => void
 }
@@ -149,8 +149,9 @@ export interface Bound extends Applied {
 }
 
 /**
- * One I/O thread. Requests answer by callback, in order with the commands around them. They return the place of their
- * payload in the batch, as `pin()` does, for the record that names it.
+ * One I/O thread. Requests answer by callback, in order with the commands around them; `options`, `tcpInfo`, `broadcast` and
+ * `fence` also while events are held back. They return the place of their payload in the batch, as `pin()` does, for the record
+ * that names it.
  */
 export interface NativeIoThread {
   addCommandBatch(records: Uint32Array, arena: Uint8Array): number
@@ -226,6 +227,11 @@ export interface NativeIoThread {
     count: number,
     except: number | undefined,
   ): number
+  /** More bytes for the broadcast that is the last command of the batch; they are copied. */
+  extendBroadcast(batch: number, bytes: Uint8Array): void
+  /** Answers when all before it is carried out. */
+  fence(batch: number, callback: () => void): number
+  goOn(): void
   sendFile(
     batch: number,
     callback: (answer: number | Failure | Closed | { readonly own: number }) => void,

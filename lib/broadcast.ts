@@ -1,4 +1,6 @@
 import { canKeep } from './command-writer.js'
+import { C1mError } from './errors.js'
+import type { Counted } from './in-flight.js'
 import type { IoThread } from './io-thread.js'
 import { TARGET_WORDS } from './layout.js'
 import { checkChunk } from './validate.js'
@@ -29,41 +31,147 @@ export function bytesOf(chunk: string | Uint8Array, encoding: BufferEncoding = '
   return typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk
 }
 
-/** @internal Sends the bytes to all of them, but for a slot on one thread. */
-export async function broadcast(
-  audiences: readonly Audience[],
-  bytes: Uint8Array,
-  except?: { readonly thread: IoThread; readonly slot: number },
-): Promise<BroadcastResult> {
-  const asked = audiences.filter(({ count }) => count > 0)
-  const results = await Promise.all(
-    asked.map((audience) => send(audience, bytes, except?.thread === audience.thread ? except.slot : undefined)),
-  )
-  const total = { reached: 0, queued: 0, cut: 0 }
-  for (const { reached, queued, cut } of results) {
-    total.reached += reached
-    total.queued += queued
-    total.cut += cut
-  }
-  return total
+/** @internal What `broadcast()` returns when it throws inside. */
+export function refused(error: unknown): Promise<never> {
+  const result = Promise.reject(error)
+  // Whoever doesn't wait for a broadcast needs not know what became of it: no process is to end because it has fallen behind.
+  if (error instanceof C1mError && error.code === 'ERR_C1M_TOO_MUCH_IN_FLIGHT') result.catch(() => {})
+  return result
 }
 
-function send({ thread, targets, count }: Audience, bytes: Uint8Array, except?: number): Promise<BroadcastResult> {
-  return thread.request<BroadcastResult>((batch, callback) =>
-    thread.native.broadcast(
-      batch,
-      (reached, queued, cut) => callback({ reached, queued, cut }),
-      bytes,
-      canKeep(bytes),
-      targets,
-      count,
-      except,
-    ),
-  )
+/** @internal A slot that is left out. */
+export interface Except {
+  readonly thread: IoThread
+  readonly slot: number
+}
+
+/** Broadcasts are joined up to as many bytes as are copied at all; so a member's queue grows by no more at a time. */
+const MAX_JOINT_BYTES = 16 * 1024
+
+/**
+ * @internal What is broadcast to a group, or to all. Broadcasts to the same connections, one right after the other, are joined:
+ * one request, one place in each queue, one result. So many small ones cost little more than the bytes that they are.
+ */
+export class Broadcasts {
+  #last: Joint | undefined
+  #version = -1
+
+  /**
+   * @param version Changes when it would be for others.
+   * @param audiences Those that it is for, by thread; asked for when it can't be joined.
+   */
+  send(
+    bytes: Uint8Array,
+    version: number,
+    except: Except | undefined,
+    audiences: () => readonly Audience[],
+  ): Promise<BroadcastResult> {
+    const same = version === this.#version
+    if (same && this.#last?.takes(bytes, except)) return this.#last.extend(bytes)
+    const those = audiences().filter(({ count }) => count > 0)
+    those[0]?.thread.checkInFlight()
+    const joint = new Joint(those, bytes, except, same)
+    this.#last = joint
+    this.#version = version
+    return joint.result
+  }
+}
+
+/** One, or several that are joined. */
+class Joint {
+  readonly result: Promise<BroadcastResult>
+  readonly #parts: readonly Part[]
+  readonly #except: Except | undefined
+  readonly #sum = { reached: 0, queued: 0, cut: 0 }
+  #resolve!: (result: BroadcastResult) => void
+  #left: number
+  #bytes: number
+
+  /** @param listed The list of targets is that of the broadcast before, and counts as that's. */
+  constructor(audiences: readonly Audience[], bytes: Uint8Array, except: Except | undefined, listed: boolean) {
+    this.#except = except
+    this.#bytes = bytes.length
+    this.#left = audiences.length
+    this.result = new Promise((resolve) => {
+      this.#resolve = resolve
+    })
+    if (this.#left === 0) this.#resolve(this.#sum)
+    this.#parts = audiences.map(
+      (audience) =>
+        new Part(audience, bytes, except?.thread === audience.thread ? except.slot : undefined, listed, this.#answered),
+    )
+  }
+
+  takes(bytes: Uint8Array, except: Except | undefined): boolean {
+    return (
+      this.#bytes > 0 &&
+      bytes.length > 0 &&
+      this.#bytes + bytes.length <= MAX_JOINT_BYTES &&
+      except?.thread === this.#except?.thread &&
+      except?.slot === this.#except?.slot &&
+      this.#parts.every((part) => part.isLast())
+    )
+  }
+
+  extend(bytes: Uint8Array): Promise<BroadcastResult> {
+    this.#bytes += bytes.length
+    for (const part of this.#parts) part.extend(bytes)
+    return this.result
+  }
+
+  /** By one of its parts. */
+  readonly #answered = ({ reached, queued, cut }: BroadcastResult): void => {
+    this.#sum.reached += reached
+    this.#sum.queued += queued
+    this.#sum.cut += cut
+    if (--this.#left === 0) this.#resolve(this.#sum)
+  }
+}
+
+/** One thread's part of it. */
+class Part {
+  readonly #thread: IoThread
+  readonly #counted: Counted
+  readonly #position: number
+
+  constructor(
+    { thread, targets, count }: Audience,
+    bytes: Uint8Array,
+    except: number | undefined,
+    listed: boolean,
+    answered: (result: BroadcastResult) => void,
+  ) {
+    this.#thread = thread
+    this.#counted = thread.count<BroadcastResult>(
+      (batch, callback) =>
+        thread.native.broadcast(
+          batch,
+          (reached, queued, cut) => callback({ reached, queued, cut }),
+          bytes,
+          canKeep(bytes),
+          targets,
+          count,
+          except,
+        ),
+      answered,
+      bytes.length + (listed ? 0 : count * TARGET_WORDS * Uint32Array.BYTES_PER_ELEMENT),
+    )
+    this.#position = thread.commands.position
+  }
+
+  /** Nothing has been asked of the thread since. */
+  isLast(): boolean {
+    return this.#thread.commands.position === this.#position
+  }
+
+  extend(bytes: Uint8Array): void {
+    this.#thread.native.extendBroadcast(this.#thread.commands.batch, bytes)
+    this.#counted.add(1, bytes.length)
+  }
 }
 
 /** @internal The open connections of a thread, or those that `filter` takes; without it no objects are made. */
-export function audienceOf(thread: IoThread, filter: ((slot: number, generation: number) => boolean) | undefined) {
+export function audienceOf(thread: IoThread, filter?: (slot: number, generation: number) => boolean): Audience {
   const targets = new Uint32Array(thread.size * TARGET_WORDS)
   let count = 0
   for (const [slot, generation] of thread.open()) {

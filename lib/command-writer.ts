@@ -1,4 +1,5 @@
 import type { NativeIoThread } from './binding.js'
+import { MAX_COMMAND_BATCHES } from './in-flight.js'
 import { COMMAND_REQUEST, COMMAND_WORDS, COMMAND_WRITE, COMMAND_WRITE_PINNED } from './layout.js'
 
 /** Commands in a batch, and bytes of small writes. A batch that is full is published early. */
@@ -52,8 +53,13 @@ export class CommandWriter {
   #count = RECORDS
   #used = 0
   #scheduled = false
+  #published = 0
 
-  constructor(native: NativeIoThread) {
+  /** @param behind Called when MAX_COMMAND_BATCHES or more are not carried out. */
+  constructor(
+    native: NativeIoThread,
+    readonly behind: () => void,
+  ) {
     this.#native = native
     this.#next()
   }
@@ -67,6 +73,16 @@ export class CommandWriter {
   readonly flush = (): void => {
     this.#scheduled = false
     if (this.#count > 0 && this.#index !== NO_BATCH) this.#publish()
+  }
+
+  /** Where the next command goes: it changes with each. */
+  get position(): number {
+    return this.#published * (RECORDS + 1) + this.#count
+  }
+
+  /** The batch that the last command is in, as long as `position` is the same. */
+  get batch(): number {
+    return this.#index
   }
 
   push(command: number, slot: number, generation: number, a = 0, b = 0): void {
@@ -172,6 +188,8 @@ export class CommandWriter {
     const index = this.#native.publish(this.#index, this.#count)
     const batch = this.#batches[index]
     this.#index = index
+    this.#published++
+    if (index < 0 && this.#batches.length >= MAX_COMMAND_BATCHES) this.behind()
     this.#used = 0
     if (batch === undefined) {
       this.#count = RECORDS

@@ -1,5 +1,5 @@
 import { inspect } from 'node:util'
-import { audienceOf, type BroadcastResult, broadcast, bytesOf } from './broadcast.js'
+import { audienceOf, type BroadcastResult, Broadcasts, bytesOf, refused } from './broadcast.js'
 import type { Connection } from './connection.js'
 import type { ConnectionId } from './connection-id.js'
 import { invalidType, notMade } from './errors.js'
@@ -26,6 +26,7 @@ export class ConnectionMap implements Iterable<[ConnectionId, Connection]> {
   readonly toJSON = () => ({ size: this.size })
   readonly #threads: readonly IoThread[]
   readonly #moved: MovedIds
+  readonly #broadcasts = new Broadcasts()
 
   private constructor(threads: readonly IoThread[], moved: MovedIds) {
     if (threads === undefined) throw notMade('ConnectionMap', 'a Reactor, as its connections')
@@ -104,16 +105,29 @@ export class ConnectionMap implements Iterable<[ConnectionId, Connection]> {
    * @example
    * await reactor.connections.broadcast('going down\n', (conn) => conn.listener === admin)
    */
-  async broadcast<T = unknown>(
+  broadcast<T = unknown>(
     chunk: string | Uint8Array,
     filter?: (conn: Connection<T>) => boolean,
   ): Promise<BroadcastResult> {
+    // Not async: those that are joined have one promise.
+    try {
+      return this.#broadcast(chunk, filter)
+    } catch (error) {
+      return refused(error)
+    }
+  }
+
+  #broadcast<T>(chunk: string | Uint8Array, filter?: (conn: Connection<T>) => boolean): Promise<BroadcastResult> {
     const bytes = bytesOf(chunk)
     if (filter !== undefined && typeof filter !== 'function') throw invalidType('filter', 'a function', filter)
+    if (filter === undefined) {
+      const version = this.#threads.reduce((sum, { population }) => sum + population, 0)
+      return this.#broadcasts.send(bytes, version, undefined, () => this.#threads.map((thread) => audienceOf(thread)))
+    }
     const audiences = this.#threads.map((thread) =>
-      audienceOf(thread, filter && ((slot, generation) => filter(thread.get(slot, generation) as Connection<T>))),
+      audienceOf(thread, (slot, generation) => filter(thread.get(slot, generation) as Connection<T>)),
     )
-    return broadcast(audiences, bytes)
+    return new Broadcasts().send(bytes, 0, undefined, () => audiences)
   }
 
   /** @internal Of the connection that is there. */

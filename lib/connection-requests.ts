@@ -1,6 +1,7 @@
 import type { Applied, Closed, Failure } from './binding.js'
 import { C1mError } from './errors.js'
 import type { IoThread } from './io-thread.js'
+import type { Submit } from './io-thread-requests.js'
 import {
   type AppliedSocketOptions,
   decodeSocketOptions,
@@ -16,18 +17,27 @@ export interface Place {
   readonly generation: number
 }
 
-/** Asks the I/O thread about a connection. Rejects if it has closed by then, or with the system's error. */
+/** Asks the I/O thread about a connection. Rejects if it has closed by then, with the system's error, or if too much is in flight. */
 export async function ask<A extends object>(
   place: Place | undefined,
   submit: (place: Place, batch: number, callback: (answer: A | Failure | Closed) => void) => number,
 ): Promise<A> {
+  place?.io.checkInFlight()
   const answer =
     place === undefined
       ? { closed: true as const }
-      : await place.io.request<A | Failure | Closed>((batch, callback) => submit(place, batch, callback))
+      : await request<A | Failure | Closed>(place, (batch, callback) => submit(place, batch, callback))
   if ('closed' in answer) throw new C1mError('ERR_C1M_CONNECTION_CLOSED', 'The connection has closed')
   if ('errno' in answer) throw failureOf(answer)
   return answer as A
+}
+
+function request<A>({ io, slot }: Place, submit: Submit<A>): Promise<A> {
+  // Events would be held back for what waits for events. What waits there is limited as the connection's queue is.
+  if (io.expected.has(slot)) return io.request(submit)
+  return new Promise((resolve) => {
+    io.count(submit, resolve)
+  })
 }
 
 /** Sets these options, if any, and answers all. */

@@ -40,6 +40,8 @@ export type ErrorCode =
   | 'ERR_C1M_FILE_TRUNCATED'
   /** A `sendFile()` was aborted when part of the file had been sent; the connection was reset. */
   | 'ERR_C1M_FILE_ABORTED'
+  /** So much has been broadcast, or asked of connections, and not been done, that no more is taken. */
+  | 'ERR_C1M_TOO_MUCH_IN_FLIGHT'
   /** As many tasks wait in a `WorkerPool` as may. */
   | 'ERR_C1M_TASK_QUEUE_FULL'
   /** A worker of a `ReactorPool` could not start; the error's `cause` says why. Or it ended before it had answered. */

@@ -1,5 +1,5 @@
 import { inspect } from 'node:util'
-import { type BroadcastResult, broadcast, bytesOf } from './broadcast.js'
+import { type BroadcastResult, Broadcasts, bytesOf, refused } from './broadcast.js'
 import { Connection } from './connection.js'
 import type { ConnectionId } from './connection-id.js'
 import type { ConnectionMap } from './connection-map.js'
@@ -42,6 +42,7 @@ export class Group<T = unknown> implements Iterable<Connection<T>> {
   readonly #threads: readonly IoThread[]
   /** By thread, made when the thread's first member comes. */
   readonly #members: (Members | undefined)[] = []
+  readonly #broadcasts = new Broadcasts()
 
   private constructor(connections: ConnectionMap, threads: readonly IoThread[]) {
     if (threads === undefined) throw notMade('Group', 'reactor.createGroup()')
@@ -104,27 +105,42 @@ export class Group<T = unknown> implements Iterable<Connection<T>> {
    * that waits there, it is destroyed with ERR_C1M_WRITE_QUEUE_FULL. What broadcasts have queued is not in its
    * `writableLength`, and doesn't make `write()` answer `false`.
    *
+   * Broadcasts to the same members, one right after the other, are sent as one, up to 16 KiB: they have one promise, whose
+   * result is theirs together.
+   *
    * Resolves when each member's socket has had its turn; you need not wait. Rejects, before anything happens, with a
-   * TypeError for bad arguments (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE). (send(2), sendmsg(2))
+   * TypeError for bad arguments (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE), and with ERR_C1M_TOO_MUCH_IN_FLIGHT
+   * when 262,144 requests, or 512 MiB, wait for the reactor's I/O threads. (send(2), sendmsg(2))
    *
    * @param chunk A string, or bytes. Of 16 KiB and more they are sent from where they lie: don't change or transfer them
    *   while members have them in their queues. Fewer are copied at once.
    * @example
    * const { reached, queued, cut } = await room.broadcast('the server restarts in a minute\n')
    */
-  async broadcast(chunk: string | Uint8Array, options?: BroadcastOptions): Promise<BroadcastResult> {
+  broadcast(chunk: string | Uint8Array, options?: BroadcastOptions): Promise<BroadcastResult> {
+    // Not async: those that are joined have one promise.
+    try {
+      return this.#broadcast(chunk, options)
+    } catch (error) {
+      return refused(error)
+    }
+  }
+
+  #broadcast(chunk: string | Uint8Array, options?: BroadcastOptions): Promise<BroadcastResult> {
     const given = checkObject('options', options)
     checkKeys('options', given, broadcastOptionKeys)
     const { except, encoding } = given
     const bytes = bytesOf(chunk, encoding)
     const without = except === undefined ? undefined : this.#locate(except, 'options.except')
-    const audiences = this.#members.flatMap((members, index) => {
-      const thread = this.#threads[index]
-      return members === undefined || thread === undefined
-        ? []
-        : [{ thread, targets: members.targets, count: members.size }]
-    })
-    return broadcast(audiences, bytes, without)
+    const version = this.#members.reduce((sum, members) => sum + (members?.version ?? 0), 0)
+    return this.#broadcasts.send(bytes, version, without, () =>
+      this.#members.flatMap((members, index) => {
+        const thread = this.#threads[index]
+        return members === undefined || thread === undefined
+          ? []
+          : [{ thread, targets: members.targets, count: members.size }]
+      }),
+    )
   }
 
   /** The ids of the members; makes no objects. Who joins or leaves meanwhile may or may not be among them. */

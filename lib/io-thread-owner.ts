@@ -1,5 +1,6 @@
 import type { AsyncResource } from 'node:async_hooks'
 import type { ConnectionContext } from './connection-context.js'
+import type { InFlight } from './in-flight.js'
 import type { MovedIds } from './moved-ids.js'
 import type { Pending } from './pending.js'
 
@@ -20,6 +21,8 @@ export interface IoThreadOwner {
   readonly scope: AsyncResource
   /** What takes several requests, of whichever of its I/O threads. */
   readonly operations: Pending
+  /** What waits for its threads. */
+  readonly inFlight: InFlight
   /** Something began, or ended, that should keep the process alive. */
   retain(): void
   release(): void

@@ -3,6 +3,7 @@ import type { CommandWriter } from './command-writer.js'
 import type { Connection } from './connection.js'
 import type { ConnectionContext } from './connection-context.js'
 import type { Contexts } from './contexts.js'
+import { Counted, MAX_REQUESTS } from './in-flight.js'
 import type { IoThreadOwner } from './io-thread-owner.js'
 import { Pending } from './pending.js'
 import { needStack } from './stack.js'
@@ -14,6 +15,9 @@ export abstract class IoThreadRequests {
   abstract readonly contexts: Contexts
   protected abstract readonly owner: IoThreadOwner
   readonly requests = new Pending()
+  /** Slots of connections that are on their way here: what is asked about them waits until JavaScript has had events. */
+  readonly expected = new Set<number>()
+  #attempts = 0
 
   /** Something that takes several requests: a shutdown waits for its end, and not only for that of those under way. */
   async operation<A>(run: () => Promise<A>): Promise<A> {
@@ -67,6 +71,38 @@ export abstract class IoThreadRequests {
     this.requests.remove()
   }
 
+  /**
+   * The same of what an I/O thread does without waiting for anybody, and whose answer says nothing of the order of events. It
+   * counts as in flight, with `bytes`. Call `checkInFlight()` before.
+   */
+  count<A>(submit: Submit<A>, answered: (answer: A) => void, bytes = 0): Counted {
+    const counted = new Counted(this.owner.inFlight)
+    this.ask<A>((batch, callback) => {
+      const place = submit(batch, (answer) => {
+        counted.end()
+        callback(answer)
+      })
+      counted.add(1, bytes)
+      return place
+    }, answered)
+    return counted
+  }
+
+  /** Throws ERR_C1M_TOO_MUCH_IN_FLIGHT beyond all bounds. */
+  checkInFlight(): void {
+    this.owner.inFlight.check()
+  }
+
+  /** Calls back when all that was written is carried out, and all attempts to connect are begun. */
+  protected readonly fence = (passed: () => void): void => {
+    void this.request<void>((batch, callback) =>
+      this.native.fence(batch, () => {
+        callback()
+        passed()
+      }),
+    )
+  }
+
   /** Opens a listener. `bound` is called before its first connection opens. */
   async listen(spec: ListenSpec, context: ConnectionContext, bound: (answer: Bound) => void): Promise<Bound | Failure> {
     needStack()
@@ -105,6 +141,7 @@ export abstract class IoThreadRequests {
     entry.accepted = 1
     entry.onOpen = opened
     this.requests.add()
+    if (++this.#attempts % MAX_REQUESTS === 0) this.owner.inFlight.behind(this.fence)
     try {
       this.commands.request((batch) =>
         this.native.connect(
@@ -145,4 +182,4 @@ export abstract class IoThreadRequests {
 }
 
 /** Hands a request's payload to the addon, for this batch; answers its place there. */
-type Submit<A> = (batch: number, callback: (answer: A) => void) => number
+export type Submit<A> = (batch: number, callback: (answer: A) => void) => number

@@ -60,6 +60,8 @@ export class IoThread extends IoThreadRequests {
   readonly contexts: Contexts
   /** Connections that are open here. */
   size = 0
+  /** Changes when other connections are. */
+  population = 0
   /** Those that have closed, but are paused and have yet to hear of it, and of what came before. */
   readonly closedUntold = new Set<Connection<unknown>>()
 
@@ -72,6 +74,9 @@ export class IoThread extends IoThreadRequests {
   readonly #contextOf: Uint32Array
   readonly #objects: (Connection<unknown> | undefined)[] = []
   #memberships: Memberships | undefined
+  /** Of the batch that is being delivered: its next record. */
+  #at = 0
+  readonly #goOn = () => this.native.goOn()
   /** Adopted sockets whose `open` is yet to come, by slot. */
   readonly #arrivals = new Map<number, Arrival>()
   /** Connections that go to another thread, and what is to be done when they have gone; by slot. */
@@ -112,7 +117,7 @@ export class IoThread extends IoThreadRequests {
       deliver: (batch, count, wantsSlab, frames) => this.#deliver(batch, count, wantsSlab, frames),
       flush: () => this.commands.flush(),
     })
-    this.commands = new CommandWriter(this.native)
+    this.commands = new CommandWriter(this.native, () => owner.inFlight.behind(this.fence))
     this.watches = new Watches(this.native, owner)
   }
 
@@ -171,6 +176,7 @@ export class IoThread extends IoThreadRequests {
     this.#contextOf[slot] = index
     this.#objects[slot] = conn
     this.size++
+    this.population++
     this.owner.retain()
     for (const members of from.io.#memberships?.of(from.slot) ?? []) {
       this.memberships.join(members.beside(this.index), slot, generation, context.maxWriteQueue)
@@ -185,6 +191,7 @@ export class IoThread extends IoThreadRequests {
     this.#memberships?.leaveAll(slot)
     this.#generations[slot] = 0
     this.size--
+    this.population++
     this.contexts.closed(index, this.contexts.get(index) as ContextEntry)
     this.owner.release()
   }
@@ -255,15 +262,17 @@ export class IoThread extends IoThreadRequests {
     this.native.close()
   }
 
-  #deliver(batch: number, count: number, wantsSlab: boolean, frames: EventMemory['frames']): void {
+  /** False if a part of it is held back. */
+  #deliver(batch: number, count: number, wantsSlab: boolean, frames: EventMemory['frames']): boolean {
     this.commands.holdForFlush()
+    const { inFlight } = this.owner
     const memory = this.#batches[batch] as EventMemory
-    memory.frames = frames
+    if (frames !== undefined) memory.frames = frames
     const end = count * EVENT_WORDS
-    let at = 0
-    while (at < end) {
+    let at = this.#at
+    while (at < end && !inFlight.full) {
       try {
-        while (at < end) {
+        while (at < end && !inFlight.full) {
           const record = at
           at += EVENT_WORDS
           this.#event(memory, record)
@@ -273,8 +282,15 @@ export class IoThread extends IoThreadRequests {
         reportException(error)
       }
     }
+    if (at < end) {
+      this.#at = at
+      inFlight.hold(this.#goOn)
+      return false
+    }
+    this.#at = 0
     memory.frames = undefined
     if (wantsSlab) this.#renewSlab(batch, memory, reportException)
+    return true
   }
 
   /** Without memory for it, the batch waits here when it is full, and reading with it; then it is tried again by and by. */
@@ -342,6 +358,7 @@ export class IoThread extends IoThreadRequests {
     this.#contextOf[slot] = context
     this.#objects[slot] = undefined
     this.size++
+    this.population++
     this.owner.retain()
     const entry = this.contexts.opened(context)
     if (entry.onOpen !== undefined) {
@@ -384,6 +401,7 @@ export class IoThread extends IoThreadRequests {
       const untold = conn !== undefined && this.closedUntold.has(conn)
       if (conn !== undefined && !untold) runClosed(conn)
       this.size--
+      this.population++
       this.owner.moved.closed(this.index, slot)
       this.contexts.closed(context, entry)
       // What is held back keeps the process alive as an open connection does: there is more to come.

@@ -20,6 +20,8 @@ const NOBODY = new Uint32Array(0)
 export class Members {
   targets = NOBODY
   size = 0
+  /** Changes when others are members. */
+  version = 0
 
   /** @param beside The same group's members on the I/O thread of this number. */
   constructor(readonly beside: (thread: number) => Members) {}
@@ -34,6 +36,7 @@ export class Members {
 
   /** @internal */
   append(slot: number, generation: number, maxWriteQueue: number, node: number): number {
+    this.version++
     const at = this.size * TARGET_WORDS
     if (at === this.targets.length) this.#resize(Math.max(LEAST_ROOM, this.size * 2))
     const { targets } = this
@@ -46,6 +49,7 @@ export class Members {
 
   /** @internal The last one takes the place of the one that goes; answers its node. */
   removeAt(position: number): number {
+    this.version++
     const last = --this.size * TARGET_WORDS
     const moved = this.targets[last + 3] as number
     this.targets.copyWithin(position * TARGET_WORDS, last, last + TARGET_WORDS)

@@ -28,8 +28,11 @@ export async function move(
   )
   if (reserved === undefined) return false
   const [slot, generation] = reserved
-  const settle = (outcome: MoveOutcome) =>
-    to.request<void>((batch, callback) => to.native.settle(batch, callback, slot, generation, outcome))
+  const settle = (outcome: MoveOutcome) => {
+    const settled = to.request<void>((batch, callback) => to.native.settle(batch, callback, slot, generation, outcome))
+    to.expected.delete(slot)
+    return settled
+  }
   const place = conn.here
   if (place === undefined || place.io === to || hasFiles(conn) || !may()) {
     await settle(undefined)
@@ -40,6 +43,7 @@ export async function move(
     let parcel: MoveOutcome
     // Here it changes hands: what was said before has been said to the one thread, what comes is said to the other.
     const context = to.arrive(conn, slot, generation, place)
+    to.expected.add(slot)
     const addresses = conn.relocate(slot, generation, context)
     beginTransit(conn, addresses)
     io.depart(place.slot, (errno, syscall) => resolve({ addresses, outcome: parcel ?? { errno, syscall } }))

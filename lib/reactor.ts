@@ -12,6 +12,7 @@ import { type ConnectionMap, makeConnectionMap } from './connection-map.js'
 import { C1mError, outOfRange, reactorFull, systemError } from './errors.js'
 import { type Group, makeGroup } from './group.js'
 import { checkHandlers, containErrors, type Handlers } from './handlers.js'
+import { InFlight } from './in-flight.js'
 import { inTurns } from './in-turns.js'
 import { IoThread } from './io-thread.js'
 import type { IoThreadOwner } from './io-thread-owner.js'
@@ -163,6 +164,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
       // Made with the reactor, as that of the core's calls is.
       scope: new AsyncResource('c1m'),
       operations: this.#operations,
+      inFlight: new InFlight(),
       contextGone: (index, context) => {
         // Connections that have moved may have it on other threads.
         if (this.#threads.some(({ contexts }) => contexts.get(index) !== undefined)) return

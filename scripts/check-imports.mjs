@@ -24,7 +24,7 @@ const layers = [
     'unfinished',
   ],
   ['errors', 'memberships', 'moved-ids'],
-  ['tcp-info', 'validate'],
+  ['in-flight', 'tcp-info', 'validate'],
   ['framing', 'send-file', 'socket-options', 'timeouts'],
   ['handlers', 'options'],
   ['binding', 'bound-address', 'connection-requests', 'contexts', 'watch'],

@@ -47,6 +47,15 @@ class CancelConnectAnswer final : public CancelConnectRequest {
   Napi::FunctionReference callback_;
 };
 
+class FenceAnswer final : public FenceRequest {
+ public:
+  explicit FenceAnswer(const Napi::Function& callback) : callback_(Napi::Persistent(callback)) {}
+  void answer() override { callback_.Call({}); }
+
+ private:
+  Napi::FunctionReference callback_;
+};
+
 class CloseListenerAnswer final : public CloseListenerRequest {
  public:
   CloseListenerAnswer(const Napi::Function& callback, uint32_t listener) : callback_(Napi::Persistent(callback)) {

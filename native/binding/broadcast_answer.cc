@@ -1,15 +1,30 @@
 #include "native/binding/broadcast_answer.h"
 
-#include <algorithm>
+#include <cstring>
+#include <type_traits>
+#include <utility>
 
 namespace c1m {
 
+TargetLists::List TargetLists::of(const BroadcastTarget* first, uint32_t count) {
+  static_assert(std::has_unique_object_representations_v<BroadcastTarget>, "they are compared byte by byte");
+  for (const auto& one : recent_) {
+    List list = one.lock();
+    if (list != nullptr && list->size() == count &&
+        std::memcmp(list->data(), first, count * sizeof(BroadcastTarget)) == 0) {
+      return list;
+    }
+  }
+  List list = std::make_shared<const std::vector<BroadcastTarget>>(first, first + count);
+  recent_[oldest_] = list;
+  oldest_ = (oldest_ + 1) % recent_.size();
+  return list;
+}
+
 BroadcastAnswer::BroadcastAnswer(const Napi::Function& callback, const Napi::Uint8Array& bytes, bool pinned,
-                                 const Napi::Uint32Array& list, uint32_t count, const Napi::Value& without)
+                                 TargetLists::List list, const Napi::Value& without)
     : callback_(Napi::Persistent(callback)) {
-  const auto* first = reinterpret_cast<const BroadcastTarget*>(list.Data());
-  const size_t there = list.ElementLength() * sizeof(uint32_t) / sizeof(BroadcastTarget);
-  targets.assign(first, first + std::min<size_t>(count, there));
+  targets = std::move(list);
   if (without.IsNumber()) except = without.As<Napi::Number>().Uint32Value();
   const size_t length = bytes.ByteLength();
   // More than any queue may hold is sent to nobody: only the length is looked at.

@@ -1,17 +1,38 @@
 #pragma once
 
+#include <array>
+#include <memory>
+#include <vector>
+
 #include "native/binding/napi.h"
 #include "native/loop/broadcast_request.h"
 
 namespace c1m {
 
+// Copies of the lists of targets of the last few broadcasts, as far as these are under way: who broadcasts to the same ones
+// again has no copy of his own. Owner: an IoThread. Thread: the JS thread's; the lists never change.
+class TargetLists {
+ public:
+  using List = std::shared_ptr<const std::vector<BroadcastTarget>>;
+
+  [[nodiscard]] List of(const BroadcastTarget* first, uint32_t count);
+
+ private:
+  std::array<std::weak_ptr<const std::vector<BroadcastTarget>>, 8> recent_;
+  size_t oldest_ = 0;
+};
+
 // A broadcast from JavaScript, answered with (reached, queued, cut).
 class BroadcastAnswer final : public BroadcastRequest {
  public:
-  // `targets` is copied, `count` of them. `pinned`: the bytes are sent from where they lie; otherwise they are copied.
-  BroadcastAnswer(const Napi::Function& callback, const Napi::Uint8Array& bytes, bool pinned,
-                  const Napi::Uint32Array& targets, uint32_t count, const Napi::Value& except);
+  // `pinned`: the bytes are sent from where they lie; otherwise they are copied.
+  BroadcastAnswer(const Napi::Function& callback, const Napi::Uint8Array& bytes, bool pinned, TargetLists::List targets,
+                  const Napi::Value& except);
   ~BroadcastAnswer() override;
+  // More bytes, before it is published; it isn't pinned.
+  void append(const Napi::Uint8Array& bytes) {
+    payload->append(bytes.Data(), static_cast<uint32_t>(bytes.ByteLength()));
+  }
   void answer() override;
 
  private:

@@ -162,7 +162,7 @@ void IoHost::close_async() {
   uv_close(reinterpret_cast<uv_handle_t*>(&async_), [](uv_handle_t* handle) {
     auto* host = static_cast<IoHost*>(handle->data);
     host->ended_ = true;
-    if (host->delivering_ == nullptr) host->end();
+    if (!host->delivering_) host->end();
   });
 }
 
@@ -209,26 +209,51 @@ CommandBatch* IoHost::take_spent() {
 // One batch a call, so that Node's other work gets its turn between two of ours. A handler that runs libuv's loop, as native
 // code may, doesn't get the next events before this one has heard of its own: they wait for its end.
 void IoHost::deliver() {
-  if (closing_ || delivering_ != nullptr) return;
+  if (closing_ || delivering_) return;
   const Napi::HandleScope scope(env_);
   // The environment goes: nobody is there to hear of it, and the cleanup hook comes next.
   if (!env_.runs()) return;
+  delivering_ = true;
+  answer();
+  if (!closing_) deliver_next();
+  delivering_ = false;
+  if (closing_) {  // a handler has shut the reactor down
+    if (ended_) end();
+    return;
+  }
+  if ((pending_ != nullptr && !held_) || !mailbox_.js_may_sleep(held_)) uv_async_send(&async_);
+}
+
+// What is in no order with events.
+void IoHost::answer() {
+  Request* request = mailbox_.answers.take();
+  if (request == nullptr) return;
+  {
+    const Napi::CallbackScope callbacks(env_, context_);
+    while (request != nullptr) {
+      const Napi::HandleScope its(env_);
+      const std::unique_ptr<Request> one(std::exchange(request, request->next));
+      one->answer();
+      env_.note(false);
+    }
+  }
+  if (!closing_) callbacks_.flush.Call({});
+}
+
+void IoHost::deliver_next() {
   if (pending_ == nullptr) pending_ = mailbox_.events.take();
   EventBatch* batch = pending_;
-  if (batch != nullptr) {
+  if (batch == nullptr) return;
+  current_ = batch;
+  held_ = !deliver_batch(batch);
+  current_ = nullptr;
+  if (closing_) return;
+  if (!held_) {
     pending_ = batch->next;
-    delivering_ = batch;
-    deliver_batch(batch);
-    delivering_ = nullptr;
-    if (closing_) {  // a handler has shut the reactor down
-      if (ended_) end();
-      return;
-    }
     give_back(batch);
-    callbacks_.flush.Call({});
-    if (mailbox_.must_wake_io(false)) loop_->poller().wake();
   }
-  if (pending_ != nullptr || !mailbox_.js_may_sleep()) uv_async_send(&async_);
+  callbacks_.flush.Call({});
+  if (mailbox_.must_wake_io(false)) loop_->poller().wake();
 }
 
 // One that has no room left for what it is to hold comes back when it has: the loop would find it full, and hand it over, again
@@ -244,7 +269,7 @@ void IoHost::give_back(EventBatch* batch) {
 bool IoHost::set_owned_slab(uint32_t index, const ReadSlab& slab) {
   EventBatch* batch = batches_[index];
   const bool waited = std::erase(slabless_, batch) > 0;
-  if (!waited && batch != delivering_) return false;
+  if (!waited && batch != current_) return false;
   batch->slab(ReadMode::kOwned) = slab;
   if (!waited) return true;
   give_back(batch);
@@ -252,7 +277,8 @@ bool IoHost::set_owned_slab(uint32_t index, const ReadSlab& slab) {
   return true;
 }
 
-void IoHost::deliver_batch(EventBatch* batch) {
+// False if JavaScript holds back the rest of it.
+bool IoHost::deliver_batch(EventBatch* batch) {
   for (void* owner : batch->released) napi_delete_reference(env_, static_cast<napi_ref>(owner));
   batch->released.clear();
   const std::vector<std::unique_ptr<Request>> completed = std::move(batch->completed);
@@ -265,13 +291,15 @@ void IoHost::deliver_batch(EventBatch* batch) {
     env_.note(false);
   }
   const bool wants_slab = batch->slab(ReadMode::kOwned).room() < EventBatch::kSlabLow;
-  if (batch->count() > 0 || wants_slab) {
-    uint32_t index = 0;
-    while (batches_[index] != batch) ++index;
-    const Napi::Value frames = to_buffers(env_, batch->frames);
-    callbacks_.deliver.Call({Napi::Number::New(env_, index), Napi::Number::New(env_, batch->count()),
-                             Napi::Boolean::New(env_, wants_slab), frames});
-  }
+  if (batch->count() == 0 && !wants_slab) return true;
+  uint32_t index = 0;
+  while (batches_[index] != batch) ++index;
+  // Of a batch that is delivered in parts they came with the first.
+  const Napi::Value frames = to_buffers(env_, batch->frames);
+  const Napi::Value whole =
+      callbacks_.deliver.Call({Napi::Number::New(env_, index), Napi::Number::New(env_, batch->count()),
+                               Napi::Boolean::New(env_, wants_slab), frames});
+  return whole == nullptr || !whole.IsBoolean() || whole.ToBoolean();
 }
 
 Address IoHost::local_address(uint32_t slot) { return loop_->local_address(slot); }

@@ -22,8 +22,10 @@ namespace c1m {
 class IoHost {
  public:
   struct Callbacks {
-    Napi::FunctionReference deliver;  // (batch, count, wantsSlab, frames): JavaScript's handlers run here
-    Napi::FunctionReference flush;    // (): publishes what they wrote
+    // (batch, count, wantsSlab, frames): JavaScript's handlers run here. False if it holds back the rest of the batch, to be
+    // called for it again.
+    Napi::FunctionReference deliver;
+    Napi::FunctionReference flush;  // (): publishes what they wrote
   };
 
   struct Thread {
@@ -58,6 +60,8 @@ class IoHost {
   [[nodiscard]] int passage() const { return passage_.outer.get(); }
   // CPU time of the I/O thread, user and system together, in microseconds.
   [[nodiscard]] double cpu_micros() const;
+  // Calls `deliver` again soon: JavaScript held back a batch, and no longer does.
+  void go_on() { uv_async_send(&async_); }
   // Takes a batch's index to its place.
   [[nodiscard]] EventBatch& event_batch(uint32_t index) { return *batches_[index]; }
   // Memory for owned chunks of the batch of this index. False if the I/O thread has that.
@@ -68,7 +72,9 @@ class IoHost {
   ~IoHost();
   void wake_js();
   void deliver();
-  void deliver_batch(EventBatch* batch);
+  void answer();
+  void deliver_next();
+  [[nodiscard]] bool deliver_batch(EventBatch* batch);
   void give_back(EventBatch* batch);
   void end();
   void stop_thread();
@@ -83,6 +89,7 @@ class IoHost {
   Mailbox mailbox_;
   std::vector<EventBatch*> batches_;
   EventBatch* pending_ = nullptr;  // taken from the mailbox, in order, linked by `next`
+  bool held_ = false;              // JavaScript has had a part of the first, and takes no more for now
   CommandBatch* spent_ = nullptr;
   std::vector<EventBatch*> slabless_;  // they stay with us until JavaScript has memory for them
   std::unique_ptr<Loop> loop_;
@@ -95,8 +102,9 @@ class IoHost {
   pthread_t thread_{};
   uint32_t number_ = 0;
   bool running_ = false;
+  bool delivering_ = false;
   bool closing_ = false;
-  EventBatch* delivering_ = nullptr;
+  EventBatch* current_ = nullptr;  // that is being delivered
   bool ended_ = false;  // libuv has let go of us; within deliver(), if a handler runs libuv's loop
   napi_async_cleanup_hook_handle hook_ = nullptr;
 };

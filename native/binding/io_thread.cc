@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "native/binding/answers.h"
-#include "native/binding/broadcast_answer.h"
 #include "native/binding/framing_value.h"
 #include "native/binding/handover_answer.h"
 #include "native/binding/move_answer.h"
@@ -52,6 +51,9 @@ Napi::Value IoThread::define(Napi::Env env) {
       InstanceMethod<&IoThread::hold_relay>("holdRelay"),
       InstanceMethod<&IoThread::relay>("relay"),
       InstanceMethod<&IoThread::broadcast>("broadcast"),
+      InstanceMethod<&IoThread::extend_broadcast>("extendBroadcast"),
+      InstanceMethod<&IoThread::fence>("fence"),
+      InstanceMethod<&IoThread::go_on>("goOn"),
       InstanceMethod<&IoThread::send_file>("sendFile"),
       InstanceMethod<&IoThread::cancel_file>("cancelFile"),
       InstanceMethod<&IoThread::reframe>("reframe"),
@@ -300,8 +302,27 @@ Napi::Value IoThread::relay(const Napi::CallbackInfo& info) {
 
 // …, bytes, pinned, targets, count, except)
 Napi::Value IoThread::broadcast(const Napi::CallbackInfo& info) {
+  const auto list = info[4].As<Napi::Uint32Array>();
+  const auto* targets = reinterpret_cast<const BroadcastTarget*>(list.Data());
+  const size_t there = list.ElementLength() * sizeof(uint32_t) / sizeof(BroadcastTarget);
+  const auto count = static_cast<uint32_t>(std::min<size_t>(number(info, 5), there));
   return request<BroadcastAnswer>(info, info[2].As<Napi::Uint8Array>(), info[3].ToBoolean(),
-                                  info[4].As<Napi::Uint32Array>(), number(info, 5), info[6]);
+                                  target_lists_.of(targets, count), info[6]);
+}
+
+// (batch, bytes): more for the broadcast that is the batch's last command.
+Napi::Value IoThread::extend_broadcast(const Napi::CallbackInfo& info) {
+  static_cast<BroadcastAnswer&>(*command_batch(info).requests.back()).append(info[1].As<Napi::Uint8Array>());
+  return info.Env().Undefined();
+}
+
+// …)
+Napi::Value IoThread::fence(const Napi::CallbackInfo& info) { return request<FenceAnswer>(info); }
+
+// (): JavaScript has held back a part of a batch, and may be called for it.
+Napi::Value IoThread::go_on(const Napi::CallbackInfo& info) {
+  if (host_ != nullptr) host_->go_on();
+  return info.Env().Undefined();
 }
 
 // …, spec)

@@ -3,6 +3,7 @@
 #include <memory>
 #include <vector>
 
+#include "native/binding/broadcast_answer.h"
 #include "native/binding/io_host.h"
 #include "native/binding/napi.h"
 
@@ -44,6 +45,9 @@ class IoThread {
   Napi::Value hold_relay(const Napi::CallbackInfo& info);
   Napi::Value relay(const Napi::CallbackInfo& info);
   Napi::Value broadcast(const Napi::CallbackInfo& info);
+  Napi::Value extend_broadcast(const Napi::CallbackInfo& info);
+  Napi::Value fence(const Napi::CallbackInfo& info);
+  Napi::Value go_on(const Napi::CallbackInfo& info);
   Napi::Value send_file(const Napi::CallbackInfo& info);
   Napi::Value cancel_file(const Napi::CallbackInfo& info);
   Napi::Value reframe(const Napi::CallbackInfo& info);
@@ -67,6 +71,7 @@ class IoThread {
   IoHost* host_ = nullptr;
   napi_ref wrapper_ = nullptr;  // JavaScript's object
   std::vector<std::unique_ptr<CommandBatch>> commands_;
+  TargetLists target_lists_;
   std::vector<Napi::ObjectReference> kept_;   // memory that the I/O thread uses
   std::vector<Napi::ObjectReference> slabs_;  // the same, of the event batches' owned slabs
 };

@@ -75,10 +75,12 @@ Value copy_buffer(Env env, const uint8_t* data, size_t length) {
   return {env, value};
 }
 
-void FunctionReference::Call(std::initializer_list<napi_value> arguments) const {
+Value FunctionReference::Call(std::initializer_list<napi_value> arguments) const {
   const Napi::Env env(env_);
   napi_value function = nullptr;
-  if (ref_ == nullptr || napi_get_reference_value(env_, ref_, &function) != napi_ok || function == nullptr) return;
+  if (ref_ == nullptr || napi_get_reference_value(env_, ref_, &function) != napi_ok || function == nullptr) {
+    return {};
+  }
   const bool lacking = env.failed(true);
   Value instead = env.Undefined();
   if (lacking) {
@@ -90,11 +92,13 @@ void FunctionReference::Call(std::initializer_list<napi_value> arguments) const 
   }
   const napi_value only = instead;
   const napi_value self = env.Undefined();
+  napi_value result = nullptr;
   const napi_status status =
-      lacking ? napi_call_function(env_, self, function, 1, &only, nullptr)
-              : napi_call_function(env_, self, function, arguments.size(), arguments.begin(), nullptr);
+      lacking ? napi_call_function(env_, self, function, 1, &only, &result)
+              : napi_call_function(env_, self, function, arguments.size(), arguments.begin(), &result);
   if (status != napi_ok) env.report();
   env.note(false);
+  return status == napi_ok ? Value(env_, result) : Value();
 }
 
 }  // namespace Napi

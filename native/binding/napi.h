@@ -63,6 +63,7 @@ class Value {
 
   [[nodiscard]] bool IsUndefined() const { return is(napi_undefined); }
   [[nodiscard]] bool IsNumber() const { return is(napi_number); }
+  [[nodiscard]] bool IsBoolean() const { return is(napi_boolean); }
   [[nodiscard]] bool IsString() const { return is(napi_string); }
   [[nodiscard]] bool IsExternal() const { return is(napi_external); }
   [[nodiscard]] bool IsObject() const { return is(napi_object) || is(napi_function); }
@@ -278,8 +279,9 @@ using ObjectReference = Reference;
 class FunctionReference : public Reference {
  public:
   using Reference::Reference;
-  // Reports what it throws. If a value could not be built, it is called with { errno: ENOMEM, syscall } in place of all.
-  void Call(std::initializer_list<napi_value> arguments) const;
+  // Reports what it throws. If a value could not be built, it is called with { errno: ENOMEM, syscall } in place of all. What it
+  // returns; empty if it did not return.
+  Value Call(std::initializer_list<napi_value> arguments) const;
 };
 
 inline FunctionReference Persistent(const Function& function) { return FunctionReference(function); }

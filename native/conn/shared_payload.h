@@ -20,7 +20,7 @@ struct SharedPayload {
   static SharedPayload* of(std::unique_ptr<uint8_t[]> bytes, size_t length) {
     auto* payload = new SharedPayload;
     payload->data = bytes.get();
-    payload->length = length;
+    payload->length = payload->room = length;
     payload->copy = std::move(bytes);
     return payload;
   }
@@ -30,8 +30,22 @@ struct SharedPayload {
     return of(std::move(bytes), length);
   }
 
+  // More bytes of its own, before any queue has it.
+  void append(const uint8_t* bytes, size_t count) {
+    if (count > room - length) {
+      room = std::max(length + count, room * 2);
+      auto larger = std::make_unique<uint8_t[]>(room);
+      std::copy_n(copy.get(), length, larger.get());
+      copy = std::move(larger);
+      data = copy.get();
+    }
+    std::copy_n(bytes, count, copy.get() + length);
+    length += count;
+  }
+
   const uint8_t* data = nullptr;
   size_t length = 0;
+  size_t room = 0;  // for bytes of its own
   uint32_t references = 1;
   uint32_t dropped = 0;             // segments that went with their queue before they were sent
   uint32_t moved = 0;               // segments that went to another loop with their connection, and wait there

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "native/conn/shared_payload.h"
@@ -17,9 +18,9 @@ struct BroadcastTarget {
   uint32_t node;  // JavaScript's own
 };
 
-// The same bytes for many connections. It travels among the commands, and takes its place in each queue at once: what was
-// written before goes out before it, what is written after, after it. The sockets have their turns later, see
-// Loop::spread(). It is done when all have had theirs.
+// The same bytes for many connections. It travels among the commands, and takes its place in each queue before the command
+// that follows it is carried out: what was written before goes out before it, what is written after, after it. The sockets
+// have their turns later, see Loop::spread(). It is done when all have had theirs.
 class BroadcastRequest : public Request {
  public:
   static constexpr uint32_t kNobody = UINT32_MAX;
@@ -29,9 +30,10 @@ class BroadcastRequest : public Request {
     delete payload;
   }
 
-  std::vector<BroadcastTarget> targets;  // who they were when JavaScript called
-  uint32_t except = kNobody;             // a slot to leave out
-  SharedPayload* payload = nullptr;      // one reference, until it is done
+  // Who they were when JavaScript called. Broadcasts to the same ones have it in common.
+  std::shared_ptr<const std::vector<BroadcastTarget>> targets;
+  uint32_t except = kNobody;         // a slot to leave out
+  SharedPayload* payload = nullptr;  // one reference, until it is done
 
   // When it is done: targets to whose socket all of it has gone; in whose queue a part of it waits; and who were closed
   // because their queue was full. Those who had gone, or ended, or failed meanwhile are none of these.
@@ -39,9 +41,12 @@ class BroadcastRequest : public Request {
   uint32_t queued = 0;
   uint32_t cut = 0;
 
+  size_t linked = 0;      // targets before this have it in their queues
   size_t next = 0;        // targets before this have had their turn
   uint32_t accepted = 0;  // queues that took it
 
+  // It says nothing of what happens at the connections.
+  [[nodiscard]] bool in_order() const override { return false; }
   bool run(Loop& loop) override;
 };
 

@@ -1,5 +1,7 @@
 #include "native/loop/connector.h"
 
+#include <utility>
+
 #include "native/loop/loop.h"
 #include "native/loop/requests.h"
 #include "native/net/socket.h"
@@ -31,6 +33,13 @@ void Connector::serve(Loop& loop) {
     attempts_.erase(next);
     if (begin(loop, *request)) loop.complete(request);
   }
+  if (!queue_.empty()) return;
+  for (Request* fence : std::exchange(fences_, {})) loop.complete(fence);
+}
+
+bool Connector::pass(Request& fence) {
+  if (!queue_.empty()) fences_.push_back(&fence);
+  return queue_.empty();
 }
 
 bool Connector::begin(Loop& loop, ConnectRequest& request) {

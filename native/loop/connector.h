@@ -3,11 +3,13 @@
 #include <cstdint>
 #include <deque>
 #include <unordered_map>
+#include <vector>
 
 namespace c1m {
 
 class ConnectRequest;
 class Loop;
+class Request;
 
 // Opens the loop's outgoing connections. An attempt has a slot from its connect(2) on, which JavaScript learns of by
 // kOpen once the connection is there; an attempt that fails gives it back in silence, and its request says why.
@@ -19,6 +21,8 @@ class Connector {
  public:
   // True if the attempt is over already; otherwise the loop is told by Loop::complete().
   [[nodiscard]] bool start(Loop& loop, ConnectRequest& request);
+  // True if no attempt waits to be begun; otherwise the fence is completed when none does.
+  [[nodiscard]] bool pass(Request& fence);
   // A new turn: those that have waited come first.
   void serve(Loop& loop);
   // True if serve() has work that no edge will announce.
@@ -42,7 +46,8 @@ class Connector {
 
   std::unordered_map<uint32_t, Attempt> attempts_;  // by context
   std::deque<uint32_t> queue_;                      // contexts, also of attempts that were given up
-  uint32_t begun_ = 0;                              // in this turn
+  std::vector<Request*> fences_;
+  uint32_t begun_ = 0;  // in this turn
 };
 
 }  // namespace c1m

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "native/base/clock.h"
 #include "native/net/options.h"
@@ -105,6 +106,7 @@ void Loop::turn() {
       held_back_ = true;
     }
   }
+  if (std::exchange(answered_, false)) wake_js();
   stats_.queue_bytes = pool_.held();
   stats_.relay_pipes = relays_.pipes().in_use();
   publish_stats(stats_, shared_stats_);
@@ -112,7 +114,7 @@ void Loop::turn() {
 
 // Work that no edge and no wake-up will announce.
 bool Loop::busy() const {
-  return !flush_.empty() || !broadcasts_.empty() || acceptor_.busy() || connector_.busy() ||
+  return executing_ != nullptr || !flush_.empty() || !broadcasts_.empty() || acceptor_.busy() || connector_.busy() ||
          (!ready_.empty() && !starved_) || (watcher_.busy() && filling_ != nullptr);
 }
 
@@ -228,10 +230,14 @@ void Loop::publish() {
   mailbox_.events.push(filling_);
   filling_ = spare_;
   if (spare_ != nullptr) spare_ = spare_->next;
-  if (mailbox_.must_wake_js()) {
-    ++stats_.js_wakeups;
-    waker_.wake(waker_.context);
-  }
+  wake_js();
+}
+
+// There is something for JavaScript in the mailbox.
+void Loop::wake_js() {
+  if (!mailbox_.must_wake_js()) return;
+  ++stats_.js_wakeups;
+  waker_.wake(waker_.context);
 }
 
 // A batch is full: on to the next. False if there is none.
@@ -308,7 +314,7 @@ Address Loop::local_address(uint32_t slot) {
   return address ? address.value() : Address();
 }
 
-void Loop::complete(Request* request) { completed_.push_back(std::move(waiting_.extract(request).mapped())); }
+void Loop::complete(Request* request) { answer(std::move(waiting_.extract(request).mapped())); }
 
 Entry* Loop::find(uint32_t slot, uint32_t generation) {
   Entry* entry = entries_.find(slot, generation);

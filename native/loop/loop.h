@@ -100,8 +100,8 @@ class Loop {
   void drop(uint32_t slot);
   // In milliseconds, 0 for none; starts it anew.
   void set_timeout(uint32_t slot, TimeoutKind kind, uint32_t ms);
-  // Queues it for all of its targets. True if it is done.
-  [[nodiscard]] bool broadcast(BroadcastRequest& request);
+  // Begins to queue it for its targets.
+  void broadcast(BroadcastRequest& request);
   // Sends a file behind what is queued already; its owner is a SendFileRequest that waits. False if that would be more than the
   // limit allows: the connection is closed.
   [[nodiscard]] bool queue_file(uint32_t slot, Entry& entry, OutboundFile& file, size_t limit);
@@ -179,6 +179,15 @@ class Loop {
   };
   using Wheel = TimerWheel<TimerOf>;
 
+  // What broadcasts may do in the rest of a turn.
+  struct SpreadBudget {
+    size_t sends;
+    size_t looks;
+    size_t bytes;
+
+    [[nodiscard]] bool any() const { return sends > 0 && looks > 0 && bytes > 0; }
+  };
+
   // loop.cc: the turn.
   std::span<const Readiness> wait();
   [[nodiscard]] bool busy() const;
@@ -190,6 +199,7 @@ class Loop {
   void release(uint32_t slot);
   void publish();
   [[nodiscard]] bool rotate();
+  void wake_js();
   void update_clock();
   void close_all();
 
@@ -211,8 +221,10 @@ class Loop {
   void hand_out_departing();
 
   // broadcast.cc
+  void link();
   void offer(BroadcastRequest& request, const BroadcastTarget& target);
   void spread();
+  void spread(BroadcastRequest& request, SpreadBudget& left);
   void conclude(BroadcastRequest& request);
 
   void queue_shared(uint32_t slot, Entry* entry, SharedPayload& payload, uint32_t max_write_queue);
@@ -267,9 +279,10 @@ class Loop {
   void carry_out(uint32_t slot, Entry* entry, uint32_t word, uint32_t argument, std::span<const uint8_t> bytes,
                  const PinnedBytes& pinned);
   void execute_commands();
-  void execute(CommandBatch& batch);
+  [[nodiscard]] bool execute(CommandBatch& batch);
   void execute_one(CommandBatch& batch, const uint32_t* record);
   void run_request(std::unique_ptr<Request> request);
+  void answer(std::unique_ptr<Request> request);
   void return_commands();
 
   [[nodiscard]] uint64_t word_of(uint32_t slot) const { return uint64_t{entries_.generation(slot)} << 32 | slot; }
@@ -306,11 +319,17 @@ class Loop {
   std::vector<std::unique_ptr<Request>> completed_;
   std::unordered_map<Request*, std::unique_ptr<Request>> waiting_;  // for complete()
   std::deque<BroadcastRequest*> broadcasts_;                        // some of whose targets have yet to get their turn
+  BroadcastRequest* linking_ = nullptr;                             // one of them: not in all of its queues yet
   std::deque<DepartRequest*> departing_;                            // the passage takes none of them yet
   FileWorkers file_workers_;               // its jobs point to requests: it goes before they do
   std::deque<RemoteWrite> remote_writes_;  // taken from the inbox, for their places among the batches
   uint32_t last_batch_ = 0;                // that was executed
+  CommandBatch* executing_ = nullptr;      // to be carried out, oldest first; behind it are those that came later
+  CommandBatch* newest_ = nullptr;         // the last of these
   CommandBatch* executed_ = nullptr;       // this turn's, until their arenas are sent or copied
+  size_t commands_left_ = 0;               // of this turn's share
+  uint32_t next_record_ = 0;               // cursor into the first of `executing_`
+  bool answered_ = false;                  // in this turn, to JavaScript by itself
 
   uint64_t start_ms_;
   uint64_t now_ms_;

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <utility>
 
 #include "native/loop/command_batch.h"
 #include "native/loop/event_batch.h"
@@ -9,10 +10,12 @@
 
 namespace c1m {
 
-// Where the I/O thread and the JS thread meet. Batches go round: events out and back, commands in and back.
+// Where the I/O thread and the JS thread meet. Batches go round: events out and back, commands in and back. Answers that
+// are in no order with events come by themselves, as batches of events may be held back until they are there.
 //
 //   I/O thread ── events ──▶ JS thread         JS thread ── commands ──▶ I/O thread
 //       ▲─────── returned ──────┘                  ▲──────── spent ─────────┘
+//       ───────── answers ─────▶
 //
 // No wake-up is lost: each side announces its sleep and only then looks once more at what it would sleep through; the
 // other side publishes and only then looks for the announcement. All four accesses are sequentially consistent, so at
@@ -27,6 +30,15 @@ class Mailbox {
   Handoff<EventBatch> returned;
   Handoff<CommandBatch> commands;
   Handoff<CommandBatch> spent;
+  Handoff<Request> answers;
+
+  Mailbox() = default;
+  Mailbox(const Mailbox&) = delete;
+  Mailbox& operator=(const Mailbox&) = delete;
+  ~Mailbox() {
+    // Nobody is there any more to take them.
+    for (Request* request = answers.take(); request != nullptr;) delete std::exchange(request, request->next);
+  }
 
   // I/O thread: true if it may sleep now. It must call io_awake() afterwards in either case.
   [[nodiscard]] bool io_may_sleep(Sleep sleep) {
@@ -43,14 +55,15 @@ class Mailbox {
     return io_sleep_.exchange(Sleep::kAwake, std::memory_order_seq_cst) != Sleep::kAwake;
   }
 
-  // I/O thread, after a push to `events`: true if it must wake the JS thread.
+  // I/O thread, after a push to `events` or `answers`: true if it must wake the JS thread.
   [[nodiscard]] bool must_wake_js() {
     return !js_awake_.load(std::memory_order_seq_cst) && !js_awake_.exchange(true, std::memory_order_seq_cst);
   }
-  // JS thread: true if it may go back to sleep, false if events came meanwhile (it then counts as awake still).
-  [[nodiscard]] bool js_may_sleep() {
+  // JS thread: true if it may go back to sleep, false if something came meanwhile (it then counts as awake still). `holds`:
+  // it takes no events for now, and only answers are something.
+  [[nodiscard]] bool js_may_sleep(bool holds = false) {
     js_awake_.store(false, std::memory_order_seq_cst);
-    return events.empty() || !must_wake_js();
+    return (answers.empty() && (holds || events.empty())) || !must_wake_js();
   }
 
   void request_stop() { stop_.store(true, std::memory_order_seq_cst); }

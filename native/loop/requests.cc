@@ -96,6 +96,8 @@ bool TcpInfoRequest::run(Loop& loop) {
 
 bool ConnectRequest::run(Loop& loop) { return loop.connector().start(loop, *this); }
 
+bool FenceRequest::run(Loop& loop) { return loop.connector().pass(*this); }
+
 bool CancelConnectRequest::run(Loop& loop) {
   loop.connector().cancel(loop, context);
   return true;

@@ -82,6 +82,7 @@ class OptionsRequest : public ConnectionRequest {
   OptionFailure failure;
   AppliedOptions applied;
 
+  [[nodiscard]] bool in_order() const override { return false; }
   bool run(Loop& loop) override;
 };
 
@@ -91,6 +92,7 @@ class TcpInfoRequest : public ConnectionRequest {
   Error error;
   TcpInfo info{};
 
+  [[nodiscard]] bool in_order() const override { return false; }
   bool run(Loop& loop) override;
 };
 

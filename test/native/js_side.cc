@@ -44,6 +44,9 @@ LoopOptions JsSide::options(Trigger trigger) {
 
 bool JsSide::deliver() {
   if (!woken.exchange(false)) return false;
+  for (Request* request = mailbox.answers.take(); request != nullptr;) {
+    completed.emplace_back(std::exchange(request, request->next));
+  }
   if (EventBatch* batch = take()) give_back(batch);
   if (pending_ != nullptr || !mailbox.js_may_sleep()) woken = true;
   return true;

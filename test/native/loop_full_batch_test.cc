@@ -173,7 +173,7 @@ TEST_CASE("memory stays as it is, however long JS is away") {
   CHECK(sent > 20 * 50'000);
 }
 
-TEST_CASE("answers to requests, and pinned buffers, come back with the next batch") {
+TEST_CASE("without a batch, some answers come back by themselves, and pinned buffers with the next one") {
   Harness h({.batches = 1});
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -189,7 +189,8 @@ TEST_CASE("answers to requests, and pinned buffers, come back with the next batc
   CHECK(h.quiet());
   CHECK(client.receive() == "pinned");
   CHECK(h.js.pinned() == 1);
-  CHECK(h.js.completed.size() == before);
+  REQUIRE_FALSE(h.js.mailbox.answers.empty());
+  CHECK(told.received.empty());
   h.settle();
   CHECK(h.js.pinned() == 0);
   REQUIRE(h.js.completed.size() == before + 1);

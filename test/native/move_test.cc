@@ -60,7 +60,7 @@ std::unique_ptr<BroadcastRequest> broadcast_of(const std::string& text, std::vec
   auto request = std::make_unique<BroadcastRequest>();
   request->payload =
       SharedPayload::copy_of(reinterpret_cast<const uint8_t*>(text.data()), static_cast<uint32_t>(text.size()));
-  request->targets = std::move(targets);
+  request->targets = std::make_shared<const std::vector<BroadcastTarget>>(std::move(targets));
   return request;
 }
 
@@ -160,7 +160,8 @@ TEST_CASE("move: what is said to it on its way waits, and is carried out in orde
   shared->payload->copy = std::make_unique<uint8_t[]>(6);
   std::memcpy(shared->payload->copy.get(), "three ", 6);
   shared->payload->data = shared->payload->copy.get();
-  shared->targets = {{there.slot, there.generation, 1 << 20, 0}};
+  shared->targets = std::make_shared<const std::vector<BroadcastTarget>>(
+      std::vector<BroadcastTarget>{{there.slot, there.generation, 1 << 20, 0}});
   const BroadcastRequest& broadcast = b.ask(std::move(shared));
   CHECK(broadcast.queued == 1);
   RemoteWrite remote{there.slot, there.generation, 1 << 20, 5, std::make_unique<uint8_t[]>(5)};
