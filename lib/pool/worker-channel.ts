@@ -52,6 +52,15 @@ export function openChannel(options: CheckedPool, events: ChannelEvents): Worker
   return options.mode === 'threads' ? openThread(options, events) : openProcess(options, events)
 }
 
+/**
+ * A thread has the options of this process, unless others are given. `--input-type` is of a program that is a text: with it
+ * a thread doesn't start if anything is preloaded (`--import`).
+ */
+function threadArgv(execArgv: readonly string[] | undefined): { execArgv?: string[] } {
+  if (execArgv !== undefined) return { execArgv: withoutProgram(execArgv) }
+  return process.execArgv.some((option) => option.startsWith('--input-type')) ? { execArgv: [] } : {}
+}
+
 function openThread({ env, execArgv, resourceLimits, modules }: CheckedPool, events: ChannelEvents): WorkerChannel {
   // `parentPort` is the user's.
   const { port1: port, port2 } = new MessageChannel()
@@ -62,7 +71,7 @@ function openThread({ env, execArgv, resourceLimits, modules }: CheckedPool, eve
     workerData: { c1mPool: true, modules, port: port2, taken } satisfies PoolThreadData & ThreadStart,
     transferList: [port2],
     ...(env !== undefined && { env }),
-    ...(execArgv !== undefined && { execArgv: withoutProgram(execArgv) }),
+    ...threadArgv(execArgv),
     ...(resourceLimits !== undefined && { resourceLimits }),
   })
   let error: Error | undefined

@@ -169,9 +169,14 @@ class PoolWorkerMain {
 
   async #take(listener: number, fd: number | undefined): Promise<void> {
     // Before anything is done with it: what a thread was told of and has not counted is the pool's to close.
-    this.#taken++
     if (thread !== undefined) Atomics.add(thread.taken, 0, 1)
+    await this.#place(listener, fd)
+    // It counts as on its way until it counts as a connection, or not at all: else this worker would seem to hold fewer.
+    this.#taken++
     this.#reportSoon()
+  }
+
+  async #place(listener: number, fd: number | undefined): Promise<void> {
     // One that its peer has reset meanwhile has none any more.
     if (fd === undefined) return
     const to = this.#handed.get(listener)

@@ -13,7 +13,7 @@ test('an error of a task keeps its class, its code, and what else it has', async
     )
   const missing = await failure('file')
   t.match(missing, { code: 'ENOENT', errno: -2, syscall: 'open', path: '/no/such/file' })
-  t.ok(missing instanceof Error && missing.stack?.includes('tasks.js'), 'and its stack')
+  t.ok(missing instanceof Error && /tasks\.[jt]s/.test(missing.stack ?? ''), 'and its stack')
   const own = await failure('own class')
   t.match(own, { name: 'OwnError', message: 'of its own', detail: { list: [1] }, cause: { code: 'EINNER' } })
   t.equal('uncloneable' in own, false)
