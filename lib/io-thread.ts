@@ -273,21 +273,19 @@ export class IoThread extends IoThreadRequests {
     while (at < end && !inFlight.full) {
       try {
         while (at < end && !inFlight.full) {
-          const record = at
           at += EVENT_WORDS
-          this.#event(memory, record)
+          this.#event(memory, at - EVENT_WORDS)
         }
       } catch (error) {
         // A handler threw: the rest of the batch is still delivered.
         reportException(error)
       }
     }
+    this.#at = at < end ? at : 0
     if (at < end) {
-      this.#at = at
       inFlight.hold(this.#goOn)
       return false
     }
-    this.#at = 0
     memory.frames = undefined
     if (wantsSlab) this.#renewSlab(batch, memory, reportException)
     return true

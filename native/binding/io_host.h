@@ -105,7 +105,7 @@ class IoHost {
   bool delivering_ = false;
   bool closing_ = false;
   EventBatch* current_ = nullptr;  // that is being delivered
-  bool ended_ = false;  // libuv has let go of us; within deliver(), if a handler runs libuv's loop
+  bool ended_ = false;             // libuv has let go of us; within deliver(), if a handler runs libuv's loop
   napi_async_cleanup_hook_handle hook_ = nullptr;
 };
 

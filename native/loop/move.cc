@@ -11,13 +11,12 @@ namespace c1m {
 namespace {
 
 // What the new loop has to know.
-constexpr uint32_t kMoving = Connection::kReadable | Connection::kWritable | Connection::kHangup | Connection::kPaused |
-                             Connection::kEndSeen | Connection::kEndWanted | Connection::kFinSent |
-                             Connection::kWriteFailed | Connection::kDrainWanted | Connection::kBorrowed |
-                             Connection::kDrainDue | Connection::kEndDue | Connection::kTimeoutDue |
-                             Connection::kBroken | Connection::kSynDeferred | Connection::kCorked | Connection::kMuted |
-                             Connection::kReframing | Connection::kFramingDue | Connection::kMisfitDue |
-                             Connection::kLingers;
+constexpr uint32_t kMoving =
+    Connection::kReadable | Connection::kWritable | Connection::kHangup | Connection::kPaused | Connection::kEndSeen |
+    Connection::kEndWanted | Connection::kFinSent | Connection::kWriteFailed | Connection::kDrainWanted |
+    Connection::kBorrowed | Connection::kDrainDue | Connection::kEndDue | Connection::kTimeoutDue |
+    Connection::kBroken | Connection::kSynDeferred | Connection::kCorked | Connection::kMuted | Connection::kReframing |
+    Connection::kFramingDue | Connection::kMisfitDue | Connection::kLingers;
 // What is the old one's own.
 constexpr uint32_t kStays =
     Connection::kClosing | Connection::kCloseDue |    // as far as the old one is concerned it closes

@@ -22,8 +22,8 @@ constexpr uint32_t kOutlives =
     Connection::kClosing | Connection::kCloseDue | Connection::kLeft |         // are the close
     Connection::kInReady | Connection::kInFlush |                              // places in lists
     Connection::kWriteFailed | Connection::kRelayed | Connection::kBorrowed |  // close() and what it calls look at them
-    Connection::kLingers |
-    Connection::kWritable | Connection::kPaused | Connection::kEndSeen |       // nobody looks at these behind kClosing
+    Connection::kLingers | Connection::kWritable | Connection::kPaused |
+    Connection::kEndSeen |  // nobody looks at these behind kClosing
     Connection::kEndWanted | Connection::kFinSent | Connection::kDrainWanted | Connection::kBroken |
     Connection::kConnecting | Connection::kSynDeferred | Connection::kMuted | Connection::kCorked;
 static_assert((kEnds & kOutlives) == 0 && ((kEnds | kOutlives) & Connection::kUnused) == 0);
