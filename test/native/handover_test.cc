@@ -255,7 +255,8 @@ TEST_CASE("close(2) of an adopted socket doesn't wait for its peer, and a socket
       h.js.destroy(told);
     }
     h.settle();
-    CHECK(closed.l_linger == 0);
+    // Switched off, Linux keeps the time.
+    if (resets) CHECK(closed.l_linger == 0);
     CHECK(closed.l_onoff == (resets ? 1 : 0));
     h.hooks.close = nullptr;
   }
