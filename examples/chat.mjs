@@ -1,36 +1,47 @@
 // A chat room: each line goes to everyone else in it. `conn.data` holds what is ours of a connection.
 //   node examples/chat.mjs          then, in two terminals: nc localhost 7000
-import { Reactor } from 'c1m'
+import { delimited, Reactor } from 'c1m'
 
-/** @typedef {{ name: string, rest: string }} Guest */
+/** @typedef {{ name: string }} Guest */
 
 const reactor = new Reactor({ maxConnections: 10_000 })
 
 /** Who closes leaves it by himself. @type {import('c1m').Group<Guest>} */
 const room = reactor.createGroup()
 
+/** @param {string} text @param {import('c1m').Connection<Guest>} [except] */
+const say = (text, except) => room.broadcast(text, { except }).catch((error) => console.log('not said:', error.message))
+
 /** @type {import('c1m').Handlers<Guest>} */
 const handlers = {
   open(conn) {
-    conn.data = { name: `guest ${conn.remotePort}`, rest: '' }
+    conn.data = { name: `guest ${conn.remotePort}` }
     conn.write('welcome\n')
-    void room.broadcast(`${conn.data.name} joined\n`)
+    void say(`${conn.data.name} joined\n`)
     room.add(conn)
   },
-  data(conn, chunk) {
-    const lines = (conn.data.rest + chunk.toString()).split('\n')
-    conn.data.rest = lines.pop() ?? ''
-    for (const line of lines) void room.broadcast(`${conn.data.name}: ${line}\n`, { except: conn })
+  data(conn, line) {
+    void say(`${conn.data.name}: ${line}\n`, conn)
   },
   timeout(conn) {
     // A peer that doesn't answer our FIN is cut off when as long has passed again.
     conn.end('you seem to sleep\n')
   },
   close(conn) {
-    void room.broadcast(`${conn.data.name} left\n`)
+    void say(`${conn.data.name} left\n`)
   },
 }
 
-const listener = await reactor.listen({ port: Number(process.env.PORT ?? 7000), idleTimeoutMs: 300_000 }, handlers)
+const listener = await reactor.listen(
+  {
+    port: Number(process.env.PORT ?? 7000),
+    idleTimeoutMs: 300_000,
+    // A line beyond it ends the connection, so that nobody makes us keep one without an end.
+    framing: delimited('\n', { maxFrameBytes: 4096 }),
+    // What a guest who doesn't read may make us keep.
+    maxWriteQueue: 1024 * 1024,
+  },
+  handlers,
+)
 process.once('SIGINT', () => reactor.shutdown({ timeoutMs: 1000 }))
 console.log('listening on', listener.port)

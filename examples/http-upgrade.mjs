@@ -84,10 +84,8 @@ server.on('upgrade', async (incoming, socket, head) => {
   socket.write(
     `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${acceptanceOf(key)}\r\n\r\n`,
   )
-  const data = {
-    name: new URL(incoming.url ?? '/', 'ws://localhost').pathname.slice(1) || 'somebody',
-    rest: NOTHING,
-  }
+  // Not by new URL(), which throws for some of what a peer may send.
+  const data = { name: /^\/([\w-]+)/.exec(incoming.url ?? '')?.[1] ?? 'somebody', rest: NOTHING }
   await reactor
     .adopt(/** @type {import('node:net').Socket} */ (socket), handlers, { head, data })
     .catch(() => socket.destroy())

@@ -7,6 +7,9 @@ import { delimited, lengthPrefixed, Reactor, writeFrame } from 'c1m'
 const frames = lengthPrefixed({ bytes: 4, maxFrameBytes: 64 * 1024 })
 /** @type {Record<string, (numbers: number[]) => number>} */
 const methods = {
+  // No name of Object.prototype is one of them.
+  // @ts-expect-error: TypeScript takes it for a method
+  __proto__: null,
   sum: (numbers) => numbers.reduce((sum, number) => sum + number, 0),
 }
 /** @type {WeakMap<object, string>} */
@@ -27,8 +30,12 @@ const listener = await reactor.listen(
       const result = methods[method]?.(params)
       writeFrame(conn, frames, JSON.stringify({ id, for: names.get(conn), result }))
     },
+    // What is no JSON, or no numbers, ends its connection, and not the process.
+    error(conn, error) {
+      conn.destroy(error instanceof Error ? error : undefined)
+    },
     close(_conn, error) {
-      if (error) console.log('refused:', error.code)
+      if (error) console.log('refused:', error.code ?? error.message)
     },
   },
 )
