@@ -1,0 +1,73 @@
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { test } from 'tap'
+import { type Child, startProgram } from '../fixtures/child.js'
+import { attacks } from './attacks.js'
+
+/** How long each attack lasts; longer by hand: C1M_HOSTILE_SECONDS=60. */
+const SECONDS = Number(process.env.C1M_HOSTILE_SECONDS ?? 3)
+/** The P99 of the honest peers beside it, in ms: nobody is starved, though server, attackers and they share two cores. */
+const MAX_P99_MS = 5000
+
+interface Facts {
+  readonly rss: number
+  readonly descriptors: number
+  readonly connections: number
+  readonly opened: number
+  readonly closed: number
+}
+
+interface Report {
+  readonly count: number
+  readonly failed: number
+  readonly p50: number
+  readonly p99: number
+}
+
+async function ask<A>(child: Child, line: string): Promise<A> {
+  child.tell(line)
+  return child.next<A>(`an answer to ${line}`)
+}
+
+const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(1)
+
+for (const [name, attack] of Object.entries(attacks)) {
+  test(name, async (t) => {
+    const server = startProgram(t, join(__dirname, 'server.js'), { args: [attack.service] })
+    const { port, honest } = await server.next<{ port: number; honest: number }>()
+    const peers = startProgram(t, join(__dirname, 'honest.js'), { args: [String(honest)] })
+    await peers.next()
+    await sleep(500)
+    const alone = await ask<Report>(peers, 'report')
+    const before = await ask<Facts>(server, 'facts')
+    const hostile = startProgram(t, join(__dirname, 'attack.js'), { args: [name, String(port)] })
+    await hostile.next()
+    await sleep(SECONDS * 1000)
+    // Before anything is over: what they cost while they are at it.
+    const during = await ask<Facts>(server, 'facts')
+    const beside = await ask<Report>(peers, 'report')
+    const held = await ask<number>(hostile, 'stop')
+    const grown = Math.max(0, during.rss - before.rss)
+    t.comment(
+      `${held} connections; ${mib(grown)} MiB; honest P99 ${beside.p99.toFixed(1)} ms (alone ${alone.p99.toFixed(1)}), ` +
+        `${beside.count} echoes`,
+    )
+    const most = attack.bytesInAll + held * attack.bytesEach
+    t.ok(grown <= most, `memory: ${mib(grown)} of ${mib(most)} MiB`)
+    t.equal(beside.failed, 0, 'no honest peer was cut off')
+    t.ok(beside.count > 0 && beside.p99 < MAX_P99_MS, `P99 beside it: ${beside.p99.toFixed(1)} ms`)
+    hostile.tell('close')
+    await hostile.untilExit()
+    // All of it has gone: only the 50 honest ones are left.
+    let after = await ask<Facts>(server, 'facts')
+    for (let i = 0; i < 200 && (after.connections > 50 || after.descriptors > before.descriptors); i++) {
+      await sleep(100)
+      after = await ask<Facts>(server, 'facts')
+    }
+    t.equal(after.connections, 50)
+    t.equal(after.closed, after.opened - 50, 'one close for each open')
+    t.ok(after.descriptors <= before.descriptors, `descriptors: ${after.descriptors}`)
+    await ask(server, 'shutdown')
+    t.strictSame(await server.untilExit(), { code: 0, signal: null }, server.stderr)
+  })
+}
