@@ -3,16 +3,16 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <cstdint>
+#include <memory>
 
 namespace c1m {
 
 void give_back_pages(const void* memory, size_t bytes) {
-  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto start = reinterpret_cast<uintptr_t>(memory);
-  const uintptr_t first = (start + page - 1) / page * page;
-  const uintptr_t end = (start + bytes) / page * page;
-  if (first < end) (void)::madvise(reinterpret_cast<void*>(first), end - first, MADV_DONTNEED);
+  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  // madvise(2) takes what is read only here.
+  void* first = const_cast<void*>(memory);
+  // Moves `first` to a page's beginning, and takes what is before it off `bytes`; null if there is none.
+  if (std::align(page, page, first, bytes) != nullptr) (void)::madvise(first, bytes / page * page, MADV_DONTNEED);
 }
 
 }  // namespace c1m
