@@ -95,7 +95,8 @@ export function checkHandlers<T>(handlers: Handlers<T>): void {
       throw invalidType(`handlers.${name}`, 'a function', handler)
   }
   const prototype = Object.getPrototypeOf(handlers)
-  const isLiteral = (prototype === null && !types.isModuleNamespaceObject(handlers)) || isRoot(prototype)
+  // A module may export more than its handlers.
+  const isLiteral = isRoot(prototype) && !types.isModuleNamespaceObject(handlers)
   if (!isLiteral && handlerNames.some((name) => handlers[name] !== undefined)) return
   for (const name of functionsOf(handlers)) {
     if (handlerNames.includes(name as Name)) continue
