@@ -2,7 +2,6 @@ import type { Test } from 'tap'
 import { type Child, startChild } from '../fixtures/child.js'
 import { until } from '../fixtures/reactor.js'
 import type { Said } from './child.js'
-import { KNOWN } from './known.js'
 
 /** A child with all its scenarios. */
 const CHILD_MS = 240_000
@@ -19,21 +18,12 @@ export async function runScenarios(t: Test, program: 'child' | 'unref-child', wo
     const cell = cells.get(pair) ?? { runs: 0, faults: [] }
     cells.set(pair, cell)
     cell.runs++
-    for (const fault of unknown(t, name, faults)) {
+    for (const fault of faults) {
       cell.faults.push(`C1M_MATRIX=${name} node build/js/test/matrix/${program}.js: ${fault}`)
     }
   }
   for (const [pair, { runs, faults }] of cells) t.strictSame(faults, [], `${pair}: ${runs} runs`)
   verifyEnd(t, child, said, words)
-}
-
-/** Those that are not known. */
-function unknown(t: Test, name: string, faults: readonly string[]): string[] {
-  return faults.filter((fault) => {
-    const known = KNOWN.find((one) => one.name.test(name) && one.fault.test(fault))
-    if (known !== undefined) t.comment(`known: ${name}: ${fault} (${known.why})`)
-    return known === undefined
-  })
 }
 
 /** What all of them have left behind. */
@@ -43,7 +33,7 @@ function verifyEnd(t: Test, { exit, stderr }: Child, said: readonly Said[], word
     `${words}: all were run`,
   )
   t.strictSame(
-    said.flatMap(({ after = [] }) => unknown(t, words, after)),
+    said.flatMap(({ after = [] }) => after),
     [],
     `${words}: descriptors, pipes, slots and memory are back, and shutdown() kept its deadline`,
   )
