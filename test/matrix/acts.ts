@@ -156,7 +156,7 @@ export const ACTS: Readonly<Record<Feature, Act>> = {
     if (near.socket !== undefined) return
     const task = { kind: 'write', number } as const
     const sent = recordsOf(task).map((bytes) => near.outbox.accepted(bytes, false, `task ${number}`))
-    const written = world.pool.run(task, { connection: near.conn }).then(() => {
+    const written = near.during(world.pool.run(task, { connection: near.conn })).then(() => {
       // What was written before our side ended goes before its FIN.
       if (near.writable && near.opens === 1) for (const record of sent) record.required = true
       return true
@@ -241,7 +241,7 @@ export const ACTS: Readonly<Record<Feature, Act>> = {
   task(run, number) {
     const { near, world } = run
     if (near.socket !== undefined) return
-    const task = world.pool.run<number>({ kind: 'same', number }, { connection: near.conn, ordered: true })
+    const task = near.during(world.pool.run<number>({ kind: 'same', number }, { connection: near.conn, ordered: true }))
     const done = task.then((result) => {
       near.send('task', number, 2000)
       return result

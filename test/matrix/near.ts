@@ -22,8 +22,11 @@ export class Near {
   opens = 0
   closes = 0
   closedWith: (Error & { readonly code?: string })[] = []
-  /** Our side was ended. */
-  ended = false
+  /** We ended our side. */
+  endedHere = false
+  /** The library ends it, behind its peer's end: at once, or when the tasks for it are done. */
+  endsItself = false
+  tasks = 0
   /** We destroyed or reset it, for this reason. */
   gone = false
   reason: Error | undefined
@@ -55,6 +58,23 @@ export class Near {
 
   get open(): boolean {
     return this.opens > this.closes && !this.gone && !this.conn.closed
+  }
+
+  /** Our side was ended. */
+  get ended(): boolean {
+    return (
+      this.endedHere || (this.endsItself && (this.tasks === 0 || this.socket !== undefined || this.conn.writableEnded))
+    )
+  }
+
+  /** A task for it is under way: until whoever waits for its result has had it, the library does not end our side. */
+  async during<T>(task: Promise<T>): Promise<T> {
+    this.tasks++
+    try {
+      return await task
+    } finally {
+      setImmediate(() => this.tasks--)
+    }
   }
 
   /** What is written now is taken. */
@@ -111,13 +131,13 @@ export class Near {
 
   end(): void {
     if (this.socket !== undefined) {
-      this.ended = true
+      this.endedHere = true
       this.socket.end()
       return
     }
     const { writable } = this
     this.expect(this.conn.end() === writable, `end() of one that is ${writable ? 'open' : 'not'}`)
-    if (writable) this.ended = true
+    if (writable) this.endedHere = true
   }
 
   destroy(reason: Error): void {
@@ -155,7 +175,7 @@ export class Near {
     socket.on('data', (chunk) => this.got(chunk))
     socket.on('end', () => {
       this.endSeen = true
-      if (!this.halfOpen) this.ended = true
+      if (!this.halfOpen) this.endsItself = true
     })
     socket.on('error', (error: Error & { readonly code?: string }) => this.closedWith.push(error))
   }
@@ -230,7 +250,7 @@ export const HANDLERS: Handlers<Near> = {
     const near = conn.data
     near.endCame()
     // What the library does when this has returned, or thrown.
-    if (!near.halfOpen) near.ended = true
+    if (!near.halfOpen) near.endsItself = true
     near.handled()
   },
   shutdown(conn) {
