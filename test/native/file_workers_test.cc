@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <filesystem>
 #include <semaphore>
 #include <thread>
@@ -21,9 +22,10 @@ size_t threads() {
 
 // A file server that is gone: open(2) of this path returns when it is back.
 struct DeadDisk {
-  explicit DeadDisk(shim::Hooks& hooks) : before(threads()) {
+  explicit DeadDisk(shim::Hooks& hooks) {
     hooks.open = [this](const char* path, int flags) {
       if (std::string_view(path) != kPath) return shim::__real_open(path, flags);
+      thread_local const Visitor visitor(visitors);
       waiting.release();
       back.acquire();
       return shim::__real_open("/dev/null", flags);
@@ -32,11 +34,18 @@ struct DeadDisk {
   // The hooks must outlive the threads.
   ~DeadDisk() {
     back.release(100);
-    while (threads() > before) std::this_thread::yield();
+    while (visitors.load(std::memory_order_acquire) > 0) std::this_thread::yield();
   }
 
+  // Counts a thread until it ends. All that it has done is seen by who finds it gone.
+  struct Visitor {
+    explicit Visitor(std::atomic<int>& of) : visitors(of) { ++visitors; }
+    ~Visitor() { visitors.fetch_sub(1, std::memory_order_release); }
+    std::atomic<int>& visitors;
+  };
+
   static constexpr const char* kPath = "/dead";
-  const size_t before;
+  std::atomic<int> visitors{0};
   std::counting_semaphore<> waiting{0};
   std::counting_semaphore<> back{0};
 };
