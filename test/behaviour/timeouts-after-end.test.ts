@@ -1,6 +1,6 @@
 import { test } from 'tap'
 import { connectPeer } from '../fixtures/peer.js'
-import { serve, TRIGGERS, until } from '../fixtures/reactor.js'
+import { block, serve, TRIGGERS, until } from '../fixtures/reactor.js'
 
 const codeOf = { idle: 'ERR_C1M_IDLE_TIMEOUT', read: 'ERR_C1M_READ_TIMEOUT', total: 'ERR_C1M_CONNECTION_TIMEOUT' }
 
@@ -28,3 +28,23 @@ for (const trigger of TRIGGERS) {
     })
   }
 }
+
+test('a timeout that ran out before end() was heard of there does not call the handler any more', async (t) => {
+  const log: unknown[] = []
+  const { port } = await serve(
+    t,
+    {
+      // Several periods.
+      open: () => block(300),
+      timeout(conn, kind) {
+        log.push(kind)
+        conn.end()
+      },
+      close: (_conn, error) => void log.push(error?.code),
+    },
+    { idleTimeoutMs: 20 },
+  )
+  await connectPeer(t, port)
+  await until(() => log.includes('ERR_C1M_IDLE_TIMEOUT'))
+  t.strictSame(log, ['idle', 'ERR_C1M_IDLE_TIMEOUT'])
+})
