@@ -21,6 +21,7 @@ bool must_wait(ssize_t sent) { return sent == -EAGAIN || sent == -EINPROGRESS; }
 RelayFlow::Moved RelayFlow::move(Connection& from, Connection& to, RelayMeans& means, size_t budget) {
   Moved moved;
   read_ = 0;
+  charged_ = 0;
   // What JavaScript queued, or an earlier copy, goes first.
   while (to.out.empty()) {
     if (in_pipe_ > 0) {
@@ -32,11 +33,11 @@ RelayFlow::Moved RelayFlow::move(Connection& from, Connection& to, RelayMeans& m
       return moved;
     }
     if (!from.has(Connection::kReadable | Connection::kHangup) || !to.has(Connection::kWritable)) return moved;
-    if (read_ >= budget) {
+    if (charged_ >= budget) {
       moved.next = Next::kMore;
       return moved;
     }
-    if (!read(from, to, means, budget - read_, moved)) return moved;
+    if (!read(from, to, means, budget - charged_, moved)) return moved;
   }
   return moved;
 }
@@ -97,7 +98,7 @@ bool RelayFlow::splice_in(Connection& from, RelayMeans& means, size_t most, Move
   if (got > 0) {
     // Fewer than asked don't mean that the socket is drained: a pipe is also full when its slots are, by small segments.
     in_pipe_ = static_cast<size_t>(got);
-    read_ += in_pipe_;
+    has_read(in_pipe_);
     return true;
   }
   means.pipes.give(std::move(pipe_));
@@ -122,7 +123,7 @@ bool RelayFlow::copy(Connection& from, Connection& to, RelayMeans& means, size_t
   }
   if (got < 0) return read_failed(from, static_cast<int>(-got), moved);
   const auto bytes = static_cast<size_t>(got);
-  read_ += bytes;
+  has_read(bytes);
   bulk_ = bytes >= kBulkBytes;
   if (bytes < asked && from.drained_by_short_read()) from.unset(Connection::kReadable);
   ssize_t sent = send_bytes(to.fd.get(), buffer, bytes);
@@ -139,6 +140,11 @@ bool RelayFlow::copy(Connection& from, Connection& to, RelayMeans& means, size_t
     queue(to, means, buffer + taken, bytes - taken);
   }
   return true;
+}
+
+void RelayFlow::has_read(size_t bytes) {
+  read_ += bytes;
+  charged_ += std::max(bytes, kReadCost);
 }
 
 bool RelayFlow::read_failed(Connection& from, int error, Moved& moved) {

@@ -57,7 +57,8 @@ class RelayFlow {
     size_t bytes = 0;  // given to the sink
   };
 
-  // As far as it goes without waiting; reads no more than `budget` bytes, give or take a pipe.
+  // As far as it goes without waiting; reads no more than `budget` bytes, give or take a pipe. A read counts for kReadCost at
+  // least: a source that always has one byte more is as much work as any.
   [[nodiscard]] Moved move(Connection& from, Connection& to, RelayMeans& means, size_t budget);
   // The sink's queue has sent bytes of this flow.
   void sent_from_queue(size_t bytes, bool empty);
@@ -74,18 +75,22 @@ class RelayFlow {
   // From this many bytes in one read on, a copy costs more than the system calls that splice(2) needs.
   static constexpr size_t kBulkBytes = 16 * 1024;
 
+  static constexpr size_t kReadCost = 4096;
+
   [[nodiscard]] bool empty_pipe(Connection& to, RelayMeans& means, Moved& moved);
   [[nodiscard]] bool read(Connection& from, Connection& to, RelayMeans& means, size_t most, Moved& moved);
   [[nodiscard]] bool splice_in(Connection& from, RelayMeans& means, size_t most, Moved& moved);
   [[nodiscard]] bool copy(Connection& from, Connection& to, RelayMeans& means, size_t most, Moved& moved);
   [[nodiscard]] bool read_failed(Connection& from, int error, Moved& moved);
+  void has_read(size_t bytes);
   void unload_pipe(Connection& to, RelayMeans& means);
   void queue(Connection& to, RelayMeans& means, const uint8_t* data, size_t length);
 
   uint64_t bytes_ = 0;  // that the sink's kernel has taken
   Pipe pipe_;
   size_t in_pipe_ = 0;
-  size_t read_ = 0;  // in this move()
+  size_t read_ = 0;     // in this move()
+  size_t charged_ = 0;  // for that
   bool bulk_ = false;
   bool refused_ = false;  // splice(2) was
   bool queued_ = false;

@@ -554,6 +554,26 @@ TEST_CASE("relay: one busy relay leaves the loop to others") {
   CHECK(told.received == std::string(20, 'x'));
 }
 
+TEST_CASE("relay: a byte at a time is as much work as many, and leaves the loop to others") {
+  Relayed r(Trigger::kEdge, true);
+  r.start();
+  // As of a source that has another byte whenever one was passed on.
+  int reads = 0;
+  r.h.hooks.recv = [&](int fd, void* buffer, size_t size, int flags) {
+    ++reads;
+    return shim::__real_recv(fd, buffer, std::min<size_t>(size, 1), flags);
+  };
+  r.b.client.send(std::string(20'000, 'x'));
+  r.h.turn();
+  CHECK(reads > 1);
+  CHECK(reads <= 200);
+  r.h.hooks.recv = nullptr;
+  r.h.until([&] {
+    r.take();
+    return r.a.client.received.size() == 20'000;
+  });
+}
+
 TEST_CASE("relay: an urgent byte is no end") {
   Relayed r;
   r.start();
