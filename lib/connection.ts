@@ -6,7 +6,6 @@ import { ConnectionSocket } from './connection-socket.js'
 import { cannotDetach, type Detachment, detach } from './detach.js'
 import { C1mError, invalidType, invalidValue, notMade, queueFull } from './errors.js'
 import type { Framing } from './framing.js'
-import { makeData } from './handlers.js'
 import * as layout from './layout.js'
 import type { Listener } from './listener.js'
 import { checkReframe, finishReframing, holdForReframing, isFramed, reframe } from './reframing.js'
@@ -85,7 +84,6 @@ export class Connection<T = unknown> extends ConnectionSocket {
     if (context === undefined) throw notMade('Connection', 'reactor.listen(), connect() or adopt()')
     super(slot, generation, context)
     if (context.paused) this.state = PAUSED | UNCLAIMED
-    if (context.newData !== undefined) guard(() => makeData(this, context))
   }
 
   /** The listener that accepted it; `undefined` for an outgoing connection. */

@@ -122,22 +122,6 @@ function functionsOf(handlers: object): string[] {
   return names
 }
 
-interface NewData {
-  readonly newData: ((conn: Connection<never>) => unknown) | undefined
-  readonly handlers: Handlers<unknown>
-}
-
-/** @internal Sets what `conn.data` is from the start. What that throws is as if a handler had. */
-export function makeData<T>(of: Connection<T>, { newData, handlers }: NewData): void {
-  const conn = of as Connection
-  try {
-    conn.data = newData?.(conn as Connection<never>)
-  } catch (error) {
-    if (handlers.error === undefined) throw error
-    handlers.error(conn, error)
-  }
-}
-
 const contained = new WeakMap<object, Handlers<unknown>>()
 
 /**

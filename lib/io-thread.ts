@@ -17,6 +17,7 @@ import type { Place } from './connection-requests.js'
 import { type ContextEntry, Contexts } from './contexts.js'
 import { closeError } from './errors.js'
 import { makeEventMemory, makeSlab, slice } from './event-memory.js'
+import { enter } from './initial-data.js'
 import type { IoThreadOwner } from './io-thread-owner.js'
 import { IoThreadRequests } from './io-thread-requests.js'
 import {
@@ -416,8 +417,7 @@ export class IoThread extends IoThreadRequests {
   #makeConnection(slot: number): Connection<unknown> {
     const entry = this.contexts.get(this.#contextOf[slot] as number) as ContextEntry
     const conn = makeConnection(slot, this.#generations[slot] as number, entry.context)
-    this.#objects[slot] = conn
-    return conn
+    return enter(this.#objects, slot, conn, entry.context)
   }
 }
 

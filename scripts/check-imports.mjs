@@ -28,7 +28,7 @@ const layers = [
   ['framing', 'send-file', 'socket-options', 'timeouts'],
   ['handlers', 'options'],
   ['binding', 'bound-address', 'connection-requests', 'contexts', 'watch'],
-  ['connection-socket', 'detach', 'listening', 'reframing'],
+  ['connection-socket', 'detach', 'initial-data', 'listening', 'reframing'],
   ['command-writer', 'connection', 'listener'],
   ['event-memory'],
   ['broadcast', 'io-thread-requests'],

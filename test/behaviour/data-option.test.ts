@@ -69,3 +69,50 @@ test('what a function throws goes to `error`, and the connection is there withou
   await until(() => log.length === 2)
   t.strictSame(log, ['no data', 'open undefined'])
 })
+
+test('the function may put the connection into groups, and look it up: it is called once, and finds it', async (t) => {
+  const reactor = makeReactor(t)
+  const room = reactor.createGroup<{ n: number }>()
+  const seen: unknown[] = []
+  let made = 0
+  const listener = await reactor.listen<{ n: number }>(
+    {
+      host,
+      port: 0,
+      data: (conn) => {
+        made++
+        seen.push(
+          room.add(conn),
+          reactor.connections.get(conn.id) === conn,
+          [...reactor.connections.values()][0] === conn,
+        )
+        return { n: made }
+      },
+    },
+    { open: (conn) => void seen.push(conn.data.n, [...room][0] === conn) },
+  )
+  await connectPeer(t, listener.port as number)
+  await until(() => seen.length === 5)
+  t.strictSame(seen, [true, true, true, 1, true])
+  t.equal(made, 1)
+})
+
+test('a connection that the function destroys is given to no handler but `close`', async (t) => {
+  const reactor = makeReactor(t)
+  const log: string[] = []
+  const listener = await reactor.listen<number>(
+    {
+      host,
+      port: 0,
+      data: (conn) => {
+        conn.destroy()
+        return 1
+      },
+    },
+    { data: () => void log.push('data'), close: (conn) => void log.push(`close ${conn.data}`) },
+  )
+  const peer = await connectPeer(t, listener.port as number)
+  peer.write('hello')
+  await until(() => log.length > 0)
+  t.strictSame(log, ['close 1'])
+})
