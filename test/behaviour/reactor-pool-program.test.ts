@@ -60,6 +60,26 @@ for (const mode of MODES) {
   })
 }
 
+for (const option of [
+  ['--test-timeout', '5000'],
+  ['--test-name-pattern', 'foo'],
+  ['--test-reporter=spec', '--test-reporter-destination', 'stdout'],
+  ['--test-only'],
+  ['--inspect-port', '0'],
+  ['--inspect-publish-uid', 'stderr'],
+]) {
+  test(`processes: a pool made under node ${option.join(' ')} starts: a value goes with its option`, async (t) => {
+    const file = join(temporaryDirectory(t), 'program.cjs')
+    const text = `
+      const { ReactorPool } = require(${c1m})
+      const pool = new ReactorPool({ module: ${JSON.stringify(WORKERS)}, size: 1, mode: 'processes' })
+      pool.ready().then(() => console.log('ready'), (error) => console.log(error.message)).then(() => pool.shutdown())`
+    writeFileSync(file, text)
+    const { stdout } = await run(process.execPath, [...option, file], { env })
+    t.equal(stdout.trim(), 'ready')
+  })
+}
+
 test('two modules that make pools of each other are refused', async (t) => {
   const folder = temporaryDirectory(t)
   const [a, b] = [join(folder, 'a.cjs'), join(folder, 'b.cjs')] as [string, string]
