@@ -36,6 +36,8 @@ export class HeldSocket {
   async give(worker: PoolWorker): Promise<void> {
     if (this.#closed !== undefined) return
     this.#told.add(worker)
+    // A pool that crashes and restarts for years is to remember those that there are.
+    void worker.exited.then(() => this.#told.delete(worker))
     const asked = this.#instructions.listen(worker, this.#holder)
     this.#asked.add(asked)
     try {

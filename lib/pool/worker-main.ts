@@ -4,7 +4,7 @@ import { workerData } from 'node:worker_threads'
 import type { AdoptOptions } from '../adopt.js'
 import { takeSocket } from '../binding.js'
 import { C1mError, invalidValue } from '../errors.js'
-import type { Handlers } from '../handlers.js'
+import { checkHandlers, type Handlers, handlerNames } from '../handlers.js'
 import type { Listener } from '../listener.js'
 import { connectionOptionKeys, type ListenOptions } from '../options.js'
 import { adopterOf, Reactor, type ShutdownResult } from '../reactor.js'
@@ -132,6 +132,8 @@ class PoolWorkerMain {
 
   async #listen({ listener, socket, handlers: name, options, framing }: WorkerListen, fd: number | undefined) {
     const handlers = this.#handlersFor(name)
+    // As reactor.listen() does; one that hands connections over would refuse them one by one, and tell nobody.
+    checkHandlers(handlers)
     const framed = { ...options, framing: framingOf(framing) }
     if (socket === undefined || fd === undefined) {
       // Those of listening sockets alone, these have had.
@@ -161,7 +163,7 @@ class PoolWorkerMain {
   }
 
   #handlersFor(name: string | undefined): Handlers<unknown> {
-    if (name === undefined) return this.#handlers as Handlers<unknown>
+    if (name === undefined) return unnamed(this.#handlers as Handlers<unknown>)
     const found = (this.#handlers as Record<string, unknown>)[name]
     if (typeof found !== 'object' || found === null) throw invalidValue(`"setup" returned no handlers named '${name}'`)
     return found
@@ -205,6 +207,14 @@ class PoolWorkerMain {
     this.#reported = this.#reactor.connections.size
     post({ type: 'load', connections: this.#reported, taken: this.#taken, heard: this.#heard })
   }
+}
+
+/** Throws if these are several, of which one is to be chosen. */
+function unnamed(handlers: Handlers<unknown>): Handlers<unknown> {
+  const names = Object.entries(handlers).flatMap(([name, value]) => (typeof value === 'object' && value ? [name] : []))
+  if (names.length === 0 || handlerNames.some((name) => handlers[name] !== undefined)) return handlers
+  const list = names.map((name) => `'${name}'`).join(', ')
+  throw invalidValue(`"setup" returned handlers by name: say which, by the option "handlers" (${list})`)
 }
 
 function pick<T extends object>(from: T, keys: readonly string[]): Partial<T> {

@@ -1,7 +1,10 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { type PoolListenOptions, ReactorPool, type ReactorPoolOptions } from 'c1m'
 import { test } from 'tap'
 import { LINES } from '../fixtures/pool-workers.js'
 import { makeReactorPool, WORKERS } from '../fixtures/reactor-pool.js'
+import { temporaryDirectory } from '../fixtures/temporary.js'
 
 const wrongType = { name: 'TypeError', code: 'ERR_C1M_INVALID_ARG_TYPE' }
 const wrongValue = { name: 'TypeError', code: 'ERR_C1M_INVALID_ARG_VALUE' }
@@ -64,3 +67,19 @@ test('bad arguments of its methods', async (t) => {
   await t.rejects(pool.restart({ timeoutMs: -1 }), outOfRange)
   await t.rejects(pool.shutdown({ timeout: 1 } as object), wrongValue)
 })
+
+for (const placement of ['reuse-port', 'least-connections'] as const) {
+  test(`${placement}: handlers that are none are refused by listen(), as there is nobody else to hear of it`, async (t) => {
+    const folder = temporaryDirectory(t)
+    for (const [at, [handlers, expected]] of [
+      ['{ dtaa() {} }', { ...wrongValue, message: /no "dtaa"; is "data" meant/ }],
+      ['{ data: 5 }', { ...wrongType, message: /"handlers.data"/ }],
+      ['{ web: { data() {} } }', { ...wrongValue, message: /"handlers" \('web'\)/ }],
+    ].entries() as IterableIterator<[number, [string, object]]>) {
+      const module = join(folder, `${at}.cjs`)
+      writeFileSync(module, `exports.setup = () => (${handlers})`)
+      const pool = makeReactorPool(t, { module, size: 1 })
+      await t.rejects(pool.listen({ host: '127.0.0.1', port: 0, placement }), expected, handlers)
+    }
+  })
+}
