@@ -10,6 +10,7 @@ import { checkHandlers, containErrors, type Handlers } from './handlers.js'
 import type { IoThread } from './io-thread.js'
 import { type ConnectionOptions, checkConnectionOptions, connectionOptionKeys } from './options.js'
 import { QuietSocket } from './quiet-socket.js'
+import { needMoreStack } from './stack.js'
 import { checkInteger, checkKeys, checkObject, isBytes, keysOf } from './validate.js'
 
 /** How a socket that is taken over is served. */
@@ -25,16 +26,17 @@ const adoptOptionKeys = [
   ...keysOf<Omit<AdoptOptions, keyof ConnectionOptions>>({ head: true, data: true }),
 ]
 
-interface CheckedAdopt extends ReturnType<typeof checkConnectionOptions> {
+interface CheckedAdopt<T = unknown> extends ReturnType<typeof checkConnectionOptions> {
   readonly head: Uint8Array | undefined
+  readonly data: T | undefined
 }
 
-function checkAdoptOptions<T>(options: AdoptOptions<T>): CheckedAdopt {
+function checkAdoptOptions<T>(options: AdoptOptions<T>): CheckedAdopt<T> {
   const given = checkObject('options', options, isBytes(options) ? '{ head }' : undefined)
   checkKeys('options', given, adoptOptionKeys)
-  const { head } = given
+  const { head, data } = given
   if (head !== undefined && !isBytes(head)) throw invalidType('head', 'a Buffer or a Uint8Array', head)
-  return { ...checkConnectionOptions(given), head }
+  return { ...checkConnectionOptions(given), head, data }
 }
 
 /** What is used of libuv's handle, which Node documents as `_handle` in passing only. */
@@ -168,6 +170,7 @@ export class Adopter {
     this.#owner.checkRoom()
     // In one go: in between, nobody would have the socket.
     const bring = (from: QuietSocket | number) => {
+      needMoreStack()
       this.#owner.checkRoom()
       const io = this.#owner.place()
       const taken = takeOver(from, checked.head)
@@ -178,7 +181,7 @@ export class Adopter {
       const contained = containErrors(handlers) as Handlers<unknown>
       const shared = this.#context(contained, { ...checked, settings, context }, io)
       const connection = { ...settings, context: shared.index }
-      const arrival = io.adopt({ ...taken, connection }, shared.context, options.data)
+      const arrival = io.adopt({ ...taken, connection }, shared.context, checked.data)
       this.arriving.add(arrival)
       return arrival.finally(() => this.arriving.delete(arrival))
     }

@@ -1,4 +1,5 @@
 import { TARGET_WORDS } from './layout.js'
+import { needStack } from './stack.js'
 
 /** Members for which an empty group has room; it grows by doubling. */
 const LEAST_ROOM = 8
@@ -49,19 +50,22 @@ export class Members {
 
   /** @internal The last one takes the place of the one that goes; answers its node. */
   removeAt(position: number): number {
-    this.version++
-    const last = --this.size * TARGET_WORDS
+    const left = this.size - 1
+    // A room that was full once keeps a quarter of what it had then, at most.
+    if (left > 0 && left * TARGET_WORDS * 4 <= this.targets.length) this.#resize(Math.max(LEAST_ROOM, left * 2))
+    const last = left * TARGET_WORDS
     const moved = this.targets[last + 3] as number
     this.targets.copyWithin(position * TARGET_WORDS, last, last + TARGET_WORDS)
-    // A room that was full once keeps a quarter of what it had then, at most.
-    if (this.size * TARGET_WORDS * 4 <= this.targets.length) this.#resize(Math.max(LEAST_ROOM, this.size * 2))
+    // From here on nothing throws.
+    if (left === 0) this.targets = NOBODY
+    this.size = left
+    this.version++
     return moved
   }
 
   #resize(room: number): void {
-    const words = this.size === 0 && room === LEAST_ROOM && this.targets.length > 0 ? 0 : room * TARGET_WORDS
-    if (words === this.targets.length) return
-    const targets = new Uint32Array(words)
+    if (room * TARGET_WORDS === this.targets.length) return
+    const targets = new Uint32Array(room * TARGET_WORDS)
     targets.set(this.targets.subarray(0, this.size * TARGET_WORDS))
     this.targets = targets
   }
@@ -74,6 +78,8 @@ export class Members {
  *   heads[slot] ─▶ node: members, position ─▶ node ─▶ … 0      up to MOST_LISTED of them
  *              └─▶ INDEXED: indexes.get(slot).get(members) ─▶ node: members, position
  * ```
+ *
+ * A call may throw, for want of stack or memory: so what does, comes before what it changes, which is plain stores.
  *
  * Only members pay: 16 bytes here and 16 in the group for each membership, twice that with the room to grow; some 40 more for
  * each membership of a connection that is in very many groups. Joining and leaving are O(1), as a list is short; to leave all,
@@ -100,10 +106,11 @@ export class Memberships {
   /** False if it is in there already. */
   join(members: Members, slot: number, generation: number, maxWriteQueue: number): boolean {
     if (this.#find(members, slot) !== 0) return false
-    const node = this.#take()
-    this.#members[node] = members
-    this.#position[node] = members.append(slot, generation, maxWriteQueue, node)
     const index = this.#indexOf(slot)
+    if (index !== undefined) needStack()
+    const node = this.#take()
+    this.#position[node] = members.append(slot, generation, maxWriteQueue, node)
+    this.#members[node] = members
     if (index !== undefined) {
       index.set(members, node)
       return true
@@ -119,6 +126,7 @@ export class Memberships {
     if (index !== undefined) {
       const node = index.get(members)
       if (node === undefined) return false
+      needStack()
       index.delete(members)
       if (index.size === 0) this.#dropIndex(slot)
       this.#remove(node)
@@ -128,12 +136,12 @@ export class Memberships {
     for (let node = this.#heads[slot] as number; node !== 0; node = this.#next[node] as number) {
       if (this.#members[node] === members) {
         const next = this.#next[node] as number
+        this.#remove(node)
         if (before === 0) {
           this.#heads[slot] = next
         } else {
           this.#next[before] = next
         }
-        this.#remove(node)
         return true
       }
       before = node
@@ -212,11 +220,9 @@ export class Memberships {
       return node
     }
     const fresh = this.#members.length
+    if (fresh === this.#next.length) this.#next = grown(this.#next)
+    if (fresh === this.#position.length) this.#position = grown(this.#position)
     this.#members.push(undefined)
-    if (fresh === this.#next.length) {
-      this.#next = grown(this.#next)
-      this.#position = grown(this.#position)
-    }
     return fresh
   }
 }

@@ -25,6 +25,7 @@ import { Pending } from './pending.js'
 import { checkNetworkAllowed } from './permission.js'
 import { checkRebalanceOptions, type RebalanceOptions, rebalance } from './rebalance.js'
 import { decodeSocketOptions } from './socket-options.js'
+import { needMoreStack } from './stack.js'
 import { checkNoMore, checkShutdownOptions } from './validate.js'
 import { checkWatch, type Watch, type WatchHandler, type WatchInterest } from './watch.js'
 
@@ -408,6 +409,8 @@ export class Reactor extends EventEmitter<ReactorEvents> {
    */
   async shutdown(options?: { timeoutMs?: number }): Promise<ShutdownResult> {
     const timeoutMs = checkShutdownOptions(options)
+    // What it rejected with would be its result for good.
+    needMoreStack()
     this.#shutdown ??= this.#drain(timeoutMs)
     this.#updateRef()
     return this.#shutdown
@@ -464,6 +467,8 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   }
 
   #connect<T>(checked: CheckedConnect, handlers: Handlers<T>): Promise<Connection<T>> {
+    // An attempt that throws on its way would be one that never ends.
+    needMoreStack()
     return new Promise((resolve, reject) => {
       const owner = {
         io: this.#place(),
@@ -476,7 +481,11 @@ export class Reactor extends EventEmitter<ReactorEvents> {
       const attempt = new Connecting<T>(owner, checked, handlers, resolve, reject)
       this.#connecting.add(attempt as Connecting<never>)
       if (this.#active++ === 0) this.#updateRef()
-      attempt.start()
+      try {
+        attempt.start()
+      } catch (error) {
+        attempt.fail(error)
+      }
     })
   }
 

@@ -1,15 +1,21 @@
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { type Connection, delimited } from 'c1m'
 import { test } from 'tap'
+import { blackhole } from '../fixtures/blackhole.js'
 import { connectPeer } from '../fixtures/peer.js'
-import { type Served, serve, until } from '../fixtures/reactor.js'
+import { makeReactor, type Served, serve, settle, until } from '../fixtures/reactor.js'
 
 /** Calls on the way back from the end of the stack: the first have next to nothing of it left, the last enough. */
 const CALLS = 4000
 /** Of these so many that have enough: it may be gigabytes that they write. */
 const DONE = 100
 
-/** Calls `run` again and again near the end of the stack, and catches what it throws. Answers how often it did not. */
-function nearTheLimit(run: () => unknown): number {
+/** Calls `run` again and again near the end of the stack, and catches what it throws. Answers how often it did not, `most` times. */
+function nearTheLimit(run: () => unknown, most = DONE): number {
   let calls = 0
   let done = 0
   const deeper = () => {
@@ -18,7 +24,7 @@ function nearTheLimit(run: () => unknown): number {
     } catch {
       // The end of the stack.
     }
-    if (calls >= CALLS || done >= DONE) return
+    if (calls >= CALLS || done >= most) return
     try {
       calls++
       const result = run()
@@ -127,3 +133,87 @@ for (const name of ['end', 'destroy', 'reset'] as const) {
     await reactor.shutdown({ timeoutMs: 0 })
   })
 }
+
+test('shutdown() near the end of the stack can be called again if it rejected', async (t) => {
+  const { reactor, listener } = await serve(t, {})
+  // It is to be given up, by a request to the I/O thread.
+  const port = await blackhole(t)
+  const given = t.rejects(reactor.connect({ host: '127.0.0.1', port }), { code: 'ERR_C1M_REACTOR_CLOSED' })
+  await settle()
+  nearTheLimit(() => reactor.shutdown({ timeoutMs: 0 }), CALLS)
+  await reactor.shutdown({ timeoutMs: 0 })
+  await given
+  t.equal(listener.closed, true)
+})
+
+test('adopt() near the end of the stack takes the socket over, or leaves it as it was', async (t) => {
+  const reactor = makeReactor(t)
+  const server = createServer().listen(0, '127.0.0.1')
+  t.teardown(() => server.close())
+  await once(server, 'listening')
+  const address = server.address() as { port: number }
+  const [[socket], peer] = await Promise.all([
+    once(server, 'connection') as Promise<[Socket]>,
+    connectPeer(t, address.port),
+  ])
+  nearTheLimit(() => reactor.adopt(socket, { data: (conn, chunk) => void conn.write(chunk) }), CALLS)
+  await until(() => reactor.stats().adopted === 1, 'one of the calls')
+  peer.write('alive')
+  await until(() => peer.text === 'alive')
+})
+
+for (const [groups, what] of [
+  [1, 'a group'],
+  [100, 'a group, of very many'],
+] as const) {
+  test(`joining and leaving ${what} near the end of the stack is done, or not begun`, async (t) => {
+    const conns: Connection[] = []
+    const { reactor, port } = await serve(t, { open: (conn) => void conns.push(conn) })
+    await connectPeer(t, port)
+    await until(() => conns.length === 1)
+    const conn = conns[0] as Connection
+    const all = Array.from({ length: groups }, () => reactor.createGroup())
+    for (const group of all.slice(1)) group.add(conn)
+    const [group] = all as [(typeof all)[0]]
+    for (const name of ['add', 'delete'] as const) {
+      let done = 0
+      nearTheLimit(() => {
+        if (group.has(conn) === (name === 'add')) return
+        group[name](conn)
+        done++
+      }, CALLS)
+      t.equal(done, 1, `${name} has done it once`)
+      t.equal(group.size, name === 'add' ? 1 : 0)
+    }
+    t.ok(all.every((one) => one.size === (one === group ? 0 : 1)))
+  })
+}
+
+test('an attempt to connect that was rejected there keeps no process alive', async (t) => {
+  const c1m = JSON.stringify(join(__dirname, '../../../..'))
+  const program = `
+    const { Reactor } = require(${c1m})
+    const server = new Reactor()
+    server.listen({ host: '127.0.0.1', port: 0 }).then(async ({ port }) => {
+      const reactor = new Reactor()
+      const attempts = []
+      let calls = 0
+      const deeper = () => {
+        try { deeper() } catch {}
+        if (calls++ >= 4000) return
+        try { attempts.push(reactor.connect({ host: '127.0.0.1', port }, { data() {} })) } catch {}
+      }
+      deeper()
+      const settled = await Promise.allSettled(attempts)
+      for (const { value } of settled) value?.destroy()
+      await server.shutdown({ timeoutMs: 0 })
+      console.log(settled.some(({ status }) => status === 'rejected'))
+    })`
+  const run = promisify(execFile)
+  const { stdout } = await run(process.execPath, ['-e', program], {
+    env: { ...process.env, NODE_OPTIONS: '' },
+    timeout: 60_000,
+    killSignal: 'SIGKILL',
+  })
+  t.equal(stdout.trim(), 'true')
+})
