@@ -90,9 +90,9 @@ export class CommandWriter {
     this.#record(command, slot, generation, a, b)
   }
 
-  /** Throws now what the next `request()` or `push()` would throw for want of memory. */
-  makeReady(): void {
-    if (this.#count === RECORDS) this.#next()
+  /** Throws now what the next `request()` or `push()` would throw for want of memory; so many of them, with no `write()` between. */
+  makeReady(records = 1): void {
+    if (this.#count + records > RECORDS) this.#next()
     if (!this.#scheduled) this.#schedule()
   }
 

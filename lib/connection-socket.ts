@@ -8,6 +8,7 @@ import { invalidValue } from './errors.js'
 import { COMMAND_SET_TIMEOUT } from './layout.js'
 import { movedId } from './moved-ids.js'
 import { type AppliedSocketOptions, encodeSetOptions, type SocketOptions } from './socket-options.js'
+import { needStack } from './stack.js'
 import type { TcpInfo } from './tcp-info.js'
 import { checkTimeouts, type Timeouts } from './timeouts.js'
 import { type Addresses, addressesInTransit } from './transit.js'
@@ -108,6 +109,9 @@ export abstract class ConnectionSocket {
   setTimeouts(timeouts: Timeouts): boolean {
     const checked = checkTimeouts(timeouts)
     if (this.closed) return false
+    // All of them, or none.
+    needStack()
+    this.context.io.commands.makeReady(checked.length)
     for (const [kind, ms] of checked) this.command(COMMAND_SET_TIMEOUT | (kind << 8), ms)
     return true
   }

@@ -40,6 +40,9 @@ const HELD = -HOLDER
 /** It began `PAUSED`, as nobody is there to have its bytes, and nobody has said anything of that. */
 const UNCLAIMED = 4096
 
+/** Of `end()` with a chunk: that, a wish for `drain`, one to be read, and the end. */
+const END_RECORDS = 4
+
 const CANNOT_WRITE = ENDED | DESTROYED | CLOSED | RELAYED | DETACHING
 const HELD_UP = PAUSED | HELD | HOLDING | REFRAMING | RELAYED | DETACHING
 const GONE = DESTROYED | CLOSED
@@ -197,7 +200,11 @@ export class Connection<T = unknown> extends ConnectionSocket {
       if (chunk !== undefined) checkChunk(chunk, encoding ?? 'utf8')
       return false
     }
-    if (chunk !== undefined) this.write(chunk, encoding)
+    if (chunk !== undefined) {
+      // Both, or neither: who calls again would send the chunk twice.
+      this.context.io.commands.makeReady(END_RECORDS)
+      this.write(chunk, encoding)
+    }
     this.beginReading()
     // The chunk may have gone over the limit, and the connection with it.
     const goes = (this.state & GONE) === 0 && this.command(layout.COMMAND_END)

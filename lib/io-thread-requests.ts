@@ -170,7 +170,7 @@ export abstract class IoThreadRequests {
   /** Resolves when its socket is closed and the last connection that it accepted has opened. */
   closeListener(index: number): Promise<void> {
     const entry = this.contexts.get(index)
-    if (entry === undefined) return Promise.resolve()
+    if (entry === undefined || entry.closed) return Promise.resolve()
     return new Promise((resolve) => {
       entry.onClosed = resolve
       this.ask<number>(

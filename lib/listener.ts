@@ -80,14 +80,21 @@ export class Listener<T = unknown> {
 
   /**
    * Stops listening; resolves when the socket is closed, the file of a Unix socket removed, and the last connection
-   * that it had accepted has opened. Connections stay. What waits in the kernel's queue is reset by the kernel.
+   * that it had accepted has opened. Connections stay. What waits in the kernel's queue is accepted before, unless accepting is
+   * paused; then the kernel resets it.
    * Called again, it answers the same promise. (close(2))
    */
   close(): Promise<void> {
     needStack()
     // One thing at a time: where it is half open, as for a connection that comes before listen() has resolved, that is
     // finished first.
-    this.#closing ??= this.#state.opened.then(() => closeOn(this.#parts, this.#index))
+    this.#closing ??= this.#state.opened
+      .then(() => closeOn(this.#parts, this.#index))
+      .catch((error) => {
+        // For want of memory: it listens, and may be closed again.
+        this.#closing = undefined
+        throw error
+      })
     return this.#closing
   }
 

@@ -38,6 +38,13 @@ export async function move(
     await settle(undefined)
     return false
   }
+  try {
+    // From here on nothing may throw.
+    place.io.commands.makeReady()
+  } catch (error) {
+    await settle(undefined)
+    throw error
+  }
   const { addresses, outcome } = await new Promise<{ addresses: Addresses; outcome: MoveOutcome }>((resolve) => {
     const { io } = place
     let parcel: MoveOutcome

@@ -5,6 +5,7 @@ import { asError, C1mError, invalidType, invalidValue, reactorFull } from './err
 import { COMMAND_MUTE, COMMAND_PAUSE } from './layout.js'
 import { move } from './moving.js'
 import { filesDone } from './send-file.js'
+import { needMoreStack } from './stack.js'
 import { checkInteger, checkKeys, checkObject, checkSignal, keysOf } from './validate.js'
 
 /** Options of `relay()`. */
@@ -184,15 +185,24 @@ class Relay {
   }
 
   async run(signal: AbortSignal | undefined): Promise<RelayResult> {
+    // It begins in several steps.
+    needMoreStack()
     const forget = signal && onAbort(signal, () => this.#stop('aborted', signal.reason))
-    for (const side of SIDES) this.#sides[side].take(this.#side(side))
-    const [fromA, fromB] = await this.#start()
-    await this.#bothClosed()
-    forget?.()
-    return {
-      bytesFromA: fromA + this.#forwarded.a,
-      bytesFromB: fromB + this.#forwarded.b,
-      ...this.#end(),
+    try {
+      for (const side of SIDES) this.#sides[side].take(this.#side(side))
+      const [fromA, fromB] = await this.#start()
+      await this.#bothClosed()
+      return {
+        bytesFromA: fromA + this.#forwarded.a,
+        bytesFromB: fromB + this.#forwarded.b,
+        ...this.#end(),
+      }
+    } catch (error) {
+      // For want of memory: neither hears of its bytes any more, and nobody passes them on.
+      for (const side of SIDES) this.#sides[side].destroy(false, asError(error))
+      throw error
+    } finally {
+      forget?.()
     }
   }
 

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { type Connection, delimited } from 'c1m'
+import { type Connection, delimited, relay } from 'c1m'
 import { test } from 'tap'
 import { blackhole } from '../fixtures/blackhole.js'
 import { connectPeer } from '../fixtures/peer.js'
@@ -49,6 +49,7 @@ const OPERATIONS: Record<string, { run(world: World): unknown; undo?(world: Worl
   pause: { run: ({ conn }) => conn.pause(), undo: ({ conn }) => conn.resume() },
   resume: { run: ({ conn }) => conn.pause() && conn.resume(), undo: ({ conn }) => conn.pause() && conn.resume() },
   setTimeout: { run: ({ conn }) => conn.setTimeout(3_600_000) },
+  setTimeouts: { run: ({ conn }) => conn.setTimeouts({ idleMs: 3_600_000, readMs: 3_600_000, totalMs: 3_600_000 }) },
   setFraming: { run: ({ conn }) => conn.setFraming(delimited('\n')), undo: ({ conn }) => conn.setFraming(undefined) },
   group: { run: ({ conn, reactor }) => reactor.createGroup().add(conn) },
   stats: { run: ({ reactor }) => reactor.stats() },
@@ -216,4 +217,19 @@ test('an attempt to connect that was rejected there keeps no process alive', asy
     killSignal: 'SIGKILL',
   })
   t.equal(stdout.trim(), 'true')
+})
+
+test('relay() near the end of the stack begins, or leaves both as they were', async (t) => {
+  const conns: Connection[] = []
+  const { port } = await serve(t, { open: (conn) => void conns.push(conn) }, { allowHalfOpen: true })
+  const one = await connectPeer(t, port)
+  await until(() => conns.length === 1)
+  const other = await connectPeer(t, port)
+  await until(() => conns.length === 2)
+  const [a, b] = conns as [Connection, Connection]
+  nearTheLimit(() => relay(a, b), CALLS)
+  one.write('hello')
+  await until(() => other.text === 'hello')
+  other.write('and back')
+  await until(() => one.text === 'and back')
 })
