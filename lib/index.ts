@@ -32,7 +32,12 @@ export {
   type ReactorPoolStats,
   type WorkerCrash,
 } from './pool/reactor-pool.js'
-export type { PoolListenOptions, PoolPlacement, ReactorPoolOptions } from './pool/reactor-pool-options.js'
+export type {
+  PoolListenOptions,
+  PoolListenSettings,
+  PoolPlacement,
+  ReactorPoolOptions,
+} from './pool/reactor-pool-options.js'
 export { RemoteConnection } from './pool/remote-connection.js'
 export type { WorkerExit } from './pool/worker-channel.js'
 export { type ReactorPoolSetup, WorkerContext } from './pool/worker-context.js'

@@ -407,7 +407,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
    * @example
    * process.once('SIGTERM', () => reactor.shutdown({ timeoutMs: 5000 }))
    */
-  async shutdown(options?: { timeoutMs?: number }): Promise<ShutdownResult> {
+  async shutdown(options?: { timeoutMs?: number | undefined }): Promise<ShutdownResult> {
     const timeoutMs = checkShutdownOptions(options)
     // What it rejected with would be its result for good.
     needMoreStack()

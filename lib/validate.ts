@@ -160,7 +160,7 @@ function distanceOf(a: string, b: string): number {
 const DEFAULT_SHUTDOWN_MS = 10_000
 
 /** Options of a `shutdown()`; answers `timeoutMs`. */
-export function checkShutdownOptions(options: { timeoutMs?: number } | undefined): number {
+export function checkShutdownOptions(options: { timeoutMs?: number | undefined } | undefined): number {
   const given = checkObject('options', options)
   checkKeys('options', given, ['timeoutMs'])
   const { timeoutMs = DEFAULT_SHUTDOWN_MS } = given

@@ -21,37 +21,37 @@ export interface ReactorPoolOptions {
    */
   module: string | URL
   /** Workers. 1 to 1024. Default: one for each CPU that this process may use. */
-  size?: number
+  size?: number | undefined
   /**
    * `'threads'`: worker_threads. They share the process: its memory limits, its descriptors, its end.
    * `'processes'`: child processes, each with a descriptor limit and a crash domain of its own. Default: `'threads'`.
    */
-  mode?: 'threads' | 'processes'
+  mode?: 'threads' | 'processes' | undefined
   /**
    * Milliseconds that a worker may take until its `setup` has returned, and resolved; then it is ended, and has failed to
    * start. 0 for any time. 0 to 2^31-1. Default: 30,000.
    */
-  startTimeoutMs?: number
+  startTimeoutMs?: number | undefined
   /** Of each worker's reactor. */
-  reactor?: ReactorOptions
+  reactor?: ReactorOptions | undefined
   /**
    * The CPUs that workers belong to, one each, in turn: their I/O threads are pinned there, and `placement: 'cpu'` steers
    * what such a CPU receives. 0 to 1023. Default: not pinned; and `'cpu'` gives worker i what CPU i receives.
    */
-  cpus?: readonly number[]
+  cpus?: readonly number[] | undefined
   /** What each worker has as `context.data`: a clone. */
   data?: unknown
   /** Descriptors that each worker process may have open, up to the hard limit of this one. 64 to 2^30. (setrlimit(2)) */
-  maxOpenFiles?: number
+  maxOpenFiles?: number | undefined
   /** Of each worker thread, as for `new Worker()`. */
-  resourceLimits?: ResourceLimits
+  resourceLimits?: ResourceLimits | undefined
   /** Environment variables of the workers. Default: those of this process. */
-  env?: NodeJS.ProcessEnv
+  env?: NodeJS.ProcessEnv | undefined
   /**
    * Options of Node for the workers; those that say what to run (`-e`, `-p`, `--test` and the like) are left out. Default:
    * those of this process, for worker processes without `--inspect`.
    */
-  execArgv?: readonly string[]
+  execArgv?: readonly string[] | undefined
 }
 
 /**
@@ -65,13 +65,17 @@ export interface ReactorPoolOptions {
  */
 export type PoolPlacement = 'reuse-port' | 'cpu' | 'least-connections'
 
-/** Options of `pool.listen()`: those of `reactor.listen()`, except for who accepts. */
-export interface PoolListenOptions extends Omit<ListenSettings, 'placement' | 'exclusive' | 'fd' | 'data'> {
+/** The options of `pool.listen()`, one by one: those of `reactor.listen()`, except for who accepts. */
+export interface PoolListenSettings extends Omit<ListenSettings, 'placement' | 'exclusive' | 'fd' | 'data'> {
   /** Which of the handlers that `setup` returned, by name. Default: what it returned are the handlers. */
-  handlers?: string
+  handlers?: string | undefined
   /** Default: `'reuse-port'`; on a Unix socket, which can only have that, `'least-connections'`. */
-  placement?: PoolPlacement
+  placement?: PoolPlacement | undefined
 }
+
+/** Where and how a pool listens: on a `port` (TCP), or on a `path` (Unix socket). */
+export type PoolListenOptions = PoolListenSettings &
+  ({ port: number; path?: undefined } | { path: string; port?: undefined; host?: undefined })
 
 /** @internal */
 export interface CheckedPool {

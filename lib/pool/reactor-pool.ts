@@ -204,7 +204,7 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
    *
    * @param options.timeoutMs For each worker, see `reactor.shutdown()`. Default: 10,000.
    */
-  async restart(options?: { timeoutMs?: number }): Promise<ShutdownResult> {
+  async restart(options?: { timeoutMs?: number | undefined }): Promise<ShutdownResult> {
     const timeoutMs = checkShutdownOptions(options)
     if (this.#shutdown !== undefined) throw poolClosed()
     await this.#started
@@ -220,7 +220,7 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
    *
    * @param options.timeoutMs Milliseconds until the deadline. 0 to 2^31-1. Default: 10,000.
    */
-  async shutdown(options?: { timeoutMs?: number }): Promise<ShutdownResult> {
+  async shutdown(options?: { timeoutMs?: number | undefined }): Promise<ShutdownResult> {
     return this.#end(checkShutdownOptions(options))
   }
 

@@ -14,16 +14,16 @@ export interface WorkerPoolOptions {
   /** The module whose default export, a `WorkerPoolTask`, is called for each task. An absolute path or a `file:` URL. */
   filename: string | URL
   /** Worker threads. 1 to 1024. Default: one for each CPU that this process may use. */
-  size?: number
+  size?: number | undefined
   /** Tasks that may wait. From three quarters of it on, connections that bring more are not read. 1 to 2^24. Default: 1,000,000. */
-  maxQueue?: number
+  maxQueue?: number | undefined
   /**
    * A connection's share: with so many of its tasks unfinished it isn't read, until half of them are done. 1 to 2^24.
    * Default: 1024.
    */
-  maxTasksPerConnection?: number
+  maxTasksPerConnection?: number | undefined
   /** Of each worker, as for `new Worker()`. One that runs out of memory fails its task, and is replaced. */
-  resourceLimits?: ResourceLimits
+  resourceLimits?: ResourceLimits | undefined
 }
 
 /** What a task gets beside its value. */

@@ -149,7 +149,7 @@ export class WorkerPool {
    * Takes no more tasks, waits for those there are, and ends the workers. With `{ force: true }` those that wait are given
    * up, with ERR_C1M_POOL_CLOSED, and those that run fail. Called again, it answers the same promise.
    */
-  close(options?: { force?: boolean }): Promise<void> {
+  close(options?: { force?: boolean | undefined }): Promise<void> {
     const { force = false } = checkObject('options', options)
     checkBoolean('force', force)
     if (force) for (let task = this.#queue.shift(); task !== undefined; task = this.#queue.shift()) this.#drop(task)

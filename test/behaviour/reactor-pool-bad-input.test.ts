@@ -71,11 +71,12 @@ test('bad arguments of its methods', async (t) => {
 for (const placement of ['reuse-port', 'least-connections'] as const) {
   test(`${placement}: handlers that are none are refused by listen(), as there is nobody else to hear of it`, async (t) => {
     const folder = temporaryDirectory(t)
-    for (const [at, [handlers, expected]] of [
+    const bad = [
       ['{ dtaa() {} }', { ...wrongValue, message: /no "dtaa"; is "data" meant/ }],
       ['{ data: 5 }', { ...wrongType, message: /"handlers.data"/ }],
       ['{ web: { data() {} } }', { ...wrongValue, message: /"handlers" \('web'\)/ }],
-    ].entries() as IterableIterator<[number, [string, object]]>) {
+    ] as const
+    for (const [at, [handlers, expected]] of bad.entries()) {
       const module = join(folder, `${at}.cjs`)
       writeFileSync(module, `exports.setup = () => (${handlers})`)
       const pool = makeReactorPool(t, { module, size: 1 })

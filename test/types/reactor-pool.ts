@@ -2,6 +2,7 @@ import type {
   BroadcastResult,
   Handlers,
   PoolListener,
+  PoolListenOptions,
   Reactor,
   ReactorPool,
   ReactorPoolOptions,
@@ -10,6 +11,8 @@ import type {
   ReactorStats,
   ShutdownResult,
   WorkerContext,
+  WorkerPool,
+  WorkerPoolOptions,
   WorkerPoolTask,
 } from 'c1m'
 import { holds, type Same } from './same.js'
@@ -28,6 +31,27 @@ export const poolOptions: ReactorPoolOptions[] = [
   // @ts-expect-error: an option of `new Reactor()` stands below `reactor`
   { module: '/worker.mjs', maxConnections: 1000 },
 ]
+
+declare const maybe: number | undefined
+/** `undefined` counts as left out, also with `exactOptionalPropertyTypes`. */
+export const leftOut: [ReactorPoolOptions, WorkerPoolOptions, PoolListenOptions] = [
+  { module: '/worker.mjs', size: maybe, mode: undefined, startTimeoutMs: maybe, env: undefined, execArgv: undefined },
+  { filename: '/task.mjs', size: maybe, maxQueue: maybe, resourceLimits: undefined },
+  { port: 0, handlers: undefined, placement: undefined, backlog: maybe },
+]
+export const poolListenOptions: PoolListenOptions[] = [
+  { path: '/run/app.sock' },
+  // @ts-expect-error: where?
+  {},
+  // @ts-expect-error: one of the two
+  { port: 0, path: '/run/app.sock' },
+]
+export async function ended(reactor: Reactor, reactors: ReactorPool, workers: WorkerPool): Promise<void> {
+  await reactor.shutdown({ timeoutMs: maybe })
+  await reactors.restart({ timeoutMs: maybe })
+  await reactors.shutdown({ timeoutMs: maybe })
+  await workers.close({ force: undefined })
+}
 
 interface Session {
   name: string
