@@ -95,7 +95,7 @@ export interface ConnectionOptions {
    */
   maxWriteQueue?: number | undefined
   /**
-   * Milliseconds without a byte read or written after which `timeout` is called (or, without that handler, the
+   * Milliseconds without a byte read, written or acknowledged by the peer after which `timeout` is called (or, without that handler, the
    * connection destroyed with ERR_C1M_IDLE_TIMEOUT). 0 is never; up to 2^31-1. Default: 0.
    */
   idleTimeoutMs?: number | undefined
@@ -105,8 +105,9 @@ export interface ConnectionOptions {
    */
   readTimeoutMs?: number | undefined
   /**
-   * Milliseconds during which bytes are queued and none goes to the kernel: against peers that don't read. What the
-   * kernel has taken doesn't count, see `userTimeoutMs`. As above, with ERR_C1M_WRITE_TIMEOUT. Default: 0.
+   * Milliseconds during which bytes are queued, none goes to the kernel, and the peer acknowledges none: against peers that
+   * don't read. What the kernel has taken doesn't begin it, see `userTimeoutMs`. As above, with ERR_C1M_WRITE_TIMEOUT.
+   * Default: 0.
    */
   writeTimeoutMs?: number | undefined
   /**

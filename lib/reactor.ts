@@ -41,8 +41,8 @@ import { checkWatch, type Watch, type WatchHandler, type WatchInterest } from '.
  *   sendmsg(2) calls that took bytes, and the bytes
  * - `turns`: of the I/O thread's loop; `batches`: of events, handed to this thread; `jsWakeups`: times that it had to
  *   be woken for one
- * - `queueBytes`: memory held now, in blocks of 4 KiB, by writes that the kernel hasn't taken; large buffers, which
- *   are sent from where they lie, aren't in it
+ * - `queueBytes`: memory that all queues hold now: blocks of 4 KiB of what was copied, large buffers that are sent from where
+ *   they lie, the payloads of broadcasts once each, and what an entry costs besides (docs/capacity.md)
  * - `relays`: started; `bytesRelayed`: by them, in both directions; `relayPipes`: pipes that they have bytes in now
  */
 export interface ReactorStats extends Readonly<Record<(typeof STAT_NAMES)[number], number>> {
