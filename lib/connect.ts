@@ -86,7 +86,10 @@ export class Connecting<T> {
     if (connectTimeoutMs > 0) this.#timer = setTimeout(() => this.fail(this.#timedOut()), connectTimeoutMs).unref()
     const hints = family === 0 ? ADDRCONFIG : 0
     try {
-      lookup(host, { all: true, family, hints }, (error, found) => this.#found(error, found))
+      const result: unknown = lookup(host, { all: true, family, hints }, (error, found) => this.#found(error, found))
+      // One that is async may reject, and calls nothing back then.
+      const { then } = Object(result) as Partial<PromiseLike<unknown>>
+      if (typeof then === 'function') then.call(result, undefined, (error) => this.fail(error))
     } catch (error) {
       this.fail(error)
     }

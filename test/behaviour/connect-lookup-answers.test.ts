@@ -62,3 +62,10 @@ test('one that answers twice is heard once', async (t) => {
   t.equal(reactor.stats().connected, 1)
   conn.reset()
 })
+
+test('one that is async, and rejects, has failed', async (t) => {
+  const reactor = makeReactor(t)
+  const own = new Error('mine')
+  const lookup = (async () => Promise.reject(own)) as LookupFunction
+  await t.rejects(reactor.connect({ host: 'some.name', port: 1, lookup }), own)
+})
