@@ -65,6 +65,10 @@ export class InFlight {
   /** Somebody holds back events; `goOn` is called when it may deliver them. */
   hold(goOn: () => void): void {
     this.#held.add(goOn)
+    this.#ask()
+  }
+
+  #ask(): void {
     for (const fence of this.#behind) {
       this.#behind.delete(fence)
       this.#fences++
@@ -77,7 +81,10 @@ export class InFlight {
 
   #release(): void {
     const below = this.#requests <= MAX_REQUESTS / 2 && this.#bytes <= MAX_BYTES / 2
-    if (!this.full || !below || this.#fences > 0 || this.#behind.size > 0) return
+    if (!this.full || !below) return
+    // Of those who came after the last hold(): another thread's, whose events are held back, may come to no other.
+    if (this.#held.size > 0) this.#ask()
+    if (this.#fences > 0 || this.#behind.size > 0) return
     this.full = false
     for (const goOn of this.#held) goOn()
     this.#held.clear()

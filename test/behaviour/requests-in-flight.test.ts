@@ -179,3 +179,33 @@ test('what waits for a connection that moves holds back no events, as it waits f
   t.equal(asked.length, 2 * BOUND)
   await Promise.all(asked)
 })
+
+test('a thread whose events are held back for another goes on, though commands for that one pile up', async (t) => {
+  const got: string[] = []
+  const conns: Connection[] = []
+  const chunk = Buffer.alloc(12_000)
+  const { port } = await serve<unknown>(
+    t,
+    {
+      open: (conn) => void conns.push(conn),
+      data(conn, frame) {
+        got.push(frame.toString())
+        if (got.length > 1) return
+        const other = conns.find((one) => threadOf(one) !== threadOf(conn)) as Connection
+        for (let i = 0; i < 4 * BOUND; i++) other.getOptions().catch(() => {})
+        // Behind these its events are held back; and its commands fill batches by the dozen.
+        process.nextTick(() => {
+          for (let i = 0; i < 1000; i++) other.write(chunk)
+        })
+      },
+    },
+    options,
+    { ioThreads: 2 },
+  )
+  const peers = [await connectPeer(t, port), await connectPeer(t, port)]
+  await until(() => conns.length === 2)
+  for (const peer of peers) peer.socket.pause()
+  peers[0]?.write('go\nafter\n')
+  await until(() => got.length === 2)
+  t.strictSame(got, ['go', 'after'])
+})
