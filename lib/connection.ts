@@ -484,10 +484,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
       },
       timeout(conn, index, ended) {
         const relayed = index === 0 && relaySides.get(conn)?.timeout() === true
-        // One that ran out before the I/O thread heard of our end: it counts from that anew.
-        const stale = (conn.state & ENDED) !== 0 && !ended
-        if ((conn.state & (GONE | DETACHING)) === 0 && !relayed && !stale)
-          runTimeout(conn, conn.context.handlers, index, ended)
+        if ((conn.state & (GONE | DETACHING)) === 0 && !relayed) runTimeout(conn, conn.context.handlers, index, ended)
       },
       shutdown(conn) {
         conn.state |= SHUT_DOWN

@@ -40,6 +40,8 @@ export function checkTimeouts(timeouts: Timeouts): [kind: number, ms: number][] 
 /** @internal One has run out. After its end() there is nothing that a handler could do but destroy it. */
 export function runTimeout(conn: Connection, handlers: Handlers, index: number, ended: boolean): void {
   const kind = TIMEOUT_KINDS[index] as TimeoutKind
+  // It ran out before the I/O thread heard of our end, and counts from that anew.
+  if (conn.writableEnded && !ended) return
   if (handlers.timeout !== undefined && !ended) return handlers.timeout(conn, kind)
   const [code, message] = errors[kind]
   conn.destroy(new C1mError(code, message))

@@ -1,5 +1,5 @@
 import type { NativeIoThread } from './binding.js'
-import { invalidType, invalidValue, systemErrorOn } from './errors.js'
+import { invalidType, invalidValue, notMade, systemErrorOn } from './errors.js'
 import { WATCH_ERROR, WATCH_HANGUP, WATCH_PRIORITY, WATCH_READABLE, WATCH_WRITABLE } from './layout.js'
 import { checkBoolean, checkInteger, checkKeys, checkObject, keysOf } from './validate.js'
 
@@ -27,6 +27,8 @@ export interface WatchEvents {
 /** Called on the reactor's thread, like the handlers of connections. */
 export type WatchHandler = (events: WatchEvents, watch: Watch) => void
 
+let makeWatch: (fd: number, unwatch: (watch: Watch) => void) => Watch
+
 /**
  * A descriptor that is being watched, as `reactor.watch()` returns it. Keeps the process alive until `unwatch()`, as a
  * listener does, unless the reactor is told not to by `unref()`. `reactor.shutdown()` unwatches.
@@ -43,10 +45,14 @@ export class Watch {
   readonly #fd: number
   #unwatch: ((watch: Watch) => void) | undefined
 
-  /** @internal */
-  constructor(fd: number, unwatch: (watch: Watch) => void) {
+  private constructor(fd: number, unwatch: (watch: Watch) => void) {
+    if (unwatch === undefined) throw notMade('Watch', 'reactor.watch()')
     this.#fd = fd
     this.#unwatch = unwatch
+  }
+
+  static {
+    makeWatch = (fd, unwatch) => new Watch(fd, unwatch)
   }
 
   /** The descriptor's number. */
@@ -113,7 +119,7 @@ export class Watches {
     const failure = this.#native.watch(fd, interest, number)
     if (failure !== undefined) throw systemErrorOn(failure.errno, failure.syscall, `: descriptor ${fd}`)
     this.#nextNumber = (number + 1) >>> 0
-    const watch = new Watch(fd, (gone) => {
+    const watch = makeWatch(fd, (gone) => {
       this.#byNumber.delete(number)
       if (this.#byFd.get(fd) === gone) {
         this.#byFd.delete(fd)

@@ -1,6 +1,7 @@
 import { type AddressInfo, Socket } from 'node:net'
 import { inspect } from 'node:util'
 import { boundAddress, boundPort, showBound } from '../bound-address.js'
+import { notMade } from '../errors.js'
 import { type AppliedSocketOptions, decodeSocketOptions } from '../socket-options.js'
 import { type Chosen, Dispatcher } from './dispatcher.js'
 import { HeldSocket } from './held-socket.js'
@@ -71,6 +72,7 @@ export class PoolListener {
   #closing: Promise<void> | undefined
 
   private constructor(owner: Owner, number: number, listen: CheckedPoolListen, opened: OpenedSockets) {
+    if (opened === undefined) throw notMade('PoolListener', 'pool.listen()')
     const { bound, descriptors, file } = opened
     this.#owner = owner
     this.#number = number

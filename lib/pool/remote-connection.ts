@@ -1,5 +1,5 @@
 import { loopWriter } from '../binding.js'
-import { invalidType } from '../errors.js'
+import { invalidType, notMade } from '../errors.js'
 import { isBytes } from '../validate.js'
 
 /** @internal What a thread needs to know of a connection of another thread's; it can be cloned. */
@@ -10,6 +10,9 @@ export interface ConnectionHandle {
   readonly maxWriteQueue: number
 }
 
+/** @internal */
+export let makeRemoteConnection: (handle: ConnectionHandle) => RemoteConnection
+
 /**
  * A connection of another thread, as a task of a `WorkerPool` gets it: it can be written to, and nothing else. What is
  * written goes straight to the connection's I/O thread, and costs the thread that owns the connection nothing.
@@ -17,9 +20,13 @@ export interface ConnectionHandle {
 export class RemoteConnection {
   readonly #handle: ConnectionHandle
 
-  /** @internal */
-  constructor(handle: ConnectionHandle) {
+  private constructor(handle: ConnectionHandle) {
+    if (handle === undefined) throw notMade('RemoteConnection', 'a WorkerPool, for its task')
     this.#handle = handle
+  }
+
+  static {
+    makeRemoteConnection = (handle) => new RemoteConnection(handle)
   }
 
   /**

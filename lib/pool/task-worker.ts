@@ -1,6 +1,6 @@
 /** @internal What runs in each worker of a `WorkerPool`: it loads the user's module, and gives it its tasks. */
 import { workerData } from 'node:worker_threads'
-import { type ConnectionHandle, RemoteConnection } from './remote-connection.js'
+import { type ConnectionHandle, makeRemoteConnection } from './remote-connection.js'
 import { toWire } from './wire-error.js'
 import type { WorkerPoolTask } from './worker-pool-options.js'
 
@@ -25,7 +25,7 @@ export default async function run({ task, connection }: Job): Promise<unknown> {
   try {
     loading ??= load((workerData as { filename: string }).filename)
     const call = await loading
-    return await call(task, { connection: connection && new RemoteConnection(connection) })
+    return await call(task, { connection: connection && makeRemoteConnection(connection) })
   } catch (error) {
     // As plain data, which is what tells it from an error of piscina's: a clone would lose its code.
     throw toWire(error)

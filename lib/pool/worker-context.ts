@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { guard } from '../binding.js'
+import { notMade } from '../errors.js'
 import type { Handlers } from '../handlers.js'
 import type { Reactor } from '../reactor.js'
 
@@ -7,6 +8,9 @@ interface WorkerContextEvents {
   message: [value: unknown]
   drain: []
 }
+
+/** @internal */
+export let makeWorkerContext: (index: number, data: unknown, post: (value: unknown) => void) => WorkerContext
 
 /**
  * What `setup` gets beside its reactor. Emits `message` for each `pool.send()`, and `drain` when the worker has begun to
@@ -20,12 +24,16 @@ export class WorkerContext extends EventEmitter<WorkerContextEvents> {
   readonly #post: (value: unknown) => void
   #draining = false
 
-  /** @internal */
-  constructor(index: number, data: unknown, post: (value: unknown) => void) {
+  private constructor(index: number, data: unknown, post: (value: unknown) => void) {
     super()
+    if (post === undefined) throw notMade('WorkerContext', 'a ReactorPool, for "setup"')
     this.index = index
     this.data = data
     this.#post = post
+  }
+
+  static {
+    makeWorkerContext = (...given) => new WorkerContext(...given)
   }
 
   /** Whether it has begun to drain. */

@@ -22,7 +22,7 @@ import { enterPool } from './pool-role.js'
 import { Turns } from './turns.js'
 import { toWire } from './wire-error.js'
 import type { ThreadStart } from './worker-channel.js'
-import { type ReactorPoolSetup, WorkerContext } from './worker-context.js'
+import { makeWorkerContext, type ReactorPoolSetup, type WorkerContext } from './worker-context.js'
 
 /** libuv's handle of a descriptor that came from another process. */
 interface Handle {
@@ -60,7 +60,7 @@ class PoolWorkerMain {
   constructor(start: WorkerStart) {
     this.#start = start
     this.#reactor = new Reactor(start.reactor)
-    this.#context = new WorkerContext(start.index, start.data, (value) => post({ type: 'message', value }))
+    this.#context = makeWorkerContext(start.index, start.data, (value) => post({ type: 'message', value }))
   }
 
   async setUp(): Promise<void> {

@@ -1,5 +1,5 @@
 import { inspect } from 'node:util'
-import { Connection, ConnectionMap, Group, Listener } from 'c1m'
+import { Connection, ConnectionMap, Group, Listener, PoolListener, RemoteConnection, Watch, WorkerContext } from 'c1m'
 import { test } from 'tap'
 import { connectPeer } from '../fixtures/peer.js'
 import { serve, until } from '../fixtures/reactor.js'
@@ -59,6 +59,10 @@ test('what only a reactor makes can’t be made', (t) => {
     [ConnectionMap, /Reactor/],
     [Group, /createGroup\(\)/],
     [Listener, /listen\(\)/],
+    [PoolListener, /pool\.listen\(\)/],
+    [RemoteConnection, /WorkerPool/],
+    [Watch, /watch\(\)/],
+    [WorkerContext, /ReactorPool/],
   ] as const) {
     t.throws(() => Reflect.construct(made, []), { code: 'ERR_C1M_INVALID_ARG_VALUE', message: by })
   }
