@@ -1,5 +1,6 @@
 import { AsyncLocalStorage, createHook, executionAsyncId } from 'node:async_hooks'
 import { test } from 'tap'
+import { collectGarbage } from '../fixtures/garbage.js'
 import { connectPeer } from '../fixtures/peer.js'
 import { makeReactor, serve, until } from '../fixtures/reactor.js'
 
@@ -64,4 +65,19 @@ test('with async hooks on, handlers run in a context of c1m’s own', async (t) 
   peer.end()
   await until(() => reactor.connections.size === 0)
   t.strictSame(contexts, ['c1m'])
+})
+
+test('handlers have the store of who made the reactor, also when garbage has been collected', async (t) => {
+  const storage = new AsyncLocalStorage<string>()
+  const reactor = storage.run('mine', () => makeReactor(t))
+  const stores: (string | undefined)[] = []
+  const data = () => void stores.push(storage.getStore())
+  const listener = await reactor.listen({ host: '127.0.0.1', port: 0 }, { data })
+  const peer = await connectPeer(t, listener.port as number)
+  for (let count = 1; count <= 2; count++) {
+    peer.write('hello')
+    await until(() => stores.length === count)
+    await collectGarbage()
+  }
+  t.strictSame(stores, ['mine', 'mine'])
 })
