@@ -45,6 +45,7 @@ struct Connection {
     kSynDeferred = 1u << 20,  // the SYN went, or will go, with the first bytes (TCP_FASTOPEN_CONNECT)
     kLeft = 1u << 21,         // gone to another loop, or lost on its way here: its end is counted elsewhere
     kMuted = 1u << 22,        // takes only what JavaScript itself writes to it
+    kInBulk = 1u << 23,       // in the loop's list of what waits for its part of a turn, as kInFlush
     kRelayed = 1u << 24,      // read and written by a relay, not for JavaScript
     kCorked = 1u << 25,       // the kernel may hold back bytes for more to come
     kLingers = 1u << 26,      // close(2) may wait, SO_LINGER: it came so
@@ -54,7 +55,7 @@ struct Connection {
     kFramingDue = 1u << 29,     // events that wait for room in a batch
     kMisfitDue = 1u << 30,
   };
-  static constexpr uint32_t kUnused = 1u << 23 | 1u << 31;
+  static constexpr uint32_t kUnused = 1u << 31;
   static constexpr uint32_t kDue = kOpenDue | kDrainDue | kEndDue | kTimeoutDue | kCloseDue | kFramingDue | kMisfitDue;
 
   [[nodiscard]] bool has(uint32_t flag) const { return (flags & flag) != 0; }

@@ -123,6 +123,8 @@ void Loop::overflow(uint32_t slot, Entry& entry) {
 // Something was queued.
 void Loop::queued(uint32_t slot, Entry& entry, size_t limit) {
   if (entry.out.exceeds(limit)) return overflow(slot, entry);
+  // This turn may not come to it, and the arena goes back in this turn.
+  if (entry.has(Connection::kInBulk)) entry.out.keep(pool_);
   flush_.push(slot);
 }
 

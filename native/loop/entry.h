@@ -32,15 +32,16 @@ struct Entry : Connection {
 
 using EntrySlab = Slab<Entry>;
 
-// A first-in-first-out list of slots, linked through a member of the entries. An entry is in it once at most.
-template <uint32_t Entry::*Next, uint32_t Member>
+// A first-in-first-out list of slots, linked through a member of the entries. An entry is in it once at most, and not in
+// another list that is linked through the same member: it is in one of them if it has any of the flags `Linked`.
+template <uint32_t Entry::*Next, uint32_t Member, uint32_t Linked = Member>
 class SlotList {
  public:
   explicit SlotList(EntrySlab& entries) : entries_(entries) {}
 
   void push(uint32_t slot) {
     Entry& entry = entries_[slot];
-    if (entry.has(Member)) return;
+    if (entry.has(Linked)) return;
     entry.set(Member);
     entry.*Next = EntrySlab::kNone;
     if (last_ == EntrySlab::kNone) {
@@ -74,7 +75,10 @@ class SlotList {
 
 // Connections with something to read or to tell. They need room in an event batch.
 using ReadyList = SlotList<&Entry::ready_next, Connection::kInReady>;
-// Connections with bytes to send and a socket that may take them. They don't: a blocked JS thread stops no write.
-using FlushList = SlotList<&Entry::flush_next, Connection::kInFlush>;
+// Connections with bytes to send and a socket that may take them. They don't: a blocked JS thread stops no write. What is new
+// is in the one, and has its turn immediately; what takes longer is in the other, and has a part of each turn.
+constexpr uint32_t kToSend = Connection::kInFlush | Connection::kInBulk;
+using FlushList = SlotList<&Entry::flush_next, Connection::kInFlush, kToSend>;
+using BulkList = SlotList<&Entry::flush_next, Connection::kInBulk, kToSend>;
 
 }  // namespace c1m

@@ -50,6 +50,7 @@ Loop::Loop(Poller poller, const LoopOptions& options, Mailbox& mailbox, JsWaker 
       local_addresses_(options.own_file_table ? std::make_unique<LocalAddresses>(options.max_connections) : nullptr),
       ready_(entries_),
       flush_(entries_),
+      bulk_(entries_),
       wheel_(TimerOf{&entries_}),
       relays_(pool_),
       file_workers_(poller_, options.file_threads),
@@ -81,8 +82,8 @@ void Loop::turn() {
   flush_all();
   return_commands();
   spread();
-  // Not before flush_all(): a slot that it frees must be out of the flush list.
   take_returned();
+  free_closed();
   acceptor_.take_arrivals(*this, kArrivalsPerTurn);
   acceptor_.serve(*this, now_ms_);
   acceptor_.announce(*this);
@@ -114,8 +115,9 @@ void Loop::turn() {
 
 // Work that no edge and no wake-up will announce.
 bool Loop::busy() const {
-  return executing_ != nullptr || !flush_.empty() || !broadcasts_.empty() || acceptor_.busy() || connector_.busy() ||
-         (!ready_.empty() && !starved_) || (watcher_.busy() && filling_ != nullptr);
+  return executing_ != nullptr || !flush_.empty() || !bulk_.empty() || !closed_.empty() || !broadcasts_.empty() ||
+         acceptor_.busy() || connector_.busy() || (!ready_.empty() && !starved_) ||
+         (watcher_.busy() && filling_ != nullptr);
 }
 
 bool Loop::has_news() const {
@@ -173,7 +175,12 @@ void Loop::collect(std::span<const Readiness> ready) {
       flush_.push(slot);
       continue;
     }
-    if (one.writable && (!entry->out.empty() || entry->has(Connection::kSynDeferred))) flush_.push(slot);
+    // A socket that was full has had its part of a turn before.
+    if (one.writable && !entry->out.empty()) {
+      bulk_.push(slot);
+    } else if (one.writable && entry->has(Connection::kSynDeferred)) {
+      flush_.push(slot);
+    }
     if (entry->can_read()) {
       ready_.push(slot);
     } else if (one.error) {
@@ -186,7 +193,7 @@ void Loop::take_returned() {
   EventBatch* batch = mailbox_.returned.take();
   while (batch != nullptr) {
     EventBatch* next = batch->next;
-    for (const uint32_t slot : batch->closed) free_slot(slot);
+    closed_.insert(closed_.end(), batch->closed.begin(), batch->closed.end());
     batch->reset();
     batch->next = spare_;
     spare_ = batch;
@@ -196,6 +203,21 @@ void Loop::take_returned() {
   if (filling_ == nullptr && spare_ != nullptr) {
     filling_ = spare_;
     spare_ = spare_->next;
+  }
+}
+
+// Those whose kClose JavaScript has handed back.
+void Loop::free_closed() {
+  if (closed_.empty()) return;
+  for (size_t left = closed_.size(); left > 0; --left) {
+    const uint32_t slot = closed_.front();
+    closed_.pop_front();
+    if (entries_[slot].has(kToSend)) {
+      // That list has yet to come to it.
+      closed_.push_back(slot);
+    } else {
+      free_slot(slot);
+    }
   }
 }
 

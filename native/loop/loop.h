@@ -195,6 +195,7 @@ class Loop {
   [[nodiscard]] int sleep_ms();
   void collect(std::span<const Readiness> ready);
   void take_returned();
+  void free_closed();
   void free_slot(uint32_t slot);
   void release(uint32_t slot);
   void publish();
@@ -205,6 +206,7 @@ class Loop {
 
   // transfer.cc: one connection.
   void flush_all();
+  [[nodiscard]] bool sends_now(const Entry& entry, bool room) const;
   size_t flush_one(uint32_t slot);  // bytes sent
   void serve_ready();
   void serve(uint32_t slot);
@@ -302,6 +304,7 @@ class Loop {
   OutboundPool pool_;
   ReadyList ready_;
   FlushList flush_;
+  BulkList bulk_;
   Wheel wheel_;
   Acceptor acceptor_;
   Connector connector_;
@@ -316,6 +319,7 @@ class Loop {
   bool starved_ = false;           // the ready list waits for a batch
   bool held_back_ = false;         // a short batch has waited for a turn
   uint32_t closing_ = 0;           // slots whose kClose is on its way
+  std::deque<uint32_t> closed_;    // of these, those whose kClose has come back
   std::vector<std::unique_ptr<Request>> completed_;
   std::unordered_map<Request*, std::unique_ptr<Request>> waiting_;  // for complete()
   std::deque<BroadcastRequest*> broadcasts_;                        // some of whose targets have yet to get their turn

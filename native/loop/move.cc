@@ -21,7 +21,7 @@ constexpr uint32_t kMoving =
 constexpr uint32_t kStays =
     Connection::kClosing | Connection::kCloseDue |    // as far as the old one is concerned it closes
     Connection::kLeft |                               // and is counted elsewhere
-    Connection::kInReady | Connection::kInFlush |     // places in its lists
+    Connection::kInReady | kToSend |                  // places in its lists
     Connection::kFramesWaiting |                      // what is unread is told anew
     Connection::kOpenDue | Connection::kConnecting |  // JavaScript asks for none it hasn't heard of
     Connection::kRelayed;                             // nor for one that is relayed

@@ -74,6 +74,11 @@ bool Relays::start(Loop& loop, RelayRequest& request) {
   return false;
 }
 
+bool Relays::is_bulk(const Entry& entry) const {
+  const Relay* relay = relay_of(entry);
+  return relay != nullptr && (relay->flows[0].is_bulk() || relay->flows[1].is_bulk());
+}
+
 void Relays::serve(Loop& loop, Entry& entry) {
   Relay* relay = relay_of(entry);
   if (relay == nullptr || relay->request == nullptr) return;

@@ -38,6 +38,8 @@ class Relays {
   [[nodiscard]] bool hold(Loop& loop, const uint32_t (&slots)[2], const uint32_t (&generations)[2]);
   // True if it is over already; otherwise the request is completed later.
   [[nodiscard]] bool start(Loop& loop, RelayRequest& request);
+  // The connection is part of a relay that moves many bytes.
+  [[nodiscard]] bool is_bulk(const Entry& entry) const;
   // Moves what can be moved, for the relay that this connection is part of.
   void serve(Loop& loop, Entry& entry);
   // Its queue has given bytes to the kernel. True if they were the relay's, and not JavaScript's.

@@ -43,6 +43,9 @@ void set_due(Entry& entry, uint32_t due) {
   }
 }
 
+// Its socket takes more, and the loop has yet to come to it.
+bool waits_for_us(const Entry& entry) { return entry.has(kToSend) && entry.has(Connection::kWritable); }
+
 // The socket takes no more of what is queued. In a relay either side may be waiting for the other.
 bool is_stuck(const Entry& entry) {
   return entry.has(Connection::kRelayed) || (!entry.out.empty() && !entry.has(Connection::kWritable));
@@ -185,7 +188,9 @@ uint32_t Loop::expire(Entry& entry) {
   };
   // With JavaScript away, bytes wait to be read and connections to be opened: neither is their own silence.
   const bool silent = !entry.can_read() && !entry.has(Connection::kOpenDue);
-  look(TimeoutKind::kIdle, entry.last_active, entry.timeout_ms, silent);
+  // Nor is it the peer that doesn't take what has yet to have its part of a turn.
+  const bool takes = !waits_for_us(entry);
+  look(TimeoutKind::kIdle, entry.last_active, entry.timeout_ms, silent && takes);
   if (Timeouts* timeouts = timeouts_of(entry); timeouts != nullptr) {
     const auto look_at = [&](TimeoutKind kind, bool runs) {
       look(kind, timeouts->of(kind).since, timeouts->of(kind).ms, runs);
@@ -193,7 +198,7 @@ uint32_t Loop::expire(Entry& entry) {
     // A relay has its own ways, and its own timeout.
     const bool ours = !entry.has(Connection::kRelayed);
     look_at(TimeoutKind::kRead, ours && silent && !entry.has(Connection::kPaused | Connection::kEndSeen));
-    look_at(TimeoutKind::kWrite, ours && timeouts->waiting);
+    look_at(TimeoutKind::kWrite, ours && takes && timeouts->waiting);
     look_at(TimeoutKind::kTotal, true);
   }
   return due;

@@ -1,0 +1,211 @@
+// What one turn may cost: of all connections together, not only of each.
+#include <doctest/doctest.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <map>
+#include <vector>
+
+#include "native/loop/send_file_request.h"
+#include "test/native/frames.h"
+#include "test/native/loop_harness.h"
+
+using namespace c1m;
+
+namespace {
+
+// A kernel that takes everything, and counts it by descriptor; each call takes so many milliseconds.
+struct Sink {
+  explicit Sink(Harness& harness, uint64_t takes_ms) : h(harness), ms(takes_ms) {
+    h.hooks.send = [this](int fd, const void* bytes, size_t size, int) -> ssize_t { return take(fd, bytes, size); };
+    h.hooks.sendmsg = [this](int fd, const msghdr* message, int) -> ssize_t {
+      size_t size = 0;
+      for (size_t i = 0; i < message->msg_iovlen; ++i) {
+        (void)take(fd, message->msg_iov[i].iov_base, message->msg_iov[i].iov_len);
+        size += message->msg_iov[i].iov_len;
+      }
+      return static_cast<ssize_t>(size);
+    };
+    h.hooks.sendfile = [this](int fd, int, off_t* offset, size_t size) -> ssize_t {
+      *offset += static_cast<off_t>(size);
+      h.now_ms += ms;
+      ++calls;
+      of_files[fd] += size;
+      return static_cast<ssize_t>(size);
+    };
+  }
+  ~Sink() {
+    h.settle();
+    h.hooks.send = nullptr;
+    h.hooks.sendmsg = nullptr;
+    h.hooks.sendfile = nullptr;
+  }
+  ssize_t take(int fd, const void* bytes, size_t size) {
+    of[fd].append(static_cast<const char*>(bytes), size);
+    h.now_ms += ms;
+    ++calls;
+    all += size;
+    return static_cast<ssize_t>(size);
+  }
+
+  Harness& h;
+  uint64_t ms;
+  std::map<int, std::string> of;
+  std::map<int, size_t> of_files;
+  size_t all = 0;
+  int calls = 0;
+};
+
+std::vector<Told*> accept_many(Harness& h, const Harness::Port& port, int count) {
+  std::vector<Told*> told;
+  for (int i = 0; i < count; ++i) told.push_back(&h.accept(port).told);
+  return told;
+}
+
+std::unique_ptr<SendFileRequest> file_request(const Told& told, uint32_t id, uint64_t end = OutboundFile::kWhole) {
+  auto request = std::make_unique<SendFileRequest>();
+  request->slot = told.slot;
+  request->generation = told.generation;
+  request->path = "/proc/self/exe";
+  request->file.id = id;
+  request->file.end = end;
+  return request;
+}
+
+}  // namespace
+
+TEST_CASE("a hundred files share a turn, and an answer leaves in the next one") {
+  constexpr uint64_t kEach = 3 << 20;
+  Harness h({.max_connections = 128});
+  const auto port = h.listen();
+  const std::vector<Told*> downloads = accept_many(h, port, 100);
+  Told& other = h.accept(port).told;
+  Sink sink(h, 1);
+  for (uint32_t i = 0; i < 100; ++i) h.js.request(file_request(*downloads[i], i + 1, kEach));
+  for (int turns = 0; sink.of_files.size() < 100; ++turns) {
+    REQUIRE(turns < 300);
+    const int before = sink.calls;
+    h.js.write(other, "an answer");
+    h.turn();
+    // That, and one piece of one file, as it takes a millisecond.
+    CHECK(sink.calls - before <= 2);
+    CHECK(sink.of[h.fd(other)].size() == 9 * (static_cast<size_t>(turns) + 1));
+  }
+  // First come, first served: each has had a piece before any had two.
+  for (const Told* one : downloads) CHECK(sink.of_files[h.fd(*one)] <= (1 << 20));
+  h.settle();
+  for (const Told* one : downloads) CHECK(sink.of_files[h.fd(*one)] == kEach);
+}
+
+TEST_CASE("a hundred long queues share a turn") {
+  constexpr size_t kEach = 1 << 20;
+  Harness h({.max_connections = 128});
+  const auto port = h.listen();
+  const std::vector<Told*> downloads = accept_many(h, port, 100);
+  Told& other = h.accept(port).told;
+  Sink sink(h, 1);
+  for (const Told* one : downloads) h.js.write_pinned(*one, std::string(kEach, 'x'));
+  for (int turns = 0; sink.all < 100 * kEach; ++turns) {
+    REQUIRE(turns < 1000);
+    const int before = sink.calls;
+    h.js.write(other, "an answer");
+    h.turn();
+    CHECK(sink.calls - before <= 2);
+    CHECK(sink.of[h.fd(other)].size() == 9 * (static_cast<size_t>(turns) + 1));
+  }
+  h.settle();
+  for (const Told* one : downloads) CHECK(sink.of[h.fd(*one)].size() == kEach);
+}
+
+TEST_CASE("queues of less than a connection's share have a total, too, and small ones don't wait for it") {
+  constexpr size_t kEach = 200'000;
+  Harness h({.max_connections = 128});
+  const auto port = h.listen();
+  const std::vector<Told*> many = accept_many(h, port, 100);
+  Told& other = h.accept(port).told;
+  Sink sink(h, 1);
+  for (const Told* one : many) h.js.write_pinned(*one, std::string(kEach, 'x'));
+  h.js.write(other, "small");
+  h.turn();
+  // 2 MiB, and one of those that wait.
+  CHECK(sink.all <= (2 << 20) + 2 * kEach + 5);
+  CHECK(sink.of[h.fd(other)] == "small");
+  h.settle();
+  for (const Told* one : many) CHECK(sink.of[h.fd(*one)].size() == kEach);
+}
+
+TEST_CASE("what is written to a connection whose turn has yet to come isn't lost, nor is its close") {
+  Harness h({.max_connections = 128});
+  const auto port = h.listen();
+  const std::vector<Told*> many = accept_many(h, port, 100);
+  Sink sink(h, 1);
+  for (const Told* one : many) h.js.write_pinned(*one, std::string(200'000, 'x'));
+  h.turn();
+  for (const Told* one : many) h.js.write(*one, "tail");
+  h.js.destroy(*many.back());
+  const int gone = h.fd(*many.back());
+  h.turn();
+  // The arenas are JavaScript's again, and the next batch is written over them.
+  for (const Told* one : many) h.js.write(*one, "end!");
+  h.settle();
+  CHECK(many.back()->log == "OC");
+  std::string expected(200'000, 'x');
+  expected.append("tailend!");
+  for (const Told* one : many) {
+    if (one != many.back()) CHECK(sink.of[h.fd(*one)] == expected);
+  }
+  CHECK(sink.of[gone].size() <= 200'004);
+}
+
+TEST_CASE("what is written behind a file that was given up isn't lost either, if its turn has yet to come") {
+  Harness h({.max_connections = 128});
+  const auto port = h.listen();
+  const std::vector<Told*> many = accept_many(h, port, 20);
+  Told& told = h.accept(port).told;
+  Sink sink(h, 1);
+  for (const Told* one : many) h.js.write_pinned(*one, std::string(1 << 20, 'x'));
+  h.js.request(file_request(told, 1));
+  h.turn();
+  h.turn();
+  auto cancel = std::make_unique<CancelFileRequest>();
+  cancel->slot = told.slot;
+  cancel->generation = told.generation;
+  cancel->id = 1;
+  h.js.request(std::move(cancel));
+  h.js.write(told, "first");
+  h.turn();
+  // Over the same arena.
+  h.js.write(told, "then!");
+  h.settle();
+  CHECK(sink.of[h.fd(told)] == "firstthen!");
+  CHECK(sink.of_files.empty());
+}
+
+TEST_CASE("a slot isn't freed while it is in the list of long queues") {
+  Harness h({.max_connections = 64});
+  const auto port = h.listen();
+  const std::vector<Told*> many = accept_many(h, port, 50);
+  Sink sink(h, 1);
+  for (const Told* one : many) h.js.write_pinned(*one, std::string(1 << 20, 'x'));
+  h.turn();
+  for (const Told* one : many) h.js.destroy(*one);
+  h.settle();
+  for (const Told* one : many) CHECK(one->log == "OC");
+  CHECK(h.loop->live() == 0);
+  // Their slots are new ones'.
+  const std::vector<Told*> others = accept_many(h, port, 50);
+  for (const Told* one : others) h.js.write(*one, "x");
+  h.settle();
+  for (const Told* one : others) CHECK(sink.of[h.fd(*one)].back() == 'x');
+}
+
+TEST_CASE("neither the idle nor the write timeout counts the time that a queue waits for its turn") {
+  Harness h({.max_connections = 64});
+  const auto port = h.listen({.timeout_ms = 50, .write_timeout_ms = 50});
+  const std::vector<Told*> many = accept_many(h, port, 40);
+  Sink sink(h, 10);
+  for (const Told* one : many) h.js.write_pinned(*one, std::string(1 << 20, 'x'));
+  while (sink.all < size_t{40} << 20) h.turn();
+  h.turn();
+  for (const Told* one : many) CHECK(one->log == "O");
+}
