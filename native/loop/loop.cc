@@ -17,6 +17,9 @@ namespace {
 constexpr uint32_t kEnoughRecords = 64;
 // Connections taken over from another I/O thread's acceptor in one turn, as many as that accepts in one.
 constexpr size_t kArrivalsPerTurn = 256;
+// What close(2) may take in one turn: some 100 calls at 5 µs each.
+constexpr uint32_t kFreeMicros = 500;
+constexpr uint32_t kFreesPerLook = 8;
 // Nobody tells when the JS thread has taken some of the hundreds of sockets out that it has been handed.
 constexpr int kDepartRetryMs = 1;
 
@@ -206,9 +209,11 @@ void Loop::take_returned() {
   }
 }
 
-// Those whose kClose JavaScript has handed back.
+// Those whose kClose JavaScript has handed back, of which a batch may have had thousands.
 void Loop::free_closed() {
   if (closed_.empty()) return;
+  TimeBudget time(kFreeMicros, kFreesPerLook);
+  time.begin();
   for (size_t left = closed_.size(); left > 0; --left) {
     const uint32_t slot = closed_.front();
     closed_.pop_front();
@@ -218,6 +223,7 @@ void Loop::free_closed() {
     } else {
       free_slot(slot);
     }
+    if (time.spent()) return;
   }
 }
 

@@ -209,3 +209,25 @@ TEST_CASE("neither the idle nor the write timeout counts the time that a queue w
   h.turn();
   for (const Told* one : many) CHECK(one->log == "O");
 }
+
+TEST_CASE("closing descriptors has its time") {
+  Harness h;
+  const auto port = h.listen();
+  const std::vector<Told*> many = accept_many(h, port, 40);
+  for (const Told* one : many) h.js.destroy(*one);
+  h.turn();
+  h.turn();
+  int closes = 0;
+  h.hooks.close = [&](int fd) {
+    ++closes;
+    ++h.now_ms;
+    return shim::__real_close(fd);
+  };
+  h.js.deliver_all();
+  h.turn();
+  CHECK(closes == 8);
+  h.settle();
+  CHECK(closes == 40);
+  CHECK(h.loop->live() == 0);
+  h.hooks.close = nullptr;
+}
