@@ -14,7 +14,7 @@ class Request;
 // Opens the loop's outgoing connections. An attempt has a slot from its connect(2) on, which JavaScript learns of by
 // kOpen once the connection is there; an attempt that fails gives it back in silence, and its request says why.
 //
-// A turn starts so many; the others wait in a queue, so that thousands asked for at once hold up nobody, and a listener
+// A turn starts so many, and has a time for them; the others wait in a queue, so that thousands asked for at once hold up nobody, and a listener
 // of this same loop gets to accept in between.
 // Owner: one loop. Thread: the loop's.
 class Connector {
@@ -40,14 +40,17 @@ class Connector {
     uint32_t slot;  // kNone while it is in the queue
   };
 
+  [[nodiscard]] bool has_budget() const;
   [[nodiscard]] bool begin(Loop& loop, ConnectRequest& request);
+  [[nodiscard]] bool attempt(Loop& loop, ConnectRequest& request);
   void succeed(Loop& loop, uint32_t slot, const ConnectRequest& request);
   void fail(Loop& loop, uint32_t context, int error);
 
   std::unordered_map<uint32_t, Attempt> attempts_;  // by context
   std::deque<uint32_t> queue_;                      // contexts, also of attempts that were given up
   std::vector<Request*> fences_;
-  uint32_t begun_ = 0;  // in this turn
+  uint32_t begun_ = 0;   // in this turn
+  uint64_t micros_ = 0;  // that these have taken
 };
 
 }  // namespace c1m

@@ -231,3 +231,26 @@ TEST_CASE("closing descriptors has its time") {
   CHECK(h.loop->live() == 0);
   h.hooks.close = nullptr;
 }
+
+TEST_CASE("attempts to connect have their time, whatever the kernel needs to refuse one") {
+  Harness h;
+  int calls = 0;
+  h.hooks.connect = [&](int, const sockaddr*, socklen_t) {
+    ++calls;
+    ++h.now_ms;
+    return shim::fail(EADDRNOTAVAIL);
+  };
+  for (uint32_t i = 0; i < 50; ++i) {
+    auto request = std::make_unique<ConnectRequest>();
+    request->spec.address = Address::ip("127.0.0.1", 9).value();
+    request->connection.context = 100 + i;
+    h.js.request(std::move(request));
+  }
+  for (int turns = 1; calls < 50; ++turns) {
+    h.turn();
+    CHECK(calls == turns);
+    REQUIRE(turns <= 50);
+  }
+  h.settle();
+  CHECK(h.js.completed.size() == 50);
+}
