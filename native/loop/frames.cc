@@ -124,7 +124,7 @@ void Loop::cut_slab(uint32_t slot, Entry& entry, const Framing& framing, ReadMod
     const Cut cut = cut_frame(framing, data + done, length - done, scanned);
     if (cut.state == Cut::State::kTooLarge) misfit(entry);
     if (cut.state != Cut::State::kComplete) break;
-    if (!filling_->has_record()) {
+    if (!filling_->has_record() || !take_frame()) {
       entry.set(Connection::kFramesWaiting);
       break;
     }
@@ -145,7 +145,19 @@ void Loop::cut_slab(uint32_t slot, Entry& entry, const Framing& framing, ReadMod
   if (!entry.end_waits()) framer.note_searched(framing);
 }
 
-// Delivers the whole frames that the framer holds. False if it stopped for want of room in a batch.
+// False if the connection has had its share of the turn. The batch is handed over as it is then: else JavaScript, busy with
+// the one before, would get a batch full of one connection's frames next, and the others' behind them.
+bool Loop::take_frame() {
+  if (frames_left_ == 0) {
+    crowded_ = true;
+    return false;
+  }
+  --frames_left_;
+  return true;
+}
+
+// Delivers the whole frames that the framer holds. False if it stopped for want of room in a batch, or at
+// the connection's share.
 bool Loop::deliver_waiting(uint32_t slot, Entry& entry, ReadMode mode) {
   const Framing raw{};
   const Framing& framing = entry.framing == FramingTable::kNone ? raw : framing_of(entry);
@@ -154,6 +166,7 @@ bool Loop::deliver_waiting(uint32_t slot, Entry& entry, ReadMode mode) {
     Cut cut = framer.next(framing);
     if (cut.state == Cut::State::kTooLarge) misfit(entry);
     if (cut.state != Cut::State::kComplete) break;
+    if (!take_frame()) return false;
     if ((filling_ == nullptr || !filling_->has_room(mode)) && !(rotate() && filling_->has_room(mode))) return false;
     if (framing.kind == Framing::Kind::kNone) {
       cut.total = cut.payload = std::min(cut.payload, uint32_t{kMostCopied});

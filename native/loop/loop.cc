@@ -103,8 +103,9 @@ void Loop::turn() {
   // A shorter one goes on filling for a turn: more may be ready by now, and wait() publishes before it sleeps. For one
   // only, as a loop that is busy with others comes to no sleep. So does a longer one while JS has an untouched batch to
   // go on with. Load makes batches longer, and wake-ups rarer.
-  if (has_news() && mailbox_.events.empty()) {
-    if (held_back_ || filling_->count() >= kEnoughRecords) {
+  const bool crowded = std::exchange(crowded_, false);
+  if (has_news() && (crowded || mailbox_.events.empty())) {
+    if (crowded || held_back_ || filling_->count() >= kEnoughRecords) {
       publish();
     } else {
       held_back_ = true;

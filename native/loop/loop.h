@@ -268,6 +268,7 @@ class Loop {
   ssize_t read_into_framer(uint32_t slot, Entry& entry, const Framing& framing, size_t budget);
   ssize_t read_into_slab(uint32_t slot, Entry& entry, const Framing& framing, ReadMode mode, size_t budget);
   void cut_slab(uint32_t slot, Entry& entry, const Framing& framing, ReadMode mode, size_t pending, size_t got);
+  [[nodiscard]] bool take_frame();
   void misfit(Entry& entry);
   [[nodiscard]] const Framing& framing_of(const Entry& entry) const;
   void set_framing(Entry& entry, const Framing* framing);
@@ -318,6 +319,8 @@ class Loop {
   EventBatch* spare_ = nullptr;    // linked by `next`
   bool starved_ = false;           // the ready list waits for a batch
   bool held_back_ = false;         // a short batch has waited for a turn
+  bool crowded_ = false;           // a connection has had its share of frames in this turn
+  uint32_t frames_left_ = 0;       // of the share of the connection that is being read
   uint32_t closing_ = 0;           // slots whose kClose is on its way
   std::deque<uint32_t> closed_;    // of these, those whose kClose has come back
   std::vector<std::unique_ptr<Request>> completed_;

@@ -198,6 +198,7 @@ void Loop::serve(uint32_t slot) {
 // Reads while there is something, within the budget. False if it stopped for want of room in a batch.
 bool Loop::read(uint32_t slot, Entry& entry) {
   const ReadMode mode = entry.has(Connection::kBorrowed) ? ReadMode::kBorrowed : ReadMode::kOwned;
+  frames_left_ = kFramesPerTurn;
   if (entry.has(Connection::kFramesWaiting) && !deliver_waiting(slot, entry, mode)) return false;
   if (entry.framing != FramingTable::kNone) return read_frames(slot, entry, mode);
   size_t budget = kReadBudget;

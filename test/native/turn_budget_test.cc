@@ -254,3 +254,26 @@ TEST_CASE("attempts to connect have their time, whatever the kernel needs to ref
   h.settle();
   CHECK(h.js.completed.size() == 50);
 }
+
+TEST_CASE("a peer of empty frames has its share of a turn, and of what JavaScript gets") {
+  for (const bool borrowed : {false, true}) {
+    Harness h;
+    const auto port = h.listen({.borrowed = borrowed, .framing = delimited("\n")});
+    auto [flood, flood_told] = h.accept(port);
+    auto [client, told] = h.accept(port);
+    flood.send(std::string(10'000, '\n'));
+    h.turn();
+    client.send("a question\n");
+    h.turn();
+    for (int batches = 0; told.log != "OD"; ++batches) {
+      REQUIRE(batches < 2);
+      EventBatch* batch = h.js.take();
+      REQUIRE(batch != nullptr);
+      CHECK(batch->count() <= 513);
+      h.js.give_back(batch);
+    }
+    h.settle();
+    CHECK(flood_told.chunks.size() == 10'000);
+    CHECK(told.chunks == std::vector<std::string>{"a question"});
+  }
+}
