@@ -85,6 +85,7 @@ void Loop::turn() {
   flush_all();
   return_commands();
   spread();
+  search_idle();
   take_returned();
   free_closed();
   acceptor_.take_arrivals(*this, kArrivalsPerTurn);
@@ -119,8 +120,8 @@ void Loop::turn() {
 
 // Work that no edge and no wake-up will announce.
 bool Loop::busy() const {
-  return executing_ != nullptr || !flush_.empty() || !bulk_.empty() || !closed_.empty() || !broadcasts_.empty() ||
-         acceptor_.busy() || connector_.busy() || (!ready_.empty() && !starved_) ||
+  return executing_ != nullptr || !flush_.empty() || !bulk_.empty() || !closed_.empty() || !moves_.searching.empty() ||
+         !broadcasts_.empty() || acceptor_.busy() || connector_.busy() || (!ready_.empty() && !starved_) ||
          (watcher_.busy() && filling_ != nullptr);
 }
 

@@ -120,8 +120,6 @@ class Loop {
   [[nodiscard]] bool reserve(ReserveRequest& request);
   // Where what is said to this connection waits, if it is on its way here; null if not.
   [[nodiscard]] Expected* deferring(uint32_t slot, uint32_t generation);
-  // Of connections that nothing moved on for so long, slot and generation.
-  void find_idle(uint32_t ms, uint32_t most, std::vector<uint32_t>& found);
   // It is here, or won't come.
   void settle_move(SettleRequest& request);
   // When those before it have gone. True if it is done.
@@ -232,6 +230,8 @@ class Loop {
   void queue_shared(uint32_t slot, Entry* entry, SharedPayload& payload, uint32_t max_write_queue);
 
   // move.cc
+  void search_idle();
+  [[nodiscard]] bool find_idle(IdleRequest& request);
   [[nodiscard]] std::unique_ptr<Parcel> pack(uint32_t slot, Entry& entry);
   void arrive(uint32_t slot, Parcel& parcel);
   void fail_to_arrive(uint32_t slot, uint16_t error, uint8_t syscall);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <unordered_map>
 #include <vector>
@@ -84,11 +85,13 @@ class SettleRequest : public Request {
   bool run(Loop& loop) override;
 };
 
-// Looks for connections that nothing was read from or written to for so long, and that nothing waits to be.
+// Looks for connections that nothing was read from or written to for so long, and that nothing waits to be: at some slots in
+// each turn.
 class IdleRequest : public Request {
  public:
   uint32_t ms = 0;
   uint32_t most = 0;
+  uint32_t next = 0;  // slot to look at
 
   std::vector<uint32_t> found;  // slot and generation of each
 
@@ -145,6 +148,8 @@ class Moves {
   void drop_all(OutboundPool& pool) {
     for (auto& [slot, expected] : expected_) expected.drop(pool);
   }
+
+  std::deque<IdleRequest*> searching;  // they take turns as they came
 
  private:
   std::unordered_map<uint32_t, Expected> expected_;

@@ -277,3 +277,40 @@ TEST_CASE("a peer of empty frames has its share of a turn, and of what JavaScrip
     CHECK(told.chunks == std::vector<std::string>{"a question"});
   }
 }
+
+TEST_CASE("a table is searched for idle connections in parts") {
+  constexpr uint32_t kSlots = 40'000;
+  Harness h({.max_connections = kSlots + 1});
+  const auto port = h.listen();
+  std::vector<const ReserveRequest*> reserved;
+  for (uint32_t i = 0; i < kSlots; ++i) {
+    auto request = std::make_unique<ReserveRequest>();
+    reserved.push_back(request.get());
+    h.js.request(std::move(request));
+    if (i % 1000 == 0) h.settle();
+  }
+  h.settle();
+  Told& told = h.accept(port).told;
+  REQUIRE(told.slot >= kSlots);
+  auto request = std::make_unique<IdleRequest>();
+  request->most = 10;
+  const IdleRequest* asked = request.get();
+  h.js.request(std::move(request));
+  const size_t before = h.js.completed.size();
+  h.turn();
+  h.turn();
+  h.js.deliver_all();
+  CHECK(h.js.completed.size() == before);
+  CHECK_FALSE(h.quiet());
+  h.settle();
+  REQUIRE(h.js.completed.back().get() == asked);
+  CHECK(asked->found == std::vector<uint32_t>{told.slot, told.generation});
+  for (const ReserveRequest* slot : reserved) {
+    auto settle = std::make_unique<SettleRequest>();
+    settle->slot = slot->slot;
+    settle->generation = slot->generation;
+    settle->abandoned = true;
+    h.js.request(std::move(settle));
+  }
+  h.settle();
+}
