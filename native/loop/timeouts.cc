@@ -1,6 +1,7 @@
 // Timeouts: one timer for each connection, armed for the earliest of them.
 #include <algorithm>
 
+#include "native/base/clock.h"
 #include "native/loop/loop.h"
 #include "native/net/socket.h"
 
@@ -11,6 +12,9 @@ namespace {
 // While bytes are stuck, their peer is looked at so often in a period of the timeouts that they concern: a look is an
 // ioctl(2) of 0.2 µs, and at a peer that takes nothing such a timeout fires as much as one of these parts late.
 constexpr uint32_t kLooks = 8;
+// What timers may take in a turn, behind the first of them: a million that were armed in one tick are half a second.
+constexpr uint32_t kTimerMicros = 1000;
+constexpr uint32_t kTimersPerLook = 64;
 
 Timeouts* timeouts_of(Entry& entry) { return entry.extras == nullptr ? nullptr : entry.extras->timeouts.get(); }
 
@@ -164,7 +168,16 @@ void Loop::note_acknowledged(Entry& entry) {
 }
 
 void Loop::fire_timers() {
-  wheel_.advance(now_tick_, [this](uint32_t slot) {
+  uint32_t looked = 0;
+  TimeBudget time(kTimerMicros, 1);
+  // The clock is read where there are many, only.
+  const auto spent = [&] {
+    if (++looked % kTimersPerLook != 0) return false;
+    if (looked > kTimersPerLook) return time.spent();
+    time.begin();
+    return false;
+  };
+  const auto fire = [this](uint32_t slot) {
     Entry& entry = entries_[slot];
     if (entry.has(Connection::kConnecting)) return connector_.on_timeout(*this, slot);
     const uint32_t due = expire(entry);
@@ -173,7 +186,8 @@ void Loop::fire_timers() {
       ready_.push(slot);
     }
     arm_timer(slot, entry);
-  });
+  };
+  wheel_.advance(now_tick_, fire, spent);
 }
 
 // Those whose time is over, which starts anew.

@@ -72,28 +72,42 @@ class TimerWheel {
     --count_;
   }
 
-  // Calls fire(id), disarmed, for every timer whose deadline has come. fire may arm and cancel any timer.
+  // Calls fire(id), disarmed, for every timer whose deadline has come. fire may arm and cancel any timer. Stops when
+  // spent(), which is asked after each timer that was looked at, says so: the next call goes on there, and next_ms() is 0
+  // until then.
+  template <class Fire, class Spent>
+  void advance(uint32_t now, Fire&& fire, Spent&& spent) {
+    now_ = now;
+    if (!expire(fire, spent)) return;
+    // The clock never goes back. With nothing armed a wheel may rest for more than half of all ticks (198 days).
+    if (count_ == 0) looked_ = now_;
+    // Once round is enough.
+    if (now_ - looked_ > kBuckets) looked_ = now_ - kBuckets;
+    while (looked_ != now_) {
+      const uint32_t bucket = ++looked_ % kBuckets;
+      // Detached first, so that what fire() arms into this very bucket waits for its round.
+      expiring_ = heads_[bucket];
+      heads_[bucket] = TimerNode::kNone;
+      used_[bucket / 64] &= ~(uint64_t{1} << (bucket % 64));
+      if (!expire(fire, spent)) return;
+    }
+  }
   template <class Fire>
   void advance(uint32_t now, Fire&& fire) {
-    // The clock never goes back. With nothing armed a wheel may rest for more than half of all ticks (198 days).
-    const uint32_t passed = now - now_;
-    if (passed == 0) return;
-    const uint32_t first = now_ + 1;
-    now_ = now;
-    if (count_ == 0) return;
-    for (uint32_t i = 0; i < std::min(passed, kBuckets); ++i) expire((first + i) % kBuckets, fire);
+    advance(now, fire, [] { return false; });
   }
 
   // Milliseconds from `now` until a bucket in use comes round; -1 if there is none. Its timers may be of a later
   // round: a timer that is far away wakes the loop once a round, every 33 s, for nothing.
   [[nodiscard]] int next_ms(uint32_t now) const {
     if (count_ == 0) return -1;
-    const uint32_t start = (now_ + 1) % kBuckets;
+    if (expiring_ != TimerNode::kNone) return 0;
+    const uint32_t start = (looked_ + 1) % kBuckets;
     for (uint32_t offset = 0; offset < kBuckets;) {
       const uint32_t bucket = (start + offset) % kBuckets;
       const uint64_t rest = used_[bucket / 64] >> (bucket % 64);
       if (rest != 0) {
-        const uint32_t due = now_ + 1 + offset + static_cast<uint32_t>(std::countr_zero(rest));
+        const uint32_t due = looked_ + 1 + offset + static_cast<uint32_t>(std::countr_zero(rest));
         const int32_t left = static_cast<int32_t>(due - now);
         return left <= 0 ? 0 : left * static_cast<int>(kTickMs);
       }
@@ -106,12 +120,9 @@ class TimerWheel {
   [[nodiscard]] size_t count() const { return count_; }
 
  private:
-  template <class Fire>
-  void expire(uint32_t bucket, Fire& fire) {
-    // Detached first, so that what fire() arms into this very bucket waits for its round.
-    expiring_ = heads_[bucket];
-    heads_[bucket] = TimerNode::kNone;
-    used_[bucket / 64] &= ~(uint64_t{1} << (bucket % 64));
+  // What is left of a bucket. False if it was stopped.
+  template <class Fire, class Spent>
+  bool expire(Fire& fire, Spent& spent) {
     while (expiring_ != TimerNode::kNone) {
       const uint32_t id = expiring_;
       TimerNode& node = nodes_(id);
@@ -125,15 +136,18 @@ class TimerWheel {
       } else {
         arm(id, deadline);
       }
+      if (spent()) return false;
     }
+    return true;
   }
 
   Nodes nodes_;
   std::array<uint32_t, kBuckets> heads_;
   std::array<uint64_t, kBuckets / 64> used_{};
   uint32_t now_ = 0;
+  uint32_t looked_ = 0;                   // the last tick whose bucket was begun; now_, unless an advance was cut off
   uint32_t expiring_ = TimerNode::kNone;  // what is left of the bucket that is being worked through
-  size_t count_ = 0;
+  uint32_t count_ = 0;
 };
 
 }  // namespace c1m

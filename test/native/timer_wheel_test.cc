@@ -8,6 +8,7 @@
 #include <map>
 #include <random>
 #include <set>
+#include <utility>
 #include <vector>
 
 using namespace c1m;
@@ -318,5 +319,40 @@ TEST_CASE("100,000 random timers fire exactly as a list of deadlines says") {
     });
     REQUIRE(due.empty());
     REQUIRE(timers.wheel.count() == model.size());
+  }
+}
+
+TEST_CASE("an advance that is cut off goes on where it was, and nothing sleeps before it is through") {
+  for (const uint32_t most : {1u, 3u, 7u}) {
+    Timers timers(40, 100);
+    for (uint32_t id = 0; id < 20; ++id) timers.wheel.arm(id, 105);
+    for (uint32_t id = 20; id < 30; ++id) timers.wheel.arm(id, 107);
+    timers.wheel.arm(30, 105 + Wheel::kBuckets);
+    timers.wheel.arm(31, 110);
+    std::multiset<uint32_t> fired;
+    bool cancelled = false;
+    for (int calls = 0; fired.size() < 29; ++calls) {
+      REQUIRE(calls <= 40);
+      uint32_t looked = 0;
+      timers.wheel.advance(
+          108,
+          [&](uint32_t id) {
+            CHECK_FALSE(timers.nodes[id].armed);
+            fired.insert(id);
+            // Into a later tick, whatever bucket is being worked through.
+            if (id == 3) timers.wheel.arm(id, 109);
+          },
+          [&] { return ++looked >= most; });
+      CHECK(looked <= most);
+      if (fired.size() < 29) CHECK(timers.wheel.next_ms(108) == 0);
+      // One that is yet to fire, between two parts.
+      if (!std::exchange(cancelled, true)) timers.wheel.cancel(*fired.begin() == 0 ? 19 : 0);
+    }
+    for (const uint32_t id : fired) CHECK(fired.count(id) == 1);
+    CHECK(timers.wheel.next_ms(108) == static_cast<int>(Wheel::kTickMs));
+    CHECK(timers.advance(109) == Ids{3});
+    CHECK(timers.advance(110) == Ids{31});
+    CHECK(timers.advance(104 + Wheel::kBuckets).empty());
+    CHECK(timers.advance(105 + Wheel::kBuckets) == Ids{30});
   }
 }

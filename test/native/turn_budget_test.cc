@@ -314,3 +314,24 @@ TEST_CASE("a table is searched for idle connections in parts") {
   }
   h.settle();
 }
+
+TEST_CASE("timers that run out in one tick have their time, and none is lost") {
+  constexpr int kMany = 500;
+  Harness h({.max_connections = kMany});
+  const auto port = h.listen({.timeout_ms = 1000});
+  const std::vector<Told*> many = accept_many(h, port, kMany);
+  h.now_ms += 2000;
+  // A clock that goes on with each look: after 64 timers for the first time, and after 64 more.
+  const auto clock = h.hooks.monotonic_ms;
+  int looks = 0;
+  h.hooks.monotonic_ms = [&] {
+    ++looks;
+    return ++h.now_ms;
+  };
+  h.turn();
+  // The turn's own, and those two.
+  CHECK(looks == 3);
+  h.hooks.monotonic_ms = clock;
+  h.settle();
+  for (const Told* one : many) CHECK(one->times('T') == 1);
+}
