@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <vector>
 
 #include "native/loop/send_file_request.h"
@@ -334,4 +335,30 @@ TEST_CASE("timers that run out in one tick have their time, and none is lost") {
   h.hooks.monotonic_ms = clock;
   h.settle();
   for (const Told* one : many) CHECK(one->times('T') == 1);
+}
+
+TEST_CASE("reading has its time in a turn, and who was cut off comes first in the next") {
+  constexpr int kMany = 200;
+  Harness h({.max_connections = kMany});
+  const auto port = h.listen();
+  accept_many(h, port, kMany);
+  std::set<int> read;
+  int calls = 0;
+  h.hooks.recv = [&](int fd, void* to, size_t size, int flags) {
+    read.insert(fd);
+    ++calls;
+    ++h.now_ms;
+    return shim::__real_recv(fd, to, size, flags);
+  };
+  for (Client& client : h.clients) client.send("x");
+  for (int turns = 0; turns < 8; ++turns) {
+    const int before = calls;
+    // Some always have more to say.
+    for (size_t i = 0; i < 8; ++i) h.clients[i].send("y");
+    h.turn();
+    CHECK(calls - before <= 32);
+  }
+  CHECK(read.size() == kMany);
+  h.settle();
+  h.hooks.recv = nullptr;
 }
