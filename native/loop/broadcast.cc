@@ -41,9 +41,8 @@ void Loop::link() {
   if (linking_ == nullptr) return;
   BroadcastRequest& request = *linking_;
   const std::vector<BroadcastTarget>& targets = *request.targets;
-  const size_t end = request.linked + std::min(commands_left_, targets.size() - request.linked);
-  commands_left_ -= end - request.linked;
-  for (; request.linked < end; ++request.linked) {
+  for (; request.linked < targets.size() && commands_left_ > 0; ++request.linked) {
+    spend(1);
     if (request.linked + kPrefetch < targets.size()) entries_.prefetch(targets[request.linked + kPrefetch].slot);
     if (targets[request.linked].slot != request.except) offer(request, targets[request.linked]);
   }

@@ -9,11 +9,15 @@ namespace c1m {
 
 namespace {
 
-// What JavaScript wants done in one turn, in units of some 50 ns: that of a write, and of a broadcast's place in one queue,
+// What JavaScript, and other threads, want done in one turn, in units of some 50 ns: that of a write, and of a broadcast's place in one queue,
 // whose slot may have to be fetched from memory. So the others wait for 1 ms, at the most.
 constexpr size_t kCommandsPerTurn = 16 * 1024;
-// A request asks the kernel as a rule: getsockopt(2) for TCP_INFO takes 1 to 2 µs.
+// A request asks the kernel as a rule: getsockopt(2) for TCP_INFO takes 1 to 2 µs. So does a close: epoll_ctl(2).
 constexpr size_t kRequestCost = 32;
+constexpr size_t kCloseCost = 32;
+// A connection that is to be sent to in this turn, by send(2) of 4 to 8 µs: 256 of them, so that answers take no more than some
+// 2 ms, and none is put off once its command is carried out.
+constexpr size_t kSendCost = 64;
 // Workers' writes below this are copied into the queue's blocks, where many share one; larger ones stay where they are.
 constexpr size_t kCopiedWrite = 16 * 1024;
 // Batches of one turn that come back with their memory: as many as go round under load. More are a burst's.
@@ -39,8 +43,7 @@ void Loop::execute_commands() {
   link();
   while (executing_ != nullptr) {
     CommandBatch* batch = executing_;
-    write_remote_before(batch->number);
-    if (!execute(*batch)) break;
+    if (!write_remote_before(batch->number) || !execute(*batch)) break;
     last_batch_ = batch->number;
     executing_ = batch->next;
     batch->next = executed_;
@@ -48,14 +51,30 @@ void Loop::execute_commands() {
     next_record_ = 0;
   }
   // One behind a batch that is not through, or not here yet, waits for that, which wakes us.
-  write_remote_before(last_batch_ + 1);
+  (void)write_remote_before(last_batch_ + 1);
 }
 
-void Loop::write_remote_before(uint32_t batch) {
-  while (!remote_writes_.empty() && static_cast<int32_t>(remote_writes_.front().batch - batch) < 0) {
+bool Loop::has_remote_before(uint32_t batch) const {
+  return !remote_writes_.empty() && static_cast<int32_t>(remote_writes_.front().batch - batch) < 0;
+}
+
+// False if the turn's share ends before.
+bool Loop::write_remote_before(uint32_t batch) {
+  while (has_remote_before(batch)) {
+    if (commands_left_ == 0) return false;
+    --commands_left_;
     write_remote(std::move(remote_writes_.front()));
     remote_writes_.pop_front();
   }
+  return true;
+}
+
+void Loop::spend(size_t units) { commands_left_ -= std::min(commands_left_, units); }
+
+// For what a command has brought. Of the share of a turn it takes what send(2) does.
+void Loop::send_soon(uint32_t slot) {
+  if (!entries_[slot].has(kToSend)) spend(kSendCost);
+  flush_.push(slot);
 }
 
 // False if the turn's share ends before it does.
@@ -110,13 +129,14 @@ void Loop::queue_shared(uint32_t slot, Entry* entry, SharedPayload& payload, uin
   const bool takes = entry != nullptr && entry->takes_shared();
   if (takes && !entry->out.exceeds(max_write_queue, payload.length, QueueCost::kShared)) {
     entry->out.append_shared(pool_, payload);
-    return flush_.push(slot);
+    return send_soon(slot);
   }
   ++payload.dropped;
   if (takes) overflow(slot, *entry);
 }
 
 void Loop::overflow(uint32_t slot, Entry& entry) {
+  spend(kCloseCost);
   close(slot, entry, static_cast<int>(OwnError::kWriteQueueFull), Syscall::kWrite);
 }
 
@@ -125,7 +145,7 @@ void Loop::queued(uint32_t slot, Entry& entry, size_t limit) {
   if (entry.out.exceeds(limit)) return overflow(slot, entry);
   // This turn may not come to it, and the arena goes back in this turn.
   if (entry.has(Connection::kInBulk)) entry.out.keep(pool_);
-  flush_.push(slot);
+  send_soon(slot);
 }
 
 Expected* Loop::deferring(uint32_t slot, uint32_t generation) {
@@ -138,7 +158,7 @@ void Loop::run_request(std::unique_ptr<Request> request) {
     (void)there->defer(pool_, {.request = std::move(request)});
     return;
   }
-  commands_left_ -= std::min(commands_left_, kRequestCost);
+  spend(kRequestCost);
   if (request->run(*this)) return answer(std::move(request));
   Request* waiting = request.get();
   waiting_.emplace(waiting, std::move(request));
@@ -195,14 +215,15 @@ void Loop::carry_out(uint32_t slot, Entry* entry, uint32_t word, uint32_t argume
     case Command::kEnd:
       entry->set(Connection::kEndWanted);
       note_end(*entry);
-      flush_.push(slot);
-      return;
+      return send_soon(slot);
     case Command::kReset:
+      spend(kCloseCost);
       // A socket that is gone already needs no RST.
       (void)reset_on_close(entry->fd.get());
       if (entry->has(Connection::kRelayed)) relays_.reset_both(*this, *entry);
       return close(slot, *entry, 0, Syscall::kWrite);
     case Command::kDestroy:
+      spend(kCloseCost);
       cut(*entry);
       return close(slot, *entry, 0, Syscall::kWrite);
     case Command::kPause:

@@ -120,9 +120,9 @@ void Loop::turn() {
 
 // Work that no edge and no wake-up will announce.
 bool Loop::busy() const {
-  return executing_ != nullptr || !flush_.empty() || !bulk_.empty() || !closed_.empty() || !moves_.searching.empty() ||
-         !broadcasts_.empty() || acceptor_.busy() || connector_.busy() || (!ready_.empty() && !starved_) ||
-         (watcher_.busy() && filling_ != nullptr);
+  return executing_ != nullptr || has_remote_before(last_batch_ + 1) || !flush_.empty() || !bulk_.empty() ||
+         !closed_.empty() || !moves_.searching.empty() || !broadcasts_.empty() || acceptor_.busy() ||
+         connector_.busy() || (!ready_.empty() && !starved_) || (watcher_.busy() && filling_ != nullptr);
 }
 
 bool Loop::has_news() const {

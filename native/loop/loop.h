@@ -276,7 +276,10 @@ class Loop {
 
   // commands.cc
   void write_remote(RemoteWrite write);
-  void write_remote_before(uint32_t batch);
+  [[nodiscard]] bool has_remote_before(uint32_t batch) const;
+  [[nodiscard]] bool write_remote_before(uint32_t batch);
+  void spend(size_t units);
+  void send_soon(uint32_t slot);
   void queued(uint32_t slot, Entry& entry, size_t limit);
   void overflow(uint32_t slot, Entry& entry);
   void carry_out(uint32_t slot, Entry* entry, uint32_t word, uint32_t argument, std::span<const uint8_t> bytes,

@@ -362,3 +362,31 @@ TEST_CASE("reading has its time in a turn, and who was cut off comes first in th
   h.settle();
   h.hooks.recv = nullptr;
 }
+
+TEST_CASE("commands take no more of a turn than the calls that they bring, and keep their order") {
+  constexpr int kMany = 600;
+  Harness h({.max_connections = kMany});
+  const auto port = h.listen();
+  const std::vector<Told*> many = accept_many(h, port, kMany);
+  {
+    Sink sink(h, 0);
+    for (const Told* one : many) h.js.write(*one, "x");
+    h.turn();
+    CHECK(sink.calls <= 256);
+    h.turn();
+    CHECK(sink.calls <= 512);
+    h.turn();
+    CHECK(sink.calls == kMany);
+  }
+  int closes = 0;
+  h.hooks.epoll_ctl = [&](int poll, int operation, int fd, epoll_event* event) {
+    if (operation == EPOLL_CTL_DEL) ++closes;
+    return shim::__real_epoll_ctl(poll, operation, fd, event);
+  };
+  for (const Told* one : many) h.js.destroy(*one);
+  h.turn();
+  CHECK(closes <= 512);
+  h.settle();
+  CHECK(closes == kMany);
+  h.hooks.epoll_ctl = nullptr;
+}
