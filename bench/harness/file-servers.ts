@@ -14,7 +14,7 @@ export type FilePeerName = 'raw' | 'c1m' | 'node-net' | 'nginx'
 export interface FilePeer {
   readonly name: FilePeerName
   readonly title: string
-  /** Serves the files of a directory under their names. */
+  /** Serves the files of a directory under their names, and four bytes from memory as `/echo`. */
   start(directory: string, cpu: number | undefined): Promise<FileServer>
 }
 
@@ -56,7 +56,7 @@ http {
   fastcgi_temp_path ${directory}/temp;
   uwsgi_temp_path ${directory}/temp;
   scgi_temp_path ${directory}/temp;
-  server { listen 127.0.0.1:${nginxPort} backlog=4096; root ${directory}; }
+  server { listen 127.0.0.1:${nginxPort} backlog=4096; root ${directory}; location = /echo { return 200 echo; } }
 }
 `
 

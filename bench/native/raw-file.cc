@@ -1,6 +1,6 @@
 // The raw C peer of the file scenario: `raw-file DIRECTORY` answers each GET /NAME with that file, by send(2) of the
-// head with MSG_MORE and sendfile(2) of the rest, under one edge-triggered epoll. What a C program would do, and no
-// more. It ends with the end of stdin.
+// head with MSG_MORE and sendfile(2) of the rest, and GET /echo from memory, under one edge-triggered epoll. What a C
+// program would do, and no more. It ends with the end of stdin.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -25,6 +25,8 @@ struct Answer {
   off_t offset = 0;
   off_t size = 0;
 };
+
+constexpr char kEcho[] = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\necho";
 
 int epoll = -1;
 int listener = -1;
@@ -60,6 +62,10 @@ void read_request(int fd) {
     if (got < 0 && errno == EAGAIN) return;
     if (got <= 0) return drop(fd);
     const std::string request(bytes, static_cast<size_t>(got));
+    if (request.starts_with("GET /echo ")) {
+      send(fd, kEcho, sizeof kEcho - 1, MSG_NOSIGNAL);
+      continue;
+    }
     const size_t end = request.find(' ', 5);
     Answer& answer = answers[fd];
     answer.file = open(request.substr(5, end - 5).c_str(), O_RDONLY | O_CLOEXEC);

@@ -3,11 +3,14 @@ import { join } from 'node:path'
 import { type Connection, Reactor } from 'c1m'
 import { print } from './control.js'
 
-/** `c1m-file.js DIRECTORY`: answers each GET /NAME with that file, by `conn.sendFile()`. */
+/** `c1m-file.js DIRECTORY`: answers each GET /NAME with that file, by `conn.sendFile()`; and GET /echo from memory. */
 
 const directory = process.argv[2] as string
 
+const ECHO = 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\necho'
+
 async function answer(conn: Connection, request: string): Promise<void> {
+  if (request.startsWith('GET /echo ')) return void conn.write(ECHO)
   const file = await open(join(directory, request.slice(5, request.indexOf(' ', 5))))
   const { size } = await file.stat()
   conn.write(`HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\n\r\n`)

@@ -5,11 +5,14 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { print } from './control.js'
 
-/** `node-net-file.js DIRECTORY`: answers each GET /NAME with that file, by `pipeline()` of a read stream. */
+/** `node-net-file.js DIRECTORY`: answers each GET /NAME with that file, by `pipeline()` of a read stream; and GET /echo from memory. */
 
 const directory = process.argv[2] as string
 
+const ECHO = 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\necho'
+
 async function answer(socket: Socket, request: string): Promise<void> {
+  if (request.startsWith('GET /echo ')) return void socket.write(ECHO)
   const path = join(directory, request.slice(5, request.indexOf(' ', 5)))
   const { size } = await stat(path)
   socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\n\r\n`)

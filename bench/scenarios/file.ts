@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { EchoBeside } from '../harness/echo-beside.js'
 import { availableFilePeers, type FilePeer, type FilePeerName } from '../harness/file-servers.js'
 import { makeFile } from '../harness/files.js'
 import { number } from '../harness/line-process.js'
@@ -28,6 +29,9 @@ interface FileRun extends DownloadShape {
   readonly serverShare: number
   readonly p50Ms: number
   readonly p99Ms: number
+  /** Of an answer of a few bytes on another connection meanwhile. */
+  readonly echoP50Ms: number
+  readonly echoP99Ms: number
   readonly errors: number
   readonly congestion: string
 }
@@ -81,7 +85,9 @@ async function measureFile(peer: FilePeer, cell: Cell, directory: string, contex
   const load = startDownloads(server.port, loadCpu, shape)
   const ready = await load.next('ready')
   const before = sampleCpu(server.pid)
+  const beside = new EchoBeside(server.port)
   const result = await load.ask('go', 'result', 300_000)
+  const echo = beside.stop()
   const use = cpuUse(server.pid, before, sampleCpu(server.pid))
   await load.stop()
   await server.stop()
@@ -96,6 +102,8 @@ async function measureFile(peer: FilePeer, cell: Cell, directory: string, contex
     serverShare: (use.userNs + use.systemNs) / elapsedNs,
     p50Ms: number(result, 'p50Ns') / 1e6,
     p99Ms: number(result, 'p99Ns') / 1e6,
+    echoP50Ms: echo.p50Ms,
+    echoP99Ms: echo.p99Ms,
     errors: number(result, 'errors'),
     congestion: String(ready.congestion),
   }
@@ -120,9 +128,21 @@ function cellTable(cell: Cell, peers: readonly FilePeer[], runs: readonly FileRu
       percent(of((run) => run.serverShare)),
       decimal(of((run) => run.p50Ms)),
       decimal(of((run) => run.p99Ms)),
+      decimal(of((run) => run.echoP50Ms)),
+      decimal(of((run) => run.echoP99Ms)),
     ]
   })
-  const columns = ['server', 'MB/s', 'CPU s a GB', 'of it user', 'server CPU', 'P50 ms', 'P99 ms']
+  const columns = [
+    'server',
+    'MB/s',
+    'CPU s a GB',
+    'of it user',
+    'server CPU',
+    'P50 ms',
+    'P99 ms',
+    'echo P50 ms',
+    'echo P99 ms',
+  ]
   return { title: `${cell.title}, server on one core`, columns, rows }
 }
 
@@ -149,6 +169,7 @@ function notes(peers: readonly FilePeer[], runs: readonly FileRun[]): string[] {
   const congestion = [...new Set(runs.map((run) => run.congestion))].join(', ')
   const lines = [
     'Medians of the rounds. The client throws the bytes away in the kernel, on the other core. ' +
+      'Echo: an answer of 4 bytes from memory, asked for again and again on one more connection meanwhile. ' +
       `Congestion control of the connections: ${congestion}.`,
   ]
   if (!peers.some(({ name }) => name === 'nginx')) lines.push('nginx is not here: `apt-get install nginx-light`.')
