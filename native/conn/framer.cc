@@ -28,6 +28,8 @@ OwnFrame Framer::take(const Cut& frame) {
     return own;
   }
   own.memory.reset(static_cast<uint8_t*>(std::malloc(frame.payload)));
+  // As in resize().
+  if (own.memory == nullptr) std::abort();
   std::memcpy(own.memory.get(), data() + frame.offset, frame.payload);
   consume(frame.total);
   return own;

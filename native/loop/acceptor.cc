@@ -142,7 +142,7 @@ void Acceptor::accept_all(Loop& loop, uint64_t now_ms) {
   for (size_t left = listeners_.size(); left > 0; --left, ++at) {
     if (at == listeners_.end()) at = listeners_.begin();
     Listening& listening = at->second;
-    if (!listening.ready || listening.paused || held_) continue;
+    if (!listening.ready || listening.paused || listening.is_through() || held_) continue;
     last_served_ = at->first;
     if (!accept_some(loop, listening, now_ms, time)) return;
   }

@@ -39,6 +39,9 @@ struct Listening {
   uint64_t retry_at_ms = 0;                 // when paused by an error
   CloseListenerRequest* closing = nullptr;  // closes once `queued` more have been taken
   uint32_t queued = 0;
+
+  // Whoever connects now comes too late.
+  [[nodiscard]] bool is_through() const { return closing != nullptr && queued == 0; }
 };
 
 // Takes connections from the loop's listeners, and governs how many.

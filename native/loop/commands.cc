@@ -43,14 +43,14 @@ void Loop::execute_commands() {
   link();
   while (executing_ != nullptr) {
     CommandBatch* batch = executing_;
-    if (!write_remote_before(batch->number) || !execute(*batch)) break;
+    if (!write_remote_before(batch->number) || !execute(*batch)) return;
     last_batch_ = batch->number;
     executing_ = batch->next;
     batch->next = executed_;
     executed_ = batch;
     next_record_ = 0;
   }
-  // One behind a batch that is not through, or not here yet, waits for that, which wakes us.
+  // One behind a batch that is not here yet waits for that, which wakes us.
   (void)write_remote_before(last_batch_ + 1);
 }
 
@@ -58,15 +58,19 @@ bool Loop::has_remote_before(uint32_t batch) const {
   return !remote_writes_.empty() && static_cast<int32_t>(remote_writes_.front().batch - batch) < 0;
 }
 
-// False if the turn's share ends before.
+// False if the turn's share ends before they are through.
 bool Loop::write_remote_before(uint32_t batch) {
-  while (has_remote_before(batch)) {
-    if (commands_left_ == 0) return false;
-    --commands_left_;
-    write_remote(std::move(remote_writes_.front()));
+  size_t cost = 0;
+  while (commands_left_ > 0 && has_remote_before(batch)) {
+    RemoteWrite& write = remote_writes_.front();
+    cost += write.cost();
+    // Its bytes are copied, if they are few.
+    spend(1 + std::min(write.length, kCopiedWrite) / 1024);
+    write_remote(std::move(write));
     remote_writes_.pop_front();
   }
-  return true;
+  if (cost > 0) inbox_->carried_out(cost);
+  return !has_remote_before(batch);
 }
 
 void Loop::spend(size_t units) { commands_left_ -= std::min(commands_left_, units); }
@@ -154,7 +158,8 @@ Expected* Loop::deferring(uint32_t slot, uint32_t generation) {
 }
 
 void Loop::run_request(std::unique_ptr<Request> request) {
-  if (Expected* there = request->waits(*this); there != nullptr) {
+  // Beyond what may wait there it is as good as closed.
+  if (Expected* there = request->waits(*this); there != nullptr && !there->full) {
     (void)there->defer(pool_, {.request = std::move(request)});
     return;
   }
@@ -191,8 +196,15 @@ void Loop::execute_one(CommandBatch& batch, const uint32_t* record) {
     bytes = {start, record[4]};
   }
   if (Expected* there = deferring(slot, record[2]); there != nullptr) {
+    uint32_t word = record[0];
+    if (pinned.excess > pinned.length) {
+      // A small part of its buffer, which isn't to stay for it: as Outbound does.
+      word = static_cast<uint32_t>(Command::kWrite) | (word & ~0xffu);
+      bytes = {pinned.data, pinned.length};
+      pool_.released().push_back(std::exchange(pinned, PinnedBytes{}).owner);
+    }
     (void)there->defer(
-        pool_, {.command = record[0], .argument = record[3], .bytes = {bytes.begin(), bytes.end()}, .pinned = pinned});
+        pool_, {.command = word, .argument = record[3], .bytes = {bytes.begin(), bytes.end()}, .pinned = pinned});
     return;
   }
   carry_out(slot, find(slot, record[2]), record[0], record[3], bytes, pinned);

@@ -31,6 +31,9 @@ struct RemoteWrite {
   std::unique_ptr<uint8_t[]> bytes;
   // The last command batch that the JS thread had begun to publish: it goes behind that, and before the next.
   uint32_t batch = 0;
+
+  // What it counts for while it waits.
+  [[nodiscard]] size_t cost() const;
 };
 
 // What other threads hand to this loop: connections that other loops have accepted for it, and bytes from workers.
@@ -40,7 +43,7 @@ struct RemoteWrite {
 //
 // No wake-up is lost: the push comes before the write to the poller's eventfd, whose edge ends the next wait; the loop
 // looks here between a wait that took the edge and one that sleeps. It holds as many arrivals as
-// `maxConnections` at most, and kMostBytes of writes.
+// `maxConnections` at most, and kMostBytes of writes, those included that the loop has taken and not carried out yet.
 // A write has its place among the command batches: behind those that were published before it was accepted, in front of those
 // that are published when its acceptance is known. So nothing that was accepted before an end() comes behind the FIN. The JS
 // thread counts a batch before it publishes it, and a write notes the count. If the write happens before the batch is counted
@@ -88,7 +91,7 @@ class Inbox {
   // False if its loop is over, or as much as may wait here waits already.
   [[nodiscard]] bool write(RemoteWrite write) {
     const std::scoped_lock lock(mutex_);
-    const size_t cost = write.length + kWriteCost;
+    const size_t cost = write.cost();
     if (poller_ == nullptr || bytes_ + cost > kMostBytes) return false;
     bytes_ += cost;
     write.batch = batches_.load(std::memory_order_relaxed);
@@ -110,8 +113,13 @@ class Inbox {
   [[nodiscard]] Contents take() {
     const std::scoped_lock lock(mutex_);
     waiting_.store(false, std::memory_order_relaxed);
-    bytes_ = 0;
     return std::exchange(contents_, {});
+  }
+
+  // Of writes that were taken, these are carried out.
+  void carried_out(size_t cost) {
+    const std::scoped_lock lock(mutex_);
+    bytes_ -= cost;
   }
 
   // Takes no more, and lets go of the poller.
@@ -138,7 +146,9 @@ class Inbox {
   // Under the mutex:
   Poller* poller_;
   Contents contents_;
-  size_t bytes_ = 0;  // that its writes cost
+  size_t bytes_ = 0;  // that writes cost which aren't carried out
 };
+
+inline size_t RemoteWrite::cost() const { return length + Inbox::kWriteCost; }
 
 }  // namespace c1m

@@ -364,7 +364,7 @@ void Loop::close_all() {
   acceptor_.close_all();
   for (uint32_t slot = 0; slot < entries_.used(); ++slot) {
     Entry& entry = entries_[slot];
-    if (entry.has(Connection::kLingers)) stop_lingering(entry.fd.get());
+    dont_linger(entry);
     if (entry.fd.valid()) cut(entry);
     entry.out.clear(pool_);
     entry.fd.reset();

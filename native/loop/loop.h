@@ -141,6 +141,8 @@ class Loop {
   void settle(uint32_t slot, Entry& entry);
   void close(uint32_t slot, Entry& entry, int error, Syscall syscall);
   void close_broken(uint32_t slot, Entry& entry);
+  // Before it closes: close(2) is not to wait for its peer.
+  void dont_linger(Entry& entry);
   // Before it closes: with part of a stream that was ended its peer gets a RST in place of the FIN.
   void cut(Entry& entry);
 

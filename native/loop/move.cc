@@ -170,6 +170,7 @@ void Loop::settle_move(SettleRequest& request) {
     release(request.slot);
   } else if (request.parcel == nullptr) {
     fail_to_arrive(request.slot, request.error, request.error_syscall);
+    entries_[request.slot].set(Connection::kLeft);
   } else {
     arrive(request.slot, *request.parcel);
     Entry* entry = there.full ? find(request.slot, request.generation) : nullptr;
@@ -182,7 +183,7 @@ void Loop::fail_to_arrive(uint32_t slot, uint16_t error, uint8_t syscall) {
   Entry& entry = entries_[slot];
   entry.error = error;
   entry.error_syscall = syscall;
-  entry.set(Connection::kClosing | Connection::kCloseDue | Connection::kLeft);
+  entry.set(Connection::kClosing | Connection::kCloseDue);
   ++closing_;
   ready_.push(slot);
 }

@@ -296,17 +296,22 @@ void Loop::close(uint32_t slot, Entry& entry, int error, Syscall syscall) {
   }
   poller_.remove(entry.fd.get());
   wheel_.cancel(slot);
-  // Not where it is to be reset.
-  if (entry.has(Connection::kLingers) && lingers(entry.fd.get())) stop_lingering(entry.fd.get());
+  dont_linger(entry);
   entry.out.clear(pool_);
   drop_framer(entry);
   // An end behind frames that are dropped would make what was delivered look whole.
   if (entry.end_waits()) entry.unset(Connection::kEndDue);
-  entry.unset(kEnds);
+  // Behind a regular end all that was queued is with the kernel, and whoever waits for that hears of it first.
+  entry.unset(error == 0 ? kEnds & ~uint32_t{Connection::kDrainDue} : kEnds);
   entry.set(Connection::kClosing | Connection::kCloseDue);
   ++closing_;
   ready_.push(slot);
   if (entry.has(Connection::kRelayed)) relays_.on_close(*this, slot, entry, error);
+}
+
+// Not where it is to be reset, which is a time of 0.
+void Loop::dont_linger(Entry& entry) {
+  if (entry.has(Connection::kLingers) && lingers(entry.fd.get())) stop_lingering(entry.fd.get());
 }
 
 // A FIN would make what has gone out look whole. Without a queue it is: the kernel sends what it has, and then the FIN.
