@@ -109,7 +109,16 @@ function takeOver(source: QuietSocket | number, head: Uint8Array | undefined): {
   const taken = takeSocket(descriptor, !own)
   if (typeof taken !== 'number') throw systemError(taken.errno, taken.syscall)
   if (own) return { fd: taken, unread: head ?? Buffer.alloc(0) }
-  const unread = Buffer.concat(head === undefined ? source.take() : [head, ...source.take()])
+  const chunks = source.take()
+  let unread: Buffer
+  try {
+    unread = Buffer.concat(head === undefined ? chunks : [head, ...chunks])
+  } catch (error) {
+    // Nobody else has the duplicate, and without what was read there is no stream to go on with.
+    closeSync(taken)
+    source.socket.destroy()
+    throw error
+  }
   source.socket.setTimeout(0)
   // close(2) without shutdown(2): our descriptor keeps the connection. It stays quiet, but for its close.
   source.socket.destroy()
@@ -175,13 +184,11 @@ export class Adopter {
       const io = this.#owner.place()
       const taken = takeOver(from, checked.head)
       onTaken?.()
-      const paused = handlers.data === undefined
-      const settings = { ...checked.settings, paused }
-      const context = { ...checked.context, paused }
-      const contained = containErrors(handlers) as Handlers<unknown>
-      const shared = this.#context(contained, { ...checked, settings, context }, io)
-      const connection = { ...settings, context: shared.index }
-      const arrival = io.adopt({ ...taken, connection }, shared.context, checked.data)
+      // It can't be asked for without memory: then nobody else closes the descriptor.
+      const arrival = this.#bring(io, taken, handlers, checked).catch((error) => {
+        closeSync(taken.fd)
+        throw error
+      })
       this.arriving.add(arrival)
       return arrival.finally(() => this.arriving.delete(arrival))
     }
@@ -189,6 +196,20 @@ export class Adopter {
     if ('errno' in answer) throw systemError(answer.errno, answer.syscall)
     if ('full' in answer) throw reactorFull()
     return answer as Connection<T>
+  }
+
+  async #bring<T>(
+    io: IoThread,
+    taken: { fd: number; unread: Uint8Array },
+    handlers: Handlers<T>,
+    checked: CheckedAdopt<T>,
+  ) {
+    const paused = handlers.data === undefined
+    const settings = { ...checked.settings, paused }
+    const context = { ...checked.context, paused }
+    const contained = containErrors(handlers) as Handlers<unknown>
+    const shared = this.#context(contained, { ...checked, settings, context }, io)
+    return io.adopt({ ...taken, connection: { ...settings, context: shared.index } }, shared.context, checked.data)
   }
 
   /** No connection of this context is left, and its number is somebody else's from now on. */

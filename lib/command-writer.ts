@@ -72,7 +72,14 @@ export class CommandWriter {
   /** Publishes all that was written. */
   readonly flush = (): void => {
     this.#scheduled = false
-    if (this.#count > 0 && this.#index !== NO_BATCH) this.#publish()
+    if (this.#count === 0 || this.#index === NO_BATCH) return
+    try {
+      this.#publish()
+    } catch (error) {
+      // The batch is still here, and nobody may write anything else.
+      setImmediate(this.flush)
+      throw error
+    }
   }
 
   /** Where the next command goes: it changes with each. */
@@ -225,4 +232,14 @@ export function canPin(bytes: Uint8Array): boolean {
   if (bytes.length < PIN_BYTES) return false
   const buffer = bytes.buffer as ArrayBuffer & { resizable?: boolean }
   return buffer.resizable !== true && !readAgain.has(buffer)
+}
+
+/** A new thread's. Without memory for them it ends, as nobody else knows of it yet. */
+export function commandsOf(native: NativeIoThread, behind: () => void): CommandWriter {
+  try {
+    return new CommandWriter(native, behind)
+  } catch (error) {
+    native.close()
+    throw error
+  }
 }

@@ -167,17 +167,15 @@ export abstract class ConnectionSocket {
   }
 
   /** @internal */
-  protected get addresses(): Addresses {
+  get addresses(): Addresses {
     return { local: this.address(false), remote: this.address(true) }
   }
 
-  /** @internal From here on it is there. Answers its addresses. */
-  relocate(slot: number, generation: number, context: ConnectionContext): Addresses {
-    const { addresses } = this
+  /** @internal From here on it is there. */
+  relocate(slot: number, generation: number, context: ConnectionContext): void {
     this.slot = slot
     this.generation = generation
     this.context = context
-    return addresses
   }
 
   /** @internal */

@@ -1,7 +1,7 @@
 import { Socket, type SocketConstructorOpts } from 'node:net'
 import type { Closed, DetachedSocket, Failure } from './binding.js'
 import type { Place } from './connection-requests.js'
-import { C1mError, systemError } from './errors.js'
+import { asError, C1mError, systemError } from './errors.js'
 
 /** @internal What a connection hears of its leaving, before its last event. */
 export interface Departure {
@@ -74,6 +74,17 @@ export class Detachment {
 
   /** Hands the socket over, with what the connection held back to be read first, and ended if that was. */
   finish(held: readonly (Buffer | string)[], ended: boolean): void {
+    try {
+      this.#fill(held, ended)
+      this.resolve(this.#socket)
+    } catch (error) {
+      // For want of memory. Part of the stream is lost, and so is the rest.
+      this.#socket.destroy()
+      this.reject(asError(error))
+    }
+  }
+
+  #fill(held: readonly (Buffer | string)[], ended: boolean): void {
     const socket = this.#socket
     // Its end, the socket finds by itself: read(2) answers 0 again.
     const unread = Buffer.concat([...held.filter((event) => typeof event !== 'string'), this.answer.unread])
@@ -90,7 +101,6 @@ export class Detachment {
         if (ended) socket.end()
       })
     }
-    this.resolve(socket)
   }
 }
 

@@ -113,8 +113,12 @@ export abstract class IoThreadRequests {
         this.ask<Bound | Failure>(
           (batch, callback) => this.native.listen(batch, callback, spec),
           (answer) => {
-            if ('errno' in answer) this.contexts.acceptedInAll(index, entry, 0)
-            else bound(answer)
+            if ('errno' in answer) {
+              // It is open all the same, if there was no memory to say so.
+              void this.closeListener(index).finally(() => resolve(answer))
+              return
+            }
+            bound(answer)
             resolve(answer)
           },
         )

@@ -10,7 +10,7 @@ import {
   startIoThread,
 } from './binding.js'
 import { runClosed } from './close-hooks.js'
-import { CommandWriter } from './command-writer.js'
+import { type CommandWriter, commandsOf } from './command-writer.js'
 import { type Connection, connectionEvents, makeConnection } from './connection.js'
 import type { ConnectionContext } from './connection-context.js'
 import type { Place } from './connection-requests.js'
@@ -118,7 +118,7 @@ export class IoThread extends IoThreadRequests {
       deliver: (batch, count, wantsSlab, frames) => this.#deliver(batch, count, wantsSlab, frames),
       flush: () => this.commands.flush(),
     })
-    this.commands = new CommandWriter(this.native, () => owner.inFlight.behind(this.fence))
+    this.commands = commandsOf(this.native, () => owner.inFlight.behind(this.fence))
     this.watches = new Watches(this.native, owner)
   }
 

@@ -22,10 +22,10 @@ export interface Opening {
 const ALONE = { accepts: true, reusePortOnceBound: false, steerByCpu: undefined, spread: undefined } as const
 
 /** @internal Opens the listener on the threads it concerns, its `parts`: the one that accepts for others comes first. */
-export function openOn(parts: readonly IoThread[], opening: Opening): Promise<Bound | Failure> {
+export async function openOn(parts: readonly IoThread[], opening: Opening): Promise<Bound | Failure> {
   const [home, ...others] = parts
   if (home === undefined) throw new RangeError('A listener needs a thread')
-  if (others.length === 0) return openPart(home, opening, {})
+  if (others.length === 0) return orCloseAll(parts, opening, await openPart(home, opening, {}))
   const chosen = PLACEMENTS.indexOf(opening.placement as (typeof PLACEMENTS)[number])
   return chosen === -1 ? openBeside(parts, opening) : openBehind(home, others, opening, chosen)
 }
@@ -45,9 +45,12 @@ async function openBehind(
   opening: Opening,
   placement: number,
 ): Promise<Bound | Failure> {
-  await Promise.all(others.map((thread) => openPart(thread, opening, { accepts: false })))
-  const threads = [home, ...others].map(({ native }) => native)
-  return orCloseAll([home, ...others], opening, await openPart(home, opening, { spread: { placement, threads } }))
+  const all = [home, ...others]
+  const known = await Promise.all(others.map((thread) => openPart(thread, opening, { accepts: false })))
+  const failure = known.find((answer) => 'errno' in answer)
+  if (failure !== undefined) return orCloseAll(all, opening, failure)
+  const threads = all.map(({ native }) => native)
+  return orCloseAll(all, opening, await openPart(home, opening, { spread: { placement, threads } }))
 }
 
 /** A socket for each thread, of the same address: the kernel chooses among them. */
@@ -55,7 +58,7 @@ async function openBeside(threads: readonly IoThread[], opening: Opening): Promi
   const [first, ...others] = threads
   const { spec } = opening
   let answer = await openPart(first as IoThread, opening, { reusePortOnceBound: !spec.reusePort })
-  if ('errno' in answer) return answer
+  if ('errno' in answer) return orCloseAll(threads, opening, answer)
   const port = answer.address[1]
   // One after the other: steering counts them in this order, and is set up with the last.
   for (const [at, thread] of others.entries()) {
@@ -71,6 +74,7 @@ async function openBeside(threads: readonly IoThread[], opening: Opening): Promi
   return orCloseAll(threads, opening, answer)
 }
 
+/** What could not be opened on all of them, or be answered for want of memory, is open on none. */
 async function orCloseAll(threads: readonly IoThread[], { spec }: Opening, answer: Bound | Failure) {
   if ('errno' in answer) await closeOn(threads, spec.connections.context)
   return answer

@@ -1,8 +1,11 @@
+import { constants } from 'node:os'
 import type { MoveOutcome } from './binding.js'
 import type { Connection } from './connection.js'
 import type { IoThread } from './io-thread.js'
 import { hasFiles } from './send-file.js'
 import { type Addresses, beginTransit, endTransit } from './transit.js'
+
+const LOST: MoveOutcome = { errno: constants.errno.ENOMEM, syscall: 0 }
 
 /**
  * @internal Moves a connection to another I/O thread of its reactor (`native/loop/move.h` has the steps). Nobody but the
@@ -28,8 +31,11 @@ export async function move(
   )
   if (reserved === undefined) return false
   const [slot, generation] = reserved
+  const arrive = (outcome: MoveOutcome) =>
+    to.request<void>((batch, callback) => to.native.settle(batch, callback, slot, generation, outcome))
   const settle = (outcome: MoveOutcome) => {
-    const settled = to.request<void>((batch, callback) => to.native.settle(batch, callback, slot, generation, outcome))
+    // The slot must not wait for ever: without memory to bring it there, the connection closes there.
+    const settled = arrive(outcome).catch(() => arrive(outcome === undefined ? undefined : LOST))
     to.expected.delete(slot)
     return settled
   }
@@ -38,29 +44,33 @@ export async function move(
     await settle(undefined)
     return false
   }
-  try {
-    // From here on nothing may throw.
-    place.io.commands.makeReady()
-  } catch (error) {
+  const { io } = place
+  let parcel: MoveOutcome
+  const asked: { addresses?: Addresses } = {}
+  const released = io.request<MoveOutcome>((batch, callback) => {
+    const take = (answer: MoveOutcome) => {
+      parcel = answer
+      callback(answer)
+    }
+    const { addresses } = conn
+    const at = io.native.release(batch, take, place.slot, place.generation)
+    asked.addresses = addresses
+    return at
+  })
+  const { addresses } = asked
+  if (addresses === undefined) {
     await settle(undefined)
-    throw error
+    // For want of memory: it is where it was.
+    await released
+    return false
   }
-  const { addresses, outcome } = await new Promise<{ addresses: Addresses; outcome: MoveOutcome }>((resolve) => {
-    const { io } = place
-    let parcel: MoveOutcome
+  const outcome = await new Promise<MoveOutcome>((resolve) => {
     // Here it changes hands: what was said before has been said to the one thread, what comes is said to the other.
     const context = to.arrive(conn, slot, generation, place)
     to.expected.add(slot)
-    const addresses = conn.relocate(slot, generation, context)
+    conn.relocate(slot, generation, context)
     beginTransit(conn, addresses)
-    io.depart(place.slot, (errno, syscall) => resolve({ addresses, outcome: parcel ?? { errno, syscall } }))
-    void io.request<MoveOutcome>((batch, callback) => {
-      const take = (answer: MoveOutcome) => {
-        parcel = answer
-        callback(answer)
-      }
-      return io.native.release(batch, take, place.slot, place.generation)
-    })
+    io.depart(place.slot, (errno, syscall) => resolve(parcel ?? { errno, syscall }))
   })
   await settle(outcome)
   // One that has closed on the way has no socket there to ask for its addresses.

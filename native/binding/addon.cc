@@ -105,13 +105,15 @@ Napi::Value write_remote(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
-  env.prepare();
+  const bool prepared = env.prepare();
   exports.Set("IoThread", IoThread::define(env));
   exports.Set("layout", layout(env));
   exports.Set("openListeningSocket", Napi::Function::New<open_listening_socket>(env, "openListeningSocket"));
   exports.Set("takeSocket", Napi::Function::New<take_socket>(env, "takeSocket"));
   exports.Set("writeRemote", Napi::Function::New<write_remote>(env, "writeRemote"));
   exports.Set("reportException", Napi::Function::New<report_exception>(env, "reportException"));
+  // Half an addon would be found out much later.
+  if (!prepared || env.failed(true)) env.raise();
   return exports;
 }
 

@@ -220,9 +220,14 @@ bool ConnectAnswer::run(Loop& loop) { return failure ? true : ConnectRequest::ru
 void ConnectAnswer::answer() {
   const Napi::Env env = callback_.Env();
   if (failure) return call(callback_, failed(env, failure));
+  // Its events follow, so that nothing may fail to say that it is there.
+  if (!full) {
+    callback_.Call({env.Undefined()});
+    return;
+  }
   Napi::Object result = Napi::Object::New(env);
-  if (full) result.Set("full", true);
-  callback_.Call({full ? result : env.Undefined()});
+  result.Set("full", true);
+  callback_.Call({result});
 }
 
 OptionsAnswer::OptionsAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation,

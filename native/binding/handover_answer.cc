@@ -22,12 +22,12 @@ Napi::Value take_socket(const Napi::CallbackInfo& info) {
 AdoptAnswer::AdoptAnswer(const Napi::Function& callback, const Napi::Object& spec)
     : callback_(Napi::Persistent(callback)) {
   const int given = spec.Get("fd").ToNumber().Int32Value();
-  // Then it stays the caller's.
-  if (spec.Env().failed()) return;
-  fd = Fd(given);
   connection = to_connection_settings(spec.Get("connection").As<Napi::Object>());
   const auto bytes = spec.Get("unread").As<Napi::Uint8Array>();
   unread.assign(bytes.Data(), bytes.Data() + bytes.ByteLength());
+  // Then it stays the caller's.
+  if (spec.Env().failed()) return;
+  fd = Fd(given);
   // A peer that has just reset the connection has no address any more; the loop hears of that soon.
   Result<Address> from = Address::peer_of(fd.get());
   if (!from) from = Address::local_of(fd.get());

@@ -79,10 +79,11 @@ Result<IoHost*> IoHost::start(Napi::Env env, const Thread& thread, const LoopOpt
   }
   host->loop_ = std::move(loop.value());
   uv_loop_t* event_loop = nullptr;
-  napi_get_uv_event_loop(env, &event_loop);
   host->async_.data = host;
-  const int failed =
-      uv_async_init(event_loop, &host->async_, [](uv_async_t* async) { static_cast<IoHost*>(async->data)->deliver(); });
+  const int failed = !env.ok(napi_get_uv_event_loop(env, &event_loop))
+                         ? UV_ENOMEM
+                         : uv_async_init(event_loop, &host->async_,
+                                         [](uv_async_t* async) { static_cast<IoHost*>(async->data)->deliver(); });
   if (failed != 0) {
     delete host;
     return Error{-failed, "uv_async_init"};
@@ -93,8 +94,9 @@ Result<IoHost*> IoHost::start(Napi::Env env, const Thread& thread, const LoopOpt
   if (!error) error = host->start_thread(thread.cpu);
   if (!error) host->number_ = inbox_registry::add(host->inbox());
   if (!error) pthread_setname_np(host->thread_, thread.name.substr(0, 15).c_str());
-  napi_add_async_cleanup_hook(
-      env, [](napi_async_cleanup_hook_handle, void* data) { static_cast<IoHost*>(data)->close(); }, host, &host->hook_);
+  const auto close = [](napi_async_cleanup_hook_handle, void* data) { static_cast<IoHost*>(data)->close(); };
+  // The environment's end doesn't wait for one that it doesn't know.
+  if (!env.ok(napi_add_async_cleanup_hook(env, close, host, &host->hook_)) && !error) error = {ENOMEM, "malloc"};
   if (!error) return host;
   host->close();
   return error;
@@ -208,6 +210,11 @@ CommandBatch* IoHost::take_spent() {
   return batch;
 }
 
+void IoHost::keep_spent(CommandBatch* batch) {
+  batch->next = spent_;
+  spent_ = batch;
+}
+
 // One batch a call, so that Node's other work gets its turn between two of ours. A handler that runs libuv's loop, as native
 // code may, doesn't get the next events before this one has heard of its own: they wait for its end.
 void IoHost::deliver() {
@@ -223,7 +230,8 @@ void IoHost::deliver() {
     if (ended_) end();
     return;
   }
-  if ((pending_ != nullptr && !held_) || !mailbox_.js_may_sleep(held_)) uv_async_send(&async_);
+  if ((pending_ != nullptr && (!held_ || std::exchange(again_, false))) || !mailbox_.js_may_sleep(held_))
+    uv_async_send(&async_);
 }
 
 // What is in no order with events.
@@ -296,11 +304,17 @@ bool IoHost::deliver_batch(EventBatch* batch) {
   if (batch->count() == 0 && !wants_slab) return true;
   uint32_t index = 0;
   while (batches_[index] != batch) ++index;
+  const auto which = Napi::Number::New(env_, index);
+  const auto count = Napi::Number::New(env_, batch->count());
+  if (env_.failed(true)) {
+    // Nobody has seen any of it: it is delivered in the next turn of Node's loop.
+    env_.forget();
+    again_ = true;
+    return false;
+  }
   // Of a batch that is delivered in parts they came with the first.
   const Napi::Value frames = to_buffers(env_, batch->frames);
-  const Napi::Value whole =
-      callbacks_.deliver.Call({Napi::Number::New(env_, index), Napi::Number::New(env_, batch->count()),
-                               Napi::Boolean::New(env_, wants_slab), frames});
+  const Napi::Value whole = callbacks_.deliver.Call({which, count, Napi::Boolean::New(env_, wants_slab), frames});
   return whole == nullptr || !whole.IsBoolean() || whole.ToBoolean();
 }
 

@@ -42,6 +42,8 @@ class IoHost {
   void publish(CommandBatch* batch);
   // A command batch that has come back, or null.
   [[nodiscard]] CommandBatch* take_spent();
+  // Takes it back, for the next one who asks.
+  void keep_spent(CommandBatch* batch);
   // Keeps the event loop alive, or no longer.
   void set_ref(bool ref);
   // Of a connection whose kClose has not been handed back.
@@ -91,6 +93,7 @@ class IoHost {
   Mailbox mailbox_;
   std::vector<EventBatch*> batches_;
   EventBatch* pending_ = nullptr;  // taken from the mailbox, in order, linked by `next`
+  bool again_ = false;             // and lacked the memory to take any
   bool held_ = false;              // JavaScript has had a part of the first, and takes no more for now
   CommandBatch* spent_ = nullptr;
   std::vector<EventBatch*> slabless_;  // they stay with us until JavaScript has memory for them

@@ -76,9 +76,12 @@ Napi::Value IoThread::make(const Napi::CallbackInfo& info) {
   if (thread->host_ == nullptr) return {};
   const auto end = [](napi_env, void* data, void*) { delete static_cast<IoThread*>(data); };
   // While the thread runs, so does this object: it keeps the memory that the thread works in.
-  if (!env.ok(napi_wrap(env, info.This(), thread.get(), end, nullptr, &thread->wrapper_)) ||
-      !env.ok(napi_reference_ref(env, thread->wrapper_, nullptr))) {
+  const bool kept = env.ok(napi_wrap(env, info.This(), thread.get(), end, nullptr, &thread->wrapper_)) &&
+                    env.ok(napi_reference_ref(env, thread->wrapper_, nullptr));
+  // JavaScript gets an exception in its place.
+  if (env.failed()) {
     std::exchange(thread->host_, nullptr)->close();
+    if (kept) (void)napi_reference_unref(env, thread->wrapper_, nullptr);
     if (thread->wrapper_ == nullptr) return {};
   }
   (void)thread.release();
@@ -112,13 +115,13 @@ IoThread::IoThread(const Napi::CallbackInfo& info) : env_(info.Env()) {
   for (uint32_t i = 0; i < memory.Length(); ++i) batches.push_back(add_event_batch(memory.Get(i).As<Napi::Object>()));
   IoHost::Callbacks callbacks{Napi::Persistent(config.Get("deliver").As<Napi::Function>()),
                               Napi::Persistent(config.Get("flush").As<Napi::Function>())};
+  IoHost::Thread thread{config.Get("name").ToString(), config.Get("cpu").ToNumber().Int32Value()};
   const Napi::Env env = info.Env();
   if (env.failed()) {
     for (EventBatch* batch : batches) delete batch;
     return;
   }
-  Result<IoHost*> host = IoHost::start(env, {config.Get("name").ToString(), config.Get("cpu").ToNumber().Int32Value()},
-                                       loop, std::move(batches), std::move(callbacks));
+  Result<IoHost*> host = IoHost::start(env, thread, loop, std::move(batches), std::move(callbacks));
   if (host) {
     host_ = host.value();
     return;
@@ -183,12 +186,17 @@ Napi::Value IoThread::publish(const Napi::CallbackInfo& info) {
   if (host_ == nullptr || info.Env().failed()) return info[0];
   CommandBatch& batch = command_batch(info);
   batch.count = number(info, 1);
-  host_->publish(&batch);
-  const CommandBatch* spent = host_->take_spent();
-  if (spent == nullptr) return Napi::Number::New(info.Env(), -1);
+  CommandBatch* spent = host_->take_spent();
   size_t index = 0;
-  while (commands_[index].get() != spent) ++index;
-  return Napi::Number::New(info.Env(), static_cast<double>(index));
+  while (spent != nullptr && commands_[index].get() != spent) ++index;
+  const auto next = Napi::Number::New(info.Env(), spent == nullptr ? -1 : static_cast<double>(index));
+  // JavaScript must learn of a batch that it no longer has: from here on nothing fails.
+  if (info.Env().failed()) {
+    if (spent != nullptr) host_->keep_spent(spent);
+    return {};
+  }
+  host_->publish(&batch);
+  return next;
 }
 
 // (batch, bytes): its place among the batch's payloads, for the kWritePinned that names it.

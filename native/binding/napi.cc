@@ -13,10 +13,12 @@ Noted* noted(napi_env env) {
 
 }  // namespace
 
-void Env::prepare() const {
+bool Env::prepare() const {
   auto* data = new Noted;
   const auto end = [](napi_env, void* ended, void*) { delete static_cast<Noted*>(ended); };
-  if (napi_set_instance_data(env_, data, end, nullptr) != napi_ok) delete data;
+  if (napi_set_instance_data(env_, data, end, nullptr) == napi_ok) return true;
+  delete data;
+  return false;
 }
 
 bool Env::failed(bool reset) const {
@@ -36,7 +38,10 @@ bool Env::runs() const {
   report();
   bool equal = false;
   const napi_value undefined = Undefined();
-  return napi_strict_equals(env_, undefined, undefined, &equal) == napi_ok;
+  // It says nothing of what is built afterwards.
+  note(false);
+  const napi_status status = napi_strict_equals(env_, undefined, undefined, &equal);
+  return status != napi_pending_exception && status != napi_cannot_run_js;
 }
 
 void Env::report() const {

@@ -29,8 +29,8 @@ class Env {
   Env(napi_env env) : env_(env) {}
   operator napi_env() const { return env_; }
 
-  // Once, before anything else.
-  void prepare() const;
+  // Once, before anything else. False if there is no memory for it.
+  [[nodiscard]] bool prepare() const;
   // Whether the call went well. Notes if not.
   bool ok(napi_status status) const {
     if (status == napi_ok) return true;
@@ -289,7 +289,7 @@ inline ObjectReference Persistent(const Object& object) { return ObjectReference
 
 class HandleScope {
  public:
-  explicit HandleScope(napi_env env) : env_(env) { Env(env).ok(napi_open_handle_scope(env, &scope_)); }
+  explicit HandleScope(napi_env env) : env_(env) { (void)napi_open_handle_scope(env, &scope_); }
   HandleScope(const HandleScope&) = delete;
   HandleScope& operator=(const HandleScope&) = delete;
   ~HandleScope() {
@@ -301,11 +301,11 @@ class HandleScope {
   napi_handle_scope scope_ = nullptr;
 };
 
-// Within it nextTick callbacks and promises wait; they run at its end.
+// Within it nextTick callbacks and promises wait; they run at its end. Without it, for want of memory, at Node's next one.
 class CallbackScope {
  public:
   CallbackScope(napi_env env, napi_async_context context) : env_(env) {
-    if (context != nullptr) Env(env).ok(napi_open_callback_scope(env, nullptr, context, &scope_));
+    if (context != nullptr) (void)napi_open_callback_scope(env, nullptr, context, &scope_);
   }
   CallbackScope(const CallbackScope&) = delete;
   CallbackScope& operator=(const CallbackScope&) = delete;
