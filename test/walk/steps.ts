@@ -1,0 +1,189 @@
+import { closeSync, mkdtempSync, openSync, writeFileSync } from 'node:fs'
+import { connect as connectSocket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Worker } from 'node:worker_threads'
+import { type Connection, delimited, type Handlers, type Reactor, relay } from 'c1m'
+import { noticed, throwing, until } from './points.js'
+
+/** Traffic that uses all features. */
+
+export const folder = mkdtempSync(join(tmpdir(), 'c1m-walk-'))
+const file = join(folder, 'file')
+writeFileSync(file, Buffer.alloc(50_000, 'f'))
+
+export const HOST = '127.0.0.1'
+
+/** One that echoes; `closed` notes errors. */
+export function echo(of: string): Handlers<unknown> {
+  return throwing(of, {
+    open() {},
+    data(conn, chunk) {
+      if (!conn.write(chunk)) conn.pause()
+    },
+    drain(conn) {
+      conn.resume()
+    },
+    end() {},
+    timeout(conn) {
+      conn.destroy()
+    },
+    close(_conn, error) {
+      if (error !== undefined) noticed.push(`close ${error.message}`)
+    },
+  })
+}
+
+/** Sends, and waits for the same to come back, or for the end of the connection. */
+export async function echoed(
+  reactor: Reactor,
+  port: number,
+  options: object,
+  bytes: Buffer,
+): Promise<Connection<unknown>> {
+  let got = 0
+  let over = false
+  const conn = await reactor.connect<unknown>(
+    { host: HOST, port, ...options },
+    throwing('client', {
+      data: (_conn, chunk) => {
+        got += chunk.length
+      },
+      close: (_conn, error) => {
+        over = true
+        if (error !== undefined) noticed.push(`close ${error.message}`)
+      },
+    }),
+  )
+  conn.write(bytes)
+  await until('an echo', () => got >= bytes.length || over)
+  return conn
+}
+
+type Step = (reactor: Reactor, port: number) => unknown
+
+export const STEPS: Readonly<Record<string, Step>> = {
+  async echo(reactor, port) {
+    const conn = await echoed(reactor, port, {}, Buffer.alloc(100_000))
+    await conn.tcpInfo()
+    await conn.setOptions({ noDelay: true, congestion: 'cubic' })
+    conn.write('text')
+    conn.end()
+  },
+  async frames(reactor) {
+    const listener = await reactor.listen<unknown>(
+      { host: HOST, port: 0, framing: delimited('\n', { maxFrameBytes: 200_000 }) },
+      throwing('framed', {
+        data(conn, frame) {
+          conn.write(frame)
+          conn.setFraming(undefined)
+        },
+        close(_conn, error) {
+          if (error !== undefined) noticed.push(`close ${error.message}`)
+        },
+      }),
+    )
+    const socket = connectSocket(listener.port as number, HOST)
+    socket.on('error', () => {})
+    let got = 0
+    let over = false
+    socket.on('data', (bytes) => {
+      got += bytes.length
+    })
+    socket.on('close', () => {
+      over = true
+    })
+    socket.write(`${'x'.repeat(100_000)}\nrest`)
+    await until('a frame', () => got >= 100_000 || over || noticed.length > 0)
+    socket.destroy()
+    await listener.close()
+  },
+  async files(reactor, port) {
+    const conn = await reactor.connect<unknown>({ host: HOST, port }, throwing('files', { data() {} }))
+    await conn.sendFile(file, { start: 10 })
+    const fd = openSync(file, 'r')
+    await conn.sendFile(fd).finally(() => closeSync(fd))
+    conn.destroy()
+  },
+  async groups(reactor, port) {
+    const group = reactor.createGroup()
+    const all = await Promise.all([1, 2, 3].map(() => reactor.connect({ host: HOST, port }, { data() {} })))
+    for (const conn of all) group.add(conn)
+    await group.broadcast('small')
+    await group.broadcast(Buffer.alloc(20_000))
+    await reactor.rebalance()
+    for (const conn of all) conn.destroy()
+  },
+  async relays(reactor, port) {
+    const [a, b, c] = await Promise.all([1, 2, 3].map(() => reactor.connect({ host: HOST, port }, {})))
+    if (a === undefined || b === undefined || c === undefined) return
+    a.write('round')
+    const over = relay(a, b)
+    await sleep(2)
+    a.destroy()
+    await over
+    c.destroy()
+  },
+  async handover(reactor, port) {
+    const conn = await reactor.connect({ host: HOST, port }, { data() {} })
+    const socket = await conn.detach()
+    socket.on('error', () => {})
+    try {
+      const again = await reactor.adopt(socket, throwing('adopted', { open() {}, data() {} }))
+      again.destroy()
+    } finally {
+      socket.destroy()
+    }
+  },
+  async timeouts(reactor, port) {
+    let over = false
+    const close = () => {
+      over = true
+    }
+    const conn = await reactor.connect(
+      { host: HOST, port, idleTimeoutMs: 1 },
+      throwing('timed', {
+        timeout: (c) => {
+          c.destroy()
+        },
+        close,
+      }),
+    )
+    await until('a timeout', () => over)
+    conn.destroy()
+  },
+  async unix(reactor) {
+    const path = join(folder, 'socket')
+    const listener = await reactor.listen({ path }, { data() {} })
+    const conn = await reactor.connect({ path }, {})
+    conn.reset()
+    await listener.close()
+  },
+  async refused(reactor) {
+    await reactor.connect({ host: HOST, port: 1 }, {}).catch(() => {})
+    const attempt = new AbortController()
+    const given = reactor.connect({ host: '127.0.0.2', port: 1, localAddress: HOST, signal: attempt.signal }, {})
+    attempt.abort()
+    await given.catch(() => {})
+  },
+  /** Loads the addon anew. */
+  async worker() {
+    const code = `const { Reactor } = require(${JSON.stringify(require.resolve('c1m'))})
+      const reactor = new Reactor({ maxConnections: 10 })
+      reactor.listen({ host: '${HOST}', port: 0 }, { data() {} }).then(() => reactor.shutdown({ timeoutMs: 0 }))`
+    const worker = new Worker(code, { eval: true })
+    worker.on('error', (error) => noticed.push(`worker ${error.message}`))
+    await new Promise((resolve) => worker.once('exit', resolve))
+  },
+  async watch(reactor) {
+    const fd = openSync('/dev/null', 'r')
+    try {
+      reactor.watch(fd, { readable: true }, () => {}).unwatch()
+    } catch {
+      // A regular file can't be watched.
+    } finally {
+      closeSync(fd)
+    }
+  },
+}
