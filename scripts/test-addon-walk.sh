@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/asan-addon.sh
 
-mapfile -t calls < <(sed -nE 's/^(extern "C" \w+ __wrap_|FAIL\w*\()(\w+)\(?.*/\2/p' test/faults/walk.cc)
+mapfile -t calls < <(sed -nE 's/^(extern "C" \w+[ *]+__wrap_|FAIL\w*\()(\w+)\(?.*/\2/p' test/faults/walk.cc)
 exempt=(
   # What releases: Node refuses it for a wrong argument only, and one could do nothing about it.
   napi_async_destroy napi_close_callback_scope napi_close_handle_scope napi_delete_reference napi_reference_unref

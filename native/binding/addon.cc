@@ -3,6 +3,7 @@
 #include <array>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <utility>
 
 #include "native/binding/answers.h"
@@ -99,7 +100,11 @@ Napi::Value write_remote(const Napi::CallbackInfo& info) {
   const auto bytes = info[4].As<Napi::Uint8Array>();
   if (!Inbox::takes(bytes.ByteLength())) return Napi::Boolean::New(info.Env(), false);
   RemoteWrite write{number(1), number(2), number(3), bytes.ByteLength(), nullptr};
-  write.bytes = std::make_unique<uint8_t[]>(write.length);
+  write.bytes.reset(new (std::nothrow) uint8_t[write.length]);
+  if (write.bytes == nullptr) {
+    info.Env().note(true);
+    return {};
+  }
   std::memcpy(write.bytes.get(), bytes.Data(), write.length);
   return Napi::Boolean::New(info.Env(), inbox->write(std::move(write)));
 }

@@ -1,6 +1,8 @@
 #include "native/binding/broadcast_answer.h"
 
+#include <algorithm>
 #include <cstring>
+#include <new>
 #include <type_traits>
 #include <utility>
 
@@ -33,7 +35,13 @@ BroadcastAnswer::BroadcastAnswer(const Napi::Function& callback, const Napi::Uin
     return;
   }
   if (!pinned) {
-    payload = SharedPayload::copy_of(bytes.Data(), length);
+    std::unique_ptr<uint8_t[]> copy(new (std::nothrow) uint8_t[length]);
+    if (copy == nullptr) {
+      bytes.Env().note(true);
+      return;
+    }
+    std::copy_n(bytes.Data(), length, copy.get());
+    payload = SharedPayload::of(std::move(copy), length);
     return;
   }
   napi_ref owner = nullptr;

@@ -1,4 +1,4 @@
-// Failing Node-API calls under the whole addon, for test/walk/walk.ts: the linker sends the addon's own calls
+// Failing Node-API calls, and allocations that may fail, under the whole addon, for test/walk/walk.ts: the linker sends the addon's own calls
 // here (`--wrap`). Each place that calls fails once. The program arms it through a file that both have mapped: the first place
 // that has not failed yet does, and says so there.
 //
@@ -160,6 +160,12 @@ FAIL(napi_get_uv_event_loop, (napi_env env, uv_loop_s** result), (env, result))
 FAIL(napi_add_async_cleanup_hook,
      (napi_env env, napi_async_cleanup_hook hook, void* argument, napi_async_cleanup_hook_handle* result),
      (env, hook, argument, result))
+
+// What the size of users' bytes decides of: new (std::nothrow) uint8_t[].
+extern "C" void* __real__ZnamRKSt9nothrow_t(size_t size, const void* nothrow);
+extern "C" void* __wrap__ZnamRKSt9nothrow_t(size_t size, const void* nothrow) {
+  return fails("operator new", FRAME) ? nullptr : __real__ZnamRKSt9nothrow_t(size, nothrow);
+}
 
 // It is called, and throws at its end.
 extern "C" napi_status __real_napi_call_function(napi_env env, napi_value self, napi_value function, size_t count,

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
-import { type Connection, delimited, type Handlers, type Reactor, relay } from 'c1m'
+import { type Connection, delimited, type Handlers, type Reactor, relay, WorkerPool } from 'c1m'
+import { TASKS } from '../fixtures/pool.js'
 import { noticed, throwing, until } from './points.js'
 
 /** Traffic that uses all features. */
@@ -166,6 +167,16 @@ export const STEPS: Readonly<Record<string, Step>> = {
     const given = reactor.connect({ host: '127.0.0.2', port: 1, localAddress: HOST, signal: attempt.signal }, {})
     attempt.abort()
     await given.catch(() => {})
+  },
+  async workers(reactor, port) {
+    const pool = new WorkerPool({ filename: TASKS, size: 1 })
+    try {
+      const conn = await reactor.connect({ host: HOST, port }, { data() {} })
+      await pool.run({ kind: 'answer', value: 'written by a worker' }, { connection: conn })
+      conn.destroy()
+    } finally {
+      await pool.close({ force: true })
+    }
   },
   /** Loads the addon anew. */
   async worker() {
