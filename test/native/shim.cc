@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <thread>
 
 namespace c1m::shim {
 
@@ -12,16 +13,36 @@ namespace {
 // Relaxed on purpose: the shim must not order the threads of a test that TSan looks at.
 std::atomic<Hooks*> current{nullptr};
 
-Hooks* installed() { return current.load(std::memory_order_relaxed); }
+// Threads that have come by and not ended, but for that which has put the hooks in place.
+std::atomic<int> visitors{0};
+std::atomic<std::thread::id> owner{};
+
+struct Visitor {
+  Visitor() { ++visitors; }
+  ~Visitor() { visitors.fetch_sub(1, std::memory_order_release); }
+};
+
+Hooks* installed() {
+  if (std::this_thread::get_id() != owner.load(std::memory_order_relaxed)) {
+    // Before it looks, so that whoever takes the hooks away sees it, or is seen.
+    thread_local const Visitor visitor;
+  }
+  return current.load(std::memory_order_relaxed);
+}
 
 }  // namespace
 
 Scope::Scope() {
+  owner = std::this_thread::get_id();
   REQUIRE(installed() == nullptr);
   current = &hooks;
 }
 
-Scope::~Scope() { current = nullptr; }
+Scope::~Scope() {
+  current = nullptr;
+  // Those of files are detached: nobody joins them.
+  while (visitors.load(std::memory_order_acquire) > 0) std::this_thread::yield();
+}
 
 extern "C" {
 

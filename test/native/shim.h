@@ -36,7 +36,7 @@ struct Hooks {
 };
 
 // Puts hooks in place for as long as it lives. One at a time. A loop with a thread of its own must start after the hooks
-// are set, and be joined before they go.
+// are set, and be joined before they go; for threads that nobody joins it waits.
 class Scope {
  public:
   Scope();
