@@ -264,6 +264,7 @@ interface Addon {
   readonly layout: Readonly<Record<string, number | readonly string[]>>
   readonly openListeningSocket: (spec: ListenSocketSpec) => (Bound & { readonly fd: number }) | Failure
   readonly takeSocket: (fd: number, duplicate: boolean) => number | Failure
+  readonly setDescriptorLimit: (count: number) => Failure | undefined
   readonly writeRemote: (
     loop: number,
     slot: number,
@@ -323,6 +324,11 @@ export const nativeLayout = addon.layout
 export const openListeningSocket = addon.openListeningSocket
 /** Makes a connected socket ready for `adopt()`: its descriptor, or another one of the same socket. */
 export const takeSocket = addon.takeSocket
+/** How many descriptors this process may have open. Throws the system's error if it refuses. */
+export function setDescriptorLimit(count: number): void {
+  const failure = addon.setDescriptorLimit(count)
+  if (failure !== undefined) throw systemError(failure.errno, failure.syscall)
+}
 /** Writes to a connection of any thread of the process; copies the bytes. False if that thread takes none. */
 export const loopWriter = addon.writeRemote
 /** Raises an uncaught exception at once, on behalf of a handler that threw; returns if the process survives it. */

@@ -49,6 +49,8 @@ export interface WorkerStart {
   readonly modules: readonly string[]
   readonly data: unknown
   readonly reactor: ReactorOptions | undefined
+  /** Of a process. */
+  readonly maxOpenFiles: number | undefined
 }
 
 /** @internal A listener, for a worker. */

@@ -157,7 +157,7 @@ export class PoolWorker {
         exit: (how) => this.#exit(how),
       })
       const reactor = reactorOptions(this.index, options)
-      const start = { index: this.index, module, modules, data, reactor }
+      const start = { index: this.index, module, modules, data, reactor, maxOpenFiles: options.maxOpenFiles }
       channel.post({ type: 'start', start })
     } catch (reason) {
       const error = reason as Error

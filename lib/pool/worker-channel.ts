@@ -109,13 +109,9 @@ function openThread({ env, execArgv, resourceLimits, modules }: CheckedPool, eve
   }
 }
 
-function openProcess({ env, execArgv, maxOpenFiles }: CheckedPool, events: ChannelEvents): WorkerChannel {
+function openProcess({ env, execArgv }: CheckedPool, events: ChannelEvents): WorkerChannel {
   const node = withoutProgram(execArgv ?? withoutInspector(process.execArgv))
-  const command = [process.execPath, ...node, REACTOR_WORKER]
-  const limited =
-    maxOpenFiles === undefined ? command : ['sh', '-c', `ulimit -n ${maxOpenFiles} && exec "$@"`, 'sh', ...command]
-  const [file, ...args] = limited as [string, ...string[]]
-  const child: ChildProcess = spawn(file, args, {
+  const child: ChildProcess = spawn(process.execPath, [...node, REACTOR_WORKER], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     serialization: 'advanced',
     ...(env !== undefined && { env }),

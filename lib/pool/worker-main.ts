@@ -2,7 +2,7 @@
 import { closeSync } from 'node:fs'
 import { workerData } from 'node:worker_threads'
 import type { AdoptOptions } from '../adopt.js'
-import { takeSocket } from '../binding.js'
+import { setDescriptorLimit, takeSocket } from '../binding.js'
 import { C1mError, invalidValue } from '../errors.js'
 import { checkHandlers, type Handlers, handlerNames } from '../handlers.js'
 import type { Listener } from '../listener.js'
@@ -59,6 +59,7 @@ class PoolWorkerMain {
 
   constructor(start: WorkerStart) {
     this.#start = start
+    if (start.maxOpenFiles !== undefined) setDescriptorLimit(start.maxOpenFiles)
     this.#reactor = new Reactor(start.reactor)
     this.#context = makeWorkerContext(start.index, start.data, (value) => post({ type: 'message', value }))
   }

@@ -115,6 +115,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("layout", layout(env));
   exports.Set("openListeningSocket", Napi::Function::New<open_listening_socket>(env, "openListeningSocket"));
   exports.Set("takeSocket", Napi::Function::New<take_socket>(env, "takeSocket"));
+  exports.Set("setDescriptorLimit", Napi::Function::New<set_descriptor_limit>(env, "setDescriptorLimit"));
   exports.Set("writeRemote", Napi::Function::New<write_remote>(env, "writeRemote"));
   exports.Set("reportException", Napi::Function::New<report_exception>(env, "reportException"));
   // Half an addon would be found out much later.

@@ -19,6 +19,11 @@ Napi::Value take_socket(const Napi::CallbackInfo& info) {
   return Napi::Number::New(env, env.failed() ? -1 : copy.value().release());
 }
 
+Napi::Value set_descriptor_limit(const Napi::CallbackInfo& info) {
+  const Result<void> set = limit_descriptors(info[0].As<Napi::Number>().Uint32Value());
+  return set ? info.Env().Undefined() : failed(info.Env(), OptionFailure{set.error(), {}});
+}
+
 AdoptAnswer::AdoptAnswer(const Napi::Function& callback, const Napi::Object& spec)
     : callback_(Napi::Persistent(callback)) {
   const int given = spec.Get("fd").ToNumber().Int32Value();

@@ -10,6 +10,9 @@ namespace c1m {
 // which is a new one if `duplicate`; or { errno, syscall }, and nothing has happened.
 Napi::Value take_socket(const Napi::CallbackInfo& info);
 
+// (count): how many descriptors the process may have open; { errno, syscall } if the system refuses.
+Napi::Value set_descriptor_limit(const Napi::CallbackInfo& info);
+
 class AdoptAnswer final : public AdoptRequest {
  public:
   // spec: { fd, unread, connection }; the descriptor is ours from here on.

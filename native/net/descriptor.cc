@@ -1,6 +1,7 @@
 #include "native/net/descriptor.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -54,6 +55,12 @@ Result<void> make_our_own(int fd) {
   if (flags < 0) return Error::last("fcntl");
   if ((flags & O_NONBLOCK) == 0 && ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) return Error::last("fcntl");
   if (::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) return Error::last("fcntl");
+  return {};
+}
+
+Result<void> limit_descriptors(uint32_t count) {
+  const rlimit limit{count, count};
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) return Error::last("setrlimit");
   return {};
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cerrno>
+#include <cstdint>
 
 #include "native/base/fd.h"
 #include "native/base/result.h"
@@ -21,6 +22,10 @@ namespace c1m {
 
 // O_NONBLOCK, which all descriptors of the socket share, and FD_CLOEXEC, which is this one's. (fcntl(2))
 Result<void> make_our_own(int fd);
+
+// How many descriptors the process may have open, its soft and its hard limit. EPERM beyond the hard one, without privilege.
+// (setrlimit(2) with RLIMIT_NOFILE)
+[[nodiscard]] Result<void> limit_descriptors(uint32_t count);
 
 // The rest is about file tables. As a rule all threads of a process have one in common; a thread may have its own, in which
 // a number means something else than in that of its process, that is of the process's first thread.

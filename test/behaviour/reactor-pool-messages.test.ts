@@ -43,8 +43,9 @@ for (const mode of MODES) {
   })
 }
 
-test('a process has a descriptor limit of its own', async (t) => {
-  const pool = makeReactorPool(t, { mode: 'processes', size: 1, maxOpenFiles: 300 })
+test('a process has a descriptor limit of its own, without a shell', async (t) => {
+  const env = { ...process.env, PATH: '/nonexistent' }
+  const pool = makeReactorPool(t, { mode: 'processes', size: 1, maxOpenFiles: 300, env })
   await pool.ready()
   pool.send('limit')
   const [value] = await once(pool, 'message')
