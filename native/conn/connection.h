@@ -91,7 +91,7 @@ struct Connection {
 // What a flush() came to.
 struct Flushed {
   size_t bytes = 0;         // of ours
-  size_t shared = 0;        // of these, bytes of broadcasts
+  size_t shared = 0;        // of these, bytes of broadcasts and of workers
   size_t file_bytes = 0;    // of files
   int error = 0;            // errno; the queue is as it was
   uint32_t calls = 0;       // that took bytes

@@ -16,7 +16,7 @@ namespace c1m {
 // Bytes that were taken out of a queue.
 struct OutboundRun {
   std::vector<uint8_t> bytes;
-  bool shared = false;  // of broadcasts
+  bool shared = false;  // of broadcasts, or of workers
 };
 
 // A block of one queue. Its bytes need not be next to each other there: what is small shares it, whatever lies between.

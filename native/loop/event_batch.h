@@ -15,7 +15,7 @@ enum class Event : uint8_t {
   kOpen = 1,       // argument: context, a: generation
   kData = 2,       // argument: ReadMode, a: offset in that slab, b: length
   kEnd = 3,        // the peer's FIN
-  kDrain = 4,      // the queue is empty again
+  kDrain = 4,      // what JavaScript queued is with the kernel
   kTimeout = 5,    // argument: TimeoutKind, a: 1 if it was ended a whole period before
   kClose = 6,      // argument: Syscall, a: errno, an OwnError, or 0
   kSaturated = 7,  // argument: listener, a: errno, or 0 at maxConnections
@@ -116,7 +116,7 @@ class EventBatch {
   std::vector<uint32_t> closed;                     // slots whose kClose is inside: freed when the batch comes back
   std::vector<std::unique_ptr<Request>> completed;  // requests to answer
   std::vector<void*> released;                      // owners of pinned bytes that are done with
-  std::vector<OwnFrame> frames;                     // too large for a slab; JavaScript takes their memory
+  std::vector<OwnFrame> frames;                     // too large for a slab; JavaScript gets copies
   EventBatch* next = nullptr;                       // for Handoff
 
  private:

@@ -100,8 +100,14 @@ void FileWorkers::run(Shared& shared, std::unique_ptr<FileJob> job, std::unique_
   lock.unlock();
   job->run();
   lock.lock();
-  std::erase(shared.running, job.get());
-  // Thrown away: stop() has parted it from its request.
+  FileJob* const done = job.get();
+  if (shared.poller == nullptr) {
+    // Thrown away: stop() has parted it from its request. Closing its file may wait for the disk as well.
+    lock.unlock();
+    job.reset();
+    lock.lock();
+  }
+  std::erase(shared.running, done);
   if (shared.poller == nullptr) return;
   shared.done.push(job.release());
   // Under the lock, so that it is there.
