@@ -85,6 +85,7 @@ export class WorkerPool {
   /** It was three quarters full, and isn't half empty again. */
   #filling = false
   #closing: Promise<void> | undefined
+  #destroyed: Promise<void> | undefined
   #onIdle: (() => void) | undefined
 
   /**
@@ -154,7 +155,7 @@ export class WorkerPool {
     checkBoolean('force', force)
     if (force) for (let task = this.#queue.shift(); task !== undefined; task = this.#queue.shift()) this.#drop(task)
     this.#closing ??= this.#close(force)
-    if (force) void this.#pool.destroy()
+    if (force) void this.#destroy()
     return this.#closing
   }
 
@@ -164,7 +165,13 @@ export class WorkerPool {
         this.#onIdle = resolve
       })
     }
-    await this.#pool.destroy()
+    await this.#destroy()
+  }
+
+  /** Once: a second call of piscina's would be through before the first, and what ends behind it would be replaced. */
+  #destroy(): Promise<void> {
+    this.#destroyed ??= this.#pool.destroy()
+    return this.#destroyed
   }
 
   #drop(task: Task): void {
