@@ -146,6 +146,8 @@ TEST_CASE("a buffer is not kept for a small part of it that waits for a connecti
   h.stop();
 }
 
+// TSan takes the numbers of two file tables for those of one.
+#ifndef __SANITIZE_THREAD__
 TEST_CASE("one that is lost on arrival is counted as closed") {
   Running a(4, Trigger::kEdge, true);
   Running b(4, Trigger::kEdge, true);
@@ -175,3 +177,4 @@ TEST_CASE("one that is lost on arrival is counted as closed") {
   b.stop();
   CHECK(a.js.stat("accepted") == a.js.stat("closed") + b.js.stat("closed"));
 }
+#endif
