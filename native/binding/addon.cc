@@ -100,6 +100,8 @@ Napi::Value write_remote(const Napi::CallbackInfo& info) {
   const auto bytes = info[4].As<Napi::Uint8Array>();
   if (!Inbox::takes(bytes.ByteLength())) return Napi::Boolean::New(info.Env(), false);
   RemoteWrite write{number(1), number(2), number(3), bytes.ByteLength(), nullptr};
+  // To a connection that wasn't meant, or of bytes that aren't there.
+  if (info.Env().failed()) return {};
   write.bytes.reset(new (std::nothrow) uint8_t[write.length]);
   if (write.bytes == nullptr) {
     info.Env().note(true);
