@@ -3,7 +3,6 @@
 #include <array>
 #include <cstring>
 #include <memory>
-#include <new>
 #include <utility>
 
 #include "native/binding/answers.h"
@@ -102,12 +101,8 @@ Napi::Value write_remote(const Napi::CallbackInfo& info) {
   RemoteWrite write{number(1), number(2), number(3), bytes.ByteLength(), nullptr};
   // To a connection that wasn't meant, or of bytes that aren't there.
   if (info.Env().failed()) return {};
-  write.bytes.reset(new (std::nothrow) uint8_t[write.length]);
-  if (write.bytes == nullptr) {
-    info.Env().note(true);
-    return {};
-  }
-  std::memcpy(write.bytes.get(), bytes.Data(), write.length);
+  write.bytes = copy_of(bytes);
+  if (write.bytes == nullptr) return {};
   return Napi::Boolean::New(info.Env(), inbox->write(std::move(write)));
 }
 

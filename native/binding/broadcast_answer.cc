@@ -1,8 +1,6 @@
 #include "native/binding/broadcast_answer.h"
 
-#include <algorithm>
 #include <cstring>
-#include <new>
 #include <type_traits>
 #include <utility>
 
@@ -35,13 +33,8 @@ BroadcastAnswer::BroadcastAnswer(const Napi::Function& callback, const Napi::Uin
     return;
   }
   if (!pinned) {
-    std::unique_ptr<uint8_t[]> copy(new (std::nothrow) uint8_t[length]);
-    if (copy == nullptr) {
-      bytes.Env().note(true);
-      return;
-    }
-    std::copy_n(bytes.Data(), length, copy.get());
-    payload = SharedPayload::of(std::move(copy), length);
+    std::unique_ptr<uint8_t[]> copy = copy_of(bytes);
+    if (copy != nullptr) payload = SharedPayload::of(std::move(copy), length);
     return;
   }
   napi_ref owner = nullptr;

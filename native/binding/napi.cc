@@ -1,6 +1,8 @@
 #include "native/binding/napi.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <new>
 
 namespace Napi {
 
@@ -104,6 +106,16 @@ Value FunctionReference::Call(std::initializer_list<napi_value> arguments) const
   if (status != napi_ok) env.report();
   env.note(false);
   return status == napi_ok ? Value(env_, result) : Value();
+}
+
+std::unique_ptr<uint8_t[]> copy_of(const Uint8Array& bytes) {
+  std::unique_ptr<uint8_t[]> copy(new (std::nothrow) uint8_t[bytes.ByteLength()]);
+  if (copy == nullptr) {
+    bytes.Env().note(true);
+  } else {
+    std::copy_n(bytes.Data(), bytes.ByteLength(), copy.get());
+  }
+  return copy;
 }
 
 }  // namespace Napi

@@ -220,6 +220,8 @@ class TypedArrayOf : public Object {
   size_t length_ = 0;
 };
 using Uint8Array = TypedArrayOf<uint8_t, napi_uint8_array>;
+// Null, and a failure is noted, for want of memory: users give what is as large as they like.
+std::unique_ptr<uint8_t[]> copy_of(const Uint8Array& bytes);
 using Uint32Array = TypedArrayOf<uint32_t, napi_uint32_array>;
 using Float64Array = TypedArrayOf<double, napi_float64_array>;
 

@@ -9,8 +9,8 @@ namespace c1m {
 
 namespace {
 
-// What JavaScript, and other threads, want done in one turn, in units of some 50 ns: that of a write, and of a broadcast's place in one queue,
-// whose slot may have to be fetched from memory. So the others wait for 1 ms, at the most.
+// What JavaScript, and other threads, want done in one turn, in units of some 50 ns: that of a write, and of a broadcast's
+// place in one queue, whose slot may have to be fetched from memory. So the others wait for 1 ms, at the most.
 constexpr size_t kCommandsPerTurn = 16 * 1024;
 // A request asks the kernel as a rule: getsockopt(2) for TCP_INFO takes 1 to 2 µs. So does a close: epoll_ctl(2).
 constexpr size_t kRequestCost = 32;
