@@ -48,6 +48,12 @@ async function pourAll(all: Socket[], chunk: Buffer, stopped: () => boolean): Pr
   return all.length
 }
 
+async function pourAndRead(port: number, count: number, stopped: () => boolean): Promise<number> {
+  const all = await openMany(port, count)
+  for (const socket of all) socket.resume()
+  return pourAll(all, Buffer.alloc(65_536), stopped)
+}
+
 /** Opens one after the other and does this to it; 20 at a time. */
 async function churn(stopped: () => boolean, one: () => Promise<void>): Promise<number> {
   let count = 0
@@ -64,11 +70,7 @@ async function churn(stopped: () => boolean, one: () => Promise<void>): Promise<
 export const attacks: Record<string, Attack> = {
   'a flood, read': {
     service: 'echo',
-    async run(port, stopped) {
-      const all = await openMany(port, 20)
-      for (const socket of all) socket.resume()
-      return pourAll(all, Buffer.alloc(65_536), stopped)
-    },
+    run: (port, stopped) => pourAndRead(port, 20, stopped),
     bytesEach: MIB,
     bytesInAll: BASE,
   },
@@ -125,11 +127,7 @@ export const attacks: Record<string, Attack> = {
   },
   'empty frames': {
     service: 'frames',
-    run: async (port, stopped) => {
-      const all = await openMany(port, 4)
-      for (const socket of all) socket.resume()
-      return pourAll(all, Buffer.alloc(65_536), stopped)
-    },
+    run: (port, stopped) => pourAndRead(port, 4, stopped),
     bytesEach: MIB,
     bytesInAll: BASE,
   },

@@ -1,4 +1,4 @@
-// Limits and accounts that hold where two features meet: close and hand-over, workers and batches, moves and slices, resets and ends.
+// Limits and accounts that hold where two features meet: close and hand-over, workers and batches, moves and slices.
 #include <doctest/doctest.h>
 
 #include <cstring>
@@ -106,29 +106,6 @@ TEST_CASE("workers' writes have a share of a turn") {
   const size_t first = client.receive().size();
   CHECK(first <= 20'000);
   h.settle();
-}
-
-TEST_CASE("a reset is a reset though the loop ends before its batch came back") {
-  {
-    Harness h;
-    const Fd listener(open_socket(AF_INET, 0).value().release());
-    REQUIRE(bind_socket(listener.get(), Address::ip("127.0.0.1", 0).value()).ok());
-    REQUIRE(listen_socket(listener.get(), 1).ok());
-    Client client(Address::local_of(listener.get()).value());
-    Fd ours(shim::__real_accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    const linger waits{1, 30};
-    REQUIRE(::setsockopt(ours.get(), SOL_SOCKET, SO_LINGER, &waits, sizeof waits) == 0);
-    auto request = std::make_unique<AdoptRequest>();
-    request->fd = std::move(ours);
-    h.js.request(std::move(request));
-    h.settle();
-    const Told& told = h.js.connections.back();
-    h.js.reset(told);
-    h.turn();
-    h.stop();
-    client.receive();
-    CHECK(client.error == ECONNRESET);
-  }
 }
 
 TEST_CASE("a buffer is not kept for a small part of it that waits for a connection on its way") {

@@ -3,8 +3,8 @@
 
 #include <doctest/doctest.h>
 
-#include <atomic>
 #include <filesystem>
+#include <memory>
 #include <semaphore>
 #include <thread>
 
@@ -20,34 +20,25 @@ size_t threads() {
   return static_cast<size_t>(std::distance(begin(tasks), end(tasks)));
 }
 
-// A file server that is gone: open(2) of this path returns when it is back.
+// A file server that is gone: open(2) of this path returns when it is back. The hooks keep what their threads look at.
 struct DeadDisk {
   explicit DeadDisk(shim::Hooks& hooks) {
-    hooks.open = [this](const char* path, int flags) {
+    hooks.open = [gates = gates](const char* path, int flags) {
       if (std::string_view(path) != kPath) return shim::__real_open(path, flags);
-      thread_local const Visitor visitor(visitors);
-      waiting.release();
-      back.acquire();
+      gates->waiting.release();
+      gates->back.acquire();
       return shim::__real_open("/dev/null", flags);
     };
   }
-  // The hooks must outlive the threads.
-  ~DeadDisk() {
-    back.release(100);
-    while (visitors.load(std::memory_order_acquire) > 0) std::this_thread::yield();
-  }
+  ~DeadDisk() { gates->back.release(100); }
+  void wait_for_one() { gates->waiting.acquire(); }
 
-  // Counts a thread until it ends. All that it has done is seen by who finds it gone.
-  struct Visitor {
-    explicit Visitor(std::atomic<int>& of) : visitors(of) { ++visitors; }
-    ~Visitor() { visitors.fetch_sub(1, std::memory_order_release); }
-    std::atomic<int>& visitors;
+  struct Gates {
+    std::counting_semaphore<> waiting{0};
+    std::counting_semaphore<> back{0};
   };
-
   static constexpr const char* kPath = "/dead";
-  std::atomic<int> visitors{0};
-  std::counting_semaphore<> waiting{0};
-  std::counting_semaphore<> back{0};
+  const std::shared_ptr<Gates> gates = std::make_shared<Gates>();
 };
 
 std::unique_ptr<SendFileRequest> send_dead(const Told& told, uint32_t id) {
@@ -80,8 +71,8 @@ TEST_CASE("file threads that wait for a dead disk hold up nobody, and clean up w
       }
       workers.submit(std::move(job));
     }
-    disk.waiting.acquire();
-    disk.waiting.acquire();
+    disk.wait_for_one();
+    disk.wait_for_one();
     // Returns, with both threads in open(2).
   }
   CHECK(running.job == nullptr);
@@ -98,7 +89,7 @@ TEST_CASE("a loop ends while a file thread waits for a dead disk, and what the f
     h.js.request(send_dead(told, 1));
     h.js.request(send_dead(told, 2));
     h.turn();
-    disk.waiting.acquire();
+    disk.wait_for_one();
     if (destroys) {
       h.js.destroy(told);
       h.settle();

@@ -25,6 +25,18 @@ Socket make_pair(int domain = AF_UNIX) {
   return {Fd(fds[0]), Fd(fds[1])};
 }
 
+// A client, and the socket that was accepted from it, whose close(2) waits for it.
+std::pair<Client, Fd> lingering() {
+  const Fd listener(open_socket(AF_INET, 0).value().release());
+  REQUIRE(bind_socket(listener.get(), Address::ip("127.0.0.1", 0).value()).ok());
+  REQUIRE(listen_socket(listener.get(), 1).ok());
+  Client client(Address::local_of(listener.get()).value());
+  Fd ours(shim::__real_accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  const linger waits{1, 30};
+  REQUIRE(::setsockopt(ours.get(), SOL_SOCKET, SO_LINGER, &waits, sizeof waits) == 0);
+  return {std::move(client), std::move(ours)};
+}
+
 const AdoptRequest& adopt(Harness& h, Fd fd, std::string_view unread = {}) {
   auto request = std::make_unique<AdoptRequest>();
   request->fd = std::move(fd);
@@ -228,13 +240,7 @@ TEST_CASE("without a descriptor for the duplicate it stays, and one that has gon
 TEST_CASE("close(2) of an adopted socket doesn't wait for its peer, and a socket that is given back is as it came") {
   for (const bool resets : {false, true}) {
     Harness h;
-    const Fd listener(open_socket(AF_INET, 0).value().release());
-    REQUIRE(bind_socket(listener.get(), Address::ip("127.0.0.1", 0).value()).ok());
-    REQUIRE(listen_socket(listener.get(), 1).ok());
-    Client client(Address::local_of(listener.get()).value());
-    Fd ours(shim::__real_accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    const linger waits{1, 30};
-    REQUIRE(::setsockopt(ours.get(), SOL_SOCKET, SO_LINGER, &waits, sizeof waits) == 0);
+    auto [client, ours] = lingering();
     CHECK(lingers(ours.get()));
     const AdoptRequest& adopted = adopt(h, std::move(ours));
     REQUIRE(!adopted.error);
@@ -269,4 +275,16 @@ TEST_CASE("close(2) of an adopted socket doesn't wait for its peer, and a socket
   h.settle();
   REQUIRE(left.detached.fd.valid());
   CHECK(lingers(left.detached.fd.get()));
+}
+
+TEST_CASE("a reset of an adopted socket that lingered is one though the loop ends before its batch came back") {
+  Harness h;
+  auto [client, ours] = lingering();
+  REQUIRE(!adopt(h, std::move(ours)).error);
+  const Told& told = h.js.connections.back();
+  h.js.reset(told);
+  h.turn();
+  h.stop();
+  client.receive();
+  CHECK(client.error == ECONNRESET);
 }
