@@ -5,7 +5,8 @@ import type { IoThread } from './io-thread.js'
 import { hasFiles } from './send-file.js'
 import { type Addresses, beginTransit, endTransit } from './transit.js'
 
-const LOST: MoveOutcome = { errno: constants.errno.ENOMEM, syscall: 0 }
+/** It has left the one thread, and can't come to the other: nobody has counted its close yet. */
+const LOST: MoveOutcome = { errno: constants.errno.ENOMEM, syscall: 0, lost: true }
 
 /**
  * @internal Moves a connection to another I/O thread of its reactor (`native/loop/move.h` has the steps). Nobody but the
@@ -45,15 +46,10 @@ export async function move(
     return false
   }
   const { io } = place
-  let parcel: MoveOutcome
   const asked: { addresses?: Addresses } = {}
   const released = io.request<MoveOutcome>((batch, callback) => {
-    const take = (answer: MoveOutcome) => {
-      parcel = answer
-      callback(answer)
-    }
     const { addresses } = conn
-    const at = io.native.release(batch, take, place.slot, place.generation)
+    const at = io.native.release(batch, callback, place.slot, place.generation)
     asked.addresses = addresses
     return at
   })
@@ -64,14 +60,16 @@ export async function move(
     await released
     return false
   }
-  const outcome = await new Promise<MoveOutcome>((resolve) => {
+  const answered = released.catch(() => LOST)
+  const closed = await new Promise<MoveOutcome>((resolve) => {
     // Here it changes hands: what was said before has been said to the one thread, what comes is said to the other.
     const context = to.arrive(conn, slot, generation, place)
     to.expected.add(slot)
     conn.relocate(slot, generation, context)
     beginTransit(conn, addresses)
-    io.depart(place.slot, (errno, syscall) => resolve(parcel ?? { errno, syscall }))
+    io.depart(place.slot, (errno, syscall) => resolve({ errno, syscall }))
   })
+  const outcome = (await answered) ?? closed
   await settle(outcome)
   // One that has closed on the way has no socket there to ask for its addresses.
   if (outcome === undefined || !('errno' in outcome)) endTransit(conn, addresses)

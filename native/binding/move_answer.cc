@@ -32,6 +32,7 @@ void ReleaseAnswer::answer() {
       Napi::Object lost = Napi::Object::New(env);
       lost.Set("errno", received.error().code);
       lost.Set("syscall", static_cast<uint32_t>(Syscall::kRead));
+      lost.Set("lost", true);
       callback_.Call({lost});
       return;
     }
@@ -52,6 +53,7 @@ SettleAnswer::SettleAnswer(const Napi::Function& callback, uint32_t in_slot, uin
     const auto failure = outcome.As<Napi::Object>();
     error = static_cast<uint16_t>(failure.Get("errno").ToNumber().Uint32Value());
     error_syscall = static_cast<uint8_t>(failure.Get("syscall").ToNumber().Uint32Value());
+    lost = failure.Get("lost").ToBoolean();
   } else {
     abandoned = true;
   }

@@ -43,7 +43,7 @@ struct Connection {
     kBroken = 1u << 18,       // readiness: an error waits behind what is to be read
     kConnecting = 1u << 19,   // JavaScript knows nothing of it yet
     kSynDeferred = 1u << 20,  // the SYN went, or will go, with the first bytes (TCP_FASTOPEN_CONNECT)
-    kLeft = 1u << 21,         // gone to another loop, or lost on its way here: its end is counted elsewhere
+    kLeft = 1u << 21,         // gone to another loop, or closed before it came here: its end is counted elsewhere
     kMuted = 1u << 22,        // takes only what JavaScript itself writes to it
     kInBulk = 1u << 23,       // in the loop's list of what waits for its part of a turn, as kInFlush
     kRelayed = 1u << 24,      // read and written by a relay, not for JavaScript

@@ -170,7 +170,7 @@ void Loop::settle_move(SettleRequest& request) {
     release(request.slot);
   } else if (request.parcel == nullptr) {
     fail_to_arrive(request.slot, request.error, request.error_syscall);
-    entries_[request.slot].set(Connection::kLeft);
+    if (!request.lost) entries_[request.slot].set(Connection::kLeft);
   } else {
     arrive(request.slot, *request.parcel);
     Entry* entry = there.full ? find(request.slot, request.generation) : nullptr;

@@ -80,6 +80,7 @@ class SettleRequest : public Request {
   std::unique_ptr<Parcel> parcel;
   uint16_t error = 0;
   uint8_t error_syscall = 0;
+  bool lost = false;  // after it had left: its close is counted here
   bool abandoned = false;
 
   bool run(Loop& loop) override;

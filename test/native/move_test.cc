@@ -334,6 +334,28 @@ TEST_CASE("move: a connection that closes before it could leave closes where it 
   stop(a, b);
 }
 
+TEST_CASE("move: one that is lost after it left is counted where it was to come") {
+  Running a(4);
+  Running b(4);
+  Fd fd = dial(a.listen());
+  const Told& told = first_of(a);
+  const Place place = reserve(b);
+  Told& there = b.js.arrive(place.slot, place.generation);
+  CHECK(release(a, told) != nullptr);
+  auto request = std::make_unique<SettleRequest>();
+  request->slot = place.slot;
+  request->generation = place.generation;
+  request->error = EMFILE;
+  request->lost = true;
+  (void)b.ask(std::move(request));
+  while (!there.closed()) b.deliver();
+  CHECK(there.error == EMFILE);
+  a.stop();
+  b.stop();
+  CHECK(a.loop->stats().closed == 0);
+  CHECK(b.loop->stats().closed == 1);
+}
+
 TEST_CASE("move: a slot for nobody is given back") {
   Running b(1);
   for (int i = 0; i < 3; ++i) {
