@@ -1,6 +1,6 @@
 import type { NativeIoThread } from './binding.js'
 import { MAX_COMMAND_BATCHES } from './in-flight.js'
-import { COMMAND_REQUEST, COMMAND_WORDS, COMMAND_WRITE, COMMAND_WRITE_PINNED } from './layout.js'
+import { COMMAND_REQUEST, COMMAND_WORDS, COMMAND_WRITE, COMMAND_WRITE_PINNED, DRAIN_WISH } from './layout.js'
 
 /** Commands in a batch, and bytes of small writes. A batch that is full is published early. */
 const RECORDS = 4096
@@ -116,39 +116,46 @@ export class CommandWriter {
 
   /**
    * Bytes to send; large ones must not change until they are sent. Beyond `limit` bytes of memory that wait on the connection
-   * the I/O thread destroys it.
+   * the I/O thread destroys it. `wish`: DRAIN_WISH or 0.
    */
-  write(slot: number, generation: number, bytes: Uint8Array, limit = NO_LIMIT): void {
+  write(slot: number, generation: number, bytes: Uint8Array, limit = NO_LIMIT, wish = 0): void {
     const length = bytes.length
     if (canPin(bytes)) {
       this.makeReady()
       const excess = Math.min(bytes.buffer.byteLength - length, MOST_EXCESS)
-      const command = withLimit(COMMAND_WRITE_PINNED, limit)
+      const command = withLimit(COMMAND_WRITE_PINNED, limit) | wish
       this.#record(command, slot, generation, this.#native.pin(this.#index, bytes), excess)
       return
     }
     if (length > ARENA_BYTES) {
       // In one piece, so that all of it is queued, or nothing. Memory of its own can be pinned.
-      this.write(slot, generation, Buffer.from(bytes), limit)
+      this.write(slot, generation, Buffer.from(bytes), limit, wish)
       return
     }
     this.#reserve(length)
     this.#arena.set(bytes, this.#used)
-    this.#appendWrite(slot, generation, length, limit)
+    this.#appendWrite(slot, generation, length, withLimit(COMMAND_WRITE, limit) | wish)
   }
 
   /** A string to send; answers its length in bytes. */
-  writeString(slot: number, generation: number, text: string, encoding: BufferEncoding, limit: number): number {
+  writeString(
+    slot: number,
+    generation: number,
+    text: string,
+    encoding: BufferEncoding,
+    limit: number,
+    wish: number,
+  ): number {
     // No encoding makes more than three bytes of a UTF-16 code unit.
     const most = text.length * 3
     if (most >= PIN_BYTES) {
       const bytes = Buffer.from(text, encoding)
-      this.write(slot, generation, bytes, limit)
+      this.write(slot, generation, bytes, limit, wish)
       return bytes.length
     }
     this.#reserve(most)
     const length = this.#arena.write(text, this.#used, encoding)
-    this.#appendWrite(slot, generation, length, limit)
+    this.#appendWrite(slot, generation, length, withLimit(COMMAND_WRITE, limit) | wish)
     return length
   }
 
@@ -163,13 +170,18 @@ export class CommandWriter {
     this.makeReady()
   }
 
-  #appendWrite(slot: number, generation: number, length: number, limit: number): void {
-    const command = withLimit(COMMAND_WRITE, limit)
+  #appendWrite(slot: number, generation: number, length: number, command: number): void {
     const offset = this.#used
     const records = this.#records
     const last = (this.#count - 1) * COMMAND_WORDS
     // Successive writes to one connection lie side by side in the arena: they are one.
-    if (last >= 0 && records[last] === command && records[last + 1] === slot && records[last + 2] === generation) {
+    const joins =
+      last >= 0 &&
+      ((records[last] as number) | DRAIN_WISH) === (command | DRAIN_WISH) &&
+      records[last + 1] === slot &&
+      records[last + 2] === generation
+    if (joins) {
+      records[last] = (records[last] as number) | command
       records[last + 4] = (records[last + 4] as number) + length
       this.#used = offset + length
       return

@@ -11,10 +11,9 @@ import type { Listener } from './listener.js'
 import { checkReframe, finishReframing, holdForReframing, isFramed, reframe } from './reframing.js'
 import type { RelayAccess } from './relay.js'
 import { type FileSource, type SendFileOptions, sendFile } from './send-file.js'
-import { needStack } from './stack.js'
 import { runTimeout } from './timeouts.js'
 import { whenFinished } from './unfinished.js'
-import { checkChunk, checkEncoding, isError } from './validate.js'
+import { checkChunk, isError } from './validate.js'
 
 const ENDED = 1
 const DESTROYED = 2
@@ -40,8 +39,8 @@ const HELD = -HOLDER
 /** It began `PAUSED`, as nobody is there to have its bytes, and nobody has said anything of that. */
 const UNCLAIMED = 4096
 
-/** Of `end()` with a chunk: that, a wish for `drain`, one to be read, and the end. */
-const END_RECORDS = 4
+/** Of `end()` with a chunk: that, one to be read, and the end. */
+const END_RECORDS = 3
 
 const CANNOT_WRITE = ENDED | DESTROYED | CLOSED | RELAYED | DETACHING
 const HELD_UP = PAUSED | HELD | HOLDING | REFRAMING | RELAYED | DETACHING
@@ -142,26 +141,27 @@ export class Connection<T = unknown> extends ConnectionSocket {
       return this.refuse()
     }
     const commands = this.context.io.commands
-    let length: number
+    const { highWaterMark, maxWriteQueue } = this.context
+    checkChunk(chunk, encoding)
+    let length = typeof chunk === 'string' ? chunk.length * 3 : chunk.length
+    let full = false
     // The counter of flushed bytes is the I/O thread's, and reading it takes its cache line away: only when it matters.
-    const most = typeof chunk === 'string' ? chunk.length * 3 : chunk?.length
-    const { highWaterMark } = this.context
-    // There there is more to do than to queue it, and that must not fail.
-    if ((this.submitted + most - this.flushed) >>> 0 >= highWaterMark && this.writableLength + most >= highWaterMark)
-      needStack()
-    if (typeof chunk === 'string') {
-      checkEncoding(encoding)
-      length = commands.writeString(this.slot, this.generation, chunk, encoding, this.context.maxWriteQueue)
-    } else {
-      checkChunk(chunk, encoding)
-      length = chunk.length
-      if (length > this.context.maxWriteQueue) return this.overflow(length)
-      commands.write(this.slot, this.generation, chunk, this.context.maxWriteQueue)
+    if (((this.submitted - this.flushed) >>> 0) + length >= highWaterMark) {
+      if (typeof chunk === 'string') length = Buffer.byteLength(chunk, encoding)
+      const queued = this.writableLength + length
+      if (queued > maxWriteQueue) return this.overflow(queued)
+      full = queued >= highWaterMark
     }
-    const submitted = (this.submitted + length) | 0
-    this.submitted = submitted
-    // Unsigned: with a chunk as large as `maxWriteQueue` there may be more than 2^31 bytes, and never 2^32.
-    return (submitted - this.flushed) >>> 0 < highWaterMark || this.checkQueue()
+    // With it goes what follows from it, as nothing must fail behind it.
+    const wish = full && (this.state & DRAIN_WANTED) === 0 ? layout.DRAIN_WISH : 0
+    if (typeof chunk === 'string') {
+      length = commands.writeString(this.slot, this.generation, chunk, encoding, maxWriteQueue, wish)
+    } else {
+      commands.write(this.slot, this.generation, chunk, maxWriteQueue, wish)
+    }
+    this.submitted = (this.submitted + length) | 0
+    if (full) this.state |= DRAIN_WANTED
+    return !full
   }
 
   /**
@@ -328,14 +328,6 @@ export class Connection<T = unknown> extends ConnectionSocket {
   }
 
   /** The high-water mark may have been reached. */
-  private checkQueue(): boolean {
-    const queued = this.writableLength
-    if (queued < this.context.highWaterMark) return true
-    if (queued > this.context.maxWriteQueue) return this.overflow(queued)
-    this.wantDrain()
-    return false
-  }
-
   /** A write after `end()`. Each `drain` that it asks for has been paid for by a chunk, of whichever connection. */
   private refuse(): false {
     if (!this.over && refusedAt.get(this) !== chunksDelivered) {

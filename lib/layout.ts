@@ -41,7 +41,7 @@ export const TARGET_WORDS = 4
 /** 32-bit words in a command: `command | argument << 8`, slot, generation, a, b. */
 export const COMMAND_WORDS = 5
 
-/** a: offset in the arena, b: length */
+/** argument: `maxWriteQueue` in KiB, and DRAIN_WISH; a: offset in the arena, b: length */
 export const COMMAND_WRITE = 1
 export const COMMAND_WRITE_PINNED = 2
 export const COMMAND_END = 3
@@ -52,6 +52,8 @@ export const COMMAND_RESUME = 7
 /** argument: index into TIMEOUT_KINDS, a: milliseconds */
 export const COMMAND_SET_TIMEOUT = 8
 export const COMMAND_WANT_DRAIN = 9
+/** In a write's first word: a COMMAND_WANT_DRAIN behind it */
+export const DRAIN_WISH = 2 ** 30
 export const COMMAND_REQUEST = 10
 /** Stop reading, and say EVENT_FRAMING */
 export const COMMAND_REFRAME = 13

@@ -63,6 +63,7 @@ Napi::Object layout(Napi::Env env) {
   set("COMMAND_RESUME", Command::kResume);
   set("COMMAND_SET_TIMEOUT", Command::kSetTimeout);
   set("COMMAND_WANT_DRAIN", Command::kWantDrain);
+  set("DRAIN_WISH", kDrainWish);
   set("COMMAND_REQUEST", Command::kRequest);
   set("OWN_ERROR_FILE_TRUNCATED", OwnError::kFileTruncated);
   set("OWN_ERROR_FILE_ABORTED", OwnError::kFileAborted);

@@ -14,7 +14,7 @@ namespace c1m {
 // What JavaScript wants done. lib/layout.ts has the same values. All but kRequest are of one connection, and are
 // dropped if its generation has passed.
 enum class Command : uint8_t {
-  kWrite = 1,        // argument: maxWriteQueue, see limit_of(); a: offset in the arena, b: length
+  kWrite = 1,        // argument: maxWriteQueue, see limit_of(), and kDrainWish; a: offset in the arena, b: length
   kWritePinned = 2,  // argument: as above; a: index in the batch's `pinned`, b: what else it pins, bytes
   kEnd = 3,          // FIN when the queue is empty
   kDestroy = 4,      // close now
@@ -30,7 +30,9 @@ enum class Command : uint8_t {
 
 // Of a kWrite's or kWritePinned's first word: what may wait on the connection, in bytes. It travels with what counts against
 // it, rounded up to KiB, so that a slot has nothing to remember.
-[[nodiscard]] constexpr size_t limit_of(uint32_t word) { return size_t{word >> 8} << 10; }
+[[nodiscard]] constexpr size_t limit_of(uint32_t word) { return size_t{word >> 8 & 0x3fffff} << 10; }
+// In the same word: a kWantDrain behind it.
+inline constexpr uint32_t kDrainWish = 1u << 30;
 
 // The caller's bytes, kept where they are until `owner` comes back in EventBatch::released.
 struct PinnedBytes {

@@ -213,6 +213,11 @@ void Loop::execute_one(CommandBatch& batch, const uint32_t* record) {
 void Loop::carry_out(uint32_t slot, Entry* entry, uint32_t word, uint32_t argument, std::span<const uint8_t> bytes,
                      const PinnedBytes& pinned) {
   const auto command = static_cast<Command>(word & 0xff);
+  const bool is_write = command == Command::kWrite || command == Command::kWritePinned;
+  if (entry != nullptr && is_write && (word & kDrainWish) != 0) {
+    entry->set(Connection::kDrainWanted);
+    flush_.push(slot);
+  }
   if (entry == nullptr || (entry->has(Connection::kWriteFailed) && command <= Command::kEnd)) {
     if (pinned.owner != nullptr) pool_.released().push_back(pinned.owner);
     return;
