@@ -16,6 +16,8 @@ const MIB = 1 << 20
 const BASE = 96 * MIB
 
 const sockets = new Set<Socket>()
+/** Each in the next state, by turns. */
+let resets = 0
 
 function open(port: number): Promise<Socket> {
   return new Promise((resolve) => {
@@ -158,7 +160,7 @@ export const attacks: Record<string, Attack> = {
     run: (port, stopped) =>
       churn(stopped, async () => {
         const socket = await open(port)
-        switch (Math.floor(Math.random() * 5)) {
+        switch (resets++ % 5) {
           case 0:
             break
           case 1:
