@@ -18,7 +18,9 @@ for (const trigger of TRIGGERS) {
     const relayed = relay(a, b)
     one.write('to two;')
     await two.untilBytes('before;to two;'.length)
-    t.equal((await before).reached, 2)
+    // One that moves to the other's I/O thread takes along what is not with the kernel yet.
+    const { reached, queued } = await before
+    t.equal(reached + queued, 2)
     t.strictSame(await group.broadcast('during;'), { reached: 0, queued: 0, cut: 0 })
     two.write('to one;')
     await one.untilBytes('before;to one;'.length)
