@@ -214,12 +214,11 @@ void Loop::carry_out(uint32_t slot, Entry* entry, uint32_t word, uint32_t argume
                      const PinnedBytes& pinned) {
   const auto command = static_cast<Command>(word & 0xff);
   const bool is_write = command == Command::kWrite || command == Command::kWritePinned;
-  if (entry != nullptr && is_write && (word & kDrainWish) != 0) {
-    entry->set(Connection::kDrainWanted);
-    flush_.push(slot);
-  }
+  const bool wishes = entry != nullptr && is_write && (word & kDrainWish) != 0;
+  if (wishes) entry->set(Connection::kDrainWanted);
   if (entry == nullptr || (entry->has(Connection::kWriteFailed) && command <= Command::kEnd)) {
     if (pinned.owner != nullptr) pool_.released().push_back(pinned.owner);
+    if (wishes) flush_.push(slot);
     return;
   }
   switch (command) {

@@ -198,12 +198,12 @@ void JsSide::append(Command command, uint32_t slot, uint32_t generation, uint32_
   record[4] = b;
 }
 
-void JsSide::write(const Told& to, std::string_view bytes) {
+void JsSide::write(const Told& to, std::string_view bytes, uint32_t wish) {
   const auto length = static_cast<uint32_t>(bytes.size());
   REQUIRE(length <= sizes_.arena_bytes);
   if (arena_used_ + length > sizes_.arena_bytes || current_->batch->count == kCommands) flush();
   std::memcpy(current_->arena.data() + arena_used_, bytes.data(), length);
-  append(Command::kWrite, to.slot, to.generation, arena_used_, length, max_write_queue >> 10);
+  append(Command::kWrite, to.slot, to.generation, arena_used_, length, max_write_queue >> 10 | wish >> 8);
   arena_used_ += length;
 }
 

@@ -67,7 +67,7 @@ class JsSide {
   void give_back(EventBatch* batch);
 
   // Commands, published by flush().
-  void write(const Told& to, std::string_view bytes);
+  void write(const Told& to, std::string_view bytes, uint32_t wish = 0);
   void write_pinned(const Told& to, std::string bytes, uint32_t excess = 0);
   // Of the connections that are written to.
   uint32_t max_write_queue = 1u << 30;

@@ -368,9 +368,9 @@ TEST_CASE("commands take no more of a turn than the calls that they bring, and k
   Harness h({.max_connections = kMany});
   const auto port = h.listen();
   const std::vector<Told*> many = accept_many(h, port, kMany);
-  {
+  for (const uint32_t wish : {0u, kDrainWish}) {
     Sink sink(h, 0);
-    for (const Told* one : many) h.js.write(*one, "x");
+    for (const Told* one : many) h.js.write(*one, "x", wish);
     h.turn();
     CHECK(sink.calls <= 256);
     h.turn();
@@ -378,6 +378,8 @@ TEST_CASE("commands take no more of a turn than the calls that they bring, and k
     h.turn();
     CHECK(sink.calls == kMany);
   }
+  h.settle();
+  for (const Told* one : many) CHECK(one->log == "OR");
   int closes = 0;
   h.hooks.epoll_ctl = [&](int poll, int operation, int fd, epoll_event* event) {
     if (operation == EPOLL_CTL_DEL) ++closes;
