@@ -139,9 +139,9 @@ export interface DetachedSocket {
 declare const parcel: unique symbol
 export type Parcel = { readonly [parcel]: never }
 /** What has become of a connection that was to move; `undefined`: it had closed, or won't come. */
-export type MoveOutcome = Parcel | LostOnMove | undefined
+export type MoveOutcome = Parcel | ClosedOnMove | undefined
 /** Its close; `lost`: on its way, so that the thread that it left doesn't count it. */
-export interface LostOnMove {
+export interface ClosedOnMove {
   readonly errno: number
   readonly syscall: number
   readonly lost?: boolean

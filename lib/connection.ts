@@ -327,7 +327,6 @@ export class Connection<T = unknown> extends ConnectionSocket {
     return (this.state & (GONE | RELAYED | DETACHING | REFRAMING)) === 0
   }
 
-  /** The high-water mark may have been reached. */
   /** A write after `end()`. Each `drain` that it asks for has been paid for by a chunk, of whichever connection. */
   private refuse(): false {
     if (!this.over && refusedAt.get(this) !== chunksDelivered) {

@@ -1,12 +1,12 @@
 import { constants } from 'node:os'
-import type { MoveOutcome } from './binding.js'
+import type { ClosedOnMove, MoveOutcome } from './binding.js'
 import type { Connection } from './connection.js'
 import type { IoThread } from './io-thread.js'
 import { hasFiles } from './send-file.js'
 import { type Addresses, beginTransit, endTransit } from './transit.js'
 
 /** It has left the one thread, and can't come to the other: nobody has counted its close yet. */
-const LOST: MoveOutcome = { errno: constants.errno.ENOMEM, syscall: 0, lost: true }
+const LOST: ClosedOnMove = { errno: constants.errno.ENOMEM, syscall: 0, lost: true }
 
 /**
  * @internal Moves a connection to another I/O thread of its reactor (`native/loop/move.h` has the steps). Nobody but the
@@ -61,7 +61,7 @@ export async function move(
     return false
   }
   const answered = released.catch(() => LOST)
-  const closed = await new Promise<MoveOutcome>((resolve) => {
+  const closed = await new Promise<ClosedOnMove>((resolve) => {
     // Here it changes hands: what was said before has been said to the one thread, what comes is said to the other.
     const context = to.arrive(conn, slot, generation, place)
     to.expected.add(slot)
@@ -72,6 +72,6 @@ export async function move(
   const outcome = (await answered) ?? closed
   await settle(outcome)
   // One that has closed on the way has no socket there to ask for its addresses.
-  if (outcome === undefined || !('errno' in outcome)) endTransit(conn, addresses)
+  if (!('errno' in outcome)) endTransit(conn, addresses)
   return true
 }
