@@ -38,10 +38,15 @@ std::unique_ptr<Parcel> release(Running& from, const Told& told) {
   return std::move(released.parcel);
 }
 
-void settle(Running& on, const Place& place, std::unique_ptr<Parcel> parcel, uint16_t error = 0) {
+std::unique_ptr<SettleRequest> settle_request(const Place& place) {
   auto request = std::make_unique<SettleRequest>();
   request->slot = place.slot;
   request->generation = place.generation;
+  return request;
+}
+
+void settle(Running& on, const Place& place, std::unique_ptr<Parcel> parcel, uint16_t error = 0) {
+  auto request = settle_request(place);
   request->parcel = std::move(parcel);
   request->error = error;
   on.js.request(std::move(request));
@@ -78,6 +83,16 @@ Told& first_of(Running& running) {
   while (running.js.connections.empty()) running.deliver();
   return running.js.connections[0];
 }
+
+// A connection of a's with a place on b, where all is said to it from now on.
+struct Leaving {
+  Running a{4};
+  Running b{4};
+  Fd fd = dial(a.listen());
+  const Told& told = first_of(a);
+  Place place = reserve(b);
+  Told& there = b.js.arrive(place.slot, place.generation);
+};
 
 }  // namespace
 
@@ -315,12 +330,8 @@ TEST_CASE("move: what is due to be told goes along, and isn't told here") {
 }
 
 TEST_CASE("move: a connection that closes before it could leave closes where it was to go") {
-  Running a(4);
-  Running b(4);
-  Fd fd = dial(a.listen());
-  const Told& told = first_of(a);
-  const Place place = reserve(b);
-  Told& there = b.js.arrive(place.slot, place.generation);
+  Leaving leaving;
+  auto& [a, b, fd, told, place, there] = leaving;
   b.js.write(there, "lost");
   b.js.flush();
   REQUIRE(reset_on_close(fd.get()));
@@ -335,23 +346,16 @@ TEST_CASE("move: a connection that closes before it could leave closes where it 
 }
 
 TEST_CASE("move: one that is lost after it left is counted where it was to come") {
-  Running a(4);
-  Running b(4);
-  Fd fd = dial(a.listen());
-  const Told& told = first_of(a);
-  const Place place = reserve(b);
-  Told& there = b.js.arrive(place.slot, place.generation);
+  Leaving leaving;
+  auto& [a, b, fd, told, place, there] = leaving;
   CHECK(release(a, told) != nullptr);
-  auto request = std::make_unique<SettleRequest>();
-  request->slot = place.slot;
-  request->generation = place.generation;
+  auto request = settle_request(place);
   request->error = EMFILE;
   request->lost = true;
   (void)b.ask(std::move(request));
   while (!there.closed()) b.deliver();
   CHECK(there.error == EMFILE);
-  a.stop();
-  b.stop();
+  stop(a, b);
   CHECK(a.loop->stats().closed == 0);
   CHECK(b.loop->stats().closed == 1);
 }
@@ -362,9 +366,7 @@ TEST_CASE("move: a slot for nobody is given back") {
     const Place place = reserve(b);
     auto more = std::make_unique<ReserveRequest>();
     CHECK(b.ask(std::move(more)).full);
-    auto request = std::make_unique<SettleRequest>();
-    request->slot = place.slot;
-    request->generation = place.generation;
+    auto request = settle_request(place);
     request->abandoned = true;
     (void)b.ask(std::move(request));
     CHECK(b.loop->shared_inbox()->load() == 0);
