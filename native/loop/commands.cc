@@ -210,6 +210,16 @@ void Loop::execute_one(CommandBatch& batch, const uint32_t* record) {
   carry_out(slot, find(slot, record[2]), record[0], record[3], bytes, pinned);
 }
 
+void Loop::write(uint32_t slot, Entry& entry, uint32_t word, std::span<const uint8_t> bytes,
+                 const PinnedBytes& pinned) {
+  if (static_cast<Command>(word & 0xff) == Command::kWrite) {
+    entry.out.append(pool_, bytes.data(), static_cast<uint32_t>(bytes.size()));
+  } else {
+    entry.out.append_pinned(pool_, pinned.data, pinned.length, pinned.excess, pinned.owner);
+  }
+  queued(slot, entry, limit_of(word));
+}
+
 void Loop::carry_out(uint32_t slot, Entry* entry, uint32_t word, uint32_t argument, std::span<const uint8_t> bytes,
                      const PinnedBytes& pinned) {
   const auto command = static_cast<Command>(word & 0xff);
@@ -223,11 +233,8 @@ void Loop::carry_out(uint32_t slot, Entry* entry, uint32_t word, uint32_t argume
   }
   switch (command) {
     case Command::kWrite:
-      entry->out.append(pool_, bytes.data(), static_cast<uint32_t>(bytes.size()));
-      return queued(slot, *entry, limit_of(word));
     case Command::kWritePinned:
-      entry->out.append_pinned(pool_, pinned.data, pinned.length, pinned.excess, pinned.owner);
-      return queued(slot, *entry, limit_of(word));
+      return write(slot, *entry, word, bytes, pinned);
     case Command::kEnd:
       entry->set(Connection::kEndWanted);
       note_end(*entry);

@@ -284,6 +284,7 @@ class Loop {
   void send_soon(uint32_t slot);
   void queued(uint32_t slot, Entry& entry, size_t limit);
   void overflow(uint32_t slot, Entry& entry);
+  void write(uint32_t slot, Entry& entry, uint32_t word, std::span<const uint8_t> bytes, const PinnedBytes& pinned);
   void carry_out(uint32_t slot, Entry* entry, uint32_t word, uint32_t argument, std::span<const uint8_t> bytes,
                  const PinnedBytes& pinned);
   void execute_commands();
