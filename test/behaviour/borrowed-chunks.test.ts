@@ -113,6 +113,8 @@ for (const trigger of TRIGGERS) {
       { trigger, poisonBorrowed: true },
     )
     const peer = await connectPeer(t, port)
+    // Of several I/O threads the second may be the first to tell.
+    await until(() => conns.length === 1)
     const other = await connectPeer(t, port)
     await until(() => conns.length === 2)
     for (const text of ['one', 'two', 'three']) {

@@ -24,6 +24,8 @@ for (const trigger of TRIGGERS) {
         { trigger, ioThreads: 2 },
       )
       const peer = await connectPeer(t, port)
+      // Of two I/O threads the second may be the first to tell.
+      await until(() => conns.length === 1)
       await connectPeer(t, port)
       await until(() => conns.length === 2)
       const [conn, other] = conns as [Connection, Connection]

@@ -204,7 +204,9 @@ test('4 GiB and more are not cut modulo 2^32', {
     open: (conn) => void conns.push(conn),
     close: (_conn, error) => void errors.push(error?.code),
   })
-  const [, peer] = [await connectPeer(t, port), await connectPeer(t, port)]
+  await connectPeer(t, port)
+  await until(() => conns.length === 1)
+  const peer = await connectPeer(t, port)
   await until(() => conns.length === 2)
   const [a, b] = conns as [Connection, Connection]
   const group = reactor.createGroup()
