@@ -115,7 +115,8 @@ export class IoThread extends IoThreadRequests {
       flushed: this.#flushed,
       stats: this.#stats,
       eventBatches: this.#batches,
-      deliver: (batch, count, wantsSlab, frames) => this.#deliver(batch, count, wantsSlab, frames),
+      // In the context of who made the reactor: not all versions of Node restore its AsyncLocalStorage in an addon's own.
+      deliver: (...batch) => this.scope.runInAsyncScope(this.#deliver, this, ...batch),
       flush: () => this.commands.flush(),
     })
     this.commands = commandsOf(this.native, () => owner.inFlight.behind(this.fence))

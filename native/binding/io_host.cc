@@ -58,9 +58,7 @@ int create_thread(pthread_t* thread, int cpu, Start* start) {
 
 IoHost::IoHost(Napi::Env env, std::vector<EventBatch*> batches, Callbacks callbacks)
     : env_(env), callbacks_(std::move(callbacks)), batches_(std::move(batches)) {
-  const auto resource = Napi::Object::New(env);
-  resource_ = Napi::Persistent(resource);
-  env_.ok(napi_async_init(env, resource, Napi::String::New(env, "c1m"), &context_));
+  env_.ok(napi_async_init(env, nullptr, Napi::String::New(env, "c1m"), &context_));
 }
 
 IoHost::~IoHost() {

@@ -86,8 +86,6 @@ class IoHost {
   [[nodiscard]] Error start_thread(int cpu);
 
   Napi::Env env_;
-  // Of the callbacks' context, which itself holds it weakly: with it goes the AsyncLocalStorage of who made the reactor.
-  Napi::ObjectReference resource_;
   napi_async_context context_ = nullptr;
   Callbacks callbacks_;
   Mailbox mailbox_;
