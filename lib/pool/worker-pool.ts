@@ -279,9 +279,9 @@ export class WorkerPool {
 
 /** Errors of its own, piscina makes here; those of a task come as plain data. */
 function errorOf(reason: unknown): unknown {
-  if (reason instanceof Error) return reason
+  if (reason instanceof Error && reason.message !== '') return reason
   if (isWire(reason)) return fromWire(reason)
-  // Of Node 20, a clone of a DOMException is an empty object: the only error that is made between task and piscina.
+  // The only error that is made between task and piscina. Of a DOMException, a clone has neither name nor message.
   return new DOMException('The result of the task could not be cloned', 'DataCloneError')
 }
 
