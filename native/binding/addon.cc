@@ -99,11 +99,9 @@ Napi::Value write_remote(const Napi::CallbackInfo& info) {
   if (inbox == nullptr) return Napi::Boolean::New(info.Env(), false);
   const auto bytes = info[4].As<Napi::Uint8Array>();
   if (!Inbox::takes(bytes.ByteLength())) return Napi::Boolean::New(info.Env(), false);
-  RemoteWrite write{number(1), number(2), number(3), bytes.ByteLength(), nullptr};
+  RemoteWrite write{number(1), number(2), number(3), 0, copy_of(bytes)};
   // To a connection that wasn't meant, or of bytes that aren't there.
   if (info.Env().failed()) return {};
-  write.bytes = copy_of(bytes);
-  if (write.bytes == nullptr) return {};
   return Napi::Boolean::New(info.Env(), inbox->write(std::move(write)));
 }
 

@@ -8,33 +8,37 @@ namespace c1m {
 
 TargetLists::List TargetLists::of(const BroadcastTarget* first, uint32_t count) {
   static_assert(std::has_unique_object_representations_v<BroadcastTarget>, "they are compared byte by byte");
+  const size_t size = count * sizeof(BroadcastTarget);
   for (const auto& one : recent_) {
-    List list = one.lock();
-    if (list != nullptr && list->size() == count &&
-        std::memcmp(list->data(), first, count * sizeof(BroadcastTarget)) == 0) {
-      return list;
-    }
+    List same = one.lock();
+    if (same != nullptr && same->size() == size && std::memcmp(same->data(), first, size) == 0) return same;
   }
-  List list = std::make_shared<const std::vector<BroadcastTarget>>(first, first + count);
+  Bytes copy;
+  if (!copy.append(reinterpret_cast<const uint8_t*>(first), size)) return nullptr;
+  List list = std::make_shared<const Bytes>(std::move(copy));
   recent_[oldest_] = list;
   oldest_ = (oldest_ + 1) % recent_.size();
   return list;
 }
 
 BroadcastAnswer::BroadcastAnswer(const Napi::Function& callback, const Napi::Uint8Array& bytes, bool pinned,
-                                 TargetLists::List list, const Napi::Value& without)
+                                 TargetLists::List to, const Napi::Value& without)
     : callback_(Napi::Persistent(callback)) {
-  targets = std::move(list);
+  list = std::move(to);
+  if (list == nullptr) {
+    bytes.Env().note(true);
+    return;
+  }
   if (without.IsNumber()) except = without.As<Napi::Number>().Uint32Value();
   const size_t length = bytes.ByteLength();
   // More than any queue may hold is sent to nobody: only the length is looked at.
   if (length > UINT32_MAX) {
-    payload = SharedPayload::of(nullptr, length);
+    payload = new SharedPayload;
+    payload->length = length;
     return;
   }
   if (!pinned) {
-    std::unique_ptr<uint8_t[]> copy = copy_of(bytes);
-    if (copy != nullptr) payload = SharedPayload::of(std::move(copy), length);
+    payload = SharedPayload::of(copy_of(bytes));
     return;
   }
   napi_ref owner = nullptr;

@@ -2,7 +2,6 @@
 
 #include <array>
 #include <memory>
-#include <vector>
 
 #include "native/binding/napi.h"
 #include "native/loop/broadcast_request.h"
@@ -13,12 +12,13 @@ namespace c1m {
 // again has no copy of his own. Owner: an IoThread. Thread: the JS thread's; the lists never change.
 class TargetLists {
  public:
-  using List = std::shared_ptr<const std::vector<BroadcastTarget>>;
+  using List = std::shared_ptr<const Bytes>;
 
+  // Null if there is no memory for it.
   [[nodiscard]] List of(const BroadcastTarget* first, uint32_t count);
 
  private:
-  std::array<std::weak_ptr<const std::vector<BroadcastTarget>>, 8> recent_;
+  std::array<std::weak_ptr<const Bytes>, 8> recent_;
   size_t oldest_ = 0;
 };
 
@@ -29,10 +29,8 @@ class BroadcastAnswer final : public BroadcastRequest {
   BroadcastAnswer(const Napi::Function& callback, const Napi::Uint8Array& bytes, bool pinned, TargetLists::List targets,
                   const Napi::Value& except);
   ~BroadcastAnswer() override;
-  // More bytes, before it is published; it isn't pinned.
-  void append(const Napi::Uint8Array& bytes) {
-    payload->append(bytes.Data(), static_cast<uint32_t>(bytes.ByteLength()));
-  }
+  // More bytes, before it is published; it isn't pinned. False if there is no memory for them.
+  [[nodiscard]] bool append(const Napi::Uint8Array& bytes) { return payload->append(bytes.Data(), bytes.ByteLength()); }
   void answer() override;
 
  private:

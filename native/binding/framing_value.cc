@@ -21,6 +21,18 @@ std::unique_ptr<const Framing> to_framing(const Napi::Value& value) {
   return framing;
 }
 
+std::unique_ptr<Framer> to_framer(const Napi::Uint8Array& bytes) {
+  if (bytes.ByteLength() == 0) return nullptr;
+  auto copy = std::make_unique<Framer>();
+  if (copy->append(bytes.Data(), bytes.ByteLength())) return copy;
+  bytes.Env().note(true);
+  return nullptr;
+}
+
+Napi::Value to_buffer(Napi::Env env, const Framer* bytes) {
+  return bytes == nullptr ? Napi::copy_buffer(env, nullptr, 0) : Napi::copy_buffer(env, bytes->data(), bytes->size());
+}
+
 Napi::Value to_buffers(Napi::Env env, std::vector<OwnFrame>& frames) {
   if (frames.empty()) return env.Undefined();
   const Napi::Array buffers = Napi::Array::New(env, frames.size());

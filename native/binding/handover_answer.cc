@@ -1,6 +1,7 @@
 #include "native/binding/handover_answer.h"
 
 #include "native/binding/answers.h"
+#include "native/binding/framing_value.h"
 #include "native/net/descriptor.h"
 
 namespace c1m {
@@ -28,8 +29,7 @@ AdoptAnswer::AdoptAnswer(const Napi::Function& callback, const Napi::Object& spe
     : callback_(Napi::Persistent(callback)) {
   const int given = spec.Get("fd").ToNumber().Int32Value();
   connection = to_connection_settings(spec.Get("connection").As<Napi::Object>());
-  const auto bytes = spec.Get("unread").As<Napi::Uint8Array>();
-  unread.assign(bytes.Data(), bytes.Data() + bytes.ByteLength());
+  unread = to_framer(spec.Get("unread").As<Napi::Uint8Array>());
   // Then it stays the caller's.
   if (spec.Env().failed()) return;
   fd = Fd(given);
@@ -71,7 +71,7 @@ void DetachAnswer::answer() {
     detached.fd = std::move(received.value());
   }
   Napi::Object result = Napi::Object::New(env);
-  result.Set("unread", Napi::copy_buffer(env, detached.unread.data(), detached.unread.size()));
+  result.Set("unread", to_buffer(env, detached.unread.get()));
   result.Set("unsent", Napi::copy_buffer(env, detached.unsent.data(), detached.unsent.size()));
   result.Set("fd", detached.fd.get());
   if (!env.failed()) (void)detached.fd.release();

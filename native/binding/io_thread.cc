@@ -320,7 +320,8 @@ Napi::Value IoThread::broadcast(const Napi::CallbackInfo& info) {
 
 // (batch, bytes): more for the broadcast that is the batch's last command.
 Napi::Value IoThread::extend_broadcast(const Napi::CallbackInfo& info) {
-  static_cast<BroadcastAnswer&>(*command_batch(info).requests.back()).append(info[1].As<Napi::Uint8Array>());
+  auto& last = static_cast<BroadcastAnswer&>(*command_batch(info).requests.back());
+  if (!last.append(info[1].As<Napi::Uint8Array>())) info.Env().note(true);
   return info.Env().Undefined();
 }
 
@@ -349,8 +350,7 @@ Napi::Value IoThread::reframe(const Napi::CallbackInfo& info) {
   request->slot = number(info, 1);
   request->generation = number(info, 2);
   request->framing = to_framing(info[3]);
-  const auto bytes = info[4].As<Napi::Uint8Array>();
-  request->bytes.assign(bytes.Data(), bytes.Data() + bytes.ByteLength());
+  request->bytes = to_framer(info[4].As<Napi::Uint8Array>());
   request->ended = info[5].ToBoolean();
   return submit(info, std::move(request));
 }

@@ -1,8 +1,6 @@
 #include "native/binding/napi.h"
 
-#include <algorithm>
 #include <cerrno>
-#include <new>
 
 namespace Napi {
 
@@ -108,13 +106,9 @@ Value FunctionReference::Call(std::initializer_list<napi_value> arguments) const
   return status == napi_ok ? Value(env_, result) : Value();
 }
 
-std::unique_ptr<uint8_t[]> copy_of(const Uint8Array& bytes) {
-  std::unique_ptr<uint8_t[]> copy(new (std::nothrow) uint8_t[bytes.ByteLength()]);
-  if (copy == nullptr) {
-    bytes.Env().note(true);
-  } else {
-    std::copy_n(bytes.Data(), bytes.ByteLength(), copy.get());
-  }
+c1m::Bytes copy_of(const Uint8Array& bytes) {
+  c1m::Bytes copy;
+  if (!copy.append(bytes.Data(), bytes.ByteLength())) bytes.Env().note(true);
   return copy;
 }
 

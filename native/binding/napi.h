@@ -8,6 +8,8 @@
 #include <string>
 #include <utility>
 
+#include "native/mem/bytes.h"
+
 // Node-API with a check at every call. Names are node-addon-api's, whose way with a failure we can't take: it makes an Error of
 // each, and ends the process if that fails too, as it does while an environment is being terminated (`Napi::Error::Fatal`).
 //
@@ -220,8 +222,8 @@ class TypedArrayOf : public Object {
   size_t length_ = 0;
 };
 using Uint8Array = TypedArrayOf<uint8_t, napi_uint8_array>;
-// Null, and a failure is noted, for want of memory: users give what is as large as they like.
-std::unique_ptr<uint8_t[]> copy_of(const Uint8Array& bytes);
+// None, and a failure is noted, for want of memory.
+c1m::Bytes copy_of(const Uint8Array& bytes);
 using Uint32Array = TypedArrayOf<uint32_t, napi_uint32_array>;
 using Float64Array = TypedArrayOf<double, napi_float64_array>;
 

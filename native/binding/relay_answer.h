@@ -1,6 +1,7 @@
 #pragma once
 
 #include "native/binding/connection_answer.h"
+#include "native/binding/framing_value.h"
 #include "native/binding/napi.h"
 #include "native/loop/relay_request.h"
 
@@ -24,7 +25,7 @@ class HoldRelayAnswer final : public HoldRelayRequest {
     }
     Napi::Array both = Napi::Array::New(env, 2);
     for (uint32_t side = 0; side < 2; ++side) {
-      both.Set(side, Napi::copy_buffer(env, unread[side].data(), unread[side].size()));
+      both.Set(side, to_buffer(env, unread[side].get()));
     }
     callback_.Call({both});
   }

@@ -2,18 +2,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
 
 #include "native/conn/framing.h"
+#include "native/mem/bytes.h"
 
 namespace c1m {
-
-// Memory of malloc(3), which JavaScript may be given as it is.
-struct FreeMemory {
-  void operator()(uint8_t* memory) const { std::free(memory); }
-};
-using Memory = std::unique_ptr<uint8_t, FreeMemory>;
 
 // A frame in memory of its own.
 struct OwnFrame {
@@ -41,7 +34,8 @@ class Framer {
   [[nodiscard]] Cut next(const Framing& framing);
   // Takes it off the front: its bytes are delivered.
   void consume(size_t count);
-  // Takes it off the front in memory of its own: this very memory, if there is nothing behind it.
+  // Takes it off the front in memory of its own: this very memory, if there is nothing behind it. None if there is no memory:
+  // then nothing is taken.
   [[nodiscard]] OwnFrame take(const Cut& frame);
 
   // What was searched, was for the delimiter of one framing: another has all of it to look at.
@@ -49,9 +43,10 @@ class Framer {
   // There is no whole frame in it.
   void note_searched(const Framing& framing) { scanned_ = searched(framing, size()); }
   void clear() { start_ = end_ = scanned_ = 0; }
-  void append(const uint8_t* data, size_t length);
-  void prepend(const uint8_t* data, size_t length);
+  // False if there is no memory; then it is as it was.
+  [[nodiscard]] bool append(const uint8_t* data, size_t length);
   // Room for so many bytes at the end; grew() says how many came. Never more than complete a frame whose length is known.
+  // None if there is no memory.
   struct Room {
     uint8_t* data;
     size_t length;
@@ -60,8 +55,8 @@ class Framer {
   void grew(size_t count) { end_ += count; }
 
  private:
-  void reserve(size_t more, size_t known_total);
-  void resize(size_t capacity);
+  [[nodiscard]] bool reserve(size_t more, size_t known_total);
+  [[nodiscard]] bool resize(size_t capacity);
 
   Memory memory_;
   size_t capacity_ = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cstdlib>
 #include <cstring>
 
 namespace c1m {
@@ -9,19 +10,30 @@ namespace c1m {
 OutboundPool::~OutboundPool() {
   while (free_ != nullptr) {
     Segment* next = free_->next;
-    delete free_;
+    std::free(free_);
     free_ = next;
   }
 }
 
-Segment* OutboundPool::take(Segment::Kind kind, const uint8_t* data, uint32_t length) {
-  Segment* segment = free_;
-  if (segment != nullptr) {
-    free_ = segment->next;
-    --kept_;
-  } else {
-    segment = new Segment;
+// Users decide how many writes and broadcasts wait: malloc(3) leaves the process's reserve alone.
+bool OutboundPool::make_room(size_t copied) {
+  const size_t blocks = copied == 0 ? 0 : copied / QueueBlock::kBytes + 1;
+  // The first may go on in a block that has room.
+  while (kept_ <= blocks) {
+    auto* segment = static_cast<Segment*>(std::malloc(sizeof(Segment)));
+    if (segment == nullptr) return false;
+    segment->next = free_;
+    free_ = segment;
+    ++kept_;
   }
+  return blocks == 0 || blocks_.make_room(blocks);
+}
+
+Segment* OutboundPool::take(Segment::Kind kind, const uint8_t* data, uint32_t length) {
+  assert(free_ != nullptr);
+  Segment* segment = free_;
+  free_ = segment->next;
+  --kept_;
   ++in_use_;
   *segment = Segment{.data = data,
                      .length = length,
@@ -62,7 +74,7 @@ void OutboundPool::give(Segment* segment) {
   }
   --in_use_;
   if (kept_ == kKept) {
-    delete segment;
+    std::free(segment);
     return;
   }
   ++kept_;
@@ -147,24 +159,30 @@ void Outbound::pop(OutboundPool& pool) {
 
 bool Outbound::takes_transient() const { return tail_ == nullptr || is_transient(tail_->kind); }
 
-void Outbound::append(OutboundPool& pool, const uint8_t* data, uint32_t length) {
-  if (length == 0) return;
+bool Outbound::append(OutboundPool& pool, const uint8_t* data, uint32_t length) {
+  if (length == 0) return true;
   if (!takes_transient()) return copy_into_blocks(pool, data, length, false);
   // Replies that a handler wrote one after the other lie side by side: they become one run, and one iovec.
   if (tail_ != nullptr && tail_->kind == Segment::Kind::kArena && tail_->data + tail_->length == data) {
     tail_->length += length;
     head_->queued += length;
-    return;
+    return true;
   }
+  if (!pool.make_room()) return false;
   push(pool.take(Segment::Kind::kArena, data, length));
+  return true;
 }
 
-void Outbound::append_pinned(OutboundPool& pool, const uint8_t* data, uint32_t length, uint32_t excess, void* owner) {
+bool Outbound::append_pinned(OutboundPool& pool, const uint8_t* data, uint32_t length, uint32_t excess, void* owner) {
   const bool loose = excess > length;
   if (length == 0 || (loose && !takes_transient())) {
-    copy_into_blocks(pool, data, length, false);
+    const bool copied = copy_into_blocks(pool, data, length, false);
     pool.released().push_back(owner);
-    return;
+    return copied;
+  }
+  if (!pool.make_room()) {
+    pool.released().push_back(owner);
+    return false;
   }
   Segment* segment = pool.take(loose ? Segment::Kind::kLoose : Segment::Kind::kPinned, data, length);
   segment->owner = owner;
@@ -173,14 +191,16 @@ void Outbound::append_pinned(OutboundPool& pool, const uint8_t* data, uint32_t l
     pool.held_apart_ += size_t{length} + excess;
   }
   push(segment);
+  return true;
 }
 
-void Outbound::append_foreign(OutboundPool& pool, const uint8_t* data, size_t length) {
-  copy_into_blocks(pool, data, length, true);
+bool Outbound::append_foreign(OutboundPool& pool, const uint8_t* data, size_t length) {
+  return copy_into_blocks(pool, data, length, true);
 }
 
-void Outbound::append_shared(OutboundPool& pool, SharedPayload& payload) {
+bool Outbound::append_shared(OutboundPool& pool, SharedPayload& payload) {
   assert(payload.length > 0 && payload.length <= UINT32_MAX);
+  if (!pool.make_room()) return false;
   Segment* segment = pool.take(Segment::Kind::kShared, payload.data, static_cast<uint32_t>(payload.length));
   segment->shared = &payload;
   segment->foreign = true;
@@ -190,13 +210,16 @@ void Outbound::append_shared(OutboundPool& pool, SharedPayload& payload) {
     pool.held_apart_ += payload.length + QueueCost::kShared - QueueCost::kSegment;
   }
   push(segment);
+  return true;
 }
 
-void Outbound::append_file(OutboundPool& pool, OutboundFile& file) {
+bool Outbound::append_file(OutboundPool& pool, OutboundFile& file) {
+  if (!pool.make_room()) return false;
   Segment* segment = pool.take(Segment::Kind::kFile, nullptr, 0);
   segment->file = &file;
   pool.held_apart_ += QueueCost::kFile - QueueCost::kSegment;
   push(segment);
+  return true;
 }
 
 OutboundFile* Outbound::first_file() const {
@@ -273,8 +296,10 @@ size_t Outbound::consume(OutboundPool& pool, size_t count) {
   return foreign;
 }
 
-void Outbound::copy_into_blocks(OutboundPool& pool, const uint8_t* data, size_t length, bool foreign) {
+bool Outbound::copy_into_blocks(OutboundPool& pool, const uint8_t* data, size_t length, bool foreign) {
+  if (length > 0 && !pool.make_room(length)) return false;
   copy_into_blocks(pool, data, length, foreign, head_ == nullptr ? nullptr : head_->open);
+  return true;
 }
 
 void Outbound::copy_into_blocks(OutboundPool& pool, const uint8_t* data, size_t length, bool foreign,
@@ -307,9 +332,13 @@ void Outbound::copy_into_blocks(OutboundPool& pool, const uint8_t* data, size_t 
   }
 }
 
-void Outbound::keep(OutboundPool& pool) {
-  if (head_ == nullptr || !is_transient(head_->kind)) return;
+bool Outbound::keep(OutboundPool& pool) {
+  if (head_ == nullptr || !is_transient(head_->kind)) return true;
+  size_t transient = 0;
   Segment* segment = head_;
+  for (; segment != nullptr && is_transient(segment->kind); segment = segment->next) transient += segment->length;
+  if (!pool.make_room(transient)) return false;
+  segment = head_;
   Segment* last = tail_;
   const size_t queued = head_->queued;
   uint32_t rest = head_->own;
@@ -324,27 +353,31 @@ void Outbound::keep(OutboundPool& pool) {
     pool.give(segment);
     segment = next;
   }
-  if (segment == nullptr) return;
+  if (segment == nullptr) return true;
   assert(tail_ != nullptr);  // no segment is empty, so that these bytes made at least one in a block
   tail_->next = segment;
   tail_ = last;
   head_->queued = queued;
   head_->own += rest;
   head_->overhead += overhead;
+  return true;
 }
 
-void Outbound::copy_to(std::vector<uint8_t>& to) const {
+bool Outbound::copy_to(Bytes& to) const {
+  if (!to.reserve(to.size() + bytes())) return false;
   for (const Segment* segment = head_; segment != nullptr; segment = segment->next) {
-    to.insert(to.end(), segment->data, segment->data + segment->length);
+    (void)to.append(segment->data, segment->length);
   }
+  return true;
 }
 
-void Outbound::copy_to(std::vector<OutboundRun>& to) const {
+bool Outbound::copy_to(std::vector<OutboundRun>& to) const {
   for (const Segment* segment = head_; segment != nullptr; segment = segment->next) {
     const bool shared = segment->foreign;
     if (to.empty() || to.back().shared != shared) to.push_back({.bytes = {}, .shared = shared});
-    to.back().bytes.insert(to.back().bytes.end(), segment->data, segment->data + segment->length);
+    if (!to.back().bytes.append(segment->data, segment->length)) return false;
   }
+  return true;
 }
 
 void Outbound::clear(OutboundPool& pool, bool moved) {

@@ -10,12 +10,13 @@
 #include "native/conn/outbound_file.h"
 #include "native/conn/shared_payload.h"
 #include "native/mem/block_pool.h"
+#include "native/mem/bytes.h"
 
 namespace c1m {
 
 // Bytes that were taken out of a queue.
 struct OutboundRun {
-  std::vector<uint8_t> bytes;
+  Bytes bytes;
   bool shared = false;  // of broadcasts, or of workers
 };
 
@@ -88,6 +89,9 @@ class OutboundPool {
   OutboundPool& operator=(const OutboundPool&) = delete;
   ~OutboundPool();
 
+  // Makes sure of a segment, and of what it takes to copy so many bytes into blocks; what takes these then can't fail. False if
+  // there is no memory.
+  [[nodiscard]] bool make_room(size_t copied = 0);
   [[nodiscard]] Segment* take(Segment::Kind kind, const uint8_t* data, uint32_t length);
   // Gives the segment back with its block, or its reference, or marks its owner as released, or its file as finished.
   void give(Segment* segment);
@@ -160,18 +164,22 @@ class Outbound {
     return over_limit(bytes() + more_bytes, overhead() + more_overhead, limit);
   }
 
+  // All that adds to it, or copies, is false if there is no memory for it; then it is as it was.
+
   // Bytes of the current command batch's arena. They are sent from there, or copied out by keep() at the latest.
-  void append(OutboundPool& pool, const uint8_t* data, uint32_t length);
+  [[nodiscard]] bool append(OutboundPool& pool, const uint8_t* data, uint32_t length);
   // The caller's own memory, pinned until its owner appears in pool.released(), and `excess` bytes beside these with it. Where
-  // these are more than the bytes themselves, as with a slice of a slab, it is pinned no longer than an arena is.
-  void append_pinned(OutboundPool& pool, const uint8_t* data, uint32_t length, uint32_t excess, void* owner);
+  // these are more than the bytes themselves, as with a slice of a slab, it is pinned no longer than an arena is. Without memory
+  // it is released.
+  [[nodiscard]] bool append_pinned(OutboundPool& pool, const uint8_t* data, uint32_t length, uint32_t excess,
+                                   void* owner);
   // Bytes that aren't JavaScript's own; copied.
-  void append_foreign(OutboundPool& pool, const uint8_t* data, size_t length);
+  [[nodiscard]] bool append_foreign(OutboundPool& pool, const uint8_t* data, size_t length);
   // A broadcast's payload, by reference. It is not empty, nor more than a segment has room for.
-  void append_shared(OutboundPool& pool, SharedPayload& payload);
+  [[nodiscard]] bool append_shared(OutboundPool& pool, SharedPayload& payload);
 
   // The file must stay where it is until it appears in pool.finished().
-  void append_file(OutboundPool& pool, OutboundFile& file);
+  [[nodiscard]] bool append_file(OutboundPool& pool, OutboundFile& file);
   // The file that stands first in the queue; or only if it's at the front. Null for none.
   [[nodiscard]] OutboundFile* first_file() const;
   [[nodiscard]] OutboundFile* front_file() const;
@@ -187,11 +195,11 @@ class Outbound {
   // Takes `count` bytes off the front: they were sent. Answers how many of them weren't JavaScript's own.
   size_t consume(OutboundPool& pool, size_t count);
   // Copies what still lies in the arena, or in small parts of buffers, into blocks, so that these may be written again.
-  void keep(OutboundPool& pool);
-  // Appends a copy of all of it to `to`; the queue stays as it is.
-  void copy_to(std::vector<uint8_t>& to) const;
+  [[nodiscard]] bool keep(OutboundPool& pool);
+  // Appends a copy of all of it to `to`; the queue stays as it is. False if there was no memory for all.
+  [[nodiscard]] bool copy_to(Bytes& to) const;
   // The same, in runs.
-  void copy_to(std::vector<OutboundRun>& to) const;
+  [[nodiscard]] bool copy_to(std::vector<OutboundRun>& to) const;
   // Drops everything; or empties the queue of a connection that takes it to another loop, if `moved`.
   void clear(OutboundPool& pool, bool moved = false);
 
@@ -199,7 +207,7 @@ class Outbound {
   void push(Segment* segment);
   void pop(OutboundPool& pool);
   [[nodiscard]] bool takes_transient() const;
-  void copy_into_blocks(OutboundPool& pool, const uint8_t* data, size_t length, bool foreign);
+  [[nodiscard]] bool copy_into_blocks(OutboundPool& pool, const uint8_t* data, size_t length, bool foreign);
   void copy_into_blocks(OutboundPool& pool, const uint8_t* data, size_t length, bool foreign, QueueBlock* open);
 
   Segment* head_ = nullptr;

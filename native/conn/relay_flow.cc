@@ -72,7 +72,7 @@ bool RelayFlow::empty_pipe(Connection& to, RelayMeans& means, Moved& moved) {
   }
   if (is_refusal(sent)) {
     refused_ = true;
-    unload_pipe(to, means);
+    unload_pipe(to, means, moved);
     return false;
   }
   moved.next = Next::kWriteFailed;
@@ -137,7 +137,7 @@ bool RelayFlow::copy(Connection& from, Connection& to, RelayMeans& means, size_t
   moved.bytes += taken;
   if (taken < bytes) {
     to.unset(Connection::kWritable);
-    queue(to, means, buffer + taken, bytes - taken);
+    return queue(to, means, buffer + taken, bytes - taken, moved);
   }
   return true;
 }
@@ -158,22 +158,24 @@ bool RelayFlow::read_failed(Connection& from, int error, Moved& moved) {
 }
 
 // The sink takes no splice(2): what the pipe holds is copied into the sink's queue.
-void RelayFlow::unload_pipe(Connection& to, RelayMeans& means) {
+void RelayFlow::unload_pipe(Connection& to, RelayMeans& means, Moved& moved) {
   while (in_pipe_ > 0) {
     const ssize_t got = read_pipe(pipe_, means.buffer(), std::min(in_pipe_, RelayMeans::kBufferBytes));
     assert(got > 0);  // it is our own pipe, and has as many bytes
     if (got <= 0) break;
-    queue(to, means, means.buffer(), static_cast<size_t>(got));
+    if (!queue(to, means, means.buffer(), static_cast<size_t>(got), moved)) return;
     in_pipe_ -= static_cast<size_t>(got);
   }
   means.pipes.give(std::move(pipe_));
 }
 
-void RelayFlow::queue(Connection& to, RelayMeans& means, const uint8_t* data, size_t length) {
-  to.out.append(means.pool, data, static_cast<uint32_t>(length));
-  // The buffer is everybody's.
-  to.out.keep(means.pool);
+// The buffer is everybody's. What there is no memory for is as good as not read.
+bool RelayFlow::queue(Connection& to, RelayMeans& means, const uint8_t* data, size_t length, Moved& moved) {
   queued_ = true;
+  if (to.out.append(means.pool, data, static_cast<uint32_t>(length)) && to.out.keep(means.pool)) return true;
+  moved.next = Next::kReadFailed;
+  moved.error = ENOMEM;
+  return false;
 }
 
 }  // namespace c1m

@@ -85,8 +85,8 @@ class RelayFlow {
   [[nodiscard]] bool copy(Connection& from, Connection& to, RelayMeans& means, size_t most, Moved& moved);
   [[nodiscard]] bool read_failed(Connection& from, int error, Moved& moved);
   void has_read(size_t bytes);
-  void unload_pipe(Connection& to, RelayMeans& means);
-  void queue(Connection& to, RelayMeans& means, const uint8_t* data, size_t length);
+  void unload_pipe(Connection& to, RelayMeans& means, Moved& moved);
+  [[nodiscard]] bool queue(Connection& to, RelayMeans& means, const uint8_t* data, size_t length, Moved& moved);
 
   uint64_t bytes_ = 0;  // that the sink's kernel has taken
   Pipe pipe_;

@@ -6,6 +6,7 @@
 
 #include "native/loop/loop.h"
 #include "native/loop/requests.h"
+#include "native/mem/reserve.h"
 #include "native/net/socket.h"
 
 namespace c1m {
@@ -150,6 +151,11 @@ void Acceptor::accept_all(Loop& loop, uint64_t now_ms) {
 
 // False if the turn's time is over.
 bool Acceptor::accept_some(Loop& loop, Listening& listening, uint64_t now_ms, TimeBudget& time) {
+  // Connections are what takes memory, and what one can do without.
+  if (!reserve::is_there()) {
+    saturate(loop, listening, ENOMEM, now_ms);
+    return true;
+  }
   int failed = 0;
   bool brought = false;
   for (int i = 0; i < kAcceptsPerTurn; ++i) {

@@ -40,7 +40,7 @@ void Loop::broadcast(BroadcastRequest& request) {
 void Loop::link() {
   if (linking_ == nullptr) return;
   BroadcastRequest& request = *linking_;
-  const std::vector<BroadcastTarget>& targets = *request.targets;
+  const std::span<const BroadcastTarget> targets = request.targets();
   for (; request.linked < targets.size() && commands_left_ > 0; ++request.linked) {
     spend(1);
     if (request.linked + kPrefetch < targets.size()) entries_.prefetch(targets[request.linked + kPrefetch].slot);
@@ -54,7 +54,7 @@ void Loop::link() {
 
 void Loop::offer(BroadcastRequest& request, const BroadcastTarget& target) {
   if (Expected* there = deferring(target.slot, target.generation); there != nullptr) {
-    if (there->muted || there->full) return;
+    if (there->muted || there->error != 0) return;
     ++request.payload->references;
     ++request.accepted;
     // One that is too much counts as dropped.
@@ -68,8 +68,11 @@ void Loop::offer(BroadcastRequest& request, const BroadcastTarget& target) {
     ++request.cut;
     return overflow(target.slot, *entry);
   }
+  if (length > 0 && !entry->out.append_shared(pool_, *request.payload)) {
+    ++request.cut;
+    return close_for_memory(target.slot, *entry, Syscall::kWrite);
+  }
   ++request.accepted;
-  if (length > 0) entry->out.append_shared(pool_, *request.payload);
 }
 
 // Sends, as far as the turn's budgets go.
@@ -82,7 +85,7 @@ void Loop::spread() {
     broadcasts_.pop_front();
     const size_t before = request.next;
     spread(request, left);
-    if (request.next < request.targets->size()) {
+    if (request.next < request.targets().size()) {
       broadcasts_.push_back(&request);
       idle = request.next > before ? 0 : idle + 1;
       continue;
@@ -95,7 +98,7 @@ void Loop::spread() {
 
 // One broadcast's share of it.
 void Loop::spread(BroadcastRequest& request, SpreadBudget& left) {
-  const std::vector<BroadcastTarget>& targets = *request.targets;
+  const std::span<const BroadcastTarget> targets = request.targets();
   --left.looks;
   size_t share = std::min(kSpreadShare, left.sends);
   left.sends -= share;

@@ -3,10 +3,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <vector>
+#include <span>
 
 #include "native/conn/shared_payload.h"
 #include "native/loop/request.h"
+#include "native/mem/bytes.h"
 
 namespace c1m {
 
@@ -30,13 +31,17 @@ class BroadcastRequest : public Request {
     delete payload;
   }
 
+  [[nodiscard]] std::span<const BroadcastTarget> targets() const {
+    return {reinterpret_cast<const BroadcastTarget*>(list->data()), list->size() / sizeof(BroadcastTarget)};
+  }
+
   // Who they were when JavaScript called. Broadcasts to the same ones have it in common.
-  std::shared_ptr<const std::vector<BroadcastTarget>> targets;
+  std::shared_ptr<const Bytes> list;
   uint32_t except = kNobody;         // a slot to leave out
   SharedPayload* payload = nullptr;  // one reference, until it is done
 
   // When it is done: targets to whose socket all of it has gone; in whose queue a part of it waits; and who were closed
-  // because their queue was full. Those who had gone, or ended, or failed meanwhile are none of these.
+  // because their queue was full, or there was no memory for it. Those who had gone, or ended, or failed meanwhile are none of these.
   uint32_t reached = 0;
   uint32_t queued = 0;
   uint32_t cut = 0;

@@ -65,7 +65,7 @@ bool Loop::write_remote_before(uint32_t batch) {
     RemoteWrite& write = remote_writes_.front();
     cost += write.cost();
     // Its bytes are copied, if they are few.
-    spend(1 + std::min(write.length, kCopiedWrite) / 1024);
+    spend(1 + std::min(write.length(), kCopiedWrite) / 1024);
     write_remote(std::move(write));
     remote_writes_.pop_front();
   }
@@ -111,14 +111,14 @@ void Loop::return_commands() {
 
 // As a broadcast to one connection: JavaScript, which counts what it has written itself, knows nothing of it.
 void Loop::write_remote(RemoteWrite write) {
-  if (write.length == 0) return;
-  const bool is_small = write.length < kCopiedWrite;
+  if (write.bytes.empty()) return;
+  const bool is_small = write.length() < kCopiedWrite;
   if (Entry* entry = is_small ? find(write.slot, write.generation) : nullptr; entry != nullptr) {
     if (!entry->takes_shared()) return;
-    entry->out.append_foreign(pool_, write.bytes.get(), write.length);
-    return queued(write.slot, *entry, write.max_write_queue);
+    const bool appended = entry->out.append_foreign(pool_, write.bytes.data(), write.length());
+    return queued(write.slot, *entry, appended, write.max_write_queue);
   }
-  SharedPayload* payload = SharedPayload::of(std::move(write.bytes), write.length);
+  SharedPayload* payload = SharedPayload::of(std::move(write.bytes));
   if (Expected* there = deferring(write.slot, write.generation); there != nullptr) {
     (void)there->defer(pool_, {.shared = payload, .max_write_queue = write.max_write_queue});
     return;
@@ -132,8 +132,9 @@ void Loop::queue_shared(uint32_t slot, Entry* entry, SharedPayload& payload, uin
   if (payload.length == 0) return;
   const bool takes = entry != nullptr && entry->takes_shared();
   if (takes && !entry->out.exceeds(max_write_queue, payload.length, QueueCost::kShared)) {
-    entry->out.append_shared(pool_, payload);
-    return send_soon(slot);
+    if (entry->out.append_shared(pool_, payload)) return send_soon(slot);
+    ++payload.dropped;
+    return close_for_memory(slot, *entry, Syscall::kWrite);
   }
   ++payload.dropped;
   if (takes) overflow(slot, *entry);
@@ -144,11 +145,20 @@ void Loop::overflow(uint32_t slot, Entry& entry) {
   close(slot, entry, static_cast<int>(OwnError::kWriteQueueFull), Syscall::kWrite);
 }
 
-// Something was queued.
-void Loop::queued(uint32_t slot, Entry& entry, size_t limit) {
-  if (entry.out.exceeds(limit)) return overflow(slot, entry);
+// With a part of its bytes lost a FIN would make the rest look whole.
+void Loop::close_for_memory(uint32_t slot, Entry& entry, Syscall syscall) {
+  spend(kCloseCost);
+  const bool ends = entry.has(Connection::kEndWanted | Connection::kRelayed);
+  if (ends && !entry.has(Connection::kFinSent)) (void)reset_on_close(entry.fd.get());
+  close(slot, entry, ENOMEM, syscall);
+}
+
+// Something was queued, if there was memory for it.
+void Loop::queued(uint32_t slot, Entry& entry, bool appended, size_t limit) {
+  if (appended && entry.out.exceeds(limit)) return overflow(slot, entry);
   // This turn may not come to it, and the arena goes back in this turn.
-  if (entry.has(Connection::kInBulk)) entry.out.keep(pool_);
+  if (appended && entry.has(Connection::kInBulk)) appended = entry.out.keep(pool_);
+  if (!appended) return close_for_memory(slot, entry, Syscall::kWrite);
   send_soon(slot);
 }
 
@@ -159,7 +169,7 @@ Expected* Loop::deferring(uint32_t slot, uint32_t generation) {
 
 void Loop::run_request(std::unique_ptr<Request> request) {
   // Beyond what may wait there it is as good as closed.
-  if (Expected* there = request->waits(*this); there != nullptr && !there->full) {
+  if (Expected* there = request->waits(*this); there != nullptr && there->error == 0) {
     (void)there->defer(pool_, {.request = std::move(request)});
     return;
   }
@@ -203,8 +213,9 @@ void Loop::execute_one(CommandBatch& batch, const uint32_t* record) {
       bytes = {pinned.data, pinned.length};
       pool_.released().push_back(std::exchange(pinned, PinnedBytes{}).owner);
     }
-    (void)there->defer(
-        pool_, {.command = word, .argument = record[3], .bytes = {bytes.begin(), bytes.end()}, .pinned = pinned});
+    Deferred one{.command = word, .argument = record[3], .pinned = pinned};
+    if (!one.bytes.append(bytes.data(), bytes.size())) there->fail(pool_, ENOMEM);
+    (void)there->defer(pool_, std::move(one));
     return;
   }
   carry_out(slot, find(slot, record[2]), record[0], record[3], bytes, pinned);
@@ -212,12 +223,10 @@ void Loop::execute_one(CommandBatch& batch, const uint32_t* record) {
 
 void Loop::write(uint32_t slot, Entry& entry, uint32_t word, std::span<const uint8_t> bytes,
                  const PinnedBytes& pinned) {
-  if (static_cast<Command>(word & 0xff) == Command::kWrite) {
-    entry.out.append(pool_, bytes.data(), static_cast<uint32_t>(bytes.size()));
-  } else {
-    entry.out.append_pinned(pool_, pinned.data, pinned.length, pinned.excess, pinned.owner);
-  }
-  queued(slot, entry, limit_of(word));
+  const bool appended = static_cast<Command>(word & 0xff) == Command::kWrite
+                            ? entry.out.append(pool_, bytes.data(), static_cast<uint32_t>(bytes.size()))
+                            : entry.out.append_pinned(pool_, pinned.data, pinned.length, pinned.excess, pinned.owner);
+  queued(slot, entry, appended, limit_of(word));
 }
 
 void Loop::carry_out(uint32_t slot, Entry* entry, uint32_t word, uint32_t argument, std::span<const uint8_t> bytes,

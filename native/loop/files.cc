@@ -47,8 +47,10 @@ bool SendFileRequest::run(Loop& loop) {
     file.fd = std::move(ours.value());
   }
   file.owner = this;
-  full = !loop.queue_file(slot, *entry, file, max_write_queue);
-  return full;
+  if (loop.queue_file(slot, *entry, file, max_write_queue)) return false;
+  full = entry->error == static_cast<uint16_t>(OwnError::kWriteQueueFull);
+  if (!full) error = Error{entry->error, syscall_name(*entry)};
+  return true;
 }
 
 bool CancelFileRequest::run(Loop& loop) {
@@ -62,7 +64,10 @@ bool Loop::queue_file(uint32_t slot, Entry& entry, OutboundFile& file, size_t li
     overflow(slot, entry);
     return false;
   }
-  entry.out.append_file(pool_, file);
+  if (!entry.out.append_file(pool_, file)) {
+    close_for_memory(slot, entry, Syscall::kWrite);
+    return false;
+  }
   load_file(slot, entry);
   flush_.push(slot);
   return true;

@@ -59,19 +59,22 @@ void Loop::drop_framer(Entry& entry) {
 }
 
 // No edge announces them.
-void Loop::read_first(uint32_t slot, std::span<const uint8_t> bytes) {
+void Loop::read_first(uint32_t slot, std::unique_ptr<Framer> bytes) {
   Entry& entry = entries_[slot];
-  framer_of(entry).prepend(bytes.data(), bytes.size());
+  std::unique_ptr<Framer>& framer = entry.need_extras().framer;
+  if (framer != nullptr && !bytes->append(framer->data(), framer->size())) {
+    return close_for_memory(slot, entry, Syscall::kRead);
+  }
+  framer = std::move(bytes);
   entry.set(Connection::kFramesWaiting);
   ready_.push(slot);
 }
 
-std::vector<uint8_t> Loop::take_unread(Entry& entry) {
-  const size_t count = pending_of(entry);
-  if (count == 0) return {};
-  const uint8_t* bytes = entry.extras->framer->data();
-  std::vector<uint8_t> taken(bytes, bytes + count);
-  drop_framer(entry);
+std::unique_ptr<Framer> Loop::take_unread(Entry& entry) {
+  if (pending_of(entry) == 0) return nullptr;
+  std::unique_ptr<Framer> taken = std::move(entry.extras->framer);
+  taken->forget_search();
+  entry.tidy();
   entry.unset(Connection::kFramesWaiting);
   return taken;
 }
@@ -92,6 +95,10 @@ bool Loop::read_frames(uint32_t slot, Entry& entry, ReadMode mode) {
 ssize_t Loop::read_into_framer(uint32_t slot, Entry& entry, const Framing& framing, size_t budget) {
   Framer& framer = framer_of(entry);
   const Framer::Room room = framer.room(framing, std::min(kReadWindow, budget));
+  if (room.data == nullptr) {
+    close_for_memory(slot, entry, Syscall::kRead);
+    return -ENOMEM;
+  }
   const ssize_t got = receive(entry.fd.get(), room.data, room.length);
   if (got > 0) {
     framer.grew(static_cast<size_t>(got));
@@ -136,12 +143,9 @@ void Loop::cut_slab(uint32_t slot, Entry& entry, const Framing& framing, ReadMod
   slab.used += static_cast<uint32_t>(done);
   if (done == length) return drop_framer(entry);
   Framer& framer = framer_of(entry);
-  if (done == 0) {
-    framer.append(data + pending, got);
-  } else {
-    framer.clear();
-    framer.append(data + done, length - done);
-  }
+  const size_t known = done == 0 ? pending : done;
+  if (done > 0) framer.clear();
+  if (!framer.append(data + known, length - known)) return close_for_memory(slot, entry, Syscall::kRead);
   if (!entry.end_waits()) framer.note_searched(framing);
 }
 
@@ -172,7 +176,12 @@ bool Loop::deliver_waiting(uint32_t slot, Entry& entry, ReadMode mode) {
       cut.total = cut.payload = std::min(cut.payload, uint32_t{kMostCopied});
     }
     if (cut.payload > kMostCopied) {
-      filling_->append_frame(slot, framer.take(cut));
+      OwnFrame frame = framer.take(cut);
+      if (frame.memory == nullptr) {
+        close_for_memory(slot, entry, Syscall::kRead);
+        return true;
+      }
+      filling_->append_frame(slot, std::move(frame));
       continue;
     }
     ReadSlab& slab = filling_->slab(mode);
@@ -191,9 +200,10 @@ bool Loop::deliver_waiting(uint32_t slot, Entry& entry, ReadMode mode) {
 // and then there is nothing wrong.
 void Loop::misfit(Entry& entry) { entry.set(Connection::kReframing | Connection::kMisfitDue); }
 
-void Loop::reframe(uint32_t slot, Entry& entry, const Framing* framing, std::span<const uint8_t> bytes, bool ended) {
+void Loop::reframe(uint32_t slot, Entry& entry, const Framing* framing, std::unique_ptr<Framer> bytes, bool ended) {
   set_framing(entry, framing);
-  if (!bytes.empty()) framer_of(entry).prepend(bytes.data(), bytes.size());
+  if (bytes != nullptr) read_first(slot, std::move(bytes));
+  if (entry.has(Connection::kClosing)) return;
   entry.unset(Connection::kReframing);
   if (pending_of(entry) > 0) entry.set(Connection::kFramesWaiting);
   if (ended) entry.set(Connection::kEndDue);

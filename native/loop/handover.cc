@@ -24,7 +24,7 @@ bool AdoptRequest::run(Loop& loop) {
   Entry& entry = loop.entry(slot);
   if (lingers(entry.fd.get())) entry.set(Connection::kLingers);
   loop.open(slot, connection);
-  if (!unread.empty()) loop.read_first(slot, unread);
+  if (unread != nullptr) loop.read_first(slot, std::move(unread));
   ++loop.stats().adopted;
   return true;
 }
@@ -68,14 +68,16 @@ Result<Detached> Loop::detach(uint32_t slot, Entry& entry) {
   if (entry.has(Connection::kRelayed)) return Error{EBUSY, "fcntl"};
   // node:net has no queue that a file could stand in.
   if (entry.out.first_file() != nullptr) return Error{EBUSY, "sendfile"};
+  // Before anything happens: from there on nothing fails.
+  Detached left;
+  if (!left.unsent.reserve(entry.out.bytes())) return Error{ENOMEM, "malloc"};
   Result<Fd> copy = file_table_.hand_out(entry.fd.get());
   if (!copy) return copy.error();
   // Whoever has the socket now knows nothing of it: small writes would wait 200 ms each for more to come.
   uncork(entry);
-  Detached left;
   left.fd = std::move(copy.value());
   left.unread = take_unread(entry);
-  entry.out.copy_to(left.unsent);
+  (void)entry.out.copy_to(left.unsent);
   // As far as this side is concerned it closes. The socket doesn't, as the copy holds it; nor is anything read or written
   // from here on.
   entry.unset(Connection::kLingers);

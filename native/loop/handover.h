@@ -1,10 +1,11 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
+#include <memory>
 
 #include "native/base/fd.h"
 #include "native/base/result.h"
+#include "native/conn/framer.h"
 #include "native/loop/connection_settings.h"
 #include "native/loop/depart_request.h"
 #include "native/loop/request.h"
@@ -17,7 +18,7 @@ class AdoptRequest : public Request {
  public:
   Fd fd;  // the JS thread's
   PackedAddress peer;
-  std::vector<uint8_t> unread;  // read from it before: delivered first
+  std::unique_ptr<Framer> unread;  // read from it before: delivered first; null for nothing
   ConnectionSettings connection;
 
   Error error;
@@ -32,8 +33,8 @@ struct Detached {
   // Another descriptor of the same socket: the slot's own stays until JavaScript has handed back kClose. None: it is the
   // next that comes out of the passage.
   Fd fd;
-  std::vector<uint8_t> unread;
-  std::vector<uint8_t> unsent;
+  std::unique_ptr<Framer> unread;  // null for nothing
+  Bytes unsent;
 };
 
 // Gives a connection to somebody else. Its kClose, which follows the answer, says that no more events come.

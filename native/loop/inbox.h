@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "native/base/fd.h"
+#include "native/mem/bytes.h"
 #include "native/net/address.h"
 #include "native/net/descriptor.h"
 #include "native/poll/poller.h"
@@ -27,11 +28,11 @@ struct RemoteWrite {
   uint32_t slot = 0;
   uint32_t generation = 0;
   uint32_t max_write_queue = 0;  // beyond it the connection is destroyed
-  size_t length = 0;
-  std::unique_ptr<uint8_t[]> bytes;
   // The last command batch that the JS thread had begun to publish: it goes behind that, and before the next.
   uint32_t batch = 0;
+  Bytes bytes;
 
+  [[nodiscard]] size_t length() const { return bytes.size(); }
   // What it counts for while it waits.
   [[nodiscard]] size_t cost() const;
 };
@@ -149,6 +150,6 @@ class Inbox {
   size_t bytes_ = 0;  // that writes cost which aren't carried out
 };
 
-inline size_t RemoteWrite::cost() const { return length + Inbox::kWriteCost; }
+inline size_t RemoteWrite::cost() const { return length() + Inbox::kWriteCost; }
 
 }  // namespace c1m

@@ -18,6 +18,8 @@ class LocalAddresses {
   explicit LocalAddresses(uint32_t slots)
       : packed_(static_cast<PackedAddress*>(std::calloc(slots, sizeof(PackedAddress)))) {}
 
+  // Whether there was memory for it.
+  [[nodiscard]] bool ok() const { return packed_ != nullptr; }
   void note(uint32_t slot, int fd);
   [[nodiscard]] Address of(uint32_t slot);
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "native/base/clock.h"
+#include "native/mem/reserve.h"
 #include "native/net/options.h"
 #include "native/net/socket.h"
 
@@ -34,6 +35,7 @@ Result<std::unique_ptr<Loop>> Loop::create(const LoopOptions& options, Mailbox& 
   if (!poller) return poller.error();
   auto loop = std::make_unique<Loop>(std::move(poller.value()), options, mailbox, waker);
   if (options.own_file_table) {
+    if (!loop->local_addresses_->ok()) return Error{ENOMEM, "calloc"};
     const Result<void> opened = loop->watcher().set().open(loop->poller());
     if (!opened) return opened.error();
   }
@@ -58,7 +60,9 @@ Loop::Loop(Poller poller, const LoopOptions& options, Mailbox& mailbox, JsWaker 
       relays_(pool_),
       file_workers_(poller_, options.file_threads),
       start_ms_(monotonic_ms()),
-      now_ms_(start_ms_) {}
+      now_ms_(start_ms_) {
+  reserve::refill();
+}
 
 Result<void> Loop::own_file_table(int passage, int waker) {
   const auto [poll, wake] = poller_.descriptors();
@@ -77,6 +81,7 @@ void Loop::turn() {
   const std::span<const Readiness> ready = wait();
   ++stats_.turns;
   update_clock();
+  reserve::refill();
   collect(ready);
   connector_.serve(*this);
   execute_commands();

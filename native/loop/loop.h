@@ -103,16 +103,16 @@ class Loop {
   // Begins to queue it for its targets.
   void broadcast(BroadcastRequest& request);
   // Sends a file behind what is queued already; its owner is a SendFileRequest that waits. False if that would be more than the
-  // limit allows: the connection is closed.
+  // limit allows, or than there is memory for: the connection is closed.
   [[nodiscard]] bool queue_file(uint32_t slot, Entry& entry, OutboundFile& file, size_t limit);
   void cancel_file(uint32_t slot, Entry& entry, uint32_t id);
   // The end of a kReframe: these bytes, which JavaScript has given back, come first and are cut anew. `ended`: it was told
   // of the peer's FIN after them, and is to be told again.
-  void reframe(uint32_t slot, Entry& entry, const Framing* framing, std::span<const uint8_t> bytes, bool ended);
+  void reframe(uint32_t slot, Entry& entry, const Framing* framing, std::unique_ptr<Framer> bytes, bool ended);
   // Bytes that were read from the socket before it came here: they are delivered before anything else.
-  void read_first(uint32_t slot, std::span<const uint8_t> bytes);
-  // What was received and is not delivered: whoever takes the connection over reads it first.
-  [[nodiscard]] std::vector<uint8_t> take_unread(Entry& entry);
+  void read_first(uint32_t slot, std::unique_ptr<Framer> bytes);
+  // What was received and is not delivered, null for nothing: whoever takes the connection over reads it first.
+  [[nodiscard]] std::unique_ptr<Framer> take_unread(Entry& entry);
   // Takes the connection out: to JavaScript it closes, in order behind all that it has been told; to its peer it doesn't.
   // After an error it is here as before.
   [[nodiscard]] Result<Detached> detach(uint32_t slot, Entry& entry);
@@ -141,6 +141,8 @@ class Loop {
   void settle(uint32_t slot, Entry& entry);
   void close(uint32_t slot, Entry& entry, int error, Syscall syscall);
   void close_broken(uint32_t slot, Entry& entry);
+  // There is no memory for what it has received, or is to send.
+  void close_for_memory(uint32_t slot, Entry& entry, Syscall syscall);
   // Before it closes: close(2) is not to wait for its peer.
   void dont_linger(Entry& entry);
   // Before it closes: with part of a stream that was ended its peer gets a RST in place of the FIN.
@@ -237,6 +239,7 @@ class Loop {
   [[nodiscard]] std::unique_ptr<Parcel> pack(uint32_t slot, Entry& entry);
   void arrive(uint32_t slot, Parcel& parcel);
   void fail_to_arrive(uint32_t slot, uint16_t error, uint8_t syscall);
+  [[nodiscard]] bool requeue(Entry& entry, OutboundRun& run);
   void carry_out_late(uint32_t slot, uint32_t generation, Deferred one);
 
   // timeouts.cc
@@ -282,7 +285,7 @@ class Loop {
   [[nodiscard]] bool write_remote_before(uint32_t batch);
   void spend(size_t units);
   void send_soon(uint32_t slot);
-  void queued(uint32_t slot, Entry& entry, size_t limit);
+  void queued(uint32_t slot, Entry& entry, bool appended, size_t limit);
   void overflow(uint32_t slot, Entry& entry);
   void write(uint32_t slot, Entry& entry, uint32_t word, std::span<const uint8_t> bytes, const PinnedBytes& pinned);
   void carry_out(uint32_t slot, Entry* entry, uint32_t word, uint32_t argument, std::span<const uint8_t> bytes,

@@ -44,18 +44,17 @@ void drop_one(OutboundPool& pool, const Deferred& one) {
 Expected* ConnectionRequest::waits(Loop& loop) const { return loop.deferring(slot, generation); }
 
 bool Expected::defer(OutboundPool& pool, Deferred one) {
-  if (!full) {
+  if (error == 0) {
     bytes += one.size();
     const size_t held = (deferred.size() + 1) * sizeof(Deferred);
-    full = over_limit(bytes, held, max_write_queue);
-    if (full) drop(pool);
+    if (over_limit(bytes, held, max_write_queue)) fail(pool, static_cast<int>(OwnError::kWriteQueueFull));
   }
-  if (full && one.request == nullptr) {
+  if (error != 0 && one.request == nullptr) {
     drop_one(pool, one);
   } else {
     deferred.push_back(std::move(one));
   }
-  return !full;
+  return error == 0;
 }
 
 void Expected::drop(OutboundPool& pool) {
@@ -150,7 +149,7 @@ std::unique_ptr<Parcel> Loop::pack(uint32_t slot, Entry& entry) {
   parcel->error = entry.error;
   parcel->error_syscall = entry.error_syscall;
   parcel->flushed = std::atomic_ref<uint32_t>(flushed_[slot]).load(std::memory_order_relaxed);
-  entry.out.copy_to(parcel->unsent);
+  parcel->whole = entry.out.copy_to(parcel->unsent);
   entry.out.clear(pool_, true);
   if (entry.framing != FramingTable::kNone) parcel->framing = std::make_unique<const Framing>(framing_of(entry));
   parcel->unread = take_unread(entry);
@@ -173,8 +172,8 @@ void Loop::settle_move(SettleRequest& request) {
     if (!request.lost) entries_[request.slot].set(Connection::kLeft);
   } else {
     arrive(request.slot, *request.parcel);
-    Entry* entry = there.full ? find(request.slot, request.generation) : nullptr;
-    if (entry != nullptr) close(request.slot, *entry, static_cast<int>(OwnError::kWriteQueueFull), Syscall::kWrite);
+    Entry* entry = there.error != 0 ? find(request.slot, request.generation) : nullptr;
+    if (entry != nullptr) close(request.slot, *entry, there.error, Syscall::kWrite);
   }
   for (Deferred& one : there.deferred) carry_out_late(request.slot, request.generation, std::move(one));
 }
@@ -206,19 +205,21 @@ void Loop::arrive(uint32_t slot, Parcel& parcel) {
   if (parcel.framing != nullptr) set_framing(entry, parcel.framing.get());
   const Result<void> added = poller_.add(entry.fd.get(), word_of(slot));
   if (!added) return close(slot, entry, added.error().code, Syscall::kRead);
-  for (OutboundRun& run : parcel.unsent) {
-    if (run.shared) {
-      SharedPayload* payload = SharedPayload::copy_of(run.bytes.data(), static_cast<uint32_t>(run.bytes.size()));
-      entry.out.append_shared(pool_, *payload);
-      pool_.release(payload);
-    } else {
-      entry.out.append(pool_, run.bytes.data(), static_cast<uint32_t>(run.bytes.size()));
-      entry.out.keep(pool_);
-    }
-  }
-  if (!parcel.unread.empty()) read_first(slot, parcel.unread);
+  for (OutboundRun& run : parcel.unsent) parcel.whole = parcel.whole && requeue(entry, run);
+  if (!parcel.whole) return close_for_memory(slot, entry, Syscall::kWrite);
+  if (parcel.unread != nullptr) read_first(slot, std::move(parcel.unread));
   flush_.push(slot);
   if (entry.has(Connection::kDue) || entry.can_read()) ready_.push(slot);
+}
+
+bool Loop::requeue(Entry& entry, OutboundRun& run) {
+  if (!run.shared) {
+    return entry.out.append(pool_, run.bytes.data(), static_cast<uint32_t>(run.bytes.size())) && entry.out.keep(pool_);
+  }
+  SharedPayload* payload = SharedPayload::of(std::move(run.bytes));
+  const bool appended = entry.out.append_shared(pool_, *payload);
+  pool_.release(payload);
+  return appended;
 }
 
 // Something that was said to it while it was on its way.
@@ -231,7 +232,7 @@ void Loop::carry_out_late(uint32_t slot, uint32_t generation, Deferred one) {
   }
   carry_out(slot, entry, one.command, one.argument, {one.bytes.data(), one.bytes.size()}, one.pinned);
   // Its bytes go with it.
-  if (entry != nullptr) entry->out.keep(pool_);
+  if (entry != nullptr && !entry->out.keep(pool_)) close_for_memory(slot, *entry, Syscall::kWrite);
 }
 
 }  // namespace c1m

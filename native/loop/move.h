@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "native/base/fd.h"
-#include "native/conn/framing.h"
+#include "native/conn/framer.h"
 #include "native/conn/outbound.h"
 #include "native/loop/command_batch.h"
 #include "native/loop/depart_request.h"
@@ -40,7 +40,8 @@ struct Parcel {
   uint8_t error_syscall = 0;
   uint32_t flushed = 0;  // its counter of bytes given to the kernel
   std::vector<OutboundRun> unsent;
-  std::vector<uint8_t> unread;
+  bool whole = true;  // there was memory for all that is unsent
+  std::unique_ptr<Framer> unread;
   std::unique_ptr<const Framing> framing;
   // In these `since` and `last_active` are ages, in ticks, as of `packed_ms`: each loop has a clock of its own. The time on the
   // way counts as any other.
@@ -107,7 +108,7 @@ struct Deferred {
 
   uint32_t command = 0;  // its first word
   uint32_t argument = 0;
-  std::vector<uint8_t> bytes{};
+  Bytes bytes{};
   PinnedBytes pinned{};
   std::unique_ptr<Request> request{};
   SharedPayload* shared = nullptr;
@@ -116,16 +117,21 @@ struct Deferred {
 
 // A slot that waits for its connection, and what is said to it meanwhile, in order: it counts for `maxWriteQueue` as what waits
 // in a queue does, by its bytes and by its number.
-// Invariant: once it is full only requests wait, which are to be answered, and the connection closes when it comes.
+// Invariant: with an error only requests wait, which are to be answered, and the connection closes when it comes.
 struct Expected {
   bool muted = false;
   uint32_t max_write_queue = 0;
-  bool full = false;
+  uint16_t error = 0;  // it was too much, or there was no memory for it
   size_t bytes = 0;
   std::vector<Deferred> deferred{};
 
-  // False if it is full by now, and this is dropped, unless it is a request.
+  // False if it is too much by now, and this is dropped, unless it is a request.
   [[nodiscard]] bool defer(OutboundPool& pool, Deferred one);
+  // Once.
+  void fail(OutboundPool& pool, int why) {
+    error = static_cast<uint16_t>(why);
+    drop(pool);
+  }
   // Drops all but the requests, which go with the loop, or wait.
   void drop(OutboundPool& pool);
 };

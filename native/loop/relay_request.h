@@ -1,8 +1,9 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
+#include <memory>
 
+#include "native/conn/framer.h"
 #include "native/loop/request.h"
 
 namespace c1m {
@@ -15,7 +16,7 @@ class HoldRelayRequest : public Request {
   uint32_t generations[2]{};
 
   bool held = false;
-  std::vector<uint8_t> unread[2];  // what they were adopted with, and had yet to read
+  std::unique_ptr<Framer> unread[2];  // what they were adopted with, and had yet to read
 
   bool run(Loop& loop) override;
   [[nodiscard]] Expected* waits(Loop& loop) const override;

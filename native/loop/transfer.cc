@@ -53,8 +53,11 @@ void Loop::flush_all() {
     Entry& entry = entries_[slot];
     if (!sends_now(entry, sent < kTurnBytes)) {
       // Its arena goes back to JavaScript in this turn.
-      entry.out.keep(pool_);
-      bulk_.push(slot);
+      if (entry.out.keep(pool_)) {
+        bulk_.push(slot);
+      } else {
+        close_for_memory(slot, entry, Syscall::kWrite);
+      }
     } else {
       sent += flush_one(slot) + kCallBytes;
     }
@@ -79,11 +82,13 @@ size_t Loop::flush_one(uint32_t slot) {
   Entry& entry = entries_[slot];
   if (entry.has(Connection::kClosing)) return 0;
   const Flushed flushed = flush(entry, pool_, entry.out.front_file() == nullptr ? kWriteBudget : kFileBudget);
-  entry.out.keep(pool_);
+  const bool kept = entry.out.keep(pool_);
   if (flushed.total() > 0) count_flushed(slot, entry, flushed);
   note_flush(entry, flushed.total() > 0);
   if (entry.timer.armed) look_sooner(slot, entry);
-  if (flushed.error != 0) {
+  if (!kept) {
+    close_for_memory(slot, entry, Syscall::kWrite);
+  } else if (flushed.error != 0) {
     fail_write(slot, entry, flushed.error);
   } else if (flushed.broken_off) {
     const OutboundFile& file = *entry.out.front_file();

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cstdlib>
 
 #include "native/mem/pages.h"
 
@@ -14,9 +13,16 @@ BlockPool::~BlockPool() {
   for (uint8_t* chunk : chunks_) ::munmap(chunk, kChunkBlocks * kBlockBytes);
 }
 
+bool BlockPool::make_room(size_t blocks) {
+  while (free_.size() + cold_.size() < blocks) {
+    if (!map_chunk()) return false;
+  }
+  return true;
+}
+
 uint8_t* BlockPool::take() {
+  assert(!free_.empty() || !cold_.empty());
   ++in_use_;
-  if (free_.empty() && cold_.empty()) map_chunk();
   std::vector<uint8_t*>& from = free_.empty() ? cold_ : free_;
   uint8_t* block = from.back();
   from.pop_back();
@@ -30,13 +36,13 @@ void BlockPool::give(uint8_t* block) {
   if (free_.size() > kMostFree) cool();
 }
 
-void BlockPool::map_chunk() {
+bool BlockPool::map_chunk() {
   void* chunk = ::mmap(nullptr, kChunkBlocks * kBlockBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  // As when `new` finds no memory: without exceptions that is the end of the process.
-  if (chunk == MAP_FAILED) std::abort();
+  if (chunk == MAP_FAILED) return false;
   chunks_.push_back(static_cast<uint8_t*>(chunk));
   // The lowest comes first: pages that are used together lie together.
   for (size_t i = kChunkBlocks; i > 0; --i) cold_.push_back(chunks_.back() + (i - 1) * kBlockBytes);
+  return true;
 }
 
 // Gives pages back, neighbours in one call.

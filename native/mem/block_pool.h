@@ -27,6 +27,8 @@ class BlockPool {
   BlockPool& operator=(const BlockPool&) = delete;
   ~BlockPool();
 
+  // Makes sure of so many blocks; take() gives what was made sure of. False if there is no memory.
+  [[nodiscard]] bool make_room(size_t blocks);
   [[nodiscard]] uint8_t* take();
   void give(uint8_t* block);
 
@@ -38,7 +40,7 @@ class BlockPool {
  private:
   static constexpr size_t kChunkBlocks = 256;
 
-  void map_chunk();
+  [[nodiscard]] bool map_chunk();
   void cool();
 
   std::vector<uint8_t*> chunks_;

@@ -3,6 +3,7 @@
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 
 namespace c1m {
@@ -25,10 +26,10 @@ class Slab {
   static constexpr uint32_t kLastGeneration = (1u << 23) - 1;
 
   explicit Slab(uint32_t capacity)
-      : chunks_(std::make_unique<std::unique_ptr<Slot[]>[]>((size_t{capacity} + kChunk - 1) / kChunk)),
+      : chunks_(std::make_unique<std::unique_ptr<Slot, EndChunk>[]>((size_t{capacity} + kChunk - 1) / kChunk)),
         capacity_(capacity) {}
 
-  // The index of a fresh, value-initialised slot, or kNone at capacity.
+  // The index of a fresh, value-initialised slot, or kNone at capacity, and for want of memory.
   [[nodiscard]] uint32_t allocate() {
     uint32_t index = oldest_free_;
     if (index != kNone) {
@@ -36,7 +37,7 @@ class Slab {
       if (oldest_free_ == kNone) newest_free_ = kNone;
     } else {
       if (used_ == capacity_) return kNone;
-      if (used_ % kChunk == 0) chunks_[used_ / kChunk] = std::make_unique<Slot[]>(kChunk);
+      if (used_ % kChunk == 0 && !add_chunk()) return kNone;
       index = used_++;
     }
     ++live_;
@@ -86,14 +87,31 @@ class Slab {
     uint32_t next_free = kNone;
   };
 
+  struct EndChunk {
+    void operator()(Slot* first) const {
+      std::destroy_n(first, kChunk);
+      std::free(first);
+    }
+  };
+
+  // Connections are as many as peers make: malloc(3) leaves the process's reserve alone.
+  [[nodiscard]] bool add_chunk() {
+    static_assert(alignof(Slot) <= alignof(std::max_align_t));
+    auto* first = static_cast<Slot*>(std::malloc(kChunk * sizeof(Slot)));
+    if (first == nullptr) return false;
+    std::uninitialized_value_construct_n(first, kChunk);
+    chunks_[used_ / kChunk].reset(first);
+    return true;
+  }
+
   // On another thread, too: it looks at nothing that allocate() changes.
   Slot& slot(uint32_t index) {
     assert(index < capacity_);
-    return chunks_[index / kChunk][index % kChunk];
+    return chunks_[index / kChunk].get()[index % kChunk];
   }
-  const Slot& slot(uint32_t index) const { return chunks_[index / kChunk][index % kChunk]; }
+  const Slot& slot(uint32_t index) const { return chunks_[index / kChunk].get()[index % kChunk]; }
 
-  std::unique_ptr<std::unique_ptr<Slot[]>[]> chunks_;
+  std::unique_ptr<std::unique_ptr<Slot, EndChunk>[]> chunks_;
   uint32_t capacity_;
   uint32_t used_ = 0;
   uint32_t live_ = 0;

@@ -14,6 +14,7 @@ TEST_CASE("blocks are distinct, whole, and counted") {
   BlockPool pool;
   std::vector<uint8_t*> blocks;
   for (int i = 0; i < 1000; ++i) {
+    REQUIRE(pool.make_room(1));
     blocks.push_back(pool.take());
     std::memset(blocks.back(), i, BlockPool::kBlockBytes);
   }
@@ -29,6 +30,7 @@ TEST_CASE("blocks are distinct, whole, and counted") {
 
 TEST_CASE("a block that was given back is handed out again") {
   BlockPool pool;
+  REQUIRE(pool.make_room(2));
   uint8_t* first = pool.take();
   uint8_t* second = pool.take();
   pool.give(first);
@@ -44,6 +46,7 @@ TEST_CASE("a burst's pages go back to the system, and come again when they are n
   BlockPool pool;
   for (int round = 0; round < 3; ++round) {
     std::vector<uint8_t*> blocks;
+    REQUIRE(pool.make_room(kBurst));
     for (size_t i = 0; i < kBurst; ++i) {
       blocks.push_back(pool.take());
       std::memset(blocks.back(), 1 + round, BlockPool::kBlockBytes);

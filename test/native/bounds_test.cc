@@ -8,6 +8,7 @@
 #include "native/loop/requests.h"
 #include "native/net/descriptor.h"
 #include "native/net/socket.h"
+#include "test/native/bytes_of.h"
 #include "test/native/net_pair.h"
 #include "test/native/running_loop.h"
 
@@ -15,10 +16,7 @@ using namespace c1m;
 
 namespace {
 RemoteWrite bytes_to(uint32_t slot, uint32_t generation, size_t size, uint32_t most = 1u << 30) {
-  RemoteWrite write{slot, generation, most, size, nullptr};
-  write.bytes = std::make_unique<uint8_t[]>(size);
-  std::memset(write.bytes.get(), 'x', size);
-  return write;
+  return {slot, generation, most, 0, bytes_of(std::string(size, 'x'))};
 }
 }  // namespace
 

@@ -31,7 +31,7 @@ struct Run {
   Run(const Framing& framing, const std::vector<std::string>& pieces) {
     Framer framer;
     for (const std::string& piece : pieces) {
-      framer.append(reinterpret_cast<const uint8_t*>(piece.data()), piece.size());
+      REQUIRE(framer.append(reinterpret_cast<const uint8_t*>(piece.data()), piece.size()));
       for (;;) {
         const Cut cut = framer.next(framing);
         misfit = cut.state == Cut::State::kTooLarge;
@@ -88,17 +88,17 @@ TEST_CASE("what is too large is found wherever a stream is split, and no sooner 
 TEST_CASE("memory follows what has come, not what is announced, and ends with the frame") {
   const Framing framing = prefixed(4, false, false, 1 << 30);
   Framer framer;
-  framer.append(reinterpret_cast<const uint8_t*>("\x3f\xff\xff\xff"), 4);
+  REQUIRE(framer.append(reinterpret_cast<const uint8_t*>("\x3f\xff\xff\xff"), 4));
   CHECK(framer.room(framing, 65536).length == 65536);
   Framer small;
-  small.append(reinterpret_cast<const uint8_t*>("\0\0\0\6hel"), 7);
+  REQUIRE(small.append(reinterpret_cast<const uint8_t*>("\0\0\0\6hel"), 7));
   CHECK(small.room(framing, 65536).length == 3);
 }
 
 TEST_CASE("a frame is taken with its memory, or copied if there is more behind it") {
   const Framing framing = prefixed(1);
   Framer framer;
-  framer.append(reinterpret_cast<const uint8_t*>("\3one\3two"), 8);
+  REQUIRE(framer.append(reinterpret_cast<const uint8_t*>("\3one\3two"), 8));
   const OwnFrame one = framer.take(framer.next(framing));
   CHECK(std::string(reinterpret_cast<const char*>(one.memory.get()) + one.offset, one.length) == "one");
   const uint8_t* memory = framer.data();
@@ -106,18 +106,17 @@ TEST_CASE("a frame is taken with its memory, or copied if there is more behind i
   CHECK(two.memory.get() + two.offset == memory + 1);
   CHECK(std::string(reinterpret_cast<const char*>(two.memory.get()) + two.offset, two.length) == "two");
   CHECK(framer.size() == 0);
-  framer.append(reinterpret_cast<const uint8_t*>("\1x"), 2);
-  framer.prepend(reinterpret_cast<const uint8_t*>("\1y"), 2);
-  CHECK(framer.data()[1] == 'y');
+  REQUIRE(framer.append(reinterpret_cast<const uint8_t*>("\1x"), 2));
+  CHECK(framer.data()[1] == 'x');
 }
 
 TEST_CASE("a delimiter that doesn't come is not looked for twice in the same bytes") {
   const Framing framing = delimited("\r\n");
   Framer framer;
-  framer.append(reinterpret_cast<const uint8_t*>("0123456789\r"), 11);
+  REQUIRE(framer.append(reinterpret_cast<const uint8_t*>("0123456789\r"), 11));
   CHECK(framer.next(framing).state == Cut::State::kIncomplete);
   CHECK(framer.scanned() == 10);
-  framer.append(reinterpret_cast<const uint8_t*>("\n"), 1);
+  REQUIRE(framer.append(reinterpret_cast<const uint8_t*>("\n"), 1));
   CHECK(framer.next(framing).payload == 10);
   framer.consume(12);
   CHECK(framer.scanned() == 0);

@@ -8,6 +8,7 @@
 
 #include "native/loop/send_file_request.h"
 #include "native/net/socket.h"
+#include "test/native/bytes_of.h"
 #include "test/native/loop_harness.h"
 
 using namespace c1m;
@@ -41,7 +42,7 @@ const AdoptRequest& adopt(Harness& h, Fd fd, std::string_view unread = {}) {
   auto request = std::make_unique<AdoptRequest>();
   request->fd = std::move(fd);
   request->peer.family = AF_UNIX;
-  request->unread.assign(unread.begin(), unread.end());
+  request->unread = unread_of(unread);
   const AdoptRequest& asked = *request;
   h.js.request(std::move(request));
   h.settle();
@@ -66,8 +67,6 @@ std::string read_all(int fd) {
   }
   return text;
 }
-
-std::string text_of(const std::vector<uint8_t>& bytes) { return {bytes.begin(), bytes.end()}; }
 
 }  // namespace
 
@@ -111,7 +110,7 @@ TEST_CASE("a connection that is made paused reads nothing before it is resumed")
     auto request = std::make_unique<AdoptRequest>();
     request->fd = std::move(ours);
     request->peer.family = AF_UNIX;
-    request->unread = {'1'};
+    request->unread = unread_of("1");
     request->connection.paused = true;
     h.js.request(std::move(request));
     REQUIRE(shim::__real_send(theirs.get(), "2", 1, 0) == 1);
@@ -199,7 +198,7 @@ TEST_CASE("unread bytes that were not delivered go along") {
   Socket pair = make_pair();
   auto adopting = std::make_unique<AdoptRequest>();
   adopting->fd = std::move(pair.ours);
-  adopting->unread = {'x', 'y'};
+  adopting->unread = unread_of("xy");
   adopting->connection.context = 7;
   h.js.request(std::move(adopting));
   // Slot and generation of the first connection are known.

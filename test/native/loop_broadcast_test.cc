@@ -6,6 +6,7 @@
 #include <set>
 
 #include "native/loop/broadcast_request.h"
+#include "test/native/bytes_of.h"
 #include "test/native/loop_harness.h"
 
 using namespace c1m;
@@ -54,18 +55,16 @@ class Crowd {
     outcomes_[request.get()] = &result;
     std::vector<BroadcastTarget> targets;
     for (size_t i = from; i < size(); ++i) targets.push_back({told_[i]->slot, told_[i]->generation, limit, 0});
-    request->targets = std::make_shared<const std::vector<BroadcastTarget>>(std::move(targets));
+    request->list = list_of(targets);
     request->except = except;
-    request->payload = new SharedPayload;
-    request->payload->length = static_cast<uint32_t>(bytes.size());
     if (pinned) {
+      request->payload = new SharedPayload;
+      request->payload->length = bytes.size();
       const std::string& owner = h.js.pin(bytes);
       request->payload->data = reinterpret_cast<const uint8_t*>(owner.data());
       request->payload->owner = const_cast<std::string*>(&owner);
     } else {
-      request->payload->copy = std::make_unique<uint8_t[]>(bytes.size());
-      std::copy(bytes.begin(), bytes.end(), request->payload->copy.get());
-      request->payload->data = request->payload->copy.get();
+      request->payload = SharedPayload::of(bytes_of(bytes));
     }
     h.js.request(std::move(request));
     for (size_t i = from; i < size(); ++i) {

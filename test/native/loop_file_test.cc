@@ -14,6 +14,7 @@
 #include "native/net/file.h"
 #include "native/net/socket.h"
 #include "native/net/tcp_info.h"
+#include "test/native/bytes_of.h"
 #include "test/native/loop_harness.h"
 
 using namespace c1m;
@@ -578,7 +579,7 @@ TEST_CASE("writes count with what JavaScript can't see: files, and workers' byte
   FullSocket socket(h);
   socket.room = 0;
   h.js.max_write_queue = 1024;
-  RemoteWrite remote{told.slot, told.generation, 1024, 1000, std::make_unique<uint8_t[]>(1000)};
+  RemoteWrite remote{told.slot, told.generation, 1024, 0, bytes_of(std::string(1000, 'x'))};
   REQUIRE(h.loop->shared_inbox()->write(std::move(remote)));
   h.settle();
   h.js.write(told, std::string(24, 'x'));

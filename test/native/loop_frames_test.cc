@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "native/loop/reframe_request.h"
+#include "test/native/bytes_of.h"
 #include "test/native/frames.h"
 #include "test/native/loop_harness.h"
 
@@ -22,7 +23,7 @@ void reframe(Harness& h, const Told& told, const Framing* framing, std::string_v
   request->slot = told.slot;
   request->generation = told.generation;
   if (framing != nullptr) request->framing = std::make_unique<const Framing>(*framing);
-  request->bytes.assign(bytes.begin(), bytes.end());
+  request->bytes = unread_of(bytes);
   request->ended = ended;
   h.js.request(std::move(request));
 }

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "native/net/socket.h"
+#include "test/native/bytes_of.h"
 #include "test/native/loop_harness.h"
 
 using namespace c1m;
@@ -266,8 +267,7 @@ TEST_CASE("a drain comes when what JavaScript wrote has gone, whatever others' b
   auto [client, told] = h.accept(port);
   FullSocket socket(h, h.fd(told));
   const auto others = [&, slot = told.slot, generation = told.generation] {
-    RemoteWrite write{slot, generation, 1 << 20, 3, std::make_unique<uint8_t[]>(3)};
-    std::memcpy(write.bytes.get(), "xyz", 3);
+    RemoteWrite write{slot, generation, 1 << 20, 0, bytes_of("xyz")};
     REQUIRE(h.loop->shared_inbox()->write(std::move(write)));
   };
   const auto give = [&](size_t room) {

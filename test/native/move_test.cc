@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "native/loop/requests.h"
+#include "test/native/bytes_of.h"
 #include "test/native/running_loop.h"
 
 using namespace c1m;
@@ -63,9 +64,8 @@ Told& move(Running& from, const Told& told, Running& to) {
 
 std::unique_ptr<BroadcastRequest> broadcast_of(const std::string& text, std::vector<BroadcastTarget> targets) {
   auto request = std::make_unique<BroadcastRequest>();
-  request->payload =
-      SharedPayload::copy_of(reinterpret_cast<const uint8_t*>(text.data()), static_cast<uint32_t>(text.size()));
-  request->targets = std::make_shared<const std::vector<BroadcastTarget>>(std::move(targets));
+  request->payload = SharedPayload::of(bytes_of(text));
+  request->list = list_of(targets);
   return request;
 }
 
@@ -170,17 +170,11 @@ TEST_CASE("move: what is said to it on its way waits, and is carried out in orde
   b.js.request(std::move(info));
   b.js.flush();
   auto shared = std::make_unique<BroadcastRequest>();
-  shared->payload = new SharedPayload;
-  shared->payload->length = 6;
-  shared->payload->copy = std::make_unique<uint8_t[]>(6);
-  std::memcpy(shared->payload->copy.get(), "three ", 6);
-  shared->payload->data = shared->payload->copy.get();
-  shared->targets = std::make_shared<const std::vector<BroadcastTarget>>(
-      std::vector<BroadcastTarget>{{there.slot, there.generation, 1 << 20, 0}});
+  shared->payload = SharedPayload::of(bytes_of("three "));
+  shared->list = list_of({{there.slot, there.generation, 1 << 20, 0}});
   const BroadcastRequest& broadcast = b.ask(std::move(shared));
   CHECK(broadcast.queued == 1);
-  RemoteWrite remote{there.slot, there.generation, 1 << 20, 5, std::make_unique<uint8_t[]>(5)};
-  std::memcpy(remote.bytes.get(), "four ", 5);
+  RemoteWrite remote{there.slot, there.generation, 1 << 20, 0, bytes_of("four ")};
   CHECK(b.loop->shared_inbox()->write(std::move(remote)));
   // Its turn comes before that of what is asked next.
   (void)reserve(b);

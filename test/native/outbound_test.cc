@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "test/native/bytes_of.h"
+
 using namespace c1m;
 
 namespace {
@@ -39,28 +41,27 @@ class Queue {
     std::string& bytes = *pinned_.back();
     expected += bytes;
     owners_[&bytes] = length == 0 ? 1 : 0;
-    out.append_pinned(pool, reinterpret_cast<const uint8_t*>(bytes.data()), static_cast<uint32_t>(length), excess,
-                      &bytes);
+    REQUIRE(out.append_pinned(pool, start_of(bytes), static_cast<uint32_t>(length), excess, &bytes));
   }
 
   // A worker's bytes.
   void append_foreign(size_t length) {
     const std::string bytes = pattern(length);
-    out.append_foreign(pool, reinterpret_cast<const uint8_t*>(bytes.data()), length);
+    REQUIRE(out.append_foreign(pool, start_of(bytes), length));
     expected += bytes;
   }
 
   void append_shared(size_t length) {
     const std::string bytes = pattern(length);
-    SharedPayload* payload = SharedPayload::copy_of(reinterpret_cast<const uint8_t*>(bytes.data()), length);
-    out.append_shared(pool, *payload);
+    SharedPayload* payload = SharedPayload::of(bytes_of(bytes));
+    REQUIRE(out.append_shared(pool, *payload));
     pool.release(payload);
     expected += bytes;
   }
 
   // As at the end of a command batch: the arena is written anew.
   void keep() {
-    out.keep(pool);
+    REQUIRE(out.keep(pool));
     std::fill(arena_.begin(), arena_.end(), uint8_t{0xdd});
     CHECK(out.bytes() == expected.size());
     used_ = 0;
@@ -114,7 +115,7 @@ class Queue {
     REQUIRE(offset + length <= arena_.size());
     const std::string bytes = pattern(length);
     std::copy(bytes.begin(), bytes.end(), arena_.begin() + static_cast<ptrdiff_t>(offset));
-    out.append(pool, arena_.data() + offset, static_cast<uint32_t>(length));
+    REQUIRE(out.append(pool, arena_.data() + offset, static_cast<uint32_t>(length)));
     used_ = offset + length;
     expected += bytes;
   }
@@ -423,7 +424,7 @@ TEST_CASE("small writes share blocks, whatever lies between them") {
     const std::string what = between;
     if (what == "pinned") queue.append_pinned(1);
     if (what == "shared") queue.append_shared(1);
-    if (what == "file") queue.out.append_file(queue.pool, files[i]);
+    if (what == "file") REQUIRE(queue.out.append_file(queue.pool, files[i]));
     if (what == "foreign") queue.append_foreign(1);
     queue.append_apart(1);
     queue.keep();
@@ -462,7 +463,7 @@ TEST_CASE("a file in the middle that goes takes what it cost with it") {
   Queue queue;
   OutboundFile file;
   queue.append(1);
-  queue.out.append_file(queue.pool, file);
+  REQUIRE(queue.out.append_file(queue.pool, file));
   queue.append(1);
   queue.keep();
   CHECK(queue.out.overhead() == 2 * QueueCost::kSegment + QueueCost::kFile);

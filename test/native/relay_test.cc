@@ -9,6 +9,7 @@
 #include "native/loop/reframe_request.h"
 #include "native/loop/relay_request.h"
 #include "native/net/socket.h"
+#include "test/native/bytes_of.h"
 #include "test/native/loop_harness.h"
 
 using namespace c1m;
@@ -305,11 +306,11 @@ TEST_CASE("relay: what is left by a framing that was taken off is handed over wi
   reframe->slot = r.a.told.slot;
   reframe->generation = r.a.told.generation;
   const std::string left = "received before";
-  reframe->bytes.assign(left.begin(), left.end());
+  reframe->bytes = unread_of(left);
   r.h.js.request(std::move(reframe));
   HoldRelayRequest* hold = r.hold();
   REQUIRE(hold->held);
-  CHECK(std::string(hold->unread[0].begin(), hold->unread[0].end()) == left);
+  CHECK(text_of(hold->unread[0]) == left);
   CHECK(r.a.told.received.empty());
   r.go();
   r.a.client.send("and after");

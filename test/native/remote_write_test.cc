@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "native/loop/inbox_registry.h"
+#include "test/native/bytes_of.h"
 #include "test/native/running_loop.h"
 
 using namespace c1m;
@@ -11,10 +12,7 @@ using namespace c1m;
 namespace {
 
 RemoteWrite bytes_for(const Told& told, const std::string& text, uint32_t most = 1 << 20) {
-  RemoteWrite write{told.slot, told.generation, most, static_cast<uint32_t>(text.size()), nullptr};
-  write.bytes = std::make_unique<uint8_t[]>(text.size());
-  std::copy(text.begin(), text.end(), write.bytes.get());
-  return write;
+  return {told.slot, told.generation, most, 0, bytes_of(text)};
 }
 
 std::string receive(int fd, size_t length) {

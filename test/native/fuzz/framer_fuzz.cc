@@ -54,7 +54,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       std::copy_n(stream.data() + at, length, room.data);
       framer.grew(length);
     } else {
-      framer.append(reinterpret_cast<const uint8_t*>(stream.data()) + at, length);
+      check(framer.append(reinterpret_cast<const uint8_t*>(stream.data()) + at, length));
     }
     at += length;
     for (;;) {
