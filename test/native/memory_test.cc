@@ -1,0 +1,469 @@
+// Want of memory.
+#include <doctest/doctest.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <new>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "native/loop/handover.h"
+#include "native/loop/move.h"
+#include "native/mem/reserve.h"
+#include "native/mem/slab.h"
+#include "test/native/bytes_of.h"
+#include "test/native/frames.h"
+#include "test/native/loop_harness.h"
+
+using namespace c1m;
+
+namespace {
+
+// Counts down with each of malloc, realloc and mmap of this thread, and lets the one fail that comes to 0.
+thread_local long until_failure = -1;
+
+bool fails() { return until_failure >= 0 && until_failure-- == 0; }
+
+}  // namespace
+
+extern "C" {
+void* __real_malloc(size_t size);
+void* __real_realloc(void* memory, size_t size);
+void* __real_mmap(void* at, size_t size, int protection, int flags, int fd, off_t offset);
+
+void* __wrap_malloc(size_t size) { return fails() ? nullptr : __real_malloc(size); }
+void* __wrap_realloc(void* memory, size_t size) { return fails() ? nullptr : __real_realloc(memory, size); }
+void* __wrap_mmap(void* at, size_t size, int protection, int flags, int fd, off_t offset) {
+  return fails() ? MAP_FAILED : __real_mmap(at, size, protection, flags, fd, offset);
+}
+}
+
+TEST_CASE("memory: the reserve is given back where operator new finds nothing, and taken anew") {
+  REQUIRE(reserve::refill());
+  const std::new_handler handler = std::get_new_handler();
+  REQUIRE(bool(handler != nullptr));
+  handler();
+  CHECK_FALSE(reserve::is_there());
+  CHECK(bool(std::get_new_handler() == handler));
+  // Nothing is left: operator new is to give up.
+  handler();
+  CHECK(bool(std::get_new_handler() == nullptr));
+  until_failure = 0;
+  CHECK_FALSE(reserve::refill());
+  CHECK(bool(std::get_new_handler() == nullptr));
+  CHECK(reserve::refill());
+  CHECK(reserve::is_there());
+  CHECK(bool(std::get_new_handler() == handler));
+}
+
+TEST_CASE("memory: whoever was there before the reserve is asked after it") {
+  static int asked = 0;
+  REQUIRE(reserve::refill());
+  const std::new_handler handler = std::get_new_handler();
+  handler();
+  handler();
+  std::set_new_handler([] { ++asked; });
+  REQUIRE(reserve::refill());
+  std::get_new_handler()();
+  CHECK(asked == 0);
+  std::get_new_handler()();
+  std::get_new_handler()();
+  CHECK(asked == 1);
+  std::set_new_handler(nullptr);
+  REQUIRE(reserve::refill());
+}
+
+TEST_CASE("memory: while the reserve is spent nobody is accepted, and all others go on") {
+  for (const Trigger trigger : {Trigger::kEdge, Trigger::kLevel}) {
+    Harness h({.trigger = trigger});
+    const auto port = h.listen();
+    auto [client, told] = h.accept(port);
+    bool lacks = true;
+    const std::new_handler handler = std::get_new_handler();
+    handler();
+    // The turn's own attempt.
+    const auto turn = [&] {
+      until_failure = lacks ? 0 : -1;
+      h.turn();
+      until_failure = -1;
+      h.js.deliver_all();
+    };
+    h.connect(port);
+    client.send("ping");
+    for (int i = 0; i < 3; ++i) turn();
+    CHECK(told.received == "ping");
+    CHECK(h.js.connections.size() == 1);
+    CHECK(h.js.saturated == std::vector<int>{ENOMEM});
+    CHECK(h.asked() > 0);
+    h.now_ms += 10;
+    turn();
+    CHECK(h.js.connections.size() == 1);
+    lacks = false;
+    h.now_ms += 20;
+    turn();
+    h.settle();
+    CHECK(reserve::is_there());
+    CHECK(h.js.connections.size() == 2);
+    CHECK(h.js.saturated.size() == 1);
+  }
+}
+
+TEST_CASE("memory: a slab without memory for more slots has none, and goes on when there is") {
+  Slab<int> slots(3000);
+  until_failure = 0;
+  CHECK(slots.allocate() == Slab<int>::kNone);
+  CHECK(slots.live() == 0);
+  CHECK(slots.used() == 0);
+  for (uint32_t i = 0; i < 1024; ++i) REQUIRE(slots.allocate() == i);
+  until_failure = 0;
+  CHECK(slots.allocate() == Slab<int>::kNone);
+  CHECK(slots.allocate() == 1024);
+}
+
+TEST_CASE("memory: a connection without memory for its slot is refused, and accepting pauses") {
+  Harness h({.max_connections = 2000});
+  const auto port = h.listen();
+  h.connect(port);
+  until_failure = 0;
+  h.settle();
+  CHECK(h.js.connections.empty());
+  CHECK(h.js.saturated == std::vector<int>{ENOMEM});
+  h.connect(port);
+  h.now_ms += 20;
+  h.settle();
+  CHECK(h.js.connections.size() == 1);
+}
+
+namespace {
+
+// Nothing that a test does itself fails.
+struct Spared {
+  Spared() : left(std::exchange(until_failure, -1)) {}
+  ~Spared() { until_failure = left; }
+  long left;
+};
+
+// Each allocation of `run` fails in turn, until none is left. It answers whether it has noticed anything.
+template <class Run>
+void walk(Run run) {
+  long at = 0;
+  int noticed = 0;
+  for (bool failed = true; failed; ++at) {
+    CAPTURE(at);
+    REQUIRE(at < 1000);
+    Harness h;
+    noticed += run(h, [at] { until_failure = at; }) ? 1 : 0;
+    failed = std::exchange(until_failure, -1) < 0;
+  }
+  CAPTURE(at);
+  CHECK(noticed > 0);
+  CHECK(noticed < at);
+}
+
+// A socket that takes nothing until it is opened, and what it has been sent by then.
+struct Dam {
+  explicit Dam(Harness& on) : h(on) {
+    h.hooks.send = [this](int to, const void* bytes, size_t size, int flags) {
+      return closed ? shim::fail(EAGAIN) : shim::__real_send(to, bytes, size, flags);
+    };
+    h.hooks.sendmsg = [this](int to, const msghdr* message, int flags) {
+      return closed ? shim::fail(EAGAIN) : shim::__real_sendmsg(to, message, flags);
+    };
+  }
+  void open(const Told& told) {
+    closed = false;
+    if (!told.closed()) h.inject(told, EPOLLOUT);
+    h.settle();
+  }
+
+  Harness& h;
+  bool closed = true;
+};
+
+RemoteWrite remote(const Told& to, const std::string& text) {
+  const Spared spared;
+  return {to.slot, to.generation, 1 << 20, 0, bytes_of(text)};
+}
+
+void broadcast(Harness& h, const Told& to, const std::string& text) {
+  const Spared spared;
+  auto request = std::make_unique<BroadcastRequest>();
+  request->payload = SharedPayload::of(bytes_of(text));
+  request->list = list_of({{to.slot, to.generation, 1 << 20, 0}});
+  h.js.request(std::move(request));
+}
+
+// Of all kinds, in an order that leaves none where it was. Answers them.
+std::string fill(Harness& h, const Told& told) {
+  std::string all;
+  const auto next = [&](size_t size) {
+    all += pattern(size, static_cast<uint32_t>(all.size()));
+    return all.substr(all.size() - size);
+  };
+  const auto carry_out = [&] {
+    h.js.flush();
+    h.settle();
+  };
+  h.js.write(told, next(5000));
+  carry_out();
+  h.js.write_pinned(told, next(30'000));
+  h.js.write(told, next(3));
+  carry_out();
+  broadcast(h, told, next(100));
+  carry_out();
+  for (const size_t size : {size_t{10}, size_t{20'000}}) {
+    REQUIRE(h.loop->shared_inbox()->write(remote(told, next(size))));
+    h.settle();
+  }
+  h.js.write(told, next(9000));
+  carry_out();
+  return all;
+}
+
+// It has all of it, or has been closed for want of memory. Answers whether it has.
+bool whole_or_closed(Client& client, const Told& told, const std::string& all) {
+  client.receive();
+  if (!told.closed()) {
+    CHECK(client.received == all);
+    return false;
+  }
+  CHECK(told.error == ENOMEM);
+  return true;
+}
+
+}  // namespace
+
+TEST_CASE("memory: each allocation for frames fails once: whole ones came before, and the connection closes") {
+  for (const Framing& framing : {prefixed(4), delimited("\n")}) {
+    walk([&](Harness& h, const auto& arm) {
+      const auto port = h.listen({.framing = framing});
+      auto [client, told] = h.accept(port);
+      std::vector<std::string> frames;
+      for (const size_t size : {size_t{100'000}, size_t{20'000}, size_t{40'000}, size_t{1}}) {
+        frames.emplace_back(size, static_cast<char>('a' + frames.size()));
+      }
+      const std::string stream = encode_all(framing, frames);
+      arm();
+      for (size_t at = 0; at < stream.size() && !told.closed(); at += 33'000) {
+        client.send(std::string_view(stream).substr(at, 33'000));
+        h.settle();
+      }
+      REQUIRE(told.chunks.size() <= frames.size());
+      CHECK(std::equal(told.chunks.begin(), told.chunks.end(), frames.begin()));
+      if (told.closed()) {
+        CHECK(told.error == ENOMEM);
+      } else {
+        CHECK(told.chunks == frames);
+      }
+      const Spared spared;
+      auto [other, fresh] = h.accept(port);
+      other.send(encode(framing, "y"));
+      h.settle();
+      CHECK(fresh.received == "y");
+      return told.closed();
+    });
+  }
+}
+
+TEST_CASE(
+    "memory: each allocation for what waits to be sent fails once: all of it goes out, or the connection closes") {
+  walk([](Harness& h, const auto& arm) {
+    auto [client, told] = h.accept(h.listen());
+    Dam dam(h);
+    arm();
+    const std::string all = fill(h, told);
+    dam.open(told);
+    CHECK(h.js.pinned() == 0);
+    return whole_or_closed(client, told, all);
+  });
+}
+
+TEST_CASE("memory: each allocation for a connection that leaves fails once: it stays as it was") {
+  walk([](Harness& h, const auto& arm) {
+    auto [client, told] = h.accept(h.listen());
+    Dam dam(h);
+    const std::string all = fill(h, told);
+    auto request = std::make_unique<DetachRequest>();
+    request->slot = told.slot;
+    request->generation = told.generation;
+    const DetachRequest& asked = *request;
+    h.js.request(std::move(request));
+    arm();
+    h.settle();
+    const bool stayed = asked.error.code == ENOMEM;
+    dam.open(told);
+    CHECK(told.closed() == !stayed);
+    if (stayed) {
+      CHECK_FALSE(whole_or_closed(client, told, all));
+    } else {
+      CHECK(text_of(asked.detached.unsent) == all);
+    }
+    return stayed;
+  });
+}
+
+TEST_CASE("memory: each allocation for a connection that moves fails once: it arrives whole, or closes") {
+  walk([](Harness& h, const auto& arm) {
+    auto [client, told] = h.accept(h.listen({.framing = delimited("\n")}));
+    Dam dam(h);
+    client.send("a part of a frame");
+    std::string all = fill(h, told);
+    auto reserving = std::make_unique<ReserveRequest>();
+    reserving->max_write_queue = 1 << 20;
+    const ReserveRequest& place = *reserving;
+    h.js.request(std::move(reserving));
+    h.settle();
+    REQUIRE_FALSE(place.full);
+    Told& there = h.js.arrive(place.slot, place.generation);
+    arm();
+    const std::string late = pattern(5000, 3);
+    h.js.write(there, late);
+    h.js.flush();
+    h.settle();
+    auto releasing = std::make_unique<ReleaseRequest>();
+    releasing->slot = told.slot;
+    releasing->generation = told.generation;
+    auto& released = *releasing;
+    h.js.request(std::move(releasing));
+    h.settle();
+    REQUIRE(told.closed());
+    REQUIRE(released.parcel != nullptr);
+    auto settling = std::make_unique<SettleRequest>();
+    settling->slot = place.slot;
+    settling->generation = place.generation;
+    settling->parcel = std::move(released.parcel);
+    h.js.request(std::move(settling));
+    h.settle();
+    dam.open(there);
+    const bool closed = whole_or_closed(client, there, all + late);
+    const Spared spared;
+    client.send("\n");
+    h.settle();
+    if (!closed) CHECK(there.received == "a part of a frame");
+    // It has closed once, not twice, as the loop counts.
+    h.js.connections.pop_front();
+    return closed;
+  });
+}
+
+// Sanitizers map more than any limit of the address space allows, and have an allocator of their own.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+
+namespace {
+
+#define NEED(condition)                                       \
+  do {                                                        \
+    if (!(condition)) {                                       \
+      std::fprintf(stderr, "%d: %s\n", __LINE__, #condition); \
+      return 1;                                               \
+    }                                                         \
+  } while (false)
+
+// What it has of address space is all that it gets.
+void limit_memory(bool on) {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_AS, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  if (on) {
+    long pages = 0;
+    FILE* statm = std::fopen("/proc/self/statm", "r");
+    if (std::fscanf(statm, "%ld", &pages) == 1) limit.rlim_cur = static_cast<rlim_t>(pages * ::sysconf(_SC_PAGESIZE));
+    (void)std::fclose(statm);
+  }
+  ::setrlimit(RLIMIT_AS, &limit);
+}
+
+// In a process of its own, which must go on.
+int run_out() {
+  // It is never destroyed, and with it what it checks then.
+  auto& h = *new Harness;
+  const Framing framing = prefixed(4, false, false, 1 << 22);
+  const auto port = h.listen();
+  const auto framed = h.listen({.framing = framing});
+  auto [client, told] = h.accept(port);
+  auto [sender, large] = h.accept(framed);
+  auto [reader, stuck] = h.accept(port);
+  h.js.write(stuck, "warm");
+  h.js.flush();
+  h.settle();
+  const std::string stream = encode(framing, std::string(1 << 21, 'x'));
+  const std::string answer(100'000, 'y');
+  std::vector<void*> ballast;
+  ballast.reserve(1'000'000);
+  // Enough for the test itself.
+  void* spare = ::operator new(600'000);
+  NEED(reserve::is_there());
+
+  limit_memory(true);
+  std::vector<std::unique_ptr<uint8_t[]>> taken;
+  while (reserve::is_there()) taken.emplace_back(new uint8_t[1 << 20]);
+  for (size_t size = 1 << 20; size >= 4096; size /= 2) {
+    while (void* memory = std::malloc(size)) ballast.push_back(memory);
+  }
+  ::operator delete(spare);
+
+  h.connect(port);
+  client.send("ping");
+  h.settle();
+  NEED(told.received == "ping");
+  NEED(h.js.connections.size() == 3);
+  NEED(h.js.saturated == std::vector<int>{ENOMEM});
+
+  for (size_t sent = 0; sent < stream.size() && !large.closed();) {
+    sent += sender.send_some(std::string_view(stream).substr(sent));
+    h.turn();
+    h.js.deliver_all();
+  }
+  h.settle();
+  NEED(large.closed());
+  NEED(large.error == ENOMEM);
+
+  Dam dam(h);
+  h.js.write(stuck, answer);
+  h.js.flush();
+  h.settle();
+  NEED(stuck.closed());
+  NEED(stuck.error == ENOMEM);
+  dam.closed = false;
+
+  client.send("pong");
+  h.now_ms += 10;
+  h.settle();
+  NEED(told.received == "pingpong");
+  NEED(!reserve::is_there());
+  NEED(h.js.connections.size() == 3);
+
+  taken.clear();
+  for (void* memory : ballast) std::free(memory);
+  limit_memory(false);
+  h.now_ms += 1000;
+  h.settle();
+  NEED(reserve::is_there());
+  NEED(h.js.connections.size() == 4);
+  auto [again, whole] = h.accept(framed);
+  for (size_t sent = 0; sent < stream.size();) {
+    sent += again.send_some(std::string_view(stream).substr(sent));
+    h.settle();
+  }
+  NEED(whole.received.size() == 1 << 21);
+  return 0;
+}
+
+}  // namespace
+
+TEST_CASE("memory: a process that has none left goes on, and recovers") {
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) ::_exit(run_out());
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+}
+
+#endif
