@@ -1,13 +1,13 @@
 #!/bin/bash
-# Walks through all that can fail between JavaScript and the addon, under AddressSanitizer and UBSan: each place that calls
-# Node-API (test/faults/walk.cc), each allocation of memory by lib/, and each handler fails once, and all
-# goes on (test/walk/walk.ts).
+# Walks through all that can fail between JavaScript and the addon, and for want of memory in the addon, under AddressSanitizer
+# and UBSan: each place that calls Node-API, or takes memory (test/faults/walk.cc), each allocation of memory by lib/, and each
+# handler fails once, and all goes on (test/walk/walk.ts).
 # Run it through npm, which hands node-gyp its settings: npm run test:walk
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/asan-addon.sh
 
-mapfile -t calls < <(sed -nE 's/^(extern "C" \w+[ *]+__wrap_|FAIL\w*\()(\w+)\(?.*/\2/p' test/faults/walk.cc)
+mapfile -t calls < <(sed -nE 's/^(extern "C" \w+[ *]+__wrap_|(FAIL|LACK|NEW)\()(\w+)\(?.*/\3/p' test/faults/walk.cc)
 exempt=(
   # What releases: Node refuses it for a wrong argument only, and one could do nothing about it.
   napi_async_destroy napi_close_callback_scope napi_close_handle_scope napi_delete_reference napi_reference_unref
@@ -33,7 +33,7 @@ build_asan_addon $stage "$PWD/$stage/walk.o ${calls[*]/#/-Wl,--wrap=}"
 
 # Whatever the addon calls must be there.
 missing=$(comm -23 \
-  <(nm -D --undefined-only $stage/build/Release/c1m.node | sed -nE "s/.* U ((napi|node_api)_\w+)\$/\1/p" | sort -u) \
+  <(nm -D --undefined-only $stage/build/Release/c1m.node | sed -nE "s/.* U ((napi|node_api)_\w+|_Zn[aw]\w+|\w+alloc|mmap(64)?|strdup)(@.*)?\$/\1/p" | sort -u) \
   <(printf '%s\n' "${calls[@]}" "${exempt[@]}" | sort -u))
 if [ -n "$missing" ]; then
   echo "neither in test/faults/walk.cc nor exempt: $missing"

@@ -1,8 +1,12 @@
-// Failing Node-API calls, and allocations that may fail, under the whole addon, for test/walk/walk.ts: the linker sends the addon's own calls
+// Failing Node-API calls, and allocations, under the whole addon, for test/walk/walk.ts: the linker sends the addon's own calls
 // here (`--wrap`). Each place that calls fails once. The program arms it through a file that both have mapped: the first place
 // that has not failed yet does, and says so there.
 //
-//   file:  | armed: '1' | … 16: which it was, ended by a null byte |
+//   file:  | armed: '1' | … 4: places of operator new | … 16: which it was, ended by a null byte |
+//
+// A place of `operator new` fails as the standard's does: the new-handler is called, and then there is memory. Nobody notices
+// anything of that, so that any number of them fail in a round; but each finds the reserve there, without which it is right to
+// end the process.
 //
 // A place is the call and its callers, up to four: most calls stand in a function of native/binding/napi.h, or of the C++
 // library's templates.
@@ -20,11 +24,16 @@
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <new>
 #include <set>
 #include <string_view>
 #include <utility>
 
 struct uv_loop_s;
+
+namespace c1m::reserve {
+bool is_there();
+}
 
 namespace {
 
@@ -33,7 +42,8 @@ using Place = std::array<const void*, kCallers>;
 
 struct Control {
   std::atomic<char> armed;
-  char unused[15];
+  std::atomic<uint32_t> quiet;
+  char unused[8];
   char hit[240];
 };
 
@@ -69,7 +79,7 @@ Place callers_of(void* const* frame) {
   return place;
 }
 
-bool fails(const char* call, void* const* frame) {
+bool fails(const char* call, void* const* frame, bool quiet = false) {
   if (inside) return false;
   inside = true;
   Control* const shared = control();
@@ -80,13 +90,20 @@ bool fails(const char* call, void* const* frame) {
     const Place place = callers_of(frame);
     const std::lock_guard lock(mutex);
     now = shared->armed.load(std::memory_order_relaxed) == '1' && failed->insert({call, place}).second;
-    if (now) {
+    if (now && quiet) {
+      shared->quiet.fetch_add(1, std::memory_order_relaxed);
+    } else if (now) {
       std::snprintf(shared->hit, sizeof shared->hit, "%s %p %p %p %p", call, place[0], place[1], place[2], place[3]);
       shared->armed.store('0', std::memory_order_release);
     }
   }
   inside = false;
   return now;
+}
+
+// As operator new does before it tries again.
+void find_memory() {
+  if (const std::new_handler handler = std::get_new_handler(); handler != nullptr) handler();
 }
 
 }  // namespace
@@ -161,11 +178,30 @@ FAIL(napi_add_async_cleanup_hook,
      (napi_env env, napi_async_cleanup_hook hook, void* argument, napi_async_cleanup_hook_handle* result),
      (env, hook, argument, result))
 
-// What the size of users' bytes decides of: new (std::nothrow) uint8_t[].
-extern "C" void* __real__ZnamRKSt9nothrow_t(size_t size, const void* nothrow);
-extern "C" void* __wrap__ZnamRKSt9nothrow_t(size_t size, const void* nothrow) {
-  return fails("operator new", FRAME) ? nullptr : __real__ZnamRKSt9nothrow_t(size, nothrow);
-}
+#define LACK(call, parameters, arguments, nothing) \
+  extern "C" void* __real_##call parameters;       \
+  extern "C" void* __wrap_##call parameters {      \
+    if (fails(#call, FRAME)) {                     \
+      errno = ENOMEM;                              \
+      return nothing;                              \
+    }                                              \
+    return __real_##call arguments;                \
+  }
+LACK(malloc, (size_t size), (size), nullptr)
+LACK(calloc, (size_t count, size_t size), (count, size), nullptr)
+LACK(realloc, (void* memory, size_t size), (memory, size), nullptr)
+LACK(mmap64, (void* at, size_t size, int protection, int flags, int fd, off64_t offset),
+     (at, size, protection, flags, fd, offset), MAP_FAILED)
+
+#define NEW(call, parameters, arguments)                                      \
+  extern "C" void* __real_##call parameters;                                  \
+  extern "C" void* __wrap_##call parameters {                                 \
+    if (c1m::reserve::is_there() && fails(#call, FRAME, true)) find_memory(); \
+    return __real_##call arguments;                                           \
+  }
+NEW(_Znwm, (size_t size), (size))
+NEW(_Znam, (size_t size), (size))
+NEW(_ZnwmSt11align_val_t, (size_t size, size_t alignment), (size, alignment))
 
 // It is called, and throws at its end.
 extern "C" napi_status __real_napi_call_function(napi_env env, napi_value self, napi_value function, size_t count,

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
-import { type Connection, delimited, type Handlers, type Reactor, relay, WorkerPool } from 'c1m'
+import { type Connection, delimited, type Handlers, Reactor, relay, WorkerPool } from 'c1m'
+import { move, threadAt, threadOf } from '../fixtures/move.js'
 import { TASKS } from '../fixtures/pool.js'
 import { noticed, throwing, until } from './points.js'
 
@@ -62,6 +63,58 @@ export async function echoed(
   return conn
 }
 
+/** A connection whose peer reads nothing yet, of this listener's. */
+async function stuck(reactor: Reactor, options: object = {}) {
+  let opened: Connection<unknown> | undefined
+  let over = false
+  const listener = await reactor.listen<unknown>(
+    { host: HOST, port: 0, sendBufferBytes: 10_000, ...options },
+    throwing('stuck', {
+      open: (conn) => {
+        opened = conn
+      },
+      close: (_conn, error) => {
+        over = true
+        if (error !== undefined) noticed.push(`close ${error.message}`)
+      },
+    }),
+  )
+  const socket = connectSocket(listener.port as number, HOST)
+  socket.pause()
+  socket.on('error', () => {})
+  socket.on('close', () => {
+    over = true
+  })
+  let got = 0
+  socket.on('data', (bytes) => {
+    got += bytes.length
+  })
+  socket.pause()
+  await until('a connection', () => opened !== undefined || over)
+  return {
+    conn: opened as Connection<unknown>,
+    socket,
+    /** Reads so many bytes, or all until the end. */
+    async drain(count: number) {
+      socket.resume()
+      await until('what was queued', () => got >= count || over)
+      socket.destroy()
+      await listener.close()
+    },
+  }
+}
+
+const LARGE = Buffer.alloc(100_000, 'l')
+const ROUNDS = 20
+/** Some lie where they are, some are copied. */
+function fill(conn: Connection<unknown>): number {
+  for (let i = 0; i < ROUNDS; i++) {
+    conn.write(Buffer.from(LARGE))
+    conn.write('a small one')
+  }
+  return ROUNDS * (LARGE.length + 11)
+}
+
 type Step = (reactor: Reactor, port: number) => unknown
 
 export const STEPS: Readonly<Record<string, Step>> = {
@@ -111,7 +164,7 @@ export const STEPS: Readonly<Record<string, Step>> = {
     const group = reactor.createGroup()
     const all = await Promise.all([1, 2, 3].map(() => reactor.connect({ host: HOST, port }, { data() {} })))
     for (const conn of all) group.add(conn)
-    await group.broadcast('small')
+    await Promise.all([group.broadcast('small'), group.broadcast('joined')])
     await group.broadcast(Buffer.alloc(20_000))
     await reactor.rebalance()
     for (const conn of all) conn.destroy()
@@ -131,7 +184,9 @@ export const STEPS: Readonly<Record<string, Step>> = {
     const socket = await conn.detach()
     socket.on('error', () => {})
     try {
-      const again = await reactor.adopt(socket, throwing('adopted', { open() {}, data() {} }))
+      const again = await reactor.adopt(socket, throwing('adopted', { open() {}, data() {} }), {
+        head: Buffer.from('read before'),
+      })
       again.destroy()
     } finally {
       socket.destroy()
@@ -173,9 +228,50 @@ export const STEPS: Readonly<Record<string, Step>> = {
     try {
       const conn = await reactor.connect({ host: HOST, port }, { data() {} })
       await pool.run({ kind: 'answer', value: 'written by a worker' }, { connection: conn })
+      await pool.run({ kind: 'answer', value: 'x'.repeat(20_000) }, { connection: conn })
       conn.destroy()
     } finally {
       await pool.close({ force: true })
+    }
+  },
+  async queues(reactor) {
+    const { conn, drain } = await stuck(reactor)
+    await drain(fill(conn))
+  },
+  /** With bytes of its own, of a broadcast's and of a file's behind them, and of both directions. */
+  async moves(reactor) {
+    const { conn, socket, drain } = await stuck(reactor, { framing: delimited('\n') })
+    const group = reactor.createGroup()
+    group.add(conn)
+    socket.write('a part of a frame')
+    const filled = fill(conn)
+    await group.broadcast(LARGE)
+    const from = threadOf(conn).index
+    const moving = move(conn, threadAt(reactor, 1 - from))
+    conn.write(LARGE)
+    conn.write('said on its way')
+    const told = group.broadcast('to all')
+    await Promise.all([moving, told])
+    await drain(filled + 2 * LARGE.length + 21)
+    conn.destroy()
+  },
+  async leaving(reactor) {
+    const { conn, drain } = await stuck(reactor)
+    const filled = fill(conn)
+    try {
+      ;(await conn.detach()).on('error', () => {}).end()
+    } finally {
+      await drain(filled)
+    }
+  },
+  async tables() {
+    const reactor = new Reactor({ maxConnections: 10, ioThreads: { count: 1, ownFileTable: true } })
+    try {
+      const listener = await reactor.listen({ host: HOST, port: 0 }, { data() {} })
+      const conn = await reactor.connect({ host: HOST, port: listener.port as number }, {})
+      conn.destroy()
+    } finally {
+      await reactor.shutdown({ timeoutMs: 0 })
     }
   },
   /** Loads the addon anew. */

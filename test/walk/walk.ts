@@ -1,11 +1,11 @@
-// Walks through what can fail between JavaScript and the addon: see scripts/test-addon-walk.sh. Each round is a reactor of its
+// Walks through what can fail between JavaScript and the addon, and for want of memory: see scripts/test-addon-walk.sh. Each round is a reactor of its
 // own, under traffic that uses all features. In each, the first place fails that has not failed before; rounds end when none is
 // left. After it both threads must go on, what failed must have been noticed, and shutdown() must resolve.
 import { readdirSync, rmSync } from 'node:fs'
 import { connect as connectSocket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Reactor } from 'c1m'
-import { arm, begin, findHit, isArmed, noticed, timesUncaught, until, within } from './points.js'
+import { arm, begin, findHit, isArmed, noticed, timesQuiet, timesUncaught, until, within } from './points.js'
 import { echo, echoed, folder, HOST, STEPS } from './steps.js'
 
 const MOST_ROUNDS = 2000
@@ -96,6 +96,7 @@ async function main(): Promise<void> {
   const unnoticed: string[] = []
   const kinds = new Map<string, number>()
   let points = 0
+  let quiet = 0
   // What Node opens once, for itself.
   await round(false).catch(() => {})
   // Which places a round comes through depends on the threads' timing: one without any that is left may be an accident.
@@ -104,6 +105,7 @@ async function main(): Promise<void> {
       faults.push(`after ${findHit()}: ${error.message}; ${noticed.join('; ')}`)
       return true
     })
+    quiet += timesQuiet()
     if (!found) {
       without++
       continue
@@ -120,8 +122,8 @@ async function main(): Promise<void> {
   }
   for (const [kind, count] of [...kinds].sort()) console.log(`${String(count).padStart(5)} ${kind}`)
   // Nothing but a name in a debugger is lost there.
-  console.log(`${points} points walked, ${unnoticed.length} of them without a trace`)
-  if (points < 100) faults.push('that is not all of them')
+  console.log(`${points} points walked, ${unnoticed.length} of them without a trace, and ${quiet} of operator new`)
+  if (points < 100 || quiet < 100) faults.push('that is not all of them')
   if (faults.length > 0) throw new Error(faults.join('\n'))
 }
 
