@@ -14,7 +14,7 @@ export interface BroadcastResult {
   readonly reached: number
   /** In the queues of these a part of it still waits, or all; it goes when their socket has room. */
   readonly queued: number
-  /** These were destroyed, with ERR_C1M_WRITE_QUEUE_FULL: it would have brought their queue over `maxWriteQueue`. */
+  /** These were destroyed, with ERR_C1M_WRITE_QUEUE_FULL: it would have brought their queue over `maxWriteQueue`; or with ENOMEM. */
   readonly cut: number
 }
 
