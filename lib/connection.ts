@@ -296,9 +296,9 @@ export class Connection<T = unknown> extends ConnectionSocket {
    * once, without an error, before the promise resolves. (fcntl(2) with F_DUPFD_CLOEXEC)
    *
    * Rejects with ERR_C1M_CONNECTION_CLOSED if the connection has closed or been destroyed, before or meanwhile, or is
-   * being detached; and with the system's error EMFILE for want of a descriptor, EBUSY while a file is being sent (wait
-   * for the promise of `sendFile()`, or write the rest to the socket), or the one that the last write failed
-   * with; then the connection is here as before, and hears of what came meanwhile. With a TypeError
+   * being detached; and with the system's error EMFILE for want of a descriptor, ENOMEM for want of memory, EBUSY while
+   * a file is being sent (wait for the promise of `sendFile()`, or write the rest to the socket), or the one that the
+   * last write failed with; then the connection is here as before, and hears of what came meanwhile. With a TypeError
    * (ERR_C1M_INVALID_ARG_VALUE) if it is being relayed, or has a framing: take that off with `setFraming(undefined)`, and
    * wait for a chunk.
    *

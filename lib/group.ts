@@ -110,7 +110,8 @@ export class Group<T = unknown> implements Iterable<Connection<T>> {
    *
    * Resolves when each member's socket has had its turn; you need not wait. Rejects, before anything happens, with a
    * TypeError for bad arguments (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE), and with ERR_C1M_TOO_MUCH_IN_FLIGHT
-   * when 262,144 requests, or 512 MiB, wait for the reactor's I/O threads. (send(2), sendmsg(2))
+   * when 262,144 requests, or 512 MiB, wait for the reactor's I/O threads. For want of memory with
+   * ERR_MEMORY_ALLOCATION_FAILED; members on some of the I/O threads may get it all the same. (send(2), sendmsg(2))
    *
    * @param chunk A string, or bytes. Of 16 KiB and more they are sent from where they lie: don't change or transfer them
    *   while members have them in their queues. Fewer are copied at once.

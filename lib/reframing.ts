@@ -1,5 +1,6 @@
+import { constants } from 'node:os'
 import type { Held } from './connection-context.js'
-import { invalidType } from './errors.js'
+import { closeError, invalidType } from './errors.js'
 import { checkFraming, type Framing } from './framing.js'
 import type { IoThread } from './io-thread.js'
 import { needStack } from './stack.js'
@@ -76,12 +77,22 @@ export function holdForReframing(conn: object, event: Held['events'][number]): v
 }
 
 /** The I/O thread has stopped reading: it gets back what came meanwhile, and goes on. */
-export function finishReframing(conn: object, io: IoThread, slot: number, generation: number): void {
+export function finishReframing(
+  conn: { destroy(error: Error): void },
+  io: IoThread,
+  slot: number,
+  generation: number,
+): void {
   const reframing = reframings.get(conn)
   if (reframing === undefined) return
   const { to, pieces, ended } = reframing
   reframings.delete(conn)
   framings.set(conn, { framing: to })
-  const bytes = Buffer.concat(pieces)
-  io.commands.request((batch) => io.native.reframe(batch, slot, generation, to?.spec, bytes, ended))
+  try {
+    const bytes = Buffer.concat(pieces)
+    io.commands.request((batch) => io.native.reframe(batch, slot, generation, to?.spec, bytes, ended))
+  } catch {
+    // Nobody else would have it read on.
+    conn.destroy(closeError(constants.errno.ENOMEM, 'read'))
+  }
 }

@@ -1,4 +1,5 @@
 import type { FileHandle } from 'node:fs/promises'
+import { constants } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { onAbort } from './abort.js'
 import type { ConnectionContext } from './connection-context.js'
@@ -7,6 +8,9 @@ import type { IoThread } from './io-thread.js'
 import { OWN_ERROR_FILE_ABORTED, QUEUE_FILE_COST, QUEUE_LEAST_COST } from './layout.js'
 import { Pending } from './pending.js'
 import { checkInteger, checkKeys, checkObject, checkSignal, isBytes, keysOf } from './validate.js'
+
+/** With the null byte at its end. (limits.h) */
+const PATH_MAX = 4096
 
 /** What `conn.sendFile()` takes: a path, an open file, or its descriptor. */
 export type FileSource = string | Buffer | URL | FileHandle | number
@@ -133,6 +137,8 @@ function checkPath(path: string | Uint8Array): string | Uint8Array {
   if (typeof path === 'string' ? path.includes('\0') : path.includes(0)) {
     throw invalidValue('"source" must be a path without null bytes')
   }
+  // Of any length, it need not be copied to be refused. (path_resolution(7))
+  if (path.length >= PATH_MAX) throw systemError(constants.errno.ENAMETOOLONG, 'open')
   return path
 }
 

@@ -37,7 +37,7 @@ OwnFrame Framer::take(const Cut& frame) {
 
 bool Framer::append(const uint8_t* data, size_t length) {
   if (length == 0) return true;
-  if (!reserve(length, 0)) return false;
+  if (!make_room(length, 0)) return false;
   std::memcpy(memory_.get() + end_, data, length);
   end_ += length;
   return true;
@@ -46,11 +46,11 @@ bool Framer::append(const uint8_t* data, size_t length) {
 Framer::Room Framer::room(const Framing& framing, size_t most) {
   const size_t total = next(framing).total;
   if (total > size()) most = std::min(most, total - size());
-  if (!reserve(most, total)) return {nullptr, 0};
+  if (!make_room(most, total)) return {nullptr, 0};
   return {memory_.get() + end_, most};
 }
 
-bool Framer::reserve(size_t more, size_t known_total) {
+bool Framer::make_room(size_t more, size_t known_total) {
   if (capacity_ - end_ >= more) return true;
   if (start_ > 0) {
     std::memmove(memory_.get(), memory_.get() + start_, size());

@@ -55,7 +55,7 @@ class Framer {
   void grew(size_t count) { end_ += count; }
 
  private:
-  [[nodiscard]] bool reserve(size_t more, size_t known_total);
+  [[nodiscard]] bool make_room(size_t more, size_t known_total);
   [[nodiscard]] bool resize(size_t capacity);
 
   Memory memory_;

@@ -8,25 +8,30 @@
 namespace c1m {
 
 OutboundPool::~OutboundPool() {
-  while (free_ != nullptr) {
-    Segment* next = free_->next;
-    std::free(free_);
-    free_ = next;
-  }
+  while (free_ != nullptr) free_one();
 }
 
-// Users decide how many writes and broadcasts wait: malloc(3) leaves the process's reserve alone.
+// Users decide how many writes and broadcasts wait: malloc(3) leaves the process's spare memory alone.
 bool OutboundPool::make_room(size_t copied) {
   const size_t blocks = copied == 0 ? 0 : copied / QueueBlock::kBytes + 1;
   // The first may go on in a block that has room.
   while (kept_ <= blocks) {
     auto* segment = static_cast<Segment*>(std::malloc(sizeof(Segment)));
-    if (segment == nullptr) return false;
+    if (segment == nullptr) break;
     segment->next = free_;
     free_ = segment;
     ++kept_;
   }
-  return blocks == 0 || blocks_.make_room(blocks);
+  if (kept_ > blocks && (blocks == 0 || blocks_.make_room(blocks))) return true;
+  while (kept_ > kKept) free_one();
+  return false;
+}
+
+void OutboundPool::free_one() {
+  Segment* first = free_;
+  free_ = first->next;
+  std::free(first);
+  --kept_;
 }
 
 Segment* OutboundPool::take(Segment::Kind kind, const uint8_t* data, uint32_t length) {
@@ -73,7 +78,7 @@ void OutboundPool::give(Segment* segment) {
       break;
   }
   --in_use_;
-  if (kept_ == kKept) {
+  if (kept_ >= kKept) {
     std::free(segment);
     return;
   }
@@ -364,7 +369,7 @@ bool Outbound::keep(OutboundPool& pool) {
 }
 
 bool Outbound::copy_to(Bytes& to) const {
-  if (!to.reserve(to.size() + bytes())) return false;
+  if (!to.make_room(to.size() + bytes())) return false;
   for (const Segment* segment = head_; segment != nullptr; segment = segment->next) {
     (void)to.append(segment->data, segment->length);
   }
@@ -374,8 +379,14 @@ bool Outbound::copy_to(Bytes& to) const {
 bool Outbound::copy_to(std::vector<OutboundRun>& to) const {
   for (const Segment* segment = head_; segment != nullptr; segment = segment->next) {
     const bool shared = segment->foreign;
-    if (to.empty() || to.back().shared != shared) to.push_back({.bytes = {}, .shared = shared});
-    if (!to.back().bytes.append(segment->data, segment->length)) return false;
+    if (to.empty() || to.back().shared != shared) {
+      size_t length = 0;
+      for (const Segment* one = segment; one != nullptr && one->foreign == shared; one = one->next)
+        length += one->length;
+      to.push_back({.bytes = {}, .shared = shared});
+      if (!to.back().bytes.make_room(length)) return false;
+    }
+    (void)to.back().bytes.append(segment->data, segment->length);
   }
   return true;
 }

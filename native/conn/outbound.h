@@ -123,6 +123,8 @@ class OutboundPool {
   static constexpr size_t kCopyBytes = 64 * 1024;
 
  private:
+  void free_one();
+
   BlockPool blocks_;
   std::vector<void*> released_;
   std::vector<OutboundFile*> finished_;

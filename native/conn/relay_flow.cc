@@ -169,12 +169,11 @@ void RelayFlow::unload_pipe(Connection& to, RelayMeans& means, Moved& moved) {
   means.pipes.give(std::move(pipe_));
 }
 
-// The buffer is everybody's. What there is no memory for is as good as not read.
+// The buffer is everybody's.
 bool RelayFlow::queue(Connection& to, RelayMeans& means, const uint8_t* data, size_t length, Moved& moved) {
   queued_ = true;
   if (to.out.append(means.pool, data, static_cast<uint32_t>(length)) && to.out.keep(means.pool)) return true;
-  moved.next = Next::kReadFailed;
-  moved.error = ENOMEM;
+  moved.next = Next::kNoMemory;
   return false;
 }
 

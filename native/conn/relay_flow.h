@@ -49,6 +49,7 @@ class RelayFlow {
     kMore,         // the budget is used up
     kEnd,          // the source has ended, and all before that is with the sink's kernel
     kReadFailed,   // the source, with `error`
+    kNoMemory,     // for what the sink's queue is to hold: it is lost
     kWriteFailed,  // the sink, with `error`
   };
   struct Moved {

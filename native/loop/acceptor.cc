@@ -6,7 +6,7 @@
 
 #include "native/loop/loop.h"
 #include "native/loop/requests.h"
-#include "native/mem/reserve.h"
+#include "native/mem/spare_memory.h"
 #include "native/net/socket.h"
 
 namespace c1m {
@@ -152,7 +152,7 @@ void Acceptor::accept_all(Loop& loop, uint64_t now_ms) {
 // False if the turn's time is over.
 bool Acceptor::accept_some(Loop& loop, Listening& listening, uint64_t now_ms, TimeBudget& time) {
   // Connections are what takes memory, and what one can do without.
-  if (!reserve::is_there()) {
+  if (!spare_memory::is_there()) {
     saturate(loop, listening, ENOMEM, now_ms);
     return true;
   }
@@ -263,10 +263,11 @@ void Acceptor::take_arrivals(Loop& loop, size_t most) {
       if (found != listeners_.end()) turn_away(loop, found->second, error);
       continue;
     }
-    if (loop.admit(std::move(arrival.fd), arrival.peer, found->second) == 0) {
+    error = loop.admit(std::move(arrival.fd), arrival.peer, found->second);
+    if (error == 0) {
       ++found->second.accepted;
     } else {
-      ++loop.stats().accept_errors;
+      turn_away(loop, found->second, error);
     }
   }
 }

@@ -41,7 +41,8 @@ class BroadcastRequest : public Request {
   SharedPayload* payload = nullptr;  // one reference, until it is done
 
   // When it is done: targets to whose socket all of it has gone; in whose queue a part of it waits; and who were closed
-  // because their queue was full, or there was no memory for it. Those who had gone, or ended, or failed meanwhile are none of these.
+  // because their queue was full, or there was no memory for it. Those who had gone, or ended, or failed meanwhile are none
+  // of these.
   uint32_t reached = 0;
   uint32_t queued = 0;
   uint32_t cut = 0;

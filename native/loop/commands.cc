@@ -145,11 +145,11 @@ void Loop::overflow(uint32_t slot, Entry& entry) {
   close(slot, entry, static_cast<int>(OwnError::kWriteQueueFull), Syscall::kWrite);
 }
 
-// With a part of its bytes lost a FIN would make the rest look whole.
+// With a part of what it sends lost a FIN would make the rest look whole.
 void Loop::close_for_memory(uint32_t slot, Entry& entry, Syscall syscall) {
   spend(kCloseCost);
-  const bool ends = entry.has(Connection::kEndWanted | Connection::kRelayed);
-  if (ends && !entry.has(Connection::kFinSent)) (void)reset_on_close(entry.fd.get());
+  const bool loses = syscall == Syscall::kWrite || entry.has(Connection::kRelayed);
+  if (loses && !entry.has(Connection::kFinSent)) (void)reset_on_close(entry.fd.get());
   close(slot, entry, ENOMEM, syscall);
 }
 
@@ -214,7 +214,7 @@ void Loop::execute_one(CommandBatch& batch, const uint32_t* record) {
       pool_.released().push_back(std::exchange(pinned, PinnedBytes{}).owner);
     }
     Deferred one{.command = word, .argument = record[3], .pinned = pinned};
-    if (!one.bytes.append(bytes.data(), bytes.size())) there->fail(pool_, ENOMEM);
+    if (there->error == 0 && !one.bytes.append(bytes.data(), bytes.size())) there->fail(pool_, ENOMEM);
     (void)there->defer(pool_, std::move(one));
     return;
   }

@@ -70,7 +70,7 @@ Result<Detached> Loop::detach(uint32_t slot, Entry& entry) {
   if (entry.out.first_file() != nullptr) return Error{EBUSY, "sendfile"};
   // Before anything happens: from there on nothing fails.
   Detached left;
-  if (!left.unsent.reserve(entry.out.bytes())) return Error{ENOMEM, "malloc"};
+  if (!left.unsent.make_room(entry.out.bytes())) return Error{ENOMEM, "malloc"};
   Result<Fd> copy = file_table_.hand_out(entry.fd.get());
   if (!copy) return copy.error();
   // Whoever has the socket now knows nothing of it: small writes would wait 200 ms each for more to come.

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -57,12 +58,12 @@ class Inbox {
   // As much as a loop's four event batches hold, many times: of writes, each with what it costs besides its bytes.
   static constexpr size_t kMostBytes = size_t{16} * 1024 * 1024;
   static constexpr size_t kWriteCost = 96;
-  static_assert(kWriteCost >= sizeof(RemoteWrite) * 2 + 16,
-                "a vector has room for twice as many, and malloc(3) its own");
+  static_assert(kWriteCost >= sizeof(RemoteWrite) + 32,
+                "malloc(3) has its own, and a deque pieces of which a part is used");
 
   struct Contents {
     std::vector<Arrival> arrivals;
-    std::vector<RemoteWrite> writes;
+    std::deque<RemoteWrite> writes;  // no piece of it is large
   };
 
   explicit Inbox(Poller& poller) : poller_(&poller) {}

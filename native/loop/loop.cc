@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "native/base/clock.h"
-#include "native/mem/reserve.h"
+#include "native/mem/spare_memory.h"
 #include "native/net/options.h"
 #include "native/net/socket.h"
 
@@ -61,7 +61,7 @@ Loop::Loop(Poller poller, const LoopOptions& options, Mailbox& mailbox, JsWaker 
       file_workers_(poller_, options.file_threads),
       start_ms_(monotonic_ms()),
       now_ms_(start_ms_) {
-  reserve::refill();
+  spare_memory::refill();
 }
 
 Result<void> Loop::own_file_table(int passage, int waker) {
@@ -81,7 +81,7 @@ void Loop::turn() {
   const std::span<const Readiness> ready = wait();
   ++stats_.turns;
   update_clock();
-  reserve::refill();
+  spare_memory::refill();
   collect(ready);
   connector_.serve(*this);
   execute_commands();

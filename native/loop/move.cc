@@ -173,7 +173,11 @@ void Loop::settle_move(SettleRequest& request) {
   } else {
     arrive(request.slot, *request.parcel);
     Entry* entry = there.error != 0 ? find(request.slot, request.generation) : nullptr;
-    if (entry != nullptr) close(request.slot, *entry, there.error, Syscall::kWrite);
+    if (entry != nullptr && there.error == ENOMEM) {
+      close_for_memory(request.slot, *entry, Syscall::kWrite);
+    } else if (entry != nullptr) {
+      close(request.slot, *entry, there.error, Syscall::kWrite);
+    }
   }
   for (Deferred& one : there.deferred) carry_out_late(request.slot, request.generation, std::move(one));
 }

@@ -123,11 +123,11 @@ struct Expected {
   uint32_t max_write_queue = 0;
   uint16_t error = 0;  // it was too much, or there was no memory for it
   size_t bytes = 0;
-  std::vector<Deferred> deferred{};
+  std::deque<Deferred> deferred{};  // no piece of it is large
 
-  // False if it is too much by now, and this is dropped, unless it is a request.
+  // False if it is too much by now, or there was no memory: then this is dropped, unless it is a request.
   [[nodiscard]] bool defer(OutboundPool& pool, Deferred one);
-  // Once.
+  // Without an error so far.
   void fail(OutboundPool& pool, int why) {
     error = static_cast<uint16_t>(why);
     drop(pool);

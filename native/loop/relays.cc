@@ -111,6 +111,9 @@ bool Relays::move(Loop& loop, Relay& relay, int side) {
     case RelayFlow::Next::kReadFailed:
       loop.close(relay.slots[side], from, moved.error, Syscall::kRead);
       return false;
+    case RelayFlow::Next::kNoMemory:
+      loop.close_for_memory(relay.slots[side], from, Syscall::kRead);
+      return false;
     case RelayFlow::Next::kWriteFailed:
       fail_write(loop, relay.slots[1 - side], to, moved.error);
       // It may have closed it, and the relay with it.

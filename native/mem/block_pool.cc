@@ -14,8 +14,11 @@ BlockPool::~BlockPool() {
 }
 
 bool BlockPool::make_room(size_t blocks) {
+  const size_t had = chunks_.size();
   while (free_.size() + cold_.size() < blocks) {
-    if (!map_chunk()) return false;
+    if (map_chunk()) continue;
+    unmap_chunks(had);
+    return false;
   }
   return true;
 }
@@ -40,9 +43,20 @@ bool BlockPool::map_chunk() {
   void* chunk = ::mmap(nullptr, kChunkBlocks * kBlockBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (chunk == MAP_FAILED) return false;
   chunks_.push_back(static_cast<uint8_t*>(chunk));
+  // What gives memory back takes none.
+  for (std::vector<uint8_t*>* list : {&free_, &cold_}) {
+    const size_t all = chunks_.size() * kChunkBlocks;
+    if (list->capacity() < all) list->reserve(std::max(all, list->capacity() * 2));
+  }
   // The lowest comes first: pages that are used together lie together.
   for (size_t i = kChunkBlocks; i > 0; --i) cold_.push_back(chunks_.back() + (i - 1) * kBlockBytes);
   return true;
+}
+
+// Those that came last, of which no block was taken. Others may need what there was not enough of here.
+void BlockPool::unmap_chunks(size_t kept) {
+  cold_.resize(cold_.size() - (chunks_.size() - kept) * kChunkBlocks);
+  for (; chunks_.size() > kept; chunks_.pop_back()) ::munmap(chunks_.back(), kChunkBlocks * kBlockBytes);
 }
 
 // Gives pages back, neighbours in one call.

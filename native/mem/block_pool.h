@@ -27,7 +27,8 @@ class BlockPool {
   BlockPool& operator=(const BlockPool&) = delete;
   ~BlockPool();
 
-  // Makes sure of so many blocks; take() gives what was made sure of. False if there is no memory.
+  // Makes sure of so many blocks; take() gives what was made sure of. False if there is no memory:
+  // then it is as it was.
   [[nodiscard]] bool make_room(size_t blocks);
   [[nodiscard]] uint8_t* take();
   void give(uint8_t* block);
@@ -41,6 +42,7 @@ class BlockPool {
   static constexpr size_t kChunkBlocks = 256;
 
   [[nodiscard]] bool map_chunk();
+  void unmap_chunks(size_t kept);
   void cool();
 
   std::vector<uint8_t*> chunks_;

@@ -17,7 +17,7 @@ struct FreeMemory {
 using Memory = std::unique_ptr<uint8_t, FreeMemory>;
 
 // Bytes of which users or peers decide how many there are. There may be no memory for them, and whoever wants it is told so:
-// malloc(3), unlike `operator new`, leaves the process's reserve alone.
+// malloc(3), unlike `operator new`, leaves the process's spare memory alone.
 class Bytes {
  public:
   Bytes() = default;
@@ -37,7 +37,7 @@ class Bytes {
   [[nodiscard]] bool empty() const { return size_ == 0; }
 
   // Room for so many in all. False if there is no memory: then it is as it was. So for append().
-  [[nodiscard]] bool reserve(size_t capacity) {
+  [[nodiscard]] bool make_room(size_t capacity) {
     if (capacity <= capacity_) return true;
     auto* memory = static_cast<uint8_t*>(std::realloc(memory_.get(), capacity));
     if (memory == nullptr) return false;
@@ -48,7 +48,8 @@ class Bytes {
   }
   [[nodiscard]] bool append(const uint8_t* data, size_t count) {
     if (count == 0) return true;
-    if (count > capacity_ - size_ && !reserve(std::max(size_ + count, capacity_ * 2))) return false;
+    const size_t all = size_ + count;
+    if (all > capacity_ && !make_room(std::max(all, capacity_ * 2)) && !make_room(all)) return false;
     std::memcpy(memory_.get() + size_, data, count);
     size_ += count;
     return true;

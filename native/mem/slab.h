@@ -94,7 +94,7 @@ class Slab {
     }
   };
 
-  // Connections are as many as peers make: malloc(3) leaves the process's reserve alone.
+  // Connections are as many as peers make: malloc(3) leaves the process's spare memory alone.
   [[nodiscard]] bool add_chunk() {
     static_assert(alignof(Slot) <= alignof(std::max_align_t));
     auto* first = static_cast<Slot*>(std::malloc(kChunk * sizeof(Slot)));

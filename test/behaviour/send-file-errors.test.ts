@@ -19,6 +19,9 @@ for (const trigger of TRIGGERS) {
     rejected.push(t.rejects(conn.sendFile(temporaryDirectory(t)), { code: 'EISDIR' }))
     conn.write('c')
     rejected.push(t.rejects(conn.sendFile(1_000_000), { code: 'EBADF', syscall: 'dup' }))
+    for (const long of ['x'.repeat(4096), Buffer.alloc(2 ** 20, 'x'), '\u20ac'.repeat(1400)]) {
+      rejected.push(t.rejects(conn.sendFile(long), { code: 'ENAMETOOLONG', syscall: 'open' }))
+    }
     const sent = conn.sendFile(path)
     conn.write('d')
     await Promise.all(rejected)

@@ -5,7 +5,7 @@
 //   file:  | armed: '1' | … 4: places of operator new | … 16: which it was, ended by a null byte |
 //
 // A place of `operator new` fails as the standard's does: the new-handler is called, and then there is memory. Nobody notices
-// anything of that, so that any number of them fail in a round; but each finds the reserve there, without which it is right to
+// anything of that, so that any number of them fail in a round; but each finds the spare memory there, without which it is right to
 // end the process.
 //
 // A place is the call and its callers, up to four: most calls stand in a function of native/binding/napi.h, or of the C++
@@ -31,7 +31,7 @@
 
 struct uv_loop_s;
 
-namespace c1m::reserve {
+namespace c1m::spare_memory {
 bool is_there();
 }
 
@@ -193,11 +193,11 @@ LACK(realloc, (void* memory, size_t size), (memory, size), nullptr)
 LACK(mmap64, (void* at, size_t size, int protection, int flags, int fd, off64_t offset),
      (at, size, protection, flags, fd, offset), MAP_FAILED)
 
-#define NEW(call, parameters, arguments)                                      \
-  extern "C" void* __real_##call parameters;                                  \
-  extern "C" void* __wrap_##call parameters {                                 \
-    if (c1m::reserve::is_there() && fails(#call, FRAME, true)) find_memory(); \
-    return __real_##call arguments;                                           \
+#define NEW(call, parameters, arguments)                                           \
+  extern "C" void* __real_##call parameters;                                       \
+  extern "C" void* __wrap_##call parameters {                                      \
+    if (c1m::spare_memory::is_there() && fails(#call, FRAME, true)) find_memory(); \
+    return __real_##call arguments;                                                \
   }
 NEW(_Znwm, (size_t size), (size))
 NEW(_Znam, (size_t size), (size))

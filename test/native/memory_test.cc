@@ -14,8 +14,9 @@
 
 #include "native/loop/handover.h"
 #include "native/loop/move.h"
-#include "native/mem/reserve.h"
+#include "native/loop/relay_request.h"
 #include "native/mem/slab.h"
+#include "native/mem/spare_memory.h"
 #include "test/native/bytes_of.h"
 #include "test/native/frames.h"
 #include "test/native/loop_harness.h"
@@ -26,6 +27,13 @@ namespace {
 
 // Counts down with each of malloc, realloc and mmap of this thread, and lets the one fail that comes to 0.
 thread_local long until_failure = -1;
+
+// Who was there before us: nobody has come to use us yet.
+int first_asked = 0;
+[[maybe_unused]] const std::new_handler none = std::set_new_handler([] {
+  ++first_asked;
+  std::set_new_handler(nullptr);
+});
 
 bool fails() { return until_failure >= 0 && until_failure-- == 0; }
 
@@ -43,42 +51,48 @@ void* __wrap_mmap(void* at, size_t size, int protection, int flags, int fd, off_
 }
 }
 
-TEST_CASE("memory: the reserve is given back where operator new finds nothing, and taken anew") {
-  REQUIRE(reserve::refill());
+TEST_CASE("memory: the spare memory is given back where operator new finds nothing, and taken anew") {
+  REQUIRE(spare_memory::refill());
   const std::new_handler handler = std::get_new_handler();
   REQUIRE(bool(handler != nullptr));
   handler();
-  CHECK_FALSE(reserve::is_there());
+  CHECK_FALSE(spare_memory::is_there());
   CHECK(bool(std::get_new_handler() == handler));
-  // Nothing is left: operator new is to give up.
+  // Nothing is left: operator new is to give up, as far as whoever was there before has nothing either.
+  const int asked = first_asked;
   handler();
+  CHECK(first_asked == asked + 1);
   CHECK(bool(std::get_new_handler() == nullptr));
   until_failure = 0;
-  CHECK_FALSE(reserve::refill());
+  CHECK_FALSE(spare_memory::refill());
   CHECK(bool(std::get_new_handler() == nullptr));
-  CHECK(reserve::refill());
-  CHECK(reserve::is_there());
+  CHECK(spare_memory::refill());
+  CHECK(spare_memory::is_there());
   CHECK(bool(std::get_new_handler() == handler));
 }
 
-TEST_CASE("memory: whoever was there before the reserve is asked after it") {
+TEST_CASE("memory: a handler that came after ours may call it, and is not called in a circle") {
+  REQUIRE(spare_memory::refill());
+  static const std::new_handler ours = std::get_new_handler();
   static int asked = 0;
-  REQUIRE(reserve::refill());
-  const std::new_handler handler = std::get_new_handler();
-  handler();
-  handler();
-  std::set_new_handler([] { ++asked; });
-  REQUIRE(reserve::refill());
-  std::get_new_handler()();
-  CHECK(asked == 0);
-  std::get_new_handler()();
-  std::get_new_handler()();
-  CHECK(asked == 1);
-  std::set_new_handler(nullptr);
-  REQUIRE(reserve::refill());
+  const std::new_handler theirs = [] {
+    ++asked;
+    ours();
+  };
+  std::set_new_handler(theirs);
+  theirs();
+  CHECK_FALSE(spare_memory::is_there());
+  REQUIRE(spare_memory::refill());
+  CHECK(bool(std::get_new_handler() == theirs));
+  theirs();
+  theirs();
+  CHECK(bool(std::get_new_handler() == nullptr));
+  REQUIRE(spare_memory::refill());
+  CHECK(bool(std::get_new_handler() == ours));
+  CHECK(asked == 3);
 }
 
-TEST_CASE("memory: while the reserve is spent nobody is accepted, and all others go on") {
+TEST_CASE("memory: while the spare memory is spent nobody is accepted, and all others go on") {
   for (const Trigger trigger : {Trigger::kEdge, Trigger::kLevel}) {
     Harness h({.trigger = trigger});
     const auto port = h.listen();
@@ -107,7 +121,7 @@ TEST_CASE("memory: while the reserve is spent nobody is accepted, and all others
     h.now_ms += 20;
     turn();
     h.settle();
-    CHECK(reserve::is_there());
+    CHECK(spare_memory::is_there());
     CHECK(h.js.connections.size() == 2);
     CHECK(h.js.saturated.size() == 1);
   }
@@ -123,6 +137,16 @@ TEST_CASE("memory: a slab without memory for more slots has none, and goes on wh
   until_failure = 0;
   CHECK(slots.allocate() == Slab<int>::kNone);
   CHECK(slots.allocate() == 1024);
+}
+
+TEST_CASE("memory: what there is memory for of a want for blocks doesn't stay") {
+  BlockPool pool;
+  until_failure = 2;
+  CHECK_FALSE(pool.make_room(3 * 256));
+  until_failure = 0;
+  CHECK_FALSE(pool.make_room(1));
+  until_failure = -1;
+  CHECK(pool.make_room(1));
 }
 
 TEST_CASE("memory: a connection without memory for its slot is refused, and accepting pauses") {
@@ -225,7 +249,7 @@ std::string fill(Harness& h, const Told& told) {
   return all;
 }
 
-// It has all of it, or has been closed for want of memory. Answers whether it has.
+// It has all of it, or has been closed for want of memory, and knows that it lacks some. Answers whether it has been closed.
 bool whole_or_closed(Client& client, const Told& told, const std::string& all) {
   client.receive();
   if (!told.closed()) {
@@ -233,6 +257,8 @@ bool whole_or_closed(Client& client, const Told& told, const std::string& all) {
     return false;
   }
   CHECK(told.error == ENOMEM);
+  CHECK_FALSE(client.ended);
+  CHECK(client.error == ECONNRESET);
   return true;
 }
 
@@ -280,6 +306,39 @@ TEST_CASE(
     dam.open(told);
     CHECK(h.js.pinned() == 0);
     return whole_or_closed(client, told, all);
+  });
+}
+
+TEST_CASE("memory: each allocation for a relay fails once: all of it goes out, or both are reset") {
+  walk([](Harness& h, const auto& arm) {
+    const auto port = h.listen();
+    auto [from, source] = h.accept(port);
+    auto [to, sink] = h.accept(port);
+    auto holding = std::make_unique<HoldRelayRequest>();
+    for (const auto& [side, told] : {std::pair(0, &source), std::pair(1, &sink)}) {
+      holding->slots[side] = told->slot;
+      holding->generations[side] = told->generation;
+    }
+    h.js.request(std::move(holding));
+    h.settle();
+    auto relay = std::make_unique<RelayRequest>();
+    relay->slot = source.slot;
+    relay->generation = source.generation;
+    h.js.request(std::move(relay));
+    h.settle();
+    Dam dam(h);
+    const std::string all = pattern(20'000, 1);
+    arm();
+    from.send(all);
+    h.settle();
+    dam.open(sink);
+    from.receive();
+    const bool closed = whole_or_closed(to, source, all);
+    if (closed) {
+      CHECK_FALSE(from.ended);
+      CHECK(from.error == ECONNRESET);
+    }
+    return closed;
   });
 }
 
@@ -342,9 +401,11 @@ TEST_CASE("memory: each allocation for a connection that moves fails once: it ar
     dam.open(there);
     const bool closed = whole_or_closed(client, there, all + late);
     const Spared spared;
-    client.send("\n");
-    h.settle();
-    if (!closed) CHECK(there.received == "a part of a frame");
+    if (!closed) {
+      client.send("\n");
+      h.settle();
+      CHECK(there.received == "a part of a frame");
+    }
     // It has closed once, not twice, as the loop counts.
     h.js.connections.pop_front();
     return closed;
@@ -397,11 +458,11 @@ int run_out() {
   ballast.reserve(1'000'000);
   // Enough for the test itself.
   void* spare = ::operator new(600'000);
-  NEED(reserve::is_there());
+  NEED(spare_memory::is_there());
 
   limit_memory(true);
   std::vector<std::unique_ptr<uint8_t[]>> taken;
-  while (reserve::is_there()) taken.emplace_back(new uint8_t[1 << 20]);
+  while (spare_memory::is_there()) taken.emplace_back(new uint8_t[1 << 20]);
   for (size_t size = 1 << 20; size >= 4096; size /= 2) {
     while (void* memory = std::malloc(size)) ballast.push_back(memory);
   }
@@ -435,7 +496,7 @@ int run_out() {
   h.now_ms += 10;
   h.settle();
   NEED(told.received == "pingpong");
-  NEED(!reserve::is_there());
+  NEED(!spare_memory::is_there());
   NEED(h.js.connections.size() == 3);
 
   taken.clear();
@@ -443,7 +504,7 @@ int run_out() {
   limit_memory(false);
   h.now_ms += 1000;
   h.settle();
-  NEED(reserve::is_there());
+  NEED(spare_memory::is_there());
   NEED(h.js.connections.size() == 4);
   auto [again, whole] = h.accept(framed);
   for (size_t sent = 0; sent < stream.size();) {

@@ -150,7 +150,9 @@ export const STEPS: Readonly<Record<string, Step>> = {
     })
     socket.write(`${'x'.repeat(100_000)}\nrest`)
     await until('a frame', () => got >= 100_000 || over || noticed.length > 0)
-    socket.destroy()
+    // Whatever failed, it is read on, or has closed.
+    socket.end()
+    await until('its end', () => over)
     await listener.close()
   },
   async files(reactor, port) {

@@ -1,6 +1,6 @@
 #pragma once
 
-namespace c1m::reserve {
+namespace c1m::spare_memory {
 
 // Memory that the process keeps for the time when there is none: for what is small, and has no way on without it, as a request,
 // a node of a map, or a vector that grows. It is mapped and never touched, so that it costs address space only.
@@ -17,4 +17,4 @@ bool refill();
 // Whether it is there.
 [[nodiscard]] bool is_there();
 
-}  // namespace c1m::reserve
+}  // namespace c1m::spare_memory

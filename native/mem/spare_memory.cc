@@ -1,0 +1,60 @@
+#include "native/mem/spare_memory.h"
+
+#include <sys/mman.h>
+
+#include <atomic>
+#include <cstddef>
+#include <mutex>
+#include <new>
+
+namespace c1m::spare_memory {
+
+namespace {
+
+// malloc(3) of a thread that isn't the main one takes a page for each small block where its heap can't grow: this is a thousand
+// of them.
+constexpr size_t kBytes = size_t{4} * 1024 * 1024;
+
+// Under the mutex. `memory` is looked at without it, too: whether it is null says nothing of other memory, so that the order is
+// relaxed.
+std::mutex mutex;
+std::atomic<void*> memory{nullptr};
+// Whom we found when we came first, and no one who comes later: those may call us, and we them, in a circle.
+bool came = false;
+std::new_handler before = nullptr;
+
+// Whether it was there. A thread that comes while another one gives back waits for that, and finds some.
+bool unmap() {
+  const std::scoped_lock lock(mutex);
+  void* kept = memory.exchange(nullptr, std::memory_order_relaxed);
+  return kept != nullptr && ::munmap(kept, kBytes) == 0;
+}
+
+// What `operator new` calls where it finds nothing; then it tries again.
+void give_back() {
+  if (unmap()) return;
+  // With none of ours left it is for whoever was there before; without anybody `operator new` gives up
+  // ([new.delete.single]).
+  if (before != nullptr) return before();
+  std::set_new_handler(nullptr);
+}
+
+}  // namespace
+
+bool is_there() { return memory.load(std::memory_order_relaxed) != nullptr; }
+
+bool refill() {
+  if (is_there()) return true;
+  const std::scoped_lock lock(mutex);
+  if (is_there()) return true;
+  void* kept = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (kept == MAP_FAILED) return false;
+  if (!came) before = std::set_new_handler(give_back);
+  came = true;
+  // It gave up last time.
+  if (std::get_new_handler() == nullptr) std::set_new_handler(give_back);
+  memory.store(kept, std::memory_order_relaxed);
+  return true;
+}
+
+}  // namespace c1m::spare_memory
