@@ -4,6 +4,16 @@
  */
 const waiting = new WeakMap<AbortSignal, Set<() => void>>()
 
+/** @internal Why it was aborted. Signals that other libraries make may lack a reason, and `throwIfAborted()`. */
+export function reasonOf(signal: AbortSignal): unknown {
+  return signal.reason ?? new DOMException('This operation was aborted', 'AbortError')
+}
+
+/** @internal Throws the reason if it is aborted. */
+export function checkAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw reasonOf(signal)
+}
+
 /** @internal Calls back once if the signal is aborted from now on; what it answers takes that back. */
 export function onAbort(signal: AbortSignal, callback: () => void): () => void {
   let callbacks = waiting.get(signal)

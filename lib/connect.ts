@@ -1,6 +1,6 @@
 import { ADDRCONFIG } from 'node:dns'
 import { constants } from 'node:os'
-import { onAbort } from './abort.js'
+import { onAbort, reasonOf } from './abort.js'
 import type { Failure, Full } from './binding.js'
 import { inCallersContext } from './callers-handlers.js'
 import { addressesOf, familyOf, interleave } from './connect-addresses.js'
@@ -65,7 +65,7 @@ export class Connecting<T> {
     this.#reject = reject
     const { connectTimeoutMs, signal } = options
     this.#deadline = connectTimeoutMs === 0 ? Number.POSITIVE_INFINITY : performance.now() + connectTimeoutMs
-    if (signal !== undefined) this.#forgetSignal = onAbort(signal, () => this.fail(signal.reason))
+    if (signal !== undefined) this.#forgetSignal = onAbort(signal, () => this.fail(reasonOf(signal)))
   }
 
   start(): void {

@@ -4,6 +4,7 @@ import { EventEmitter } from 'node:events'
 import type { Duplex } from 'node:stream'
 import { inspect } from 'node:util'
 import { isMainThread, threadId } from 'node:worker_threads'
+import { checkAborted } from './abort.js'
 import { Adopter, type AdoptOptions } from './adopt.js'
 import { Connecting } from './connect.js'
 import { type CheckedConnect, type ConnectOptions, checkConnectOptions } from './connect-options.js'
@@ -265,7 +266,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     checkNoMore('connect', others)
     checkNetworkAllowed()
     this.#checkOpen()
-    checked.signal?.throwIfAborted()
+    checkAborted(checked.signal)
     return this.#connect(checked, containErrors(handlers))
   }
 

@@ -1,4 +1,4 @@
-import { onAbort } from './abort.js'
+import { checkAborted, onAbort, reasonOf } from './abort.js'
 import { Connection, relayAccess } from './connection.js'
 import type { Place } from './connection-requests.js'
 import { asError, C1mError, invalidType, invalidValue, reactorFull } from './errors.js'
@@ -112,7 +112,7 @@ export async function relay<A, B>(a: Connection<A>, b: Connection<B>, options?: 
   if (!sides.a.place.io.isBeside(sides.b.place.io)) {
     throw invalidValue('"a" and "b" must be connections of one reactor')
   }
-  signal?.throwIfAborted()
+  checkAborted(signal)
   return sides.a.place.io.operation(() => new Relay(sides, idleTimeoutMs).run(signal))
 }
 
@@ -187,7 +187,7 @@ class Relay {
   async run(signal: AbortSignal | undefined): Promise<RelayResult> {
     // It begins in several steps.
     needMoreStack()
-    const forget = signal && onAbort(signal, () => this.#stop('aborted', signal.reason))
+    const forget = signal && onAbort(signal, () => this.#stop('aborted', reasonOf(signal)))
     try {
       for (const side of SIDES) this.#sides[side].take(this.#side(side))
       const [fromA, fromB] = await this.#start()

@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import { constants } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import { onAbort } from './abort.js'
+import { checkAborted, onAbort, reasonOf } from './abort.js'
 import type { ConnectionContext } from './connection-context.js'
 import { C1mError, closeError, invalidType, invalidValue, type SystemError, systemError } from './errors.js'
 import type { IoThread } from './io-thread.js'
@@ -76,7 +76,7 @@ export async function sendFile(to: FileTarget, source: FileSource, options?: Sen
   checkInteger('start', start, 0, Number.MAX_SAFE_INTEGER)
   if (end !== undefined) checkInteger('end', end, start, Number.MAX_SAFE_INTEGER)
   checkSignal(signal)
-  signal?.throwIfAborted()
+  checkAborted(signal)
   if (!to.open) throw connectionClosed()
   const { conn, slot, generation } = to
   const { io, maxWriteQueue } = to.context
@@ -104,7 +104,7 @@ export async function sendFile(to: FileTarget, source: FileSource, options?: Sen
   if (typeof answer === 'number') return answer
   if ('closed' in answer) throw connectionClosed()
   if ('errno' in answer) throw fileError(answer.errno, answer.syscall, from.path)
-  throw answer.own === OWN_ERROR_FILE_ABORTED ? signal?.reason : closeError(answer.own, 'sendfile')
+  throw answer.own === OWN_ERROR_FILE_ABORTED ? reasonOf(signal as AbortSignal) : closeError(answer.own, 'sendfile')
 }
 
 const FILE_READ_ERRORS = ['EISDIR', 'EIO', 'EINVAL']

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks'
 import type { Transferable } from 'node:worker_threads'
 import type { Piscina as PiscinaPool } from 'piscina'
-import { onAbort } from '../abort.js'
+import { onAbort, reasonOf } from '../abort.js'
 import type { Connection } from '../connection.js'
 import { C1mError } from '../errors.js'
 import { checkBoolean, checkObject } from '../validate.js'
@@ -182,7 +182,7 @@ export class WorkerPool {
 
   #refusal(conn: Connection<never> | undefined, signal: AbortSignal | undefined): { reason: unknown } | undefined {
     if (this.#closing !== undefined) return { reason: poolClosed() }
-    if (signal?.aborted) return { reason: signal.reason }
+    if (signal?.aborted) return { reason: reasonOf(signal) }
     if (conn?.closed) return { reason: connectionClosed() }
     if (this.#queue.length < this.#maxQueue) return undefined
     return { reason: new C1mError('ERR_C1M_TASK_QUEUE_FULL', `${this.#maxQueue} tasks wait already`) }
@@ -202,7 +202,7 @@ export class WorkerPool {
       reject,
     }
     if (conn !== undefined) this.#shares.add(conn, task)
-    if (signal !== undefined) task.forgetSignal = onAbort(signal, () => this.#cancel(task, signal.reason))
+    if (signal !== undefined) task.forgetSignal = onAbort(signal, () => this.#cancel(task, reasonOf(signal)))
     this.#queue.push(task)
     if (this.#running < this.size) this.#next()
     if (this.#queue.length >= this.#maxQueue * 0.75) this.#filling = true
@@ -250,7 +250,7 @@ export class WorkerPool {
           const error = errorOf(reason)
           const aborted = task.signal?.aborted === true
           this.#done(task, began, aborted ? 'cancelled' : 'failed', () =>
-            task.reject(aborted ? task.signal?.reason : error),
+            task.reject(aborted ? reasonOf(task.signal as AbortSignal) : error),
           )
         },
       )
