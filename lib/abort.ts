@@ -6,7 +6,7 @@ const waiting = new WeakMap<AbortSignal, Set<() => void>>()
 
 /** @internal Why it was aborted. Signals that other libraries make may lack a reason, and `throwIfAborted()`. */
 export function reasonOf(signal: AbortSignal): unknown {
-  return signal.reason ?? new DOMException('This operation was aborted', 'AbortError')
+  return signal.reason === undefined ? new DOMException('This operation was aborted', 'AbortError') : signal.reason
 }
 
 /** @internal Throws the reason if it is aborted. */

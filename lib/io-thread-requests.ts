@@ -1,3 +1,4 @@
+import type { AsyncResource } from 'node:async_hooks'
 import type { Bound, ConnectSpec, Failure, Full, ListenSpec, NativeIoThread } from './binding.js'
 import type { CommandWriter } from './command-writer.js'
 import type { Connection } from './connection.js'
@@ -14,6 +15,11 @@ export abstract class IoThreadRequests {
   abstract readonly native: NativeIoThread
   abstract readonly contexts: Contexts
   protected abstract readonly owner: IoThreadOwner
+
+  /** The async context of who made the reactor. */
+  get scope(): AsyncResource {
+    return this.owner.scope
+  }
   readonly requests = new Pending()
   /** Slots of connections that are on their way here: what is asked about them waits until JavaScript has had events. */
   readonly expected = new Set<number>()

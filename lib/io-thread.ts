@@ -1,5 +1,3 @@
-import type { AsyncResource } from 'node:async_hooks'
-import { constants } from 'node:os'
 import {
   type AdoptSpec,
   type EventMemory,
@@ -36,8 +34,8 @@ import {
   SYSCALLS,
 } from './layout.js'
 import { Memberships } from './memberships.js'
-import type { MovedTo } from './moved-ids.js'
 import { needStack } from './stack.js'
+import { destroyForMemory } from './want-of-memory.js'
 import { Watches } from './watch.js'
 
 const SLAB_RETRY_MS = 100
@@ -115,8 +113,7 @@ export class IoThread extends IoThreadRequests {
       flushed: this.#flushed,
       stats: this.#stats,
       eventBatches: this.#batches,
-      // In the context of who made the reactor: not all versions of Node restore its AsyncLocalStorage in an addon's own.
-      deliver: (...batch) => this.scope.runInAsyncScope(this.#deliver, this, ...batch),
+      deliver: (batch, count, wantsSlab, frames) => this.#deliver(batch, count, wantsSlab, frames),
       flush: () => this.commands.flush(),
     })
     this.commands = commandsOf(this.native, () => owner.inFlight.behind(this.fence))
@@ -131,10 +128,6 @@ export class IoThread extends IoThreadRequests {
   /** Bytes of the connection in this slot that have gone to the kernel, modulo 2^32, as a signed integer. */
   flushedOf(slot: number): number {
     return (this.#flushed[slot] as number) | 0
-  }
-
-  get scope(): AsyncResource {
-    return this.owner.scope
   }
 
   /** Whether this connection has not closed yet, or is being told so right now. */
@@ -173,7 +166,12 @@ export class IoThread extends IoThreadRequests {
     const index = from.io.#contextOf[from.slot] as number
     const was = from.io.contexts.get(index) as ContextEntry
     const { context } = this.contexts.arrive(index, { ...was.context, io: this })
-    this.owner.moved.moved(conn, conn.id, placeNumbers(from), { thread: this.index, slot, generation })
+    this.owner.moved.moved(
+      conn,
+      conn.id,
+      { thread: from.io.index, slot: from.slot, generation: from.generation },
+      { thread: this.index, slot, generation },
+    )
     this.#generations[slot] = generation
     this.#contextOf[slot] = index
     this.#objects[slot] = conn
@@ -271,23 +269,20 @@ export class IoThread extends IoThreadRequests {
     const memory = this.#batches[batch] as EventMemory
     if (frames !== undefined) memory.frames = frames
     const end = count * EVENT_WORDS
-    let at = this.#at
-    while (at < end && !inFlight.full) {
+    while (this.#at < end && !inFlight.full) {
       try {
-        while (at < end && !inFlight.full) {
-          at += EVENT_WORDS
-          this.#event(memory, at - EVENT_WORDS)
-        }
+        // In the context of who made the reactor: not all versions of Node restore its AsyncLocalStorage in an addon's own.
+        this.scope.runInAsyncScope(this.#events, this, memory, end)
       } catch (error) {
         // A handler threw: the rest of the batch is still delivered.
         reportException(error)
       }
     }
-    this.#at = at < end ? at : 0
-    if (at < end) {
+    if (this.#at < end) {
       inFlight.hold(this.#goOn)
       return false
     }
+    this.#at = 0
     memory.frames = undefined
     if (wantsSlab) this.#renewSlab(batch, memory, reportException)
     return true
@@ -305,6 +300,14 @@ export class IoThread extends IoThreadRequests {
     }
   }
 
+  /** Up to the end of the batch, or until too much is in flight, or a handler throws. */
+  #events(memory: EventMemory, end: number): void {
+    while (this.#at < end && !this.owner.inFlight.full) {
+      this.#at += EVENT_WORDS
+      this.#event(memory, this.#at - EVENT_WORDS)
+    }
+  }
+
   #event(memory: EventMemory, at: number): void {
     const { records } = memory
     const head = records[at] as number
@@ -317,7 +320,7 @@ export class IoThread extends IoThreadRequests {
           connectionEvents.data(this.#connection(slot), slice(memory.owned, offset, length), false)
         } else if (head >>> 8 === OWN_MEMORY) {
           const frame = memory.frames?.[offset]
-          if (frame === undefined) this.#connection(slot).destroy(closeError(constants.errno.ENOMEM, 'read'))
+          if (frame === undefined) destroyForMemory(this.#connection(slot))
           else connectionEvents.data(this.#connection(slot), frame, false)
         } else {
           this.#borrowedData(slot, slice(memory.borrowed, offset, length))
@@ -420,8 +423,4 @@ export class IoThread extends IoThreadRequests {
     const conn = makeConnection(slot, this.#generations[slot] as number, entry.context)
     return enter(this.#objects, slot, conn, entry.context)
   }
-}
-
-function placeNumbers({ io, slot, generation }: Place): MovedTo {
-  return { thread: io.index, slot, generation }
 }

@@ -37,7 +37,8 @@ import { checkWatch, type Watch, type WatchHandler, type WatchInterest } from '.
  *   over; `closed`: those of all three whose slot and descriptor are free again
  * - `moved`: connections that went from one I/O thread to another
  * - `acceptErrors`: accept(2) calls that failed, for another reason than an empty queue
- * - `shed`: connections closed at once for want of a descriptor; `saturations`: times that accepting had to stop
+ * - `shed`: connections closed at once for want of a descriptor, or of memory; `saturations`: times that
+ *   accepting had to stop
  * - `reads`, `bytesRead`: recv(2) calls that brought bytes, and the bytes; `writes`, `bytesWritten`: send(2) and
  *   sendmsg(2) calls that took bytes, and the bytes
  * - `turns`: of the I/O thread's loop; `batches`: of events, handed to this thread; `jsWakeups`: times that it had to

@@ -1,10 +1,10 @@
-import { constants } from 'node:os'
 import type { Held } from './connection-context.js'
-import { closeError, invalidType } from './errors.js'
+import { invalidType } from './errors.js'
 import { checkFraming, type Framing } from './framing.js'
 import type { IoThread } from './io-thread.js'
 import { needStack } from './stack.js'
 import { isBytes } from './validate.js'
+import { destroyForMemory } from './want-of-memory.js'
 
 /**
  * A change of framing that is under way. From `setFraming()` on nothing is delivered. The I/O thread stops reading, and
@@ -93,6 +93,6 @@ export function finishReframing(
     io.commands.request((batch) => io.native.reframe(batch, slot, generation, to?.spec, bytes, ended))
   } catch {
     // Nobody else would have it read on.
-    conn.destroy(closeError(constants.errno.ENOMEM, 'read'))
+    destroyForMemory(conn)
   }
 }

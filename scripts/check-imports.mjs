@@ -24,7 +24,7 @@ const layers = [
     'unfinished',
   ],
   ['errors', 'memberships', 'moved-ids'],
-  ['in-flight', 'tcp-info', 'validate'],
+  ['in-flight', 'tcp-info', 'validate', 'want-of-memory'],
   ['framing', 'send-file', 'socket-options', 'timeouts'],
   ['handlers', 'options'],
   ['binding', 'bound-address', 'connection-requests', 'contexts', 'watch'],

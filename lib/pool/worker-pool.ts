@@ -279,9 +279,15 @@ export class WorkerPool {
 
 /** Errors of its own, piscina makes here; those of a task come as plain data. */
 function errorOf(reason: unknown): unknown {
-  if (reason instanceof Error && reason.message !== '') return reason
   if (isWire(reason)) return fromWire(reason)
-  // The only error that is made between task and piscina. Of a DOMException, a clone has neither name nor message.
+  if (typeof reason !== 'object' || reason === null) return reason
+  // The only error that is made between task and piscina. A clone of a DOMException is an empty object, in Node 20, or an
+  // Error without name and message.
+  const isClone =
+    reason instanceof Error
+      ? reason.message === '' && reason.stack?.startsWith('DataCloneError') === true
+      : Object.keys(reason).length === 0
+  if (!isClone) return reason
   return new DOMException('The result of the task could not be cloned', 'DataCloneError')
 }
 

@@ -230,7 +230,7 @@ void Acceptor::arrived(std::vector<Arrival>& arrivals) {
   for (Arrival& arrival : arrivals) arrivals_.push_back(std::move(arrival));
 }
 
-// For want of descriptors, in a file table that isn't the acceptor's. One event for each time that it begins.
+// For want of descriptors, in a file table that isn't the acceptor's, or of memory. One event for each time that it begins.
 void Acceptor::turn_away(Loop& loop, Listening& listening, int error) {
   ++loop.stats().accept_errors;
   ++loop.stats().shed;

@@ -48,9 +48,9 @@ struct Listening {
 //
 // At maxConnections, and when accepting fails for want of descriptors or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM, and ENOMEM
 // as long as the process's spare memory is spent) or for a reason that won't go away, it pauses: at the maximum until 1/32 of
-// it is free again, otherwise for a time that doubles from 10 ms to 1 s, and begins anew when a try has brought a connection. Without descriptors one connection is
-// shed at each try, with one held in reserve for it, so that clients get an answer instead of a silence. Never a spinning
-// loop, never an exit; one kSaturated for each such phase.
+// it is free again, otherwise for a time that doubles from 10 ms to 1 s, and begins anew when a try has brought a connection.
+// Without descriptors one connection is shed at each try, with one held in reserve for it, so that clients get an answer
+// instead of a silence. Never a spinning loop, never an exit; one kSaturated for each such phase.
 // Owner: one loop. Thread: the loop's.
 class Acceptor {
  public:

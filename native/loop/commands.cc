@@ -148,8 +148,12 @@ void Loop::overflow(uint32_t slot, Entry& entry) {
 // With a part of what it sends lost a FIN would make the rest look whole.
 void Loop::close_for_memory(uint32_t slot, Entry& entry, Syscall syscall) {
   spend(kCloseCost);
-  const bool loses = syscall == Syscall::kWrite || entry.has(Connection::kRelayed);
-  if (loses && !entry.has(Connection::kFinSent)) (void)reset_on_close(entry.fd.get());
+  const bool lost = syscall == Syscall::kWrite || entry.has(Connection::kRelayed);
+  if (lost && !entry.has(Connection::kFinSent)) {
+    (void)reset_on_close(entry.fd.get());
+  } else {
+    cut(entry);
+  }
   close(slot, entry, ENOMEM, syscall);
 }
 

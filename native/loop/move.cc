@@ -5,6 +5,7 @@
 #include <cassert>
 
 #include "native/loop/loop.h"
+#include "native/net/socket.h"
 
 namespace c1m {
 
@@ -131,6 +132,7 @@ bool Loop::let_go(ReleaseRequest& request) {
     const Result<Fd> handed = file_table_.hand_out(entry->fd.get());
     if (!handed) {
       if (is_for_now(handed.error().code)) return false;
+      cut(*entry);
       close(request.slot, *entry, handed.error().code, Syscall::kRead);
       return true;
     }
@@ -208,7 +210,11 @@ void Loop::arrive(uint32_t slot, Parcel& parcel) {
   unpack_timeouts(slot, entry, parcel);
   if (parcel.framing != nullptr) set_framing(entry, parcel.framing.get());
   const Result<void> added = poller_.add(entry.fd.get(), word_of(slot));
-  if (!added) return close(slot, entry, added.error().code, Syscall::kRead);
+  if (!added) {
+    // A FIN would make what has gone out look whole.
+    if (!parcel.unsent.empty()) (void)reset_on_close(entry.fd.get());
+    return close(slot, entry, added.error().code, Syscall::kRead);
+  }
   for (OutboundRun& run : parcel.unsent) parcel.whole = parcel.whole && requeue(entry, run);
   if (!parcel.whole) return close_for_memory(slot, entry, Syscall::kWrite);
   if (parcel.unread != nullptr) read_first(slot, std::move(parcel.unread));

@@ -4,7 +4,30 @@
 #include <cstdint>
 #include <vector>
 
+#include "native/mem/bytes.h"
+
 namespace c1m {
+
+// Blocks that nobody has, the last one on top. They are as many as peers make, so that there may be no memory for the list.
+class BlockStack {
+ public:
+  // Room for so many in all. False if there is no memory: then it is as it was.
+  [[nodiscard]] bool make_room(size_t count);
+  void push(uint8_t* block) { begin()[size_++] = block; }
+  uint8_t* pop() { return begin()[--size_]; }
+  // All but so many of the lowest.
+  void shrink(size_t count) { size_ = count; }
+
+  [[nodiscard]] size_t size() const { return size_; }
+  [[nodiscard]] bool empty() const { return size_ == 0; }
+  [[nodiscard]] uint8_t** begin() { return reinterpret_cast<uint8_t**>(memory_.get()); }
+  [[nodiscard]] uint8_t** end() { return begin() + size_; }
+
+ private:
+  Memory memory_;
+  size_t size_ = 0;
+  size_t capacity_ = 0;
+};
 
 // Blocks of 4 KiB, a page each, for bytes that the kernel did not take yet. A block is handed out uninitialised.
 //
@@ -46,8 +69,8 @@ class BlockPool {
   void cool();
 
   std::vector<uint8_t*> chunks_;
-  std::vector<uint8_t*> free_;
-  std::vector<uint8_t*> cold_;
+  BlockStack free_;
+  BlockStack cold_;
   size_t in_use_ = 0;
 };
 

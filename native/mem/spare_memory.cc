@@ -23,20 +23,22 @@ std::atomic<void*> memory{nullptr};
 bool came = false;
 std::new_handler before = nullptr;
 
-// Whether it was there. A thread that comes while another one gives back waits for that, and finds some.
-bool unmap() {
-  const std::scoped_lock lock(mutex);
-  void* kept = memory.exchange(nullptr, std::memory_order_relaxed);
-  return kept != nullptr && ::munmap(kept, kBytes) == 0;
-}
-
-// What `operator new` calls where it finds nothing; then it tries again.
+// What `operator new` calls where it finds nothing; then it tries again. A thread that comes while another one gives back waits
+// for that, and finds some.
 void give_back() {
-  if (unmap()) return;
+  std::unique_lock lock(mutex);
+  if (void* kept = memory.exchange(nullptr, std::memory_order_relaxed); kept != nullptr) {
+    (void)::munmap(kept, kBytes);
+    return;
+  }
   // With none of ours left it is for whoever was there before; without anybody `operator new` gives up
   // ([new.delete.single]).
-  if (before != nullptr) return before();
-  std::set_new_handler(nullptr);
+  if (before == nullptr) {
+    std::set_new_handler(nullptr);
+    return;
+  }
+  lock.unlock();
+  before();
 }
 
 }  // namespace
@@ -51,8 +53,9 @@ bool refill() {
   if (kept == MAP_FAILED) return false;
   if (!came) before = std::set_new_handler(give_back);
   came = true;
-  // It gave up last time.
-  if (std::get_new_handler() == nullptr) std::set_new_handler(give_back);
+  // Somebody gave up last time; and may have come back already, if that is who was there before us.
+  const std::new_handler now = std::get_new_handler();
+  if (now == nullptr || now == before) std::set_new_handler(give_back);
   memory.store(kept, std::memory_order_relaxed);
   return true;
 }

@@ -46,6 +46,7 @@ test('a reason that has no text aborts all that waits for the signal', async (t)
       },
     },
     Symbol('why'),
+    null,
   ]
   for (const reason of reasons) {
     const controller = new AbortController()

@@ -2,7 +2,7 @@ import { AsyncLocalStorage, createHook, executionAsyncId } from 'node:async_hook
 import { test } from 'tap'
 import { collectGarbage } from '../fixtures/garbage.js'
 import { connectPeer } from '../fixtures/peer.js'
-import { makeReactor, serve, until } from '../fixtures/reactor.js'
+import { block, makeReactor, serve, until } from '../fixtures/reactor.js'
 
 test('an AsyncLocalStorage follows what a handler starts, for each connection its own', async (t) => {
   const storage = new AsyncLocalStorage<number>()
@@ -80,4 +80,25 @@ test('handlers have the store of who made the reactor, also when garbage has bee
     await collectGarbage()
   }
   t.strictSame(stores, ['mine', 'mine'])
+})
+
+test('handlers have that store also behind one that has thrown, in the same batch', async (t) => {
+  const thrown: unknown[] = []
+  const note = (error: unknown) => void thrown.push(error)
+  process.on('uncaughtException', note)
+  t.teardown(() => process.off('uncaughtException', note))
+  const storage = new AsyncLocalStorage<string>()
+  const reactor = storage.run('mine', () => makeReactor(t))
+  const stores: (string | undefined)[] = []
+  const data = () => {
+    stores.push(storage.getStore())
+    throw new Error('of a handler')
+  }
+  const listener = await reactor.listen({ host: '127.0.0.1', port: 0 }, { data })
+  const peers = await Promise.all(Array.from({ length: 3 }, () => connectPeer(t, listener.port as number)))
+  await until(() => reactor.connections.size === 3)
+  for (const peer of peers) peer.write('hello')
+  block(50)
+  await until(() => thrown.length === 3)
+  t.strictSame(stores, ['mine', 'mine', 'mine'])
 })
