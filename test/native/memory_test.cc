@@ -309,6 +309,33 @@ TEST_CASE(
   });
 }
 
+TEST_CASE("memory: where each allocation for frames fails once, no answer that was ended is cut by a FIN") {
+  walk([](Harness& h, const auto& arm) {
+    const Framing framing = prefixed(4);
+    auto [client, told] = h.accept(h.listen({.framing = framing}));
+    Dam dam(h);
+    const std::string answer = pattern(100'000, 1);
+    h.js.write(told, answer);
+    h.js.end(told);
+    h.js.flush();
+    h.settle();
+    arm();
+    client.send(std::string_view(encode(framing, std::string(40'000, 'x'))).substr(0, 20'000));
+    h.settle();
+    dam.open(told);
+    client.receive();
+    if (!told.closed()) {
+      CHECK(client.received == answer);
+      CHECK(client.ended);
+    } else {
+      CHECK(told.error == ENOMEM);
+      CHECK_FALSE(client.ended);
+      CHECK(client.error == ECONNRESET);
+    }
+    return told.closed();
+  });
+}
+
 TEST_CASE("memory: each allocation for a relay fails once: all of it goes out, or both are reset") {
   walk([](Harness& h, const auto& arm) {
     const auto port = h.listen();
