@@ -20,13 +20,12 @@
 #include "test/native/bytes_of.h"
 #include "test/native/frames.h"
 #include "test/native/loop_harness.h"
+#include "test/native/shim.h"
 
 using namespace c1m;
+using shim::until_failure;
 
 namespace {
-
-// Counts down with each of malloc, realloc and mmap of this thread, and lets the one fail that comes to 0.
-thread_local long until_failure = -1;
 
 // Who was there before us: nobody has come to use us yet.
 int first_asked = 0;
@@ -35,21 +34,7 @@ int first_asked = 0;
   std::set_new_handler(nullptr);
 });
 
-bool fails() { return until_failure >= 0 && until_failure-- == 0; }
-
 }  // namespace
-
-extern "C" {
-void* __real_malloc(size_t size);
-void* __real_realloc(void* memory, size_t size);
-void* __real_mmap(void* at, size_t size, int protection, int flags, int fd, off_t offset);
-
-void* __wrap_malloc(size_t size) { return fails() ? nullptr : __real_malloc(size); }
-void* __wrap_realloc(void* memory, size_t size) { return fails() ? nullptr : __real_realloc(memory, size); }
-void* __wrap_mmap(void* at, size_t size, int protection, int flags, int fd, off_t offset) {
-  return fails() ? MAP_FAILED : __real_mmap(at, size, protection, flags, fd, offset);
-}
-}
 
 TEST_CASE("memory: the spare memory is given back where operator new finds nothing, and taken anew") {
   REQUIRE(spare_memory::refill());

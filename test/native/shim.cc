@@ -1,6 +1,7 @@
 #include "test/native/shim.h"
 
 #include <doctest/doctest.h>
+#include <sys/mman.h>
 
 #include <atomic>
 #include <cerrno>
@@ -30,7 +31,11 @@ Hooks* installed() {
   return current.load(std::memory_order_relaxed);
 }
 
+bool allocation_fails() { return until_failure >= 0 && until_failure-- == 0; }
+
 }  // namespace
+
+thread_local long until_failure = -1;
 
 Scope::Scope() {
   owner = std::this_thread::get_id();
@@ -45,6 +50,12 @@ Scope::~Scope() {
 }
 
 extern "C" {
+
+void* __wrap_malloc(size_t size) { return allocation_fails() ? nullptr : __real_malloc(size); }
+void* __wrap_realloc(void* memory, size_t size) { return allocation_fails() ? nullptr : __real_realloc(memory, size); }
+void* __wrap_mmap(void* at, size_t size, int protection, int flags, int fd, off_t offset) {
+  return allocation_fails() ? MAP_FAILED : __real_mmap(at, size, protection, flags, fd, offset);
+}
 
 int __wrap_socket(int family, int type, int protocol) {
   const Hooks* to = installed();

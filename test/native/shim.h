@@ -47,6 +47,9 @@ class Scope {
   Hooks hooks;
 };
 
+// Counts down with each malloc, realloc and mmap of the core on this thread, and lets the one fail that comes to 0.
+extern thread_local long until_failure;
+
 // For `return fail(EMFILE)`.
 inline int fail(int error) {
   errno = error;
@@ -54,6 +57,9 @@ inline int fail(int error) {
 }
 
 extern "C" {
+void* __real_malloc(size_t size);
+void* __real_realloc(void* memory, size_t size);
+void* __real_mmap(void* at, size_t size, int protection, int flags, int fd, off_t offset);
 int __real_socket(int family, int type, int protocol);
 int __real_connect(int fd, const sockaddr* to, socklen_t length);
 int __real_accept4(int fd, sockaddr* peer, socklen_t* length, int flags);
