@@ -64,10 +64,7 @@ bool Framer::make_room(size_t more, size_t known_total) {
 }
 
 bool Framer::resize(size_t capacity) {
-  auto* memory = static_cast<uint8_t*>(std::realloc(memory_.get(), capacity));
-  if (memory == nullptr) return false;
-  (void)memory_.release();
-  memory_.reset(memory);
+  if (!reallocate(memory_, capacity)) return false;
   capacity_ = capacity;
   return true;
 }

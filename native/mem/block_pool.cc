@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cstdlib>
 
 #include "native/mem/pages.h"
 
@@ -13,10 +12,7 @@ namespace c1m {
 bool BlockStack::make_room(size_t count) {
   if (count <= capacity_) return true;
   for (const size_t capacity : {std::max(count, capacity_ * 2), count}) {
-    auto* memory = static_cast<uint8_t*>(std::realloc(memory_.get(), capacity * sizeof(uint8_t*)));
-    if (memory == nullptr) continue;
-    (void)memory_.release();
-    memory_.reset(memory);
+    if (!reallocate(memory_, capacity * sizeof(uint8_t*))) continue;
     capacity_ = capacity;
     return true;
   }

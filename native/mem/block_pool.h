@@ -50,8 +50,7 @@ class BlockPool {
   BlockPool& operator=(const BlockPool&) = delete;
   ~BlockPool();
 
-  // Makes sure of so many blocks; take() gives what was made sure of. False if there is no memory:
-  // then it is as it was.
+  // Makes sure of so many blocks; take() gives what was made sure of. False if there is no memory: then it is as it was.
   [[nodiscard]] bool make_room(size_t blocks);
   [[nodiscard]] uint8_t* take();
   void give(uint8_t* block);

@@ -16,6 +16,15 @@ struct FreeMemory {
 };
 using Memory = std::unique_ptr<uint8_t, FreeMemory>;
 
+// As realloc(3). False if there is no memory: then it is as it was.
+[[nodiscard]] inline bool reallocate(Memory& memory, size_t size) {
+  auto* moved = static_cast<uint8_t*>(std::realloc(memory.get(), size));
+  if (moved == nullptr) return false;
+  (void)memory.release();
+  memory.reset(moved);
+  return true;
+}
+
 // Bytes of which users or peers decide how many there are. There may be no memory for them, and whoever wants it is told so:
 // malloc(3), unlike `operator new`, leaves the process's spare memory alone.
 class Bytes {
@@ -39,10 +48,7 @@ class Bytes {
   // Room for so many in all. False if there is no memory: then it is as it was. So for append().
   [[nodiscard]] bool make_room(size_t capacity) {
     if (capacity <= capacity_) return true;
-    auto* memory = static_cast<uint8_t*>(std::realloc(memory_.get(), capacity));
-    if (memory == nullptr) return false;
-    (void)memory_.release();
-    memory_.reset(memory);
+    if (!reallocate(memory_, capacity)) return false;
     capacity_ = capacity;
     return true;
   }
