@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Connection } from 'c1m'
 import { test } from 'tap'
 import { Random } from '../fixtures/bytes.js'
-import { openDescriptors } from '../fixtures/host.js'
+import { openFilesOf } from '../fixtures/host.js'
 import { connectPeer } from '../fixtures/peer.js'
 import { serve, TRIGGERS, until } from '../fixtures/reactor.js'
 import { temporaryDirectory } from '../fixtures/temporary.js'
@@ -27,7 +27,6 @@ for (const trigger of TRIGGERS) {
         protocol === 'unix' ? ({ path, host: undefined, port: undefined } as object) : {},
         { trigger },
       )
-      const before = openDescriptors()
       const peer = await connectPeer(t, port, protocol === 'unix' ? ({ path } as object) : {})
       await until(() => conns.length === 1)
       const conn = conns[0] as Connection
@@ -57,7 +56,7 @@ for (const trigger of TRIGGERS) {
       peer.end()
       await peer.untilClosed()
       await until(() => conn.closed)
-      await until(() => openDescriptors() <= before, 'the descriptors of the files are closed')
+      await until(() => openFilesOf(directory) === 0, 'the descriptors of the files are closed')
     })
   }
 }

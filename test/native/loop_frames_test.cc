@@ -220,9 +220,9 @@ TEST_CASE("of any framing into any other, wherever the bytes that were received 
       }
       std::vector<std::string> expected;
       if (to.kind != Framing::Kind::kNone) expected = Reference(to, stream).frames;
+      Harness h;
+      const auto port = h.listen({.framing = from});
       for (size_t split = 0; split <= stream.size(); ++split) {
-        Harness h;
-        const auto port = h.listen({.framing = from});
         auto [client, told] = h.accept(port);
         client.send(head + stream.substr(0, split));
         h.settle();
@@ -249,6 +249,8 @@ TEST_CASE("of any framing into any other, wherever the bytes that were received 
           REQUIRE(told.chunks == expected);
         }
         REQUIRE(told.log.ends_with("E"));
+        h.js.destroy(told);
+        h.settle();
       }
     }
   }
