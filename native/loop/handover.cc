@@ -77,6 +77,7 @@ Result<Detached> Loop::detach(uint32_t slot, Entry& entry) {
   uncork(entry);
   left.fd = std::move(copy.value());
   left.unread = take_unread(entry);
+  spend_on_copy(entry.out);
   (void)entry.out.copy_to(left.unsent);
   // As far as this side is concerned it closes. The socket doesn't, as the copy holds it; nor is anything read or written
   // from here on.

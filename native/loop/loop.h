@@ -284,6 +284,9 @@ class Loop {
   [[nodiscard]] bool has_remote_before(uint32_t batch) const;
   [[nodiscard]] bool write_remote_before(uint32_t batch);
   void spend(size_t units);
+  void spend_on_copy(const Outbound& queue) { spend(queue.bytes() / 1024); }
+  // Segments: a queue of broadcasts may have a hundred thousand.
+  void spend_on_drop(const Outbound& queue) { spend(queue.overhead() / QueueCost::kSegment); }
   void send_soon(uint32_t slot);
   void queued(uint32_t slot, Entry& entry, bool appended, size_t limit);
   void overflow(uint32_t slot, Entry& entry);

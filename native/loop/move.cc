@@ -151,6 +151,8 @@ std::unique_ptr<Parcel> Loop::pack(uint32_t slot, Entry& entry) {
   parcel->error = entry.error;
   parcel->error_syscall = entry.error_syscall;
   parcel->flushed = std::atomic_ref<uint32_t>(flushed_[slot]).load(std::memory_order_relaxed);
+  spend_on_copy(entry.out);
+  spend_on_drop(entry.out);
   parcel->whole = entry.out.copy_to(parcel->unsent);
   entry.out.clear(pool_, true);
   if (entry.framing != FramingTable::kNone) parcel->framing = std::make_unique<const Framing>(framing_of(entry));
@@ -181,7 +183,10 @@ void Loop::settle_move(SettleRequest& request) {
       close(request.slot, *entry, there.error, Syscall::kWrite);
     }
   }
-  for (Deferred& one : there.deferred) carry_out_late(request.slot, request.generation, std::move(one));
+  for (Deferred& one : there.deferred) {
+    spend(1);
+    carry_out_late(request.slot, request.generation, std::move(one));
+  }
 }
 
 void Loop::fail_to_arrive(uint32_t slot, uint16_t error, uint8_t syscall) {

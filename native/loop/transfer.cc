@@ -302,6 +302,7 @@ void Loop::close(uint32_t slot, Entry& entry, int error, Syscall syscall) {
   poller_.remove(entry.fd.get());
   wheel_.cancel(slot);
   dont_linger(entry);
+  spend_on_drop(entry.out);
   entry.out.clear(pool_);
   drop_framer(entry);
   // An end behind frames that are dropped would make what was delivered look whole.

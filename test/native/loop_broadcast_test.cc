@@ -240,6 +240,28 @@ TEST_CASE("a turn sends to so many, and then others have theirs") {
   crowd.check_received();
 }
 
+TEST_CASE("a close takes its queue's part of a turn") {
+  constexpr int kMembers = 10;
+  Crowd crowd(kMembers);
+  FullSockets sockets(crowd.h);
+  for (int i = 0; i < kMembers; ++i) sockets.limit(crowd[i], 0);
+  // Each takes a turn's share and more to let go of.
+  for (int i = 0; i < 20'000; ++i) {
+    crowd.broadcast("x");
+    if (i % 100 == 99) crowd.settle();
+  }
+  for (int i = 0; i < kMembers; ++i) crowd.h.js.destroy(crowd[i]);
+  int turns = 0;
+  const auto is_open = [&](int i) { return !crowd[i].closed(); };
+  for (int open = kMembers; open > 0; ++turns) {
+    crowd.turn();
+    open = 0;
+    for (int i = 0; i < kMembers; ++i) open += is_open(i) ? 1 : 0;
+    REQUIRE(turns < 1000);
+  }
+  CHECK(turns >= kMembers);
+}
+
 TEST_CASE("what another broadcast's turn has sent already takes nothing of the turn") {
   Crowd crowd(3);
   FullSockets sockets(crowd.h);
