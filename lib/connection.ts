@@ -11,6 +11,7 @@ import type { Listener } from './listener.js'
 import { checkReframe, finishReframing, holdForReframing, isFramed, reframe } from './reframing.js'
 import type { RelayAccess } from './relay.js'
 import { type FileSource, type SendFileOptions, sendFile } from './send-file.js'
+import { needMoreStack } from './stack.js'
 import { runTimeout } from './timeouts.js'
 import { whenFinished } from './unfinished.js'
 import { checkChunk, isError } from './validate.js'
@@ -311,6 +312,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
     if (here === undefined || (this.state & DETACHING) !== 0) throw cannotDetach()
     if ((this.state & RELAYED) !== 0) throw invalidValue("A connection that is being relayed can't be detached")
     if (isFramed(this, this.context.framing)) throw invalidValue("A connection that has a framing can't be detached")
+    needMoreStack()
     this.state |= DETACHING
     return detach(here, this.context.allowHalfOpen, {
       left: (detachment) => leaving.set(this, detachment),

@@ -158,6 +158,11 @@ export function queueFull(bytes: number, limit: number): C1mError {
 }
 
 /** @internal */
+export function reactorClosed(): C1mError {
+  return new C1mError('ERR_C1M_REACTOR_CLOSED', 'The reactor has been shut down')
+}
+
+/** @internal */
 export function reactorFull(): C1mError {
   return new C1mError('ERR_C1M_MAX_CONNECTIONS', 'The reactor holds maxConnections')
 }

@@ -2,12 +2,15 @@ import { inspect } from 'node:util'
 import type { FramingSpec } from './binding.js'
 import type { Connection } from './connection.js'
 import { invalidType, invalidValue, outOfRange } from './errors.js'
+import { needMoreStack } from './stack.js'
 import { checkBoolean, checkInteger, checkKeys, checkObject, checkOneOf, isBytes, keysOf } from './validate.js'
 
 const DEFAULT_MAX_FRAME_BYTES = 2 ** 20
 const MOST_FRAME_BYTES = 2 ** 30
 const MOST_DELIMITER_BYTES = 256
 const EMPTY = Buffer.alloc(0)
+/** A payload below this is copied to its length or delimiter. */
+const COPIED_FRAME = 4096
 
 /** Options of `lengthPrefixed()`. */
 export interface LengthPrefixedOptions {
@@ -89,8 +92,9 @@ class LengthPrefixed extends Framing {
 
   constructor(options: LengthPrefixedOptions | undefined) {
     super()
-    checkKeys('options', options ?? {}, prefixedKeys)
-    const { bytes = 4, endian = 'big', includesHeader = false, maxFrameBytes } = checkObject('options', options)
+    const given = checkObject('options', options)
+    checkKeys('options', given, prefixedKeys)
+    const { bytes = 4, endian = 'big', includesHeader = false, maxFrameBytes } = given
     if (typeof bytes !== 'number') throw invalidType('bytes', '1, 2 or 4', bytes)
     if (bytes !== 1 && bytes !== 2 && bytes !== 4) throw outOfRange('bytes', '1, 2 or 4', bytes)
     this.#little = checkOneOf('endian', endian, ['big', 'little']) === 'little'
@@ -144,8 +148,9 @@ class Delimited extends Framing {
     if (bytes.length < 1 || bytes.length > MOST_DELIMITER_BYTES) {
       throw outOfRange('delimiter.length', `1 to ${MOST_DELIMITER_BYTES} bytes`, bytes.length)
     }
-    checkKeys('options', options ?? {}, delimitedKeys)
-    const { maxFrameBytes = DEFAULT_MAX_FRAME_BYTES } = checkObject('options', options)
+    const given = checkObject('options', options)
+    checkKeys('options', given, delimitedKeys)
+    const { maxFrameBytes = DEFAULT_MAX_FRAME_BYTES } = given
     this.maxFrameBytes = checkMaxFrameBytes(maxFrameBytes, MOST_FRAME_BYTES)
     this.#delimiter = bytes
     this.#early = earlyEnds(bytes)
@@ -223,6 +228,9 @@ export function writeFrame<T>(conn: Connection<T>, framing: Framing, payload: st
   framing.check(bytes)
   const before = framing.before(bytes.length)
   const after = framing.after()
+  // A write is there as a whole or not at all, whatever is caught; half a frame must not be.
+  if (bytes.length < COPIED_FRAME) return conn.write(Buffer.concat([before, bytes, after]))
+  needMoreStack()
   if (before.length > 0) conn.write(before)
   let answer = conn.write(bytes)
   if (after.length > 0) answer = conn.write(after)

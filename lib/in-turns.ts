@@ -22,3 +22,14 @@ export async function inTurns<T>(items: Iterable<T>, work: (item: T) => void, un
     begun = performance.now()
   }
 }
+
+/** @internal Resolves when it does, or at this time of `performance.now()`. */
+export function within(until: number, promise: Promise<unknown>): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, Math.max(0, until - performance.now()))
+    void promise.then(() => {
+      clearTimeout(timer)
+      resolve()
+    })
+  })
+}

@@ -2,7 +2,7 @@ import type { AsyncResource } from 'node:async_hooks'
 import type { ConnectionContext } from './connection-context.js'
 import type { InFlight } from './in-flight.js'
 import type { MovedIds } from './moved-ids.js'
-import type { Pending } from './pending.js'
+import type { Moves, Pending } from './pending.js'
 
 /** What an I/O thread needs of its reactor. */
 export interface IoThreadOwner {
@@ -21,6 +21,8 @@ export interface IoThreadOwner {
   readonly scope: AsyncResource
   /** What takes several requests, of whichever of its I/O threads. */
   readonly operations: Pending
+  /** Connections on their way from one of its threads to another. */
+  readonly moves: Moves
   /** What waits for its threads. */
   readonly inFlight: InFlight
   /** Something began, or ended, that should keep the process alive. */

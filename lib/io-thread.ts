@@ -64,7 +64,7 @@ export class IoThread extends IoThreadRequests {
   /** Those that have closed, but are paused and have yet to hear of it, and of what came before. */
   readonly closedUntold = new Set<Connection<unknown>>()
 
-  protected readonly owner: IoThreadOwner
+  readonly owner: IoThreadOwner
   readonly #batches: EventMemory[]
   readonly #flushed: Uint32Array
   readonly #stats: Float64Array

@@ -14,7 +14,7 @@ const LOST: ClosedOnMove = { errno: constants.errno.ENOMEM, syscall: 0, lost: tr
  * is said to it meanwhile waits for it there.
  *
  * Resolves when it is there, or has closed on the way, with whether it was moved: false if it had closed before it could
- * be, if a file is in its queue or `may` says no at that moment, or if there is no slot for it; then it is where it was, and
+ * be, if a file is in its queue or `may` says no at that moment, if a shutdown cuts, or if there is no slot for it; then it is where it was, and
  * nothing has been said to it. It waits for the two I/O threads, and for nobody else. `muted`: on its way it takes no broadcasts.
  */
 export async function move(
@@ -23,6 +23,17 @@ export async function move(
   may: () => boolean,
   muted = false,
 ): Promise<boolean> {
+  const { moves } = to.owner
+  if (moves.stopped) return false
+  moves.add()
+  try {
+    return await moveNow(conn, to, () => may() && !moves.stopped, muted)
+  } finally {
+    moves.remove()
+  }
+}
+
+async function moveNow(conn: Connection<unknown>, to: IoThread, may: () => boolean, muted: boolean): Promise<boolean> {
   const before = conn.here
   if (before === undefined || before.io === to || hasFiles(conn)) return false
   const counter = before.io.flushedOf(before.slot)

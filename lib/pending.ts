@@ -19,3 +19,9 @@ export class Pending {
     })
   }
 }
+
+/** @internal Connections that change from one I/O thread of a reactor to another. */
+export class Moves extends Pending {
+  /** A shutdown destroys what is left: none begins any more. */
+  stopped = false
+}

@@ -1,15 +1,31 @@
+type Permissions = NodeJS.Process & {
+  readonly permission?: { has(scope: string, reference?: string): boolean }
+}
+
 /**
  * @internal Throws as Node does if it has a permission for the network, of Node 25 and later (`--allow-net`), and this
  * process doesn't have it: system calls of an addon are beyond Node's own checks.
  */
 export function checkNetworkAllowed(): void {
-  const { permission, allowedNodeEnvironmentFlags } = process as NodeJS.Process & {
-    readonly permission?: { has(scope: string): boolean }
-  }
+  const { permission, allowedNodeEnvironmentFlags } = process as Permissions
   // Before, has() answers false to the scope `net`, as to any that it doesn't know.
   if (permission === undefined || !allowedNodeEnvironmentFlags.has('--allow-net') || permission.has('net')) return
-  throw Object.assign(new Error('Access to this API has been restricted. Use --allow-net to manage permissions.'), {
+  throw denied('Net', '--allow-net')
+}
+
+/** @internal The same of a file that is to be read (`--allow-fs-read`). */
+export function checkReadAllowed(path: string | Uint8Array): void {
+  const { permission } = process as Permissions
+  if (permission === undefined) return
+  const resource = Buffer.from(path as string).toString()
+  if (!permission.has('fs.read', resource)) {
+    throw Object.assign(denied('FileSystemRead', '--allow-fs-read'), { resource })
+  }
+}
+
+function denied(permission: string, flag: string): Error {
+  return Object.assign(new Error(`Access to this API has been restricted. Use ${flag} to manage permissions.`), {
     code: 'ERR_ACCESS_DENIED',
-    permission: 'Net',
+    permission,
   })
 }

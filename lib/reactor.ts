@@ -10,23 +10,24 @@ import { Connecting } from './connect.js'
 import { type CheckedConnect, type ConnectOptions, checkConnectOptions } from './connect-options.js'
 import type { Connection } from './connection.js'
 import { type ConnectionMap, makeConnectionMap } from './connection-map.js'
-import { C1mError, outOfRange, reactorFull, systemError } from './errors.js'
+import { C1mError, reactorClosed, reactorFull, systemError } from './errors.js'
 import { type Group, makeGroup } from './group.js'
 import { checkHandlers, containErrors, type Handlers } from './handlers.js'
 import { InFlight } from './in-flight.js'
-import { inTurns } from './in-turns.js'
-import { IoThread } from './io-thread.js'
+import { inTurns, within } from './in-turns.js'
+import type { IoThread } from './io-thread.js'
 import type { IoThreadOwner } from './io-thread-owner.js'
 import type { STAT_NAMES } from './layout.js'
 import { type Listener, type ListenerState, makeListener } from './listener.js'
 import { listenError, type Opening, onAnyAddress, openOn, resolveHost } from './listening.js'
 import { MovedIds } from './moved-ids.js'
 import { checkListenOptions, checkReactorOptions, type ListenOptions, type ReactorOptions } from './options.js'
-import { Pending } from './pending.js'
+import { Moves, Pending } from './pending.js'
 import { checkNetworkAllowed } from './permission.js'
 import { checkRebalanceOptions, type RebalanceOptions, rebalance } from './rebalance.js'
 import { decodeSocketOptions } from './socket-options.js'
 import { needMoreStack } from './stack.js'
+import { startThreads } from './start-threads.js'
 import { checkNoMore, checkShutdownOptions } from './validate.js'
 import { checkWatch, type Watch, type WatchHandler, type WatchInterest } from './watch.js'
 
@@ -127,6 +128,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   readonly #freeContexts: number[] = []
   readonly #connecting = new Set<Connecting<never>>()
   readonly #operations = new Pending()
+  readonly #moves = new Moves()
   #active = 0
   #questions = 0
   #unrefed = false
@@ -167,6 +169,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
       // Made with the reactor, as that of the core's calls is.
       scope: new AsyncResource('c1m'),
       operations: this.#operations,
+      moves: this.#moves,
       inFlight: new InFlight(),
       contextGone: (index, context) => {
         // Connections that have moved may have it on other threads.
@@ -361,7 +364,9 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   async rebalance(options?: RebalanceOptions): Promise<number> {
     const idleMs = checkRebalanceOptions(options)
     this.#checkOpen()
-    return (this.#threads[0] as IoThread).operation(() => rebalance(this.#threads, idleMs))
+    return (this.#threads[0] as IoThread).operation(() =>
+      rebalance(this.#threads, idleMs, () => this.#shutdown === undefined),
+    )
   }
 
   /** Counters, as of the end of the I/O thread's last turn; read from shared memory, cheap enough for any rate. */
@@ -506,24 +511,31 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   }
 
   async #drain(timeoutMs: number): Promise<ShutdownResult> {
+    const deadline = performance.now() + timeoutMs
     for (const attempt of this.#connecting) attempt.fail(reactorClosed())
     for (const thread of this.#threads) thread.watches.clear()
-    await Promise.all(this.#adopter.arriving)
     const before = this.#left
-    await Promise.all([...this.#listeners()].map((listener) => listener.close()))
+    // One that has no memory to be closed is closed with its thread.
+    const closed = Promise.allSettled([
+      ...this.#adopter.arriving,
+      ...[...this.#listeners()].map((listener) => listener.close()),
+    ])
+    // What their queues hold has `open` handlers, and these their time.
+    if (timeoutMs > 0) await within(deadline, closed)
     const accepted = Math.max(before, this.#left)
     if (timeoutMs > 0) {
-      const deadline = performance.now() + timeoutMs
       for (const thread of this.#threads) {
         await inTurns(thread.open(), ([slot]) => thread.shutdownConnection(slot), deadline)
       }
       await this.#emptyWithin(Math.max(0, deadline - performance.now()))
     }
+    this.#moves.stopped = true
+    // A pass goes from thread to thread, and none is to change over meanwhile.
+    await this.#moves.none()
     const cut = this.#left
-    const untold = this.#threads.flatMap((thread) => [...thread.closedUntold])
-    for (const conns of [this.connections.values(), untold]) {
-      await inTurns(conns, (conn) => conn.destroy(new C1mError('ERR_C1M_SHUTDOWN', 'The reactor was shut down')))
-    }
+    await this.#cut()
+    await closed
+    const late = await this.#cut()
     await this.#emptyWithin()
     // A promise that waits for its answer would wait for ever. An operation makes requests, and an answer may begin another.
     while (this.#operations.count > 0 || this.#threads.some(({ requests }) => requests.count > 0)) {
@@ -531,7 +543,19 @@ export class Reactor extends EventEmitter<ReactorEvents> {
       await Promise.all(this.#threads.map(({ requests }) => requests.none()))
     }
     for (const thread of this.#threads) thread.close()
-    return { drained: accepted - cut, cut }
+    return { drained: Math.max(0, accepted - cut), cut: cut + late }
+  }
+
+  /** Destroys whatever is open; answers how many of them weren't destroyed before. */
+  async #cut(): Promise<number> {
+    let count = 0
+    const untold = this.#threads.flatMap((thread) => [...thread.closedUntold])
+    for (const conns of [this.connections.values(), untold]) {
+      await inTurns(conns, (conn) => {
+        if (conn.destroy(new C1mError('ERR_C1M_SHUTDOWN', 'The reactor was shut down'))) count++
+      })
+    }
+    return count
   }
 
   /** Connections that have yet to hear of their close. */
@@ -561,23 +585,4 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     const ref = awaited || (this.#active > 0 && !this.#unrefed)
     for (const thread of this.#threads) thread.native.setRef(ref)
   }
-}
-
-/** All of them, or none. */
-function startThreads(count: number, owner: IoThreadOwner): IoThread[] {
-  const threads: IoThread[] = []
-  try {
-    while (threads.length < count) threads.push(new IoThread(threads.length, owner))
-  } catch (error) {
-    for (const thread of threads) thread.close()
-    const { code } = error as { code?: string }
-    const cpu = owner.cpus[threads.length] as number
-    if (code === 'EINVAL' && cpu >= 0) throw outOfRange('ioThreads.cpus', 'CPUs on which this process may run', cpu)
-    throw error
-  }
-  return threads
-}
-
-function reactorClosed(): C1mError {
-  return new C1mError('ERR_C1M_REACTOR_CLOSED', 'The reactor has been shut down')
 }

@@ -23,8 +23,11 @@ export function checkRebalanceOptions(options: unknown): number {
   return idleMs
 }
 
-/** @internal Moves idle connections from those that hold more than their share to the others; answers how many. */
-export async function rebalance(threads: readonly IoThread[], idleMs: number): Promise<number> {
+/**
+ * @internal Moves idle connections from those that hold more than their share to the others, as long as `mayGoOn()`; answers how
+ * many.
+ */
+export async function rebalance(threads: readonly IoThread[], idleMs: number, mayGoOn: () => boolean): Promise<number> {
   const total = threads.reduce((sum, { size }) => sum + size, 0)
   const share = Math.floor(total / threads.length)
   // Some hold one more; let those be it that have most already.
@@ -44,7 +47,8 @@ export async function rebalance(threads: readonly IoThread[], idleMs: number): P
     for (let at = 0; at < idle.length; at += 2) {
       const conn = from.get(idle[at] as number, idle[at + 1] as number)
       // A task has its place, to answer it from another thread.
-      const may = () => conn?.movable === true && addressesInTransit(conn) === undefined && !hasCloseHooks(conn)
+      const may = () =>
+        mayGoOn() && conn?.movable === true && addressesInTransit(conn) === undefined && !hasCloseHooks(conn)
       const to = wanting.at(-1)
       if (conn === undefined || to === undefined || !may()) continue
       wanting.pop()

@@ -244,7 +244,9 @@ class Relay {
     const { a, b } = this.#sides
     // From here on there come no more. Whatever ends the connection, its idle timeout for example, ends the waiting.
     await filesDone(b.conn)
-    if (!(await move(b.conn, a.place.io, () => true, true))) b.conn.destroy(reactorFull())
+    if (await move(b.conn, a.place.io, () => true, true)) return
+    // A shutdown that cuts gives its own reason.
+    if (!a.place.io.owner.moves.stopped) b.conn.destroy(reactorFull())
   }
 
   #side(side: Side): RelaySide {

@@ -7,6 +7,7 @@ import { C1mError, closeError, invalidType, invalidValue, type SystemError, syst
 import type { IoThread } from './io-thread.js'
 import { OWN_ERROR_FILE_ABORTED, QUEUE_FILE_COST, QUEUE_LEAST_COST } from './layout.js'
 import { Pending } from './pending.js'
+import { checkReadAllowed } from './permission.js'
 import { checkInteger, checkKeys, checkObject, checkSignal, isBytes, keysOf } from './validate.js'
 
 /** With the null byte at its end. (limits.h) */
@@ -77,6 +78,7 @@ export async function sendFile(to: FileTarget, source: FileSource, options?: Sen
   if (end !== undefined) checkInteger('end', end, start, Number.MAX_SAFE_INTEGER)
   checkSignal(signal)
   checkAborted(signal)
+  if (from.path !== undefined) checkReadAllowed(from.path)
   if (!to.open) throw connectionClosed()
   const { conn, slot, generation } = to
   const { io, maxWriteQueue } = to.context

@@ -264,13 +264,13 @@ function encodeKeepAlive(keepAlive: unknown, settings: number[]): void {
   if (typeof keepAlive !== 'object' || keepAlive === null || Array.isArray(keepAlive)) {
     throw invalidType('keepAlive', 'a boolean or an object', keepAlive)
   }
+  const times: Partial<Record<keyof KeepAliveOptions, unknown>> = checkObject('keepAlive', keepAlive)
   checkKeys(
     'keepAlive',
-    keepAlive,
+    times,
     keepAliveEncoders.map(([key]) => key),
   )
   // The times go first, so that the first probe is already timed by them.
-  const times = keepAlive as Record<keyof KeepAliveOptions, unknown>
   for (const [key, encode] of keepAliveEncoders) {
     const name = `keepAlive.${key}` as const
     if (times[key] !== undefined) settings.push(idOf(name), encode(name, times[key]))

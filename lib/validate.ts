@@ -27,7 +27,7 @@ export function checkString(name: string, value: unknown): string {
  * Object.prototype is no option. `instead`: how to give what was given in its place.
  */
 export function checkObject<T extends object>(name: string, value: T | undefined, instead?: string): Partial<T> {
-  if (value === undefined) return {}
+  if (value === undefined) return { __proto__: null } as object
   if (typeof value === 'object' && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value)) {
     return { __proto__: null, ...value } as Partial<T>
   }
@@ -48,10 +48,9 @@ export function checkOneOf<T extends string>(name: string, value: unknown, allow
 /** @internal An AbortSignal, of whichever realm: a test environment may have a class of its own. */
 export function checkSignal(signal: unknown): void {
   if (signal === undefined || signal instanceof AbortSignal) return
-  const { aborted, addEventListener } = Object(signal) as Partial<AbortSignal>
-  if (typeof aborted !== 'boolean' || typeof addEventListener !== 'function') {
-    throw invalidType('signal', 'an AbortSignal', signal)
-  }
+  const { aborted, addEventListener, removeEventListener } = Object(signal) as Partial<AbortSignal>
+  const isOne = [addEventListener, removeEventListener].every((method) => typeof method === 'function')
+  if (typeof aborted !== 'boolean' || !isOne) throw invalidType('signal', 'an AbortSignal', signal)
 }
 
 /** @internal Bytes, of whichever realm: those of `vm` contexts, and so of Jest, are no instances of our class. */

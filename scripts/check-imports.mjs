@@ -33,7 +33,7 @@ const layers = [
   ['event-memory'],
   ['broadcast', 'io-thread-requests'],
   ['io-thread'],
-  ['callers-handlers', 'connect-addresses', 'quiet-socket'],
+  ['callers-handlers', 'connect-addresses', 'quiet-socket', 'start-threads'],
   ['connect-options', 'connection-map', 'moving'],
   ['adopt', 'connect', 'group', 'rebalance', 'relay'],
   ['reactor'],

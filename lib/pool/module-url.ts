@@ -4,7 +4,12 @@ import { invalidType, invalidValue } from '../errors.js'
 
 /** @internal The `file:` URL of a module that workers load, given as such or as an absolute path. */
 export function checkModule(name: string, module: unknown): string {
-  if (module instanceof URL) return fileURLToPath(module) && module.href
+  const { href, protocol } = Object(module) as Partial<URL>
+  // A URL, of whichever realm.
+  if (typeof href === 'string' && typeof protocol === 'string') {
+    if (protocol !== 'file:') throw invalidValue(`"${name}" must be an absolute path or a file: URL, got '${href}'`)
+    return fileURLToPath(href) && href
+  }
   if (typeof module !== 'string') throw invalidType(name, 'an absolute path or a file: URL', module)
   if (module.startsWith('file:')) return module
   if (!isAbsolute(module)) throw invalidValue(`"${name}" must be an absolute path or a file: URL, got '${module}'`)

@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs'
 import { type Bound, openListeningSocket } from '../binding.js'
 import { listenError, onAnyAddress, resolveHost } from '../listening.js'
+import { checkNetworkAllowed } from '../permission.js'
 import type { CheckedPoolListen } from './reactor-pool-options.js'
 import { SocketFile } from './socket-file.js'
 
@@ -17,6 +18,7 @@ export async function openSockets(
   count: number,
   cpus: readonly number[] | undefined,
 ): Promise<OpenedSockets> {
+  checkNetworkAllowed()
   const { spec } = listen.checked
   const host = await resolveHost(spec.host)
   return onAnyAddress({ ...spec, host }, (on) => open({ ...spec, host: on }, listen, count, cpus))

@@ -56,9 +56,13 @@ export class Shares<T extends object> {
 
   /** Isn't read from here on, if it has brought its share, or the queue fills up. */
   holdIfFull(conn: Connection<never>, filling: boolean): void {
-    const share = this.#shares.get(conn)
-    if (share === undefined || share.held) return
-    if (share.tasks < this.#limit && !filling) return
+    if (filling || (this.#shares.get(conn)?.tasks ?? 0) >= this.#limit) this.hold(conn)
+  }
+
+  /** Isn't read until the queue has room again. */
+  hold(conn: Connection<never>): void {
+    const share = this.#shareOf(conn)
+    if (share.held) return
     share.held = true
     this.held++
     holdReading(conn, true)

@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import type { Transferable } from 'node:worker_threads'
 
 /**
@@ -27,9 +28,9 @@ function isPlain(value: object): boolean {
 function copyOf(view: ArrayBufferView, moved: ReadonlySet<unknown>): ArrayBufferView {
   const { buffer, byteOffset, byteLength } = view
   // Shared memory is meant to be shared, and moved memory isn't copied.
-  if (!isLoose(view) || !(buffer instanceof ArrayBuffer) || moved.has(buffer)) return view
+  if (!isLoose(view) || !types.isArrayBuffer(buffer) || moved.has(buffer)) return view
   const bytes = new Uint8Array(buffer, byteOffset, byteLength).slice()
-  if (view instanceof Uint8Array) return bytes
+  if (types.isUint8Array(view)) return bytes
   const Type = view.constructor as new (buffer: ArrayBuffer) => ArrayBufferView
   return new Type(bytes.buffer)
 }

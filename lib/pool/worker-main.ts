@@ -5,6 +5,7 @@ import type { AdoptOptions } from '../adopt.js'
 import { setDescriptorLimit, takeSocket } from '../binding.js'
 import { C1mError, invalidValue } from '../errors.js'
 import { checkHandlers, type Handlers, handlerNames } from '../handlers.js'
+import { inTurns } from '../in-turns.js'
 import type { Listener } from '../listener.js'
 import { connectionOptionKeys, type ListenOptions } from '../options.js'
 import { adopterOf, Reactor, type ShutdownResult } from '../reactor.js'
@@ -119,16 +120,16 @@ class PoolWorkerMain {
 
   /** Asked again, it is by an earlier deadline. */
   async #shutDown(timeoutMs: number): Promise<ShutdownResult> {
-    if (this.#context.draining) setTimeout(() => this.#cutAll(), timeoutMs)
+    if (this.#context.draining) setTimeout(() => void this.#cutAll(), timeoutMs)
     else this.#context.drain()
     const { drained, cut } = await this.#reactor.shutdown({ timeoutMs })
     return { drained: drained - this.#cut, cut: cut + this.#cut }
   }
 
-  #cutAll(): void {
-    for (const conn of this.#reactor.connections.values()) {
+  async #cutAll(): Promise<void> {
+    await inTurns(this.#reactor.connections.values(), (conn) => {
       if (conn.destroy(new C1mError('ERR_C1M_SHUTDOWN', 'The pool was shut down'))) this.#cut++
-    }
+    })
   }
 
   async #listen({ listener, socket, handlers: name, options, framing }: WorkerListen, fd: number | undefined) {

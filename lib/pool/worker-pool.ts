@@ -129,6 +129,8 @@ export class WorkerPool {
   async run<R = unknown, T = unknown>(task: unknown, options?: RunOptions<T>): Promise<R> {
     const { conn, signal, transfer, ordered } = checkRunOptions(options)
     const refusal = this.#refusal(conn, signal)
+    // It brings no more, either.
+    if (refusal?.full === true && conn !== undefined) this.#shares.hold(conn)
     const result =
       refusal === undefined ? this.#submit<R>(task, { conn, signal, transfer }) : Promise.reject(refusal.reason)
     return ordered && conn !== undefined ? this.#shares.inOrder(conn, result) : result
@@ -180,12 +182,15 @@ export class WorkerPool {
     task.reject(poolClosed())
   }
 
-  #refusal(conn: Connection<never> | undefined, signal: AbortSignal | undefined): { reason: unknown } | undefined {
+  #refusal(
+    conn: Connection<never> | undefined,
+    signal: AbortSignal | undefined,
+  ): { reason: unknown; full?: boolean } | undefined {
     if (this.#closing !== undefined) return { reason: poolClosed() }
     if (signal?.aborted) return { reason: reasonOf(signal) }
     if (conn?.closed) return { reason: connectionClosed() }
     if (this.#queue.length < this.#maxQueue) return undefined
-    return { reason: new C1mError('ERR_C1M_TASK_QUEUE_FULL', `${this.#maxQueue} tasks wait already`) }
+    return { reason: new C1mError('ERR_C1M_TASK_QUEUE_FULL', `${this.#maxQueue} tasks wait already`), full: true }
   }
 
   #submit<R>(value: unknown, { conn, signal, transfer }: Pick<Task, 'conn' | 'signal' | 'transfer'>): Promise<R> {

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { type Connection, delimited, relay } from 'c1m'
+import { type Connection, delimited, lengthPrefixed, relay, writeFrame } from 'c1m'
 import { test } from 'tap'
 import { blackhole } from '../fixtures/blackhole.js'
 import { connectPeer } from '../fixtures/peer.js'
@@ -56,6 +56,26 @@ const OPERATIONS: Record<string, { run(world: World): unknown; undo?(world: Worl
   listen: { run: ({ reactor }) => reactor.listen({ port: 0, host: '127.0.0.1' }, { data() {} }) },
   connect: { run: ({ reactor, port }) => reactor.connect({ port, host: '127.0.0.1' }, { data() {} }) },
   ref: { run: ({ reactor }) => reactor.unref().ref() },
+}
+
+for (const [framing, size] of [
+  [lengthPrefixed(), 8],
+  [lengthPrefixed(), 20_000],
+  [delimited('\n'), 8],
+] as const) {
+  test(`a frame near the end of the stack is written whole, or not at all (${framing.constructor.name}, ${size} bytes)`, async (t) => {
+    const conns: Connection<undefined>[] = []
+    const { port } = await serve<undefined>(t, { open: (conn) => void conns.push(conn) })
+    const peer = await connectPeer(t, port)
+    await until(() => conns.length === 1)
+    const conn = conns[0] as Connection<undefined>
+    const payload = Buffer.alloc(size, 'A')
+    const done = nearTheLimit(() => writeFrame(conn, framing, payload))
+    conn.end()
+    await peer.untilEnded()
+    const whole = size + (framing.constructor.name === 'Delimited' ? 1 : 4)
+    t.equal(peer.length, done * whole)
+  })
 }
 
 for (const [name, { run, undo }] of Object.entries(OPERATIONS)) {

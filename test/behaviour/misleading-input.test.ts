@@ -1,6 +1,14 @@
 import { createServer } from 'node:net'
 import { runInNewContext } from 'node:vm'
-import { type ConnectOptions, type Handlers, type ListenOptions, Reactor } from 'c1m'
+import {
+  type ConnectOptions,
+  delimited,
+  type Handlers,
+  type ListenOptions,
+  lengthPrefixed,
+  Reactor,
+  WorkerPool,
+} from 'c1m'
 import { test } from 'tap'
 import { connectPeer } from '../fixtures/peer.js'
 import { makeReactor, serve, until } from '../fixtures/reactor.js'
@@ -81,21 +89,38 @@ test('what other libraries have is refused with the way it is done here', async 
   await t.rejects(asNumber.call(reactor, '/tmp/x'), { ...wrongType, message: /is \{ path \} meant\?/ })
   const third = reactor.adopt as unknown as (...given: unknown[]) => Promise<unknown>
   await t.rejects(third.call(reactor, 0, {}, Buffer.from('head')), { ...wrongType, message: /is \{ head \} meant\?/ })
+  const framing = lengthPrefixed as unknown as (options: unknown) => unknown
+  t.throws(() => framing('big'), { ...wrongType, message: /"options" must be an object, got 'big'/ })
+  t.throws(() => new WorkerPool({ filename: new URL('http://host/task.mjs') }), {
+    ...wrongValue,
+    message: /"filename" must be an absolute path or a file: URL, got 'http:\/\/host\/task.mjs'/,
+  })
+  const signal = { aborted: false, addEventListener() {} } as unknown as AbortSignal
+  await t.rejects(reactor.connect({ port: 1, signal }), { ...wrongType, message: /"signal" must be an AbortSignal/ })
 })
 
 test('what others have put on Object.prototype is no option', async (t) => {
-  const polluted = Object.prototype as { reusePort?: unknown; exclusive?: unknown; idleTimeoutMs?: unknown }
+  const polluted = Object.prototype as Record<string, unknown>
+  const names = ['idleTimeoutMs', 'reusePort', 'timeoutMs', 'start', 'bytes', 'maxFrameBytes', 'count', 'idleMs']
   t.teardown(() => {
-    Reflect.deleteProperty(polluted, 'idleTimeoutMs')
-    Reflect.deleteProperty(polluted, 'reusePort')
+    for (const name of names) Reflect.deleteProperty(polluted, name)
   })
   polluted.idleTimeoutMs = 'never'
   polluted.reusePort = 5
+  for (const name of names.slice(2)) polluted[name] = 'x'
   const reactor = new Reactor({ maxConnections: 10 })
-  const listener = await reactor.listen({ host: '127.0.0.1', port: 0 })
+  const listener = await reactor.listen({ host: '127.0.0.1', port: 0, keepAlive: { intervalMs: 1000 } })
   const conn = await reactor.connect({ host: '127.0.0.1', port: listener.port as number })
   conn.setTimeouts({ idleMs: 0 })
-  await reactor.shutdown({ timeoutMs: 0 })
+  await conn.setOptions({ keepAlive: { intervalMs: 1000 } })
+  t.ok((await conn.sendFile(__filename)) > 0)
+  lengthPrefixed()
+  delimited('x')
+  t.equal(await reactor.rebalance(), 0)
+  await reactor.connections.broadcast('x')
+  const ended = reactor.shutdown()
+  for (const one of reactor.connections.values()) one.destroy()
+  t.match(await ended, { cut: 0 })
 })
 
 test('an address in use is told in the words of Node', async (t) => {
