@@ -220,6 +220,7 @@ const listenOptionKeys = [
   }),
 ]
 
+const HANDLERS_APART = 'handlers are the second argument'
 /** What `node:net`, `tls` and Bun have, and how it is done here. */
 const MEANT_OF_ANY: Meant = {
   timeout: 'idleTimeoutMs',
@@ -230,7 +231,13 @@ const MEANT_OF_ANY: Meant = {
   tls: 'c1m has no TLS: put a proxy that ends it in front',
   cert: 'c1m has no TLS: put a proxy that ends it in front',
   key: 'c1m has no TLS: put a proxy that ends it in front',
-  socket: 'handlers are the second argument',
+  socket: HANDLERS_APART,
+  open: HANDLERS_APART,
+  drain: HANDLERS_APART,
+  end: HANDLERS_APART,
+  close: HANDLERS_APART,
+  shutdown: HANDLERS_APART,
+  error: HANDLERS_APART,
 }
 const MEANT_BY_LISTEN: Meant = {
   ...MEANT_OF_ANY,
@@ -247,6 +254,7 @@ export const MEANT_BY_CONNECT: Meant = {
   unix: 'path',
   timeout: 'connectTimeoutMs',
   localHost: 'localAddress',
+  reusePort: 'it is an option of listen()',
 }
 
 const MAX_MS = 2 ** 31 - 1

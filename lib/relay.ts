@@ -89,8 +89,12 @@ type Side = (typeof SIDES)[number]
  * await reactor.listen({ port: 80, allowHalfOpen: true }, {
  *   async open(client) {
  *     client.pause()
- *     const upstream = await reactor.connect({ host: '10.0.0.7', port: 8080 })
- *     const { bytesFromA, bytesFromB, reason } = await relay(client, upstream, { idleTimeoutMs: 60_000 })
+ *     try {
+ *       const upstream = await reactor.connect({ host: '10.0.0.7', port: 8080 })
+ *       const { bytesFromA, bytesFromB, reason } = await relay(client, upstream, { idleTimeoutMs: 60_000 })
+ *     } catch (error) {
+ *       client.destroy(error)
+ *     }
  *   },
  * })
  */

@@ -1,7 +1,6 @@
 import { closeSync } from 'node:fs'
 import { type Bound, openListeningSocket } from '../binding.js'
 import { listenError, onAnyAddress, resolveHost } from '../listening.js'
-import { checkNetworkAllowed } from '../permission.js'
 import type { CheckedPoolListen } from './reactor-pool-options.js'
 import { SocketFile } from './socket-file.js'
 
@@ -18,7 +17,6 @@ export async function openSockets(
   count: number,
   cpus: readonly number[] | undefined,
 ): Promise<OpenedSockets> {
-  checkNetworkAllowed()
   const { spec } = listen.checked
   const host = await resolveHost(spec.host)
   return onAnyAddress({ ...spec, host }, (on) => open({ ...spec, host: on }, listen, count, cpus))

@@ -116,7 +116,7 @@ const poolOptionKeys = keysOf<ReactorPoolOptions>({
 export function checkPoolOptions(options: ReactorPoolOptions): CheckedPool {
   if (options === undefined) throw invalidType('options', 'an object', options)
   const given = checkObject('options', options)
-  checkKeys('options', given, poolOptionKeys)
+  checkKeys('options', given, poolOptionKeys, { filename: 'module' })
   const { size = availableParallelism(), startTimeoutMs = DEFAULT_START_TIMEOUT_MS } = given
   const { reactor, data, resourceLimits, env, execArgv, maxOpenFiles } = given
   const mode = checkOneOf('mode', given.mode ?? 'threads', ['threads', 'processes'])

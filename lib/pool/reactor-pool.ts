@@ -3,6 +3,7 @@ import { inspect } from 'node:util'
 import { guard } from '../binding.js'
 import { type BroadcastResult, bytesOf } from '../broadcast.js'
 import { STAT_NAMES } from '../layout.js'
+import { checkNetworkAllowed } from '../permission.js'
 import type { ReactorStats, ShutdownResult } from '../reactor.js'
 import { checkInteger, checkShutdownOptions } from '../validate.js'
 import { Crew } from './crew.js'
@@ -130,6 +131,7 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
   async listen(options: PoolListenOptions): Promise<PoolListener> {
     const listen = checkPoolListen(options)
     if (this.#shutdown !== undefined) throw poolClosed()
+    checkNetworkAllowed()
     await this.#started
     const { size, cpus, maxConnections } = this.#options
     const opened = await openSockets(listen, listen.placement === 'least-connections' ? 1 : size, cpus)

@@ -69,7 +69,7 @@ const runOptionKeys = keysOf<RunOptions>({ connection: true, signal: true, trans
 export function checkWorkerPoolOptions(options: WorkerPoolOptions) {
   if (options === undefined) throw invalidType('options', 'an object', options)
   const given = checkObject('options', options)
-  checkKeys('options', given, poolOptionKeys)
+  checkKeys('options', given, poolOptionKeys, { module: 'filename', maxThreads: 'size', threads: 'size' })
   const { size = availableParallelism(), maxQueue = 1_000_000, maxTasksPerConnection = 1024, resourceLimits } = given
   checkObject('resourceLimits', resourceLimits)
   const checked = {
@@ -86,6 +86,7 @@ export function checkWorkerPoolOptions(options: WorkerPoolOptions) {
 /** @internal */
 export function checkRunOptions<T>(options: RunOptions<T> | undefined) {
   const given = checkObject('options', options)
+  if (options instanceof Connection) throw invalidType('options', '{ connection }', options)
   checkKeys('options', given, runOptionKeys)
   const { connection, signal, transfer, ordered = false } = given
   if (connection !== undefined && !(connection instanceof Connection)) {

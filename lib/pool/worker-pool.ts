@@ -65,9 +65,14 @@ interface Task {
  *
  * @example
  * const pool = new WorkerPool({ filename: new URL('./resize.mjs', import.meta.url) })
- * await reactor.listen({ port: 7000, framing: lengthPrefixed({ bytes: 4 }) }, {
+ * const framing = lengthPrefixed({ bytes: 4 })
+ * await reactor.listen({ port: 7000, framing }, {
  *   async data(conn, image) {
- *     conn.write(await pool.run(image, { connection: conn, ordered: true }))
+ *     try {
+ *       writeFrame(conn, framing, await pool.run<Uint8Array>(image, { connection: conn, ordered: true }))
+ *     } catch (error) {
+ *       conn.destroy(error)
+ *     }
  *   },
  * })
  */
@@ -116,7 +121,8 @@ export class WorkerPool {
    * Runs a task: the module's function is called with a clone of it, and with `{ connection }`, a `RemoteConnection` to be
    * answered directly, if there was one. Resolves with a clone of its result, rejects with an error of the same class, with
    * its properties, such as `code`. Of a view of bytes, such as a chunk, only those are cloned, and not the memory that they
-   * lie in, if it is the task itself or stands right below it.
+   * lie in, if it is the task itself or stands right below it; and they are copied now. All else is cloned when a worker takes the
+   * task: leave it as it is until then.
    *
    * While a connection has tasks, an end that nobody has asked for waits for their results: that of `allowHalfOpen: false`
    * after the peer's FIN, and that of a shutdown.

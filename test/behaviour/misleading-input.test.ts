@@ -8,6 +8,7 @@ import {
   lengthPrefixed,
   Reactor,
   WorkerPool,
+  type WorkerPoolOptions,
 } from 'c1m'
 import { test } from 'tap'
 import { connectPeer } from '../fixtures/peer.js'
@@ -95,6 +96,13 @@ test('what other libraries have is refused with the way it is done here', async 
     ...wrongValue,
     message: /"filename" must be an absolute path or a file: URL, got 'http:\/\/host\/task.mjs'/,
   })
+  const pool = (options: object) => () => new WorkerPool(options as WorkerPoolOptions)
+  t.throws(pool({ module: 'x' }), { ...wrongValue, message: /is "filename" meant\?/ })
+  t.throws(pool({ maxThreads: 2 }), { ...wrongValue, message: /is "size" meant\?/ })
+  const close = { port: 0, close() {} } as ListenOptions
+  await t.rejects(reactor.listen(close), { ...wrongValue, message: /has no "close": handlers are the second argument/ })
+  const reusePort = { port: 1, reusePort: true } as ConnectOptions
+  await t.rejects(reactor.connect(reusePort), { ...wrongValue, message: /it is an option of listen\(\)/ })
   const signal = { aborted: false, addEventListener() {} } as unknown as AbortSignal
   await t.rejects(reactor.connect({ port: 1, signal }), { ...wrongType, message: /"signal" must be an AbortSignal/ })
 })
