@@ -269,7 +269,7 @@ interface Addon {
   readonly IoThread: new (config: IoThreadConfig) => NativeIoThread
   readonly layout: Readonly<Record<string, number | readonly string[]>>
   readonly openListeningSocket: (spec: ListenSocketSpec) => (Bound & { readonly fd: number }) | Failure
-  readonly takeSocket: (fd: number, duplicate: boolean) => number | Failure
+  readonly takeSocket: (fd: number, duplicate: boolean, away?: boolean) => number | Failure
   readonly setDescriptorLimit: (count: number) => Failure | undefined
   readonly writeRemote: (
     loop: number,

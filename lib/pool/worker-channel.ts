@@ -95,7 +95,7 @@ function openThread({ env, execArgv, resourceLimits, modules }: CheckedPool, eve
       port.postMessage(fd === undefined ? message : { ...message, fd })
     },
     give(message, socket) {
-      const copy = takeSocket((socket as Handled)._handle?.fd ?? -1, true)
+      const copy = takeSocket((socket as Handled)._handle?.fd ?? -1, true, true)
       socket.destroy()
       // One that its peer has reset meanwhile has none any more: the worker only counts it.
       const fd = typeof copy === 'number' ? copy : undefined

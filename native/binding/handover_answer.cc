@@ -14,9 +14,14 @@ Napi::Value take_socket(const Napi::CallbackInfo& info) {
   if (!peer) return refuse(peer.error());
   const Result<void> made = make_our_own(fd);
   if (!made) return refuse(made.error());
-  if (!info[1].ToBoolean()) return info[0];
+  if (!info[1].ToBoolean()) {
+    env.holds(fd);
+    return info[0];
+  }
   Result<Fd> copy = duplicate(fd);
   if (!copy) return refuse(copy.error());
+  // What goes to another thread at once is its number's business.
+  if (!info[2].ToBoolean()) env.holds(copy.value().get());
   return Napi::Number::New(env, env.failed() ? -1 : copy.value().release());
 }
 
@@ -33,6 +38,7 @@ AdoptAnswer::AdoptAnswer(const Napi::Function& callback, const Napi::Object& spe
   // Then it stays the caller's.
   if (spec.Env().failed()) return;
   fd = Fd(given);
+  spec.Env().lets_go(given);
   // A peer that has just reset the connection has no address any more; the loop hears of that soon.
   Result<Address> from = Address::peer_of(fd.get());
   if (!from) from = Address::local_of(fd.get());
@@ -74,6 +80,9 @@ void DetachAnswer::answer() {
   result.Set("unread", to_buffer(env, detached.unread.get()));
   result.Set("unsent", Napi::copy_buffer(env, detached.unsent.data(), detached.unsent.size()));
   result.Set("fd", detached.fd.get());
+  // Until there is a Socket that has it.
+  const int fd = detached.fd.get();
+  env.holds(fd);
   if (!env.failed()) (void)detached.fd.release();
   callback_.Call({result});
 }

@@ -6,8 +6,8 @@
 
 namespace c1m {
 
-// (fd, duplicate): makes a connected stream socket ready to be taken over, and answers the descriptor to pass to adopt(),
-// which is a new one if `duplicate`; or { errno, syscall }, and nothing has happened.
+// (fd, duplicate, away): makes a connected stream socket ready to be taken over, and answers the descriptor to pass to adopt(),
+// which is a new one if `duplicate`, and no more this environment's if `away`; or { errno, syscall }, and nothing has happened.
 Napi::Value take_socket(const Napi::CallbackInfo& info);
 
 // (count): how many descriptors the process may have open; { errno, syscall } if the system refuses.

@@ -33,6 +33,14 @@ void Env::note(bool failed) const {
   if (Noted* data = noted(env_); data != nullptr) data->failed = failed;
 }
 
+void Env::holds(int fd) const {
+  if (Noted* data = noted(env_); data != nullptr) data->loose.note(fd);
+}
+
+void Env::lets_go(int fd) const {
+  if (Noted* data = noted(env_); data != nullptr) data->loose.forget(fd);
+}
+
 // One of the calls that Node refuses then (napi_pending_exception, napi_cannot_run_js), as it might run JavaScript.
 bool Env::runs() const {
   report();

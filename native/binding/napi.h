@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "native/binding/loose_descriptors.h"
 #include "native/mem/bytes.h"
 
 // Node-API with a check at every call. Names are node-addon-api's, whose way with a failure we can't take: it makes an Error of
@@ -24,6 +25,7 @@ class CallbackInfo;
 // What is noted of an environment. Owner: the environment, as its instance data. Thread: its JS thread's.
 struct Noted {
   bool failed = false;
+  c1m::LooseDescriptors loose;
 };
 
 class Env {
@@ -42,6 +44,9 @@ class Env {
   // Whether a call has failed since this was noted last; false from here on.
   bool failed(bool reset = false) const;
   void note(bool failed) const;
+  // The descriptor is a number in JavaScript from here on, and is closed with the environment; or it has an owner again.
+  void holds(int fd) const;
+  void lets_go(int fd) const;
   // Whether JavaScript can be called: not once the environment is being terminated. Needs a HandleScope.
   [[nodiscard]] bool runs() const;
   // What JavaScript threw becomes an uncaught exception, and we go on if the process does.

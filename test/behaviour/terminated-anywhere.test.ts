@@ -2,12 +2,12 @@ import { test } from 'tap'
 import { startChild } from '../fixtures/child.js'
 
 /**
- * C1M_TERMINATED_SEED for other moments, C1M_TERMINATED_FACTOR=6 for some 500 of them: those that a test's name has can be
+ * C1M_TERMINATED_SEED for other moments, C1M_TERMINATED_FACTOR=8 for more than 500 of them: those that a test's name has can be
  * had again by its seed.
  */
 const PROCESSES = 2
 const FACTOR = Number(process.env.C1M_TERMINATED_FACTOR ?? 1)
-const ROUNDS = 38 * FACTOR
+const ROUNDS = 31 * FACTOR
 const EXITS = 6 * FACTOR
 const SEED = Number(process.env.C1M_TERMINATED_SEED ?? 1)
 

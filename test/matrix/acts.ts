@@ -14,7 +14,7 @@ const TIMEOUT_MS = 30
 /** Of a reactor that nothing keeps from draining, and of one that a peer keeps from it. */
 const SHUTDOWN_MS = { drains: 20_000, stuck: 300 }
 /** What a shutdown may take beyond its deadline on a busy machine. */
-const LATE_MS = 8000
+const LATE_MS = 4000
 
 const never = () => false
 /** Whether it has ended otherwise than by itself, or may have, though nobody here knows yet. */

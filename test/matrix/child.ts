@@ -28,7 +28,7 @@ export interface Said {
 
 const ABREAST = 80
 const SHUTDOWN_MS = 500
-const LATE_MS = 8000
+const LATE_MS = 4000
 const GROWTH_MIB = 64
 /** Until it is said what still runs. */
 const WATCHDOG_MS = 60_000
