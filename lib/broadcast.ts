@@ -48,6 +48,10 @@ export interface Except {
 /** Broadcasts are joined up to as many bytes as are copied at all; so a member's queue grows by no more at a time. */
 const MAX_JOINT_BYTES = 16 * 1024
 
+/** Of each thread, how many lists of targets the addon remembers. */
+const RECENT_LISTS = 8
+const recentLists = new WeakMap<IoThread, readonly object[]>()
+
 /**
  * @internal What is broadcast to a group, or to all. Broadcasts to the same connections, one right after the other, are joined:
  * one request, one place in each queue, one result. So many small ones cost little more than the bytes that they are.
@@ -55,6 +59,8 @@ const MAX_JOINT_BYTES = 16 * 1024
 export class Broadcasts {
   #last: Joint | undefined
   #version = -1
+  /** For its list of targets. */
+  #list = {}
 
   /**
    * @param version Changes when it would be for others.
@@ -70,7 +76,8 @@ export class Broadcasts {
     if (same && this.#last?.takes(bytes, except)) return this.#last.extend(bytes)
     const those = audiences().filter(({ count }) => count > 0)
     those[0]?.thread.checkInFlight()
-    const joint = new Joint(those, bytes, except, same)
+    if (!same) this.#list = {}
+    const joint = new Joint(those, bytes, except, this.#list)
     this.#last = joint
     this.#version = version
     return joint.result
@@ -87,8 +94,8 @@ class Joint {
   #left: number
   #bytes: number
 
-  /** @param listed The list of targets is that of the broadcast before, and counts as that's. */
-  constructor(audiences: readonly Audience[], bytes: Uint8Array, except: Except | undefined, listed: boolean) {
+  /** @param list The same object for the same list of targets: with one that the addon remembers, it counts once. */
+  constructor(audiences: readonly Audience[], bytes: Uint8Array, except: Except | undefined, list: object) {
     this.#except = except
     this.#bytes = bytes.length
     this.#left = audiences.length
@@ -98,7 +105,7 @@ class Joint {
     if (this.#left === 0) this.#resolve(this.#sum)
     this.#parts = audiences.map(
       (audience) =>
-        new Part(audience, bytes, except?.thread === audience.thread ? except.slot : undefined, listed, this.#answered),
+        new Part(audience, bytes, except?.thread === audience.thread ? except.slot : undefined, list, this.#answered),
     )
   }
 
@@ -138,7 +145,7 @@ class Part {
     { thread, targets, count }: Audience,
     bytes: Uint8Array,
     except: number | undefined,
-    listed: boolean,
+    list: object,
     answered: (result: BroadcastResult) => void,
   ) {
     this.#thread = thread
@@ -154,7 +161,7 @@ class Part {
           except,
         ),
       answered,
-      bytes.length + (listed ? 0 : count * TARGET_WORDS * Uint32Array.BYTES_PER_ELEMENT),
+      bytes.length + (isRemembered(thread, list) ? 0 : count * TARGET_WORDS * Uint32Array.BYTES_PER_ELEMENT),
     )
     this.#position = thread.commands.position
   }
@@ -168,6 +175,14 @@ class Part {
     this.#thread.native.extendBroadcast(this.#thread.commands.batch, bytes)
     this.#counted.add(1, bytes.length)
   }
+}
+
+/** Whether the addon has a copy of it, as of the last few lists of a thread. (native/binding/broadcast_answer.h) */
+function isRemembered(thread: IoThread, list: object): boolean {
+  const recent = recentLists.get(thread) ?? []
+  if (recent.includes(list)) return true
+  recentLists.set(thread, [...recent.slice(1 - RECENT_LISTS), list])
+  return false
 }
 
 /** @internal The open connections of a thread, or those that `filter` takes; without it no objects are made. */

@@ -14,6 +14,12 @@ export const MAX_COMMAND_BATCHES = 32
 const LIMIT_REQUESTS = 256 * 1024
 const LIMIT_BYTES = 512 * 1024 * 1024
 
+/** @internal Throws if so many attempts to connect are under way that one more is too much. */
+export function checkAttempts(underWay: number): void {
+  if (underWay < LIMIT_REQUESTS) return
+  throw new C1mError('ERR_C1M_TOO_MUCH_IN_FLIGHT', `${underWay} attempts to connect are under way`)
+}
+
 /**
  * @internal What a reactor has asked of its I/O threads that only they have to do: nothing in it waits for a peer, a disk, or an
  * event that JavaScript has yet to take. Beyond a bound `full` says that events are to be held back. The batches then stay

@@ -13,7 +13,7 @@ import { type ConnectionMap, makeConnectionMap } from './connection-map.js'
 import { C1mError, reactorClosed, reactorFull, systemError } from './errors.js'
 import { type Group, makeGroup } from './group.js'
 import { checkHandlers, containErrors, type Handlers } from './handlers.js'
-import { InFlight } from './in-flight.js'
+import { checkAttempts, InFlight } from './in-flight.js'
 import { inTurns, within } from './in-turns.js'
 import type { IoThread } from './io-thread.js'
 import type { IoThreadOwner } from './io-thread-owner.js'
@@ -248,9 +248,9 @@ export class Reactor extends EventEmitter<ReactorEvents> {
    *
    * Rejects, before anything happens, with a TypeError or RangeError for bad options (ERR_C1M_INVALID_ARG_TYPE,
    * ERR_C1M_INVALID_ARG_VALUE, ERR_C1M_OUT_OF_RANGE), and with the reason of a signal that has been aborted; with
-   * ERR_C1M_MAX_CONNECTIONS if the reactor holds `maxConnections`; with ERR_C1M_UNSUPPORTED_OPTION for a socket option
-   * that this system lacks; with ERR_C1M_REACTOR_CLOSED after `shutdown()`, also one that is called meanwhile; and with
-   * the system's errors: ECONNREFUSED, ETIMEDOUT, ENETUNREACH, EADDRNOTAVAIL, EMFILE and others with `connect` as their
+   * ERR_C1M_MAX_CONNECTIONS if the reactor holds `maxConnections`; with ERR_C1M_TOO_MUCH_IN_FLIGHT if 262,144 are under way;
+   * with ERR_C1M_UNSUPPORTED_OPTION for a socket option that this system lacks; with ERR_C1M_REACTOR_CLOSED after `shutdown()`,
+   * also one that is called meanwhile; and with the system's errors: ECONNREFUSED, ETIMEDOUT, ENETUNREACH, EADDRNOTAVAIL, EMFILE and others with `connect` as their
    * `syscall`, those of the local address with `bind`, and ENOTFOUND for a host name. If several addresses fail it is an
    * AggregateError with the `code` of the first. (socket(2), bind(2), connect(2))
    *
@@ -270,6 +270,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     checkNoMore('connect', others)
     checkNetworkAllowed()
     this.#checkOpen()
+    checkAttempts(this.#connecting.size)
     checkAborted(checked.signal)
     return this.#connect(checked, containErrors(handlers))
   }

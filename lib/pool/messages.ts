@@ -16,6 +16,9 @@ export function unsealed<M extends ToWorker | FromWorker>(value: unknown): M | u
   return typeof value === 'object' && value !== null ? (value as Record<string, M | undefined>)[MARK] : undefined
 }
 
+/** @internal The user's messages that may be on their way to somebody whose JS thread is busy, and takes none of them. */
+export const MAX_UNHEARD = 10_000
+
 /** @internal What a pool tells its workers. `ask` is to be answered under this number. */
 export type ToWorker =
   | { readonly type: 'start'; readonly start: WorkerStart }
@@ -31,6 +34,8 @@ export type ToWorker =
   | { readonly type: 'stats'; readonly ask: number }
   | { readonly type: 'shutdown'; readonly ask: number; readonly timeoutMs: number }
   | { readonly type: 'message'; readonly value: unknown }
+  /** How many of the worker's messages the pool has taken. */
+  | { readonly type: 'heard'; readonly heard: number }
 
 /** @internal What a worker tells its pool. */
 export type FromWorker =

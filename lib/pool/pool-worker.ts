@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { type FromWorker, type ToWorker, workerFailed } from './messages.js'
+import { type FromWorker, MAX_UNHEARD, type ToWorker, workerFailed } from './messages.js'
 import type { CheckedPool } from './reactor-pool-options.js'
 import { errorFromWire } from './wire-error.js'
 import { openChannel, type WorkerChannel, type WorkerExit } from './worker-channel.js'
@@ -10,12 +10,13 @@ type Ask<M = ToWorker> = M extends { ask: number } ? Omit<M, 'ask'> : never
 const GRACE_MS = 3000
 /**
  * What may be on its way to a worker whose JS thread is busy, and takes none of it: connections, which hold a descriptor
- * each; messages of the user's; and questions, with the bytes of their broadcasts.
+ * each; and questions, with the bytes of their broadcasts.
  */
 const MAX_GIVEN = 1024
-const MAX_UNHEARD = 10_000
 const MAX_ASKED = 10_000
 const MAX_ASKED_BYTES = 16 * 2 ** 20
+/** It hears of so many of its messages at a time that they have been taken. */
+const HEARD_EACH = 256
 
 /** @internal Of whom it hears. */
 export interface WorkerEvents {
@@ -53,6 +54,8 @@ export class PoolWorker {
   #taken = 0
   #sent = 0
   #heard = 0
+  /** Messages of the user's that it has sent. */
+  #toldUs = 0
   #nextAsk = 0
   #gone = false
   #deadline = Number.POSITIVE_INFINITY
@@ -193,6 +196,7 @@ export class PoolWorker {
         break
       }
       case 'message':
+        if (++this.#toldUs % HEARD_EACH === 0) this.#channel?.post({ type: 'heard', heard: this.#toldUs })
         this.#events.message(message.value)
         break
       case 'answer': {

@@ -10,7 +10,7 @@ interface WorkerContextEvents {
 }
 
 /** @internal */
-export let makeWorkerContext: (index: number, data: unknown, post: (value: unknown) => void) => WorkerContext
+export let makeWorkerContext: (index: number, data: unknown, post: (value: unknown) => boolean) => WorkerContext
 
 /**
  * What `setup` gets beside its reactor. Emits `message` for each `pool.send()`, and `drain` when the worker has begun to
@@ -21,10 +21,10 @@ export class WorkerContext extends EventEmitter<WorkerContextEvents> {
   readonly index: number
   /** A clone of the pool's `data`. */
   readonly data: unknown
-  readonly #post: (value: unknown) => void
+  readonly #post: (value: unknown) => boolean
   #draining = false
 
-  private constructor(index: number, data: unknown, post: (value: unknown) => void) {
+  private constructor(index: number, data: unknown, post: (value: unknown) => boolean) {
     super()
     if (post === undefined) throw notMade('WorkerContext', 'a ReactorPool, for "setup"')
     this.index = index
@@ -41,9 +41,12 @@ export class WorkerContext extends EventEmitter<WorkerContextEvents> {
     return this.#draining
   }
 
-  /** Tells the pool, which emits `message` with a clone of this. Throws an error for what can't be cloned. */
-  send(value: unknown): void {
-    this.#post(value)
+  /**
+   * Tells the pool, which emits `message` with a clone of this. `false`, and it isn't sent, if 10,000 wait already for a pool whose
+   * thread is busy. Throws an error for what can't be cloned.
+   */
+  send(value: unknown): boolean {
+    return this.#post(value)
   }
 
   /** @internal What its listeners throw is an uncaught exception, and no affair of the pool's. */

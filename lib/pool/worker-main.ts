@@ -13,6 +13,7 @@ import { connectionSocketOptionKeys, type SocketOptions } from '../socket-option
 import {
   type FromWorker,
   framingOf,
+  MAX_UNHEARD,
   sealed,
   type ToWorker,
   unsealed,
@@ -54,6 +55,9 @@ class PoolWorkerMain {
   #reported = 0
   #taken = 0
   #heard = 0
+  /** Messages of the user's to the pool, and how many of them it has taken. */
+  #told = 0
+  #poolHeard = 0
   /** Connections that were cut because the pool's patience came to an end before the reactor's. */
   #cut = 0
   #reporting = false
@@ -62,7 +66,14 @@ class PoolWorkerMain {
     this.#start = start
     if (start.maxOpenFiles !== undefined) setDescriptorLimit(start.maxOpenFiles)
     this.#reactor = new Reactor(start.reactor)
-    this.#context = makeWorkerContext(start.index, start.data, (value) => post({ type: 'message', value }))
+    this.#context = makeWorkerContext(start.index, start.data, (value) => this.#tell(value))
+  }
+
+  #tell(value: unknown): boolean {
+    if (this.#told - this.#poolHeard >= MAX_UNHEARD) return false
+    post({ type: 'message', value })
+    this.#told++
+    return true
   }
 
   async setUp(): Promise<void> {
@@ -83,6 +94,9 @@ class PoolWorkerMain {
         this.#heard++
         this.#reportSoon()
         this.#context.hear(message.value)
+        return
+      case 'heard':
+        this.#poolHeard = message.heard
         return
       case 'connection':
         return this.#take(message.listener, ownDescriptor(handle, message.fd))

@@ -22,6 +22,24 @@ for (const mode of MODES) {
     await t.rejects(readiness, { code: 'ERR_C1M_POOL_CLOSED' })
   })
 
+  test(`${mode}: a worker that floods its pool is refused until the pool has heard of it`, async (t) => {
+    const pool = makeReactorPool(t, { mode, size: 1 })
+    let drops = 0
+    const heard: unknown[] = []
+    pool.on('message', (value) => (value === 'drop' ? drops++ : heard.push(value)))
+    await pool.ready()
+    for (let round = 1; round <= 2; round++) {
+      pool.send('flood')
+      await until(() => heard.length === round)
+      const { taken } = heard[round - 1] as { taken: number }
+      t.ok(taken > 9000 && taken <= 10_000, `${taken} of 40,000`)
+    }
+    t.equal(
+      drops,
+      heard.reduce<number>((sum, one) => sum + (one as { taken: number }).taken, 0),
+    )
+  })
+
   test(`${mode}: a worker whose message can’t be cloned ends as any other`, async (t) => {
     const pool = makeReactorPool(t, { mode, module: ODD, size: 1, data: { uncloneable: true } })
     const heard: unknown[] = []

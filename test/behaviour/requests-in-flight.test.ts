@@ -1,5 +1,6 @@
 import { type Connection, delimited, type Group, type Reactor } from 'c1m'
 import { test } from 'tap'
+import { built } from '../fixtures/built.js'
 import { move, threadOf } from '../fixtures/move.js'
 import { connectPeer } from '../fixtures/peer.js'
 import { makeReactor, serve, until } from '../fixtures/reactor.js'
@@ -133,6 +134,34 @@ test('what nothing holds back is refused beyond all bounds, and ends no process'
   for (const { reached, queued, cut } of await Promise.all(taken)) t.ok(reached + queued + cut <= 1)
   await peer.closed
   t.strictSame(await room.broadcast('x'), { reached: 0, queued: 0, cut: 0 })
+})
+
+test('whom a broadcast is for counts, for more groups than the core remembers each time', async (t) => {
+  type Send = (bytes: Uint8Array, version: number, except: undefined, audiences: () => unknown[]) => unknown
+  const { Broadcasts } = built<{ Broadcasts: new () => { send: Send } }>('broadcast')
+  const counted: number[] = []
+  let position = 0
+  const thread = {
+    checkInFlight: () => {},
+    count: (_submit: unknown, _answered: unknown, bytes: number) => void counted.push(bytes),
+    commands: {
+      get position() {
+        return position++
+      },
+    },
+  }
+  const audiences = () => [{ thread, targets: new Uint32Array(400), count: 100 }]
+  const rooms = Array.from({ length: 9 }, () => new Broadcasts())
+  const toEach = (some: typeof rooms) => {
+    counted.length = 0
+    for (const room of some) room.send(Buffer.from('x'), 1, undefined, audiences)
+    return [...counted]
+  }
+  const list = 100 * 16
+  t.strictSame(toEach(rooms), Array(9).fill(1 + list))
+  t.strictSame(toEach(rooms), Array(9).fill(1 + list), 'nine in rotation')
+  toEach(rooms.slice(1))
+  t.strictSame(toEach(rooms.slice(1)), Array(8).fill(1), 'eight have their lists still')
 })
 
 test('broadcasts that are joined count as if each were by itself', async (t) => {
