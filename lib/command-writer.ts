@@ -239,7 +239,10 @@ export function canKeep(bytes: Uint8Array): boolean {
   return canPin(bytes) && bytes.buffer.byteLength <= bytes.length * 2
 }
 
-/** Whether these bytes are to be sent from where they lie. Memory that may shrink, or be filled anew, is copied. */
+/**
+ * Whether these bytes are to be sent from where they lie. Memory that may shrink, or be filled anew, is copied. That of WebAssembly
+ * only grows, and doesn't move: V8 reserves the addresses for all that it may become.
+ */
 export function canPin(bytes: Uint8Array): boolean {
   if (bytes.length < PIN_BYTES) return false
   const buffer = bytes.buffer as ArrayBuffer & { resizable?: boolean }

@@ -1,17 +1,11 @@
 import { test } from 'tap'
 import { startChild } from '../fixtures/child.js'
 import { connectPeer } from '../fixtures/peer.js'
+import { freePort } from '../fixtures/port.js'
 import { serve } from '../fixtures/reactor.js'
 
-/** A port that is free, most probably. */
-async function freePort(t: Parameters<typeof serve>[0]): Promise<number> {
-  const { reactor, port } = await serve(t, {})
-  await reactor.shutdown()
-  return port
-}
-
 test('cluster workers share a port', async (t) => {
-  const port = await freePort(t)
+  const port = await freePort()
   const primary = startChild(t, 'cluster', { args: [String(port)] })
   t.strictSame([await primary.next(), await primary.next()], ['listening', 'listening'])
   const workers = new Set<string>()
@@ -28,7 +22,7 @@ test('cluster workers share a port', async (t) => {
 
 for (const options of [{ exclusive: true }, { reusePort: false }]) {
   test(`with ${JSON.stringify(options)} they don’t`, async (t) => {
-    const port = await freePort(t)
+    const port = await freePort()
     const primary = startChild(t, 'cluster', { args: [String(port), JSON.stringify(options)] })
     t.strictSame([await primary.next(), await primary.next()].sort(), ['EADDRINUSE', 'listening'])
     primary.tell('stop')

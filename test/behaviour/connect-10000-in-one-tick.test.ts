@@ -1,23 +1,17 @@
-import { type Connection, Reactor } from 'c1m'
+import type { Connection } from 'c1m'
 import { test } from 'tap'
 import { openDescriptors } from '../fixtures/host.js'
 import { connectPeer } from '../fixtures/peer.js'
+import { freePort } from '../fixtures/port.js'
 import { makeReactor, settle, TRIGGERS, until } from '../fixtures/reactor.js'
 
 // Two descriptors each, as both ends are in this process, and 20,000 are what a process usually gets.
 const THERE = 9000
 const REFUSED = 1000
 
-async function refusingPort(): Promise<number> {
-  const reactor = new Reactor({ maxConnections: 1 })
-  const { port } = await reactor.listen({ host: '127.0.0.1', port: 0 })
-  await reactor.shutdown()
-  return port as number
-}
-
 for (const trigger of TRIGGERS) {
   test(`${trigger}: 10,000 attempts of one tick settle, each with a connection or a reason`, async (t) => {
-    const nobody = await refusingPort()
+    const nobody = await freePort()
     const reactor = makeReactor(t, { trigger, maxConnections: 2 * THERE + REFUSED + 10 })
     const { port } = await reactor.listen(
       { host: '127.0.0.1', port: 0, backlog: 4096 },

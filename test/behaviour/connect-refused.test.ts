@@ -1,22 +1,14 @@
-import { Reactor } from 'c1m'
 import { test } from 'tap'
 import { openDescriptors } from '../fixtures/host.js'
+import { freePort } from '../fixtures/port.js'
 import { makeReactor, record, serve, settle, TRIGGERS } from '../fixtures/reactor.js'
-
-/** A port on which nobody listens. */
-async function closedPort(): Promise<number> {
-  const reactor = new Reactor({ maxConnections: 1 })
-  const { port } = await reactor.listen({ host: '127.0.0.1', port: 0 })
-  await reactor.shutdown()
-  // Its thread's descriptors go a little later.
-  await settle()
-  return port as number
-}
 
 for (const trigger of TRIGGERS) {
   test(`${trigger}: a refused connection rejects as in node:net, and leaves nothing`, async (t) => {
-    const port = await closedPort()
+    const port = await freePort()
     const reactor = makeReactor(t, { trigger })
+    // The descriptors of the reactor before go a little later.
+    await settle()
     const before = openDescriptors()
     const log: string[] = []
     const error = await reactor.connect({ host: '127.0.0.1', port }, record(log)).catch((reason) => reason)
@@ -38,7 +30,7 @@ for (const trigger of TRIGGERS) {
 }
 
 test('many refused at once use one slot each, and give it back', async (t) => {
-  const port = await closedPort()
+  const port = await freePort()
   const reactor = makeReactor(t, { maxConnections: 300 })
   for (let round = 0; round < 3; round++) {
     const results = await Promise.allSettled(

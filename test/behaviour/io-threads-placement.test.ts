@@ -3,6 +3,7 @@ import { connect as connectNet, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Placement, Reactor } from 'c1m'
 import { type Test, test } from 'tap'
+import { freePort } from '../fixtures/port.js'
 import { makeReactor, serve, until } from '../fixtures/reactor.js'
 import { temporaryDirectory } from '../fixtures/temporary.js'
 
@@ -33,7 +34,12 @@ async function clients(t: Pick<Test, 'teardown'>, port: number, count: number, s
 
 for (const placement of EVERY) {
   test(`${placement}: all are served, and in the map with an id of their own`, async (t) => {
-    const { reactor, listener, port } = await serve(t, echo, { placement }, { ioThreads: THREADS })
+    const { reactor, listener, port } = await serve(
+      t,
+      echo,
+      { port: await freePort(), placement },
+      { ioThreads: THREADS },
+    )
     const sockets = await clients(t, port, 100, 50)
     t.equal(reactor.connections.size, 100)
     t.equal(listener.connections, 100)

@@ -3,6 +3,7 @@ import { type AddressInfo, createServer, isIPv4, isIPv6 } from 'node:net'
 import { type Test, test } from 'tap'
 import { hasIpv6 } from '../fixtures/host.js'
 import { connectPeer } from '../fixtures/peer.js'
+import { freePort } from '../fixtures/port.js'
 import { serve, until } from '../fixtures/reactor.js'
 
 const noIpv6 = hasIpv6() ? false : 'no IPv6 here'
@@ -95,7 +96,7 @@ test('without a host it listens where node:net does, and takes both families', a
 
 test('ipv6Only takes no IPv4 client', { skip: noIpv6 }, async (t) => {
   let opened = 0
-  const { port } = await serve(t, { open: () => void opened++ }, { host: '::', ipv6Only: true })
+  const { port } = await serve(t, { open: () => void opened++ }, { host: '::', port: await freePort(), ipv6Only: true })
   await t.rejects(connectPeer(t, port), { code: 'ECONNREFUSED' })
   await connectPeer(t, port, { host: '::1' })
   await until(() => opened === 1)

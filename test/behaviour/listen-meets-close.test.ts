@@ -1,6 +1,7 @@
 import { connect } from 'node:net'
 import type { Listener } from 'c1m'
-import { type Test, test } from 'tap'
+import { test } from 'tap'
+import { freePort } from '../fixtures/port.js'
 import { makeReactor, serve, until } from '../fixtures/reactor.js'
 
 const PLACEMENTS = ['least-connections', 'round-robin', 'reuse-port', 'cpu'] as const
@@ -10,13 +11,6 @@ const outcome = (promise: Promise<unknown>): Promise<string> =>
     () => 'done',
     (error: NodeJS.ErrnoException) => error.code ?? error.message,
   )
-
-/** A port that was free a moment ago. */
-async function freePort(t: Test): Promise<number> {
-  const { listener, port } = await serve(t, {})
-  await listener.close()
-  return port
-}
 
 /** Tries to connect, over and over, until it is told to stop. */
 function knock(port: number): () => Promise<void> {
@@ -38,7 +32,7 @@ function knock(port: number): () => Promise<void> {
 for (const ioThreads of [1, 3]) {
   for (const placement of PLACEMENTS) {
     test(`shutdown() at every step of listen(), ${ioThreads} threads, ${placement}`, async (t) => {
-      const port = await freePort(t)
+      const port = await freePort()
       const stop = knock(port)
       for (const timeoutMs of [0, 5000]) {
         for (let steps = 0; steps < 16; steps++) {
@@ -63,7 +57,7 @@ for (const ioThreads of [1, 3]) {
   test(`a listener that is closed by its first connection, before listen() has resolved, ${ioThreads} threads`, async (t) => {
     for (const placement of PLACEMENTS) {
       for (let round = 0; round < 8; round++) {
-        const port = await freePort(t)
+        const port = await freePort()
         const stop = knock(port)
         const reactor = makeReactor(t, { ioThreads })
         let closing: Promise<void> | undefined

@@ -1,14 +1,12 @@
-import type { Handlers, Listener } from 'c1m'
+import type { Connection, Handlers, Listener } from 'c1m'
 import { test } from 'tap'
 import { connectPeer } from '../fixtures/peer.js'
+import { freePort } from '../fixtures/port.js'
 import { makeReactor, serve, until } from '../fixtures/reactor.js'
 
 test('close refuses new clients, and leaves connections as they are', async (t) => {
-  const { listener, port } = await serve(t, {
-    data(conn, chunk) {
-      conn.write(chunk)
-    },
-  })
+  const echo = { data: (conn: Connection<undefined>, chunk: Buffer) => void conn.write(chunk) }
+  const { listener, port } = await serve(t, echo, { port: await freePort() })
   const peer = await connectPeer(t, port)
   await until(() => listener.connections === 1)
   await listener.close()

@@ -101,3 +101,23 @@ test('many rounds of pinned writes leave memory where it was', async (t) => {
   await round(160)
   t.ok(process.memoryUsage().arrayBuffers - before < 16 * MIB)
 })
+
+type Memory = { readonly buffer: ArrayBuffer; grow(pages: number): number }
+const { Memory } = Reflect.get(globalThis, 'WebAssembly') as { Memory: new (of: object) => Memory }
+
+for (const maximum of [undefined, 1024]) {
+  test(`the memory of a WebAssembly module may grow while it is sent (maximum ${maximum})`, async (t) => {
+    const { conn, peer } = await bench(t)
+    const memory = new Memory({ initial: SIZE / 65_536, ...(maximum !== undefined && { maximum }) })
+    conn.write(new Uint8Array(memory.buffer).fill(7))
+    await settle()
+    t.ok(conn.writableLength > 0, 'part of it is unsent')
+    // V8 has reserved the addresses behind it: it stays where it is, though its buffer is another object from here on.
+    memory.grow(100)
+    await collectGarbage()
+    churn()
+    peer.socket.resume()
+    await peer.untilBytes(SIZE)
+    t.equal(sha256(peer.received), sha256(Buffer.alloc(SIZE, 7)))
+  })
+}

@@ -4,19 +4,20 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { connectPeer } from '../fixtures/peer.js'
+import { freePort } from '../fixtures/port.js'
 import { settle, until } from '../fixtures/reactor.js'
 import { MODES, makeReactorPool } from '../fixtures/reactor-pool.js'
 import { temporaryDirectory } from '../fixtures/temporary.js'
 
 const ODD = join(__dirname, '../fixtures/odd-workers.js')
-const where = { host: '127.0.0.1', port: 0 } as const
+const host = '127.0.0.1'
 
 for (const mode of MODES) {
   test(`${mode}: a listener that closes while its workers have yet to open it accepts no more`, async (t) => {
     const pool = makeReactorPool(t, { mode, module: ODD, size: 2 })
     await pool.ready()
     for (let round = 0; round < 10; round++) {
-      const listener = await pool.listen(where)
+      const listener = await pool.listen({ host, port: await freePort() })
       const port = listener.port as number
       // Its stand-in is told to listen, and to stop, with nothing in between.
       pool.send('exit', round % 2)
@@ -31,7 +32,7 @@ for (const mode of MODES) {
   for (const placement of ['reuse-port', 'least-connections'] as const) {
     test(`${mode}, ${placement}: a shutdown closes the sockets first, and serves who has connected`, async (t) => {
       const pool = makeReactorPool(t, { mode, module: ODD, size: 2 })
-      const port = (await pool.listen({ ...where, placement })).port as number
+      const port = (await pool.listen({ host, port: await freePort(), placement })).port as number
       const peers = await Promise.all(Array.from({ length: 20 }, () => connectPeer(t, port)))
       const ending = pool.shutdown({ timeoutMs: 60_000 })
       // Those that were in this thread's queue, too.

@@ -5,6 +5,7 @@ import { promisify } from 'node:util'
 import { test } from 'tap'
 import { connectPeer } from '../fixtures/peer.js'
 import { LINES } from '../fixtures/pool-workers.js'
+import { freePort } from '../fixtures/port.js'
 import { until } from '../fixtures/reactor.js'
 import { ask, askAround, MODES, makeReactorPool } from '../fixtures/reactor-pool.js'
 import { temporaryDirectory } from '../fixtures/temporary.js'
@@ -69,8 +70,8 @@ for (const mode of MODES) {
   test(`${mode}: a listener closes, its connections stay, and its port is free`, async (t) => {
     const pool = makeReactorPool(t, { mode })
     for (const placement of ['reuse-port', 'least-connections'] as const) {
-      const listener = await pool.listen({ ...LINES, placement })
-      const port = listener.port as number
+      const port = await freePort()
+      const listener = await pool.listen({ ...LINES, port, placement })
       const peer = await connectPeer(t, port)
       peer.write('one\n')
       await peer.untilBytes(4)

@@ -3,6 +3,7 @@ import { startChild } from '../fixtures/child.js'
 import { openDescriptors, openThreads } from '../fixtures/host.js'
 import { connectPeer } from '../fixtures/peer.js'
 import { LINES } from '../fixtures/pool-workers.js'
+import { freePort } from '../fixtures/port.js'
 import { settle, until } from '../fixtures/reactor.js'
 import { ask, MODES, makeReactorPool } from '../fixtures/reactor-pool.js'
 
@@ -29,8 +30,9 @@ for (const mode of MODES) {
     await settle()
     const before = { descriptors: openDescriptors(), threads: openThreads() }
     const pool = makeReactorPool(t, { mode })
-    const byKernel = (await pool.listen(LINES)).port as number
-    const byUs = (await pool.listen({ ...LINES, placement: 'least-connections' })).port as number
+    const byKernel = (await pool.listen({ ...LINES, port: await freePort() })).port as number
+    const port = await freePort()
+    const byUs = (await pool.listen({ ...LINES, port, placement: 'least-connections' })).port as number
     const peers = await Promise.all([byKernel, byUs, byUs].map((port) => connectPeer(t, port)))
     for (const peer of peers) peer.write('hello\n')
     await Promise.all(peers.map((peer) => peer.untilBytes(6)))

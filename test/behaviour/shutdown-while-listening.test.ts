@@ -1,5 +1,6 @@
 import { test } from 'tap'
 import { connectPeer } from '../fixtures/peer.js'
+import { freePort } from '../fixtures/port.js'
 import { makeReactor, serve, until } from '../fixtures/reactor.js'
 
 const outcome = (promise: Promise<unknown>): Promise<string> =>
@@ -49,7 +50,7 @@ test('its port is free afterwards', async (t) => {
 })
 
 test('after a shutdown, listen() rejects', async (t) => {
-  const { reactor, port } = await serve(t, {})
+  const { reactor, port } = await serve(t, {}, { port: await freePort() })
   const shutdown = reactor.shutdown()
   t.equal(await outcome(reactor.listen({ port: 0 }, {})), 'ERR_C1M_REACTOR_CLOSED', 'while it lasts')
   await shutdown

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection, ShutdownResult } from 'c1m'
 import { test } from 'tap'
 import { connectPeer, type Peer } from '../fixtures/peer.js'
+import { freePort } from '../fixtures/port.js'
 import { makeReactor, serve, until } from '../fixtures/reactor.js'
 
 /** Plenty, and yet a hanging test would be told from it. */
@@ -128,7 +129,7 @@ test('called again it answers the same, and the first deadline stands', async (t
 })
 
 test('a client that comes during a shutdown is refused', async (t) => {
-  const { reactor, port } = await serve(t, {})
+  const { reactor, port } = await serve(t, {}, { port: await freePort() })
   const stubborn = await connectPeer(t, port)
   await until(() => reactor.connections.size === 1)
   const result = reactor.shutdown({ timeoutMs: LONG })

@@ -4,6 +4,7 @@ import { Worker } from 'node:worker_threads'
 import { type Test, test } from 'tap'
 import { openDescriptors, openThreads } from '../fixtures/host.js'
 import { connectPeer, type Peer } from '../fixtures/peer.js'
+import { freePort } from '../fixtures/port.js'
 import { serve, settle, until } from '../fixtures/reactor.js'
 
 interface Started {
@@ -74,7 +75,7 @@ for (const [how, expected] of Object.entries(endings)) {
     const descriptors = openDescriptors()
     const threads = openThreads()
 
-    const { worker, port, ended } = await startWorker(t, { port: 0, id: 1, how })
+    const { worker, port, ended } = await startWorker(t, { port: await freePort(), id: 1, how })
     const peers = await Promise.all(Array.from({ length: 20 }, () => connectPeer(t, port)))
     for (const peer of peers) pingPong(peer)
     await until(() => peers.every((peer) => peer.length > 20))
