@@ -528,7 +528,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
       for (const thread of this.#threads) {
         await inTurns(thread.open(), ([slot]) => thread.shutdownConnection(slot), deadline)
       }
-      await this.#emptyWithin(Math.max(0, deadline - performance.now()))
+      await within(deadline, this.#empty())
     }
     this.#moves.stopped = true
     // A pass goes from thread to thread, and none is to change over meanwhile.
@@ -537,7 +537,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     await this.#cut()
     await closed
     const late = await this.#cut()
-    await this.#emptyWithin()
+    await this.#empty()
     // A promise that waits for its answer would wait for ever. An operation makes requests, and an answer may begin another.
     while (this.#operations.count > 0 || this.#threads.some(({ requests }) => requests.count > 0)) {
       await this.#operations.none()
@@ -564,15 +564,11 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     return this.#threads.reduce((sum, { closedUntold }) => sum + closedUntold.size, this.connections.size)
   }
 
-  /** Resolves when no connection is left, or after this many milliseconds. */
-  #emptyWithin(ms?: number): Promise<void> {
+  /** Resolves when no connection is left. */
+  #empty(): Promise<void> {
     if (this.#left === 0) return Promise.resolve()
     return new Promise((resolve) => {
-      const timer = ms === undefined ? undefined : setTimeout(resolve, ms)
-      this.#onEmpty = () => {
-        clearTimeout(timer)
-        resolve()
-      }
+      this.#onEmpty = resolve
     })
   }
 

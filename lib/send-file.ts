@@ -8,7 +8,7 @@ import type { IoThread } from './io-thread.js'
 import { OWN_ERROR_FILE_ABORTED, QUEUE_FILE_COST, QUEUE_LEAST_COST } from './layout.js'
 import { Pending } from './pending.js'
 import { checkReadAllowed } from './permission.js'
-import { checkInteger, checkKeys, checkObject, checkSignal, isBytes, keysOf } from './validate.js'
+import { checkInteger, checkKeys, checkObject, checkSignal, isBytes, isUrl, keysOf } from './validate.js'
 
 /** With the null byte at its end. (limits.h) */
 const PATH_MAX = 4096
@@ -116,9 +116,7 @@ type SendFileAnswer = Parameters<Parameters<IoThread['native']['sendFile']>[1]>[
 function checkSource(source: unknown): { readonly path?: string | Uint8Array; readonly fd?: number } {
   if (typeof source === 'number') return { fd: checkInteger('source', source, 0, 2 ** 31 - 1) }
   if (typeof source === 'string' || isBytes(source)) return { path: checkPath(source) }
-  const { href, protocol } = Object(source) as Partial<URL>
-  // A URL, of whichever realm.
-  if (typeof href === 'string' && typeof protocol === 'string') return { path: checkPath(pathOf(source as URL)) }
+  if (isUrl(source)) return { path: checkPath(pathOf(source)) }
   // FileHandle has no public constructor to ask for. Closed, it has the descriptor -1: that answers EBADF.
   const { fd } = Object(source) as { readonly fd?: unknown }
   if (typeof fd === 'number') return { fd: checkInteger('source.fd', fd, -1, 2 ** 31 - 1) }

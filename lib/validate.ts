@@ -53,6 +53,12 @@ export function checkSignal(signal: unknown): void {
   if (typeof aborted !== 'boolean' || !isOne) throw invalidType('signal', 'an AbortSignal', signal)
 }
 
+/** @internal A URL, of whichever realm. */
+export function isUrl(value: unknown): value is URL {
+  const { href, protocol } = Object(value) as Partial<URL>
+  return typeof href === 'string' && typeof protocol === 'string'
+}
+
 /** @internal Bytes, of whichever realm: those of `vm` contexts, and so of Jest, are no instances of our class. */
 export function isBytes(value: unknown): value is Uint8Array {
   return types.isUint8Array(value)

@@ -1,12 +1,12 @@
 import { isAbsolute } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { invalidType, invalidValue } from '../errors.js'
+import { isUrl } from '../validate.js'
 
 /** @internal The `file:` URL of a module that workers load, given as such or as an absolute path. */
 export function checkModule(name: string, module: unknown): string {
-  const { href, protocol } = Object(module) as Partial<URL>
-  // A URL, of whichever realm.
-  if (typeof href === 'string' && typeof protocol === 'string') {
+  if (isUrl(module)) {
+    const { href, protocol } = module
     if (protocol !== 'file:') throw invalidValue(`"${name}" must be an absolute path or a file: URL, got '${href}'`)
     return fileURLToPath(href) && href
   }
