@@ -81,8 +81,7 @@ void DetachAnswer::answer() {
   result.Set("unsent", Napi::copy_buffer(env, detached.unsent.data(), detached.unsent.size()));
   result.Set("fd", detached.fd.get());
   // Until there is a Socket that has it.
-  const int fd = detached.fd.get();
-  env.holds(fd);
+  env.holds(detached.fd.get());
   if (!env.failed()) (void)detached.fd.release();
   callback_.Call({result});
 }
