@@ -7,7 +7,7 @@ import { test } from 'tap'
 import { until } from '../fixtures/reactor.js'
 
 const WORKERS = 20
-const module = join(__dirname, '../fixtures/children/handing-over-worker.js')
+const program = join(__dirname, '../fixtures/children/handing-over-worker.js')
 
 for (const how of ['adopt', 'detach']) {
   test(`a worker that is terminated in ${how}() leaves no socket behind`, async (t) => {
@@ -26,7 +26,7 @@ for (const how of ['adopt', 'detach']) {
     await once(server, 'listening')
     const { port } = server.address() as AddressInfo
     for (let i = 0; i < WORKERS; i++) {
-      const worker = new Worker(module, { workerData: { how, port } })
+      const worker = new Worker(program, { workerData: { how, port } })
       await once(worker, 'message')
       await sleep(15 + (i % 20))
       await worker.terminate()
