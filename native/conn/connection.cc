@@ -1,6 +1,7 @@
 #include "native/conn/connection.h"
 
 #include "native/conn/flush_file.h"
+#include "native/conn/transport.h"
 #include "native/net/socket.h"
 
 namespace c1m {
@@ -14,11 +15,10 @@ bool flush_bytes(Connection& connection, OutboundPool& pool, size_t budget, Flus
   const int count = connection.out.gather(vectors, budget, more);
   size_t offered = 0;
   for (int i = 0; i < count; ++i) offered += vectors[i].iov_len;
-  // With a file behind them they wait for it, to share its first packet.
-  const int flags = more ? MSG_MORE : 0;
-  // One run of bytes is the rule, and send(2) is the cheaper call.
-  const ssize_t sent = count == 1 ? send_bytes(connection.fd.get(), vectors[0].iov_base, vectors[0].iov_len, flags)
-                                  : send_vector(connection.fd.get(), vectors, count, flags);
+  // With a file behind them they wait for it, to share its first packet. One run of bytes is the rule, and send(2) is the
+  // cheaper call.
+  const ssize_t sent = count == 1 ? transport::send(connection, vectors[0].iov_base, vectors[0].iov_len, more)
+                                  : transport::send_vector(connection, vectors, count, more);
   if (sent < 0) {
     // EINPROGRESS: a SYN that waited for these bytes went out without them (TCP_FASTOPEN_CONNECT); an edge comes when
     // it is answered.

@@ -73,9 +73,6 @@ struct Connection {
   [[nodiscard]] bool end_waits() const { return has(kFramesWaiting | kReframing); }
   // Both sides have sent their FIN, and all that came is delivered.
   [[nodiscard]] bool is_over() const { return has(kFinSent) && has(kEndSeen) && !end_waits(); }
-  // A short read means drained (epoll(7), question 9), unless there is more to read up to: a FIN, an urgent byte, or the
-  // end of a connection whose writing has failed. And recv(2) on a Unix socket stops at a descriptor that was passed.
-  [[nodiscard]] bool drained_by_short_read() const { return !has(kHangup | kWriteFailed) && peer.family != AF_UNIX; }
 
   Outbound out;
   Fd fd;

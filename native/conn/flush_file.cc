@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "native/conn/transport.h"
 #include "native/net/file.h"
 #include "native/net/socket.h"
 
@@ -18,12 +19,12 @@ struct Part {
 };
 
 // Through memory: what the socket doesn't take is read again.
-Part copy_part(int socket, const OutboundFile& file, size_t count, uint8_t* buffer) {
+Part copy_part(Connection& to, const OutboundFile& file, size_t count, uint8_t* buffer) {
   const ssize_t got = read_file(file.fd.get(), buffer, std::min(count, OutboundPool::kCopyBytes), file.offset);
   if (got < 0) return {.file_error = static_cast<int>(-got)};
   if (got == 0) return {};
   const auto length = static_cast<size_t>(got);
-  const ssize_t sent = send_bytes(socket, buffer, length, length < file.end - file.offset ? MSG_MORE : 0);
+  const ssize_t sent = transport::send(to, buffer, length, length < file.end - file.offset);
   if (sent < 0) return {.socket_error = static_cast<int>(-sent)};
   return {.sent = static_cast<size_t>(sent)};
 }
@@ -47,21 +48,21 @@ bool is_of_network(int error) {
   }
 }
 
-Part send_part(int socket, OutboundFile& file, size_t count, OutboundPool& pool) {
+Part send_part(Connection& to, OutboundFile& file, size_t count, OutboundPool& pool) {
   if (!file.copies) {
-    const ssize_t sent = send_file(socket, file.fd.get(), file.offset, count);
+    const ssize_t sent = transport::send_file(to, file.fd.get(), file.offset, count);
     if (sent >= 0) return {.sent = static_cast<size_t>(sent)};
     if (sent == -EAGAIN) return {.socket_error = EAGAIN};
     // EINVAL and its like: this file, or this socket, knows no sendfile(2). Any other error may be the one's or the
     // other's, and pread(2) and send(2) tell which.
     file.copies = true;
-    Part part = copy_part(socket, file, count, pool.copy_buffer());
+    Part part = copy_part(to, file, count, pool.copy_buffer());
     // The kernel reports a socket's error once, and EPIPE from then on (sk_stream_error() in Linux).
     const auto error = static_cast<int>(-sent);
     if (part.socket_error == EPIPE && is_of_network(error)) part.socket_error = error;
     return part;
   }
-  return copy_part(socket, file, count, pool.copy_buffer());
+  return copy_part(to, file, count, pool.copy_buffer());
 }
 
 // True if the connection can go on without it.
@@ -93,7 +94,7 @@ bool flush_file(Connection& connection, OutboundPool& pool, OutboundFile& file, 
       (void)set_cork(connection.fd.get(), true);
       connection.set(Connection::kCorked);
     }
-    const Part part = send_part(connection.fd.get(), file, count, pool);
+    const Part part = send_part(connection, file, count, pool);
     if (part.socket_error == EAGAIN) {
       // A short count comes before it, and may have other reasons: only this says that the socket is full.
       connection.unset(Connection::kWritable);

@@ -4,7 +4,7 @@
 #include <cassert>
 #include <utility>
 
-#include "native/net/socket.h"
+#include "native/conn/transport.h"
 
 namespace c1m {
 
@@ -55,7 +55,7 @@ void RelayFlow::drop(RelayMeans& means) {
 
 // False where move() must stop, as in all of these.
 bool RelayFlow::empty_pipe(Connection& to, RelayMeans& means, Moved& moved) {
-  const ssize_t sent = splice_bytes(pipe_.read.get(), to.fd.get(), in_pipe_);
+  const ssize_t sent = transport::splice_out(pipe_, to, in_pipe_);
   if (sent > 0) {
     const auto bytes = static_cast<size_t>(sent);
     assert(bytes <= in_pipe_);
@@ -94,7 +94,7 @@ bool RelayFlow::read(Connection& from, Connection& to, RelayMeans& means, size_t
 
 bool RelayFlow::splice_in(Connection& from, RelayMeans& means, size_t most, Moved& moved) {
   const size_t asked = std::min(most, size_t{PipePool::kBytes});
-  const ssize_t got = splice_bytes(from.fd.get(), pipe_.write.get(), asked);
+  const ssize_t got = transport::splice_in(from, pipe_, asked);
   if (got > 0) {
     // Fewer than asked don't mean that the socket is drained: a pipe is also full when its slots are, by small segments.
     in_pipe_ = static_cast<size_t>(got);
@@ -115,7 +115,7 @@ bool RelayFlow::splice_in(Connection& from, RelayMeans& means, size_t most, Move
 bool RelayFlow::copy(Connection& from, Connection& to, RelayMeans& means, size_t most, Moved& moved) {
   const size_t asked = std::min(most, RelayMeans::kBufferBytes);
   uint8_t* buffer = means.buffer();
-  const ssize_t got = receive(from.fd.get(), buffer, asked);
+  const ssize_t got = transport::receive(from, buffer, asked);
   if (got == 0) {
     from.unset(Connection::kReadable | Connection::kHangup);
     from.set(Connection::kEndSeen);
@@ -125,8 +125,8 @@ bool RelayFlow::copy(Connection& from, Connection& to, RelayMeans& means, size_t
   const auto bytes = static_cast<size_t>(got);
   has_read(bytes);
   bulk_ = bytes >= kBulkBytes;
-  if (bytes < asked && from.drained_by_short_read()) from.unset(Connection::kReadable);
-  ssize_t sent = send_bytes(to.fd.get(), buffer, bytes);
+  if (!transport::has_pending(from, bytes, asked)) from.unset(Connection::kReadable);
+  ssize_t sent = transport::send(to, buffer, bytes);
   if (sent < 0 && !must_wait(sent)) {
     moved.next = Next::kWriteFailed;
     moved.error = static_cast<int>(-sent);

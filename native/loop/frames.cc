@@ -8,9 +8,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "native/conn/transport.h"
 #include "native/loop/loop.h"
 #include "native/loop/read_limits.h"
-#include "native/net/socket.h"
 
 namespace c1m {
 
@@ -99,7 +99,7 @@ ssize_t Loop::read_into_framer(uint32_t slot, Entry& entry, const Framing& frami
     close_for_memory(slot, entry, Syscall::kRead);
     return -ENOMEM;
   }
-  const ssize_t got = receive(entry.fd.get(), room.data, room.length);
+  const ssize_t got = transport::receive(entry, room.data, room.length);
   if (got > 0) {
     framer.grew(static_cast<size_t>(got));
     if (framer.next(framing).state != Cut::State::kIncomplete) entry.set(Connection::kFramesWaiting);
@@ -114,7 +114,7 @@ ssize_t Loop::read_into_slab(uint32_t slot, Entry& entry, const Framing& framing
   uint8_t* start = slab.data + slab.used;
   if (pending > 0) std::memcpy(start, entry.extras->framer->data(), pending);
   const size_t asked = std::min({kReadWindow, slab.room() - pending, budget});
-  const ssize_t got = receive(entry.fd.get(), start + pending, asked);
+  const ssize_t got = transport::receive(entry, start + pending, asked);
   if (got > 0) cut_slab(slot, entry, framing, mode, pending, static_cast<size_t>(got));
   received(slot, entry, got, asked);
   return got;

@@ -1,5 +1,6 @@
 // What a turn does with one connection: write, read, tell JavaScript, close.
 #include "native/base/clock.h"
+#include "native/conn/transport.h"
 #include "native/loop/loop.h"
 #include "native/loop/read_limits.h"
 #include "native/net/connect.h"
@@ -137,8 +138,7 @@ void Loop::after_flush(uint32_t slot, Entry& entry) {
 // False if it has to wait, or the connection has failed.
 bool Loop::send_fin(uint32_t slot, Entry& entry) {
   if (entry.has(Connection::kSynDeferred) && await_handshake(slot, entry)) return false;
-  // ENOTCONN, the only answer but success, means that the peer has reset the connection: the poller will say so.
-  (void)shutdown_write(entry.fd.get());
+  transport::end(entry);
   entry.set(Connection::kFinSent);
   return true;
 }
@@ -219,7 +219,7 @@ bool Loop::read(uint32_t slot, Entry& entry) {
     if ((filling_ == nullptr || !filling_->has_room(mode)) && !(rotate() && filling_->has_room(mode))) return false;
     ReadSlab& slab = filling_->slab(mode);
     const size_t asked = std::min({kReadWindow, size_t{slab.room()}, budget});
-    const ssize_t got = receive(entry.fd.get(), slab.data + slab.used, asked);
+    const ssize_t got = transport::receive(entry, slab.data + slab.used, asked);
     if (got > 0) {
       const auto bytes = static_cast<uint32_t>(got);
       filling_->append(Event::kData, static_cast<uint32_t>(mode), slot, slab.used, bytes);
@@ -237,7 +237,7 @@ void Loop::received(uint32_t slot, Entry& entry, ssize_t got, size_t asked) {
     note_heard(entry);
     ++stats_.reads;
     stats_.bytes_read += static_cast<size_t>(got);
-    if (static_cast<size_t>(got) < asked && entry.drained_by_short_read()) entry.unset(Connection::kReadable);
+    if (!transport::has_pending(entry, static_cast<size_t>(got), asked)) entry.unset(Connection::kReadable);
   } else if (got == 0) {
     end_of_stream(slot, entry);
   } else if (got == -EAGAIN) {

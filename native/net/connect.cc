@@ -4,6 +4,7 @@
 #include <netinet/tcp.h>
 
 #include "native/net/socket.h"
+#include "native/net/stream.h"
 
 namespace c1m {
 

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
@@ -67,15 +66,6 @@ void load_into_cache(int fd, uint64_t offset, uint64_t length) {
     // An error, or the end of the file: whoever sends it will find out, and say so.
     if (got <= 0) return;
     offset += static_cast<uint64_t>(got);
-  }
-}
-
-ssize_t send_file(int socket, int fd, uint64_t offset, size_t count) {
-  for (;;) {
-    auto at = static_cast<off_t>(offset);
-    const ssize_t sent = ::sendfile(socket, fd, &at, count);
-    if (sent >= 0) return sent;
-    if (errno != EINTR) return -errno;
   }
 }
 

@@ -35,13 +35,7 @@ inline constexpr uint64_t kProbeStride = 128 * 1024;
 // Reads the range, so that it is in the page cache; starts to read as much again behind it. Waits for the disk.
 void load_into_cache(int fd, uint64_t offset, uint64_t length);
 
-// These two answer the number of bytes, or -errno, and retry EINTR.
-
-// sendfile(2): 0 at the end of the file. There is no MSG_NOSIGNAL for it: SIGPIPE must be blocked or ignored, which
-// Node does. An error may be the file's or the socket's.
-[[nodiscard]] ssize_t send_file(int socket, int fd, uint64_t offset, size_t count);
-
-// pread(2)
+// pread(2): the number of bytes, or -errno; retries EINTR.
 [[nodiscard]] ssize_t read_file(int fd, void* buffer, size_t size, uint64_t offset);
 
 }  // namespace c1m

@@ -1,5 +1,7 @@
 #include "native/net/pipe.h"
 
+#include <fcntl.h>
+
 #include <utility>
 
 namespace c1m {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -23,19 +22,6 @@ struct Pipe {
 // pipe2(2), non-blocking and close-on-exec, of at least `bytes` where the system allows that (F_SETPIPE_SZ): beyond
 // fs.pipe-user-pages-soft it keeps the size that it has.
 [[nodiscard]] Result<Pipe> open_pipe(int bytes);
-
-// splice(2) between a pipe and a socket that doesn't block: the number of bytes, or -errno. 0 from a socket is its end,
-// or, as EAGAIN may be, an urgent byte in the way. EINVAL where the socket knows no splice.
-//
-// Writing to a socket whose peer has gone raises SIGPIPE, and unlike send(2) this has no flag against it: the thread must
-// have it blocked or ignored.
-[[nodiscard]] inline ssize_t splice_bytes(int from, int to, size_t size) noexcept {
-  for (;;) {
-    const ssize_t moved = ::splice(from, nullptr, to, nullptr, size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-    if (moved >= 0) return moved;
-    if (errno != EINTR) return -errno;
-  }
-}
 
 // read(2) from a pipe: the number of bytes, or -errno.
 [[nodiscard]] inline ssize_t read_pipe(const Pipe& pipe, void* buffer, size_t size) noexcept {

@@ -40,11 +40,6 @@ Result<void> connect_socket(int fd, const Address& address) {
   return {};
 }
 
-Result<void> shutdown_write(int fd) {
-  if (::shutdown(fd, SHUT_WR) != 0) return Error::last("shutdown");
-  return {};
-}
-
 Result<void> reset_on_close(int fd) {
   const linger now{1, 0};
   if (::setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now)) != 0) return Error::last("setsockopt");

@@ -2,7 +2,6 @@
 
 #include <sys/socket.h>
 #include <sys/types.h>
-#include <sys/uio.h>
 
 #include <cerrno>
 #include <cstddef>
@@ -33,9 +32,6 @@ Result<void> listen_socket(int fd, int backlog);
 // connect(2), not retried: for a non-blocking socket EINPROGRESS (IP) and EAGAIN (Unix, the queue is full) are
 // normal answers and come back as errors.
 Result<void> connect_socket(int fd, const Address& address);
-
-// shutdown(2) with SHUT_WR: the FIN follows what the kernel holds. ENOTCONN if the peer has reset it already.
-Result<void> shutdown_write(int fd);
 
 // Makes the next close(2) send a RST and drop what is unsent (SO_LINGER with a time of 0). On a Unix socket there is
 // no RST, so that the close stays an ordinary one.
@@ -69,37 +65,5 @@ void stop_lingering(int fd);
 
 // TCP_CORK, tcp(7): holds back what fills no packet, for up to 200 ms; off, it is sent. Says nothing on a Unix socket.
 Result<void> set_cork(int fd, bool on);
-
-// The three calls of the hot path answer the number of bytes, or -errno.
-
-// recv(2): 0 is the peer's FIN.
-[[nodiscard]] inline ssize_t receive(int fd, void* buffer, size_t size) noexcept {
-  for (;;) {
-    const ssize_t got = ::recv(fd, buffer, size, 0);
-    if (got >= 0) return got;
-    if (errno != EINTR) return -errno;
-  }
-}
-
-// send(2) without SIGPIPE; may take less than `size`. `flags`: 0, or MSG_MORE if something follows at once.
-[[nodiscard]] inline ssize_t send_bytes(int fd, const void* bytes, size_t size, int flags = 0) noexcept {
-  for (;;) {
-    const ssize_t sent = ::send(fd, bytes, size, MSG_NOSIGNAL | flags);
-    if (sent >= 0) return sent;
-    if (errno != EINTR) return -errno;
-  }
-}
-
-// writev(2) without SIGPIPE, which only sendmsg(2) can do. `count` is at most IOV_MAX (1024), beyond it is EMSGSIZE.
-[[nodiscard]] inline ssize_t send_vector(int fd, const iovec* vector, int count, int flags = 0) noexcept {
-  msghdr message{};
-  message.msg_iov = const_cast<iovec*>(vector);
-  message.msg_iovlen = static_cast<decltype(message.msg_iovlen)>(count);
-  for (;;) {
-    const ssize_t sent = ::sendmsg(fd, &message, MSG_NOSIGNAL | flags);
-    if (sent >= 0) return sent;
-    if (errno != EINTR) return -errno;
-  }
-}
 
 }  // namespace c1m

@@ -11,6 +11,7 @@
 #include "native/loop/handover.h"
 #include "native/loop/placement.h"
 #include "native/loop/requests.h"
+#include "native/net/stream.h"
 #include "test/native/running_loop.h"
 
 using namespace c1m;

@@ -8,6 +8,7 @@
 
 #include "native/loop/send_file_request.h"
 #include "native/net/socket.h"
+#include "native/net/stream.h"
 #include "test/native/bytes_of.h"
 #include "test/native/loop_harness.h"
 

@@ -13,6 +13,7 @@
 #include <thread>
 #include <unordered_map>
 
+#include "native/net/stream.h"
 #include "test/native/running_loop.h"
 
 using namespace c1m;

@@ -11,6 +11,7 @@
 #include <exception>
 
 #include "native/net/socket.h"
+#include "native/net/stream.h"
 
 namespace c1m {
 

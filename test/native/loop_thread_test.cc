@@ -4,6 +4,7 @@
 #include <random>
 #include <thread>
 
+#include "native/net/stream.h"
 #include "test/native/running_loop.h"
 
 using namespace c1m;

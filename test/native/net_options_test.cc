@@ -10,6 +10,7 @@
 
 #include "native/net/options.h"
 #include "native/net/socket.h"
+#include "native/net/stream.h"
 #include "native/net/tcp_info.h"
 #include "test/native/net_pair.h"
 

@@ -15,6 +15,7 @@
 #include "native/net/address.h"
 #include "native/net/listen.h"
 #include "native/net/socket.h"
+#include "native/net/stream.h"
 #include "test/native/net_pair.h"
 
 using namespace c1m;

@@ -1,5 +1,6 @@
 // Two connections that are relayed: every byte once and in order, whatever the kernel answers, and no pipe left.
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
 
