@@ -6,7 +6,7 @@
 
 #include "native/conn/connection.h"
 #include "native/conn/outbound.h"
-#include "native/net/pipe.h"
+#include "native/net/linux/pipe.h"
 
 namespace c1m {
 

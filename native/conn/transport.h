@@ -8,8 +8,8 @@
 #include <cstdint>
 
 #include "native/conn/connection.h"
+#include "native/net/linux/pipe.h"
 #include "native/net/linux/zero_copy.h"
-#include "native/net/pipe.h"
 #include "native/net/stream.h"
 
 // The one seam between a connection and its socket: what receives, sends or ends a connection's stream does it by these

@@ -6,6 +6,7 @@
 #include "native/base/fd.h"
 #include "native/base/result.h"
 #include "native/net/descriptor.h"
+#include "native/net/linux/own_file_table.h"
 
 namespace c1m {
 

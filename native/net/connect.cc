@@ -1,8 +1,8 @@
 #include "native/net/connect.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <sys/socket.h>
 
+#include "native/net/linux/handshake.h"
 #include "native/net/socket.h"
 #include "native/net/stream.h"
 
@@ -10,19 +10,13 @@ namespace c1m {
 
 namespace {
 
-Error set_flag(int fd, int level, int name) {
-  const int on = 1;
-  return ::setsockopt(fd, level, name, &on, sizeof on) == 0 ? Error{} : Error::last("setsockopt");
-}
-
 OptionFailure bind_local(int fd, const Address& local) {
   if (local.port() == 0) {
-    // A kernel without it chooses the port at bind(2): fewer ports, no less correct.
-    (void)set_flag(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT);
+    choose_port_late(fd);
   } else {
     // Otherwise the port is taken while its last connection, to wherever, is in TIME_WAIT.
-    const Error refused = set_flag(fd, SOL_SOCKET, SO_REUSEADDR);
-    if (refused) return {refused, {}};
+    const int on = 1;
+    if (::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0) return {Error::last("setsockopt"), {}};
   }
   const Result<void> bound = bind_socket(fd, local);
   return bound ? OptionFailure{} : OptionFailure{bound.error(), {}};
@@ -37,7 +31,7 @@ OptionFailure prepare(int fd, const ConnectSpec& spec) {
     if (!set) return {set.error(), Option::kCongestion};
   }
   if (spec.fast_open) {
-    const Error refused = set_flag(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT);
+    const Error refused = defer_syn(fd);
     if (refused) return {refused, Option::kFastOpen};
   }
   return spec.local ? bind_local(fd, *spec.local) : OptionFailure{};
@@ -74,13 +68,6 @@ bool is_connected_to_itself(int fd) {
   if (!peer || peer.value().port() != local.value().port()) return false;
   const auto packed = [](const Address& address) { return PackedAddress::from(address.get(), address.length()); };
   return packed(local.value()) == packed(peer.value());
-}
-
-bool in_handshake(int fd) {
-  // The first byte of a tcp_info is its state.
-  uint8_t state = 0;
-  socklen_t length = sizeof state;
-  return ::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &length) == 0 && state == TCP_SYN_SENT;
 }
 
 int send_deferred_syn(int fd) {

@@ -1,22 +1,12 @@
 #include "native/net/file.h"
 
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
-#include <sys/vfs.h>
+#include <unistd.h>
 
-#include <algorithm>
-#include <memory>
+#include <cerrno>
 
 namespace c1m {
-
-namespace {
-
-// What one pread(2) of load_into_cache() copies, for nothing but its wait.
-constexpr size_t kLoadBytes = 64 * 1024;
-
-}  // namespace
 
 Result<Fd> open_file(const char* path) {
   for (;;) {
@@ -37,36 +27,7 @@ Result<FileInfo> inspect_file(int fd) {
   if (::fstat(fd, &status) != 0) return Error::last("fstat");
   if (S_ISDIR(status.st_mode)) return Error{EISDIR, "read"};
   if (!S_ISREG(status.st_mode)) return Error{ESPIPE, "sendfile"};
-  struct statfs system {};
-  // A failure only means that we don't know.
-  const bool known = ::fstatfs(fd, &system) == 0;
-  const bool in_memory = known && (system.f_type == TMPFS_MAGIC || system.f_type == RAMFS_MAGIC);
-  return FileInfo{static_cast<uint64_t>(status.st_size), in_memory};
-}
-
-bool is_cached(int fd, uint64_t offset, uint64_t length) {
-  if (length == 0) return true;
-  const uint64_t last = offset + length - 1;
-  for (uint64_t at = offset;; at = std::min(at + kProbeStride, last)) {
-    char byte = 0;
-    iovec vector{&byte, 1};
-    // 0 is the end of the file, and no disk is needed to find that out.
-    if (::preadv2(fd, &vector, 1, static_cast<off_t>(at), RWF_NOWAIT) < 0) return false;
-    if (at == last) return true;
-  }
-}
-
-void load_into_cache(int fd, uint64_t offset, uint64_t length) {
-  // The disk goes on with what comes next while this is being sent. Only advice: a failure costs time.
-  (void)::posix_fadvise(fd, static_cast<off_t>(offset), static_cast<off_t>(2 * length), POSIX_FADV_WILLNEED);
-  const auto buffer = std::make_unique<uint8_t[]>(kLoadBytes);
-  const uint64_t end = offset + length;
-  while (offset < end) {
-    const ssize_t got = read_file(fd, buffer.get(), std::min<uint64_t>(kLoadBytes, end - offset), offset);
-    // An error, or the end of the file: whoever sends it will find out, and say so.
-    if (got <= 0) return;
-    offset += static_cast<uint64_t>(got);
-  }
+  return FileInfo{static_cast<uint64_t>(status.st_size), is_in_memory(fd)};
 }
 
 ssize_t read_file(int fd, void* buffer, size_t size, uint64_t offset) {

@@ -19,12 +19,15 @@ namespace c1m {
 
 struct FileInfo {
   uint64_t size = 0;
-  bool in_memory = false;  // it has no disk to wait for: tmpfs(5), ramfs
+  bool in_memory = false;
 };
 
-// fstat(2), fstatfs(2). EISDIR for a directory; ESPIPE for what else is no regular file, as it has no range to be sent.
+// fstat(2), and is_in_memory(). EISDIR for a directory; ESPIPE for what else is no regular file, as it has no range to be sent.
 // May wait for a network file system.
 [[nodiscard]] Result<FileInfo> inspect_file(int fd);
+
+// Whether it has no disk to wait for: tmpfs(5), ramfs. (fstatfs(2))
+[[nodiscard]] bool is_in_memory(int fd);
 
 // Whether sendfile(2) of this range would find it in the page cache: a byte of each kProbeStride is asked for, without
 // waiting (preadv2(2), RWF_NOWAIT). False too where the file system doesn't know, as on FUSE. Never waits.

@@ -1,6 +1,5 @@
 #include "native/net/listen.h"
 
-#include <linux/filter.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -11,8 +10,8 @@
 #include <cstddef>
 
 #include "native/net/descriptor.h"
+#include "native/net/linux/accept_queue.h"
 #include "native/net/socket.h"
-#include "native/net/tcp_info.h"
 
 namespace c1m {
 namespace {
@@ -66,38 +65,9 @@ OptionFailure set_binding_flags(int fd, const ListenSpec& spec) {
   return {};
 }
 
-// Linux takes every option before bind(2). Others take TCP_FASTOPEN on a listening socket only.
-constexpr bool settable_after_listen_only([[maybe_unused]] Option option) noexcept {
-#ifdef __linux__
-  return false;
-#else
-  return option == Option::kFastOpen;
-#endif
-}
-
-// struct sock_filter: a load, two instructions for each CPU, and one for those that aren't in the list.
-Result<void> steer_by_cpu(int fd, const std::vector<uint32_t>& cpus) {
-  std::vector<sock_filter> program;
-  program.push_back(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(SKF_AD_OFF + SKF_AD_CPU)));
-  for (uint32_t socket = 0; socket < cpus.size(); ++socket) {
-    program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, cpus[socket], 0, 1));
-    program.push_back(BPF_STMT(BPF_RET | BPF_K, socket));
-  }
-  // Out of range: by the hash.
-  program.push_back(BPF_STMT(BPF_RET | BPF_K, UINT32_MAX));
-  const sock_fprog filter{static_cast<uint16_t>(program.size()), program.data()};
-  if (::setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &filter, sizeof(filter)) != 0) {
-    return Error::last("setsockopt");
-  }
-  return {};
-}
-
-OptionFailure set_user_options(int fd, const ListenSpec& spec, bool listening) {
-  for (const OptionSetting& setting : spec.options) {
-    if (settable_after_listen_only(setting.option) != listening) continue;
-    if (const OptionFailure failure = set_options(fd, {&setting, 1})) return failure;
-  }
-  if (listening || spec.congestion.empty()) return {};
+OptionFailure set_user_options(int fd, const ListenSpec& spec) {
+  if (const OptionFailure failure = set_options(fd, spec.options)) return failure;
+  if (spec.congestion.empty()) return {};
   Result<void> set = set_congestion(fd, spec.congestion);
   return set ? OptionFailure{} : OptionFailure{set.error(), Option::kCongestion};
 }
@@ -116,9 +86,7 @@ ListenOutcome duplicate_listener(const ListenSpec& spec) {
   if (Result<void> made = make_our_own(fd); !made) return failed(made.error());
   // Connections would inherit it.
   if (lingers(fd)) stop_lingering(fd);
-  for (const bool listening : {false, true}) {
-    if (const OptionFailure failure = set_user_options(fd, spec, listening)) return {Fd(), failure, {}};
-  }
+  if (const OptionFailure failure = set_user_options(fd, spec)) return {Fd(), failure, {}};
   return {std::move(copy.value()), {}, {}};
 }
 
@@ -170,19 +138,10 @@ OptionFailure listen_on(int fd, const ListenSpec& spec) {
   if (!spec.steer_by_cpu.empty()) {
     if (Result<void> steered = steer_by_cpu(fd, spec.steer_by_cpu); !steered) return {steered.error(), std::nullopt};
   }
-  return set_user_options(fd, spec, true);
+  return {};
 }
-
-// The longest queue of a Unix socket that net.core.somaxconn allows by default, listen(2).
-constexpr uint32_t kQueueBound = 4096;
 
 }  // namespace
-
-// Linux: tcpi_unacked of a listening socket is the length of its queue (tcp_get_info()), as in ss(8).
-uint32_t queued_connections(int fd) {
-  Result<TcpInfo> info = read_tcp_info(fd);
-  return info ? static_cast<uint32_t>(info.value().unacked) : kQueueBound;
-}
 
 ListenOutcome open_listener(const ListenSpec& spec) {
   if (spec.fd >= 0) return duplicate_listener(spec);
@@ -190,7 +149,7 @@ ListenOutcome open_listener(const ListenSpec& spec) {
   if (!opened.ok()) return opened;
   const int fd = opened.fd.get();
   if (const OptionFailure failure = set_binding_flags(fd, spec)) return {Fd(), failure, {}};
-  if (const OptionFailure failure = set_user_options(fd, spec, false)) return {Fd(), failure, {}};
+  if (const OptionFailure failure = set_user_options(fd, spec)) return {Fd(), failure, {}};
   if (Result<void> bound = bind_replacing_stale(fd, spec.address); !bound) return failed(bound.error());
   opened.file = file_of(spec.address);
   opened.failure = listen_on(fd, spec);

@@ -6,69 +6,10 @@
 
 #include <climits>
 
+#include "native/net/linux/option_rows.h"
+
 namespace c1m {
 namespace {
-
-// One option's place in the kernel. A level of kMissing says that the headers of this build lack it.
-constexpr int kMissing = -1;
-
-struct Row {
-  int level;
-  int name;
-  bool listener_only;
-};
-
-// In the order of the ids; kLinger and kIpTos need more than one int and are only named here.
-constexpr Row kRows[kIntOptionCount] = {
-    {IPPROTO_TCP, TCP_NODELAY, false},
-    {SOL_SOCKET, SO_KEEPALIVE, false},
-#ifdef TCP_KEEPIDLE
-    {IPPROTO_TCP, TCP_KEEPIDLE, false},
-#else
-    {kMissing, 0, false},
-#endif
-    {IPPROTO_TCP, TCP_KEEPINTVL, false},
-    {IPPROTO_TCP, TCP_KEEPCNT, false},
-#ifdef TCP_USER_TIMEOUT
-    {IPPROTO_TCP, TCP_USER_TIMEOUT, false},
-#else
-    {kMissing, 0, false},
-#endif
-#ifdef TCP_DEFER_ACCEPT
-    {IPPROTO_TCP, TCP_DEFER_ACCEPT, true},
-#else
-    {kMissing, 0, true},
-#endif
-#ifdef TCP_FASTOPEN
-    {IPPROTO_TCP, TCP_FASTOPEN, true},
-#else
-    {kMissing, 0, true},
-#endif
-    {SOL_SOCKET, SO_RCVBUF, false},
-    {SOL_SOCKET, SO_SNDBUF, false},
-#ifdef TCP_QUICKACK
-    {IPPROTO_TCP, TCP_QUICKACK, false},
-#else
-    {kMissing, 0, false},
-#endif
-    {SOL_SOCKET, SO_LINGER, false},
-#ifdef TCP_NOTSENT_LOWAT
-    {IPPROTO_TCP, TCP_NOTSENT_LOWAT, false},
-#else
-    {kMissing, 0, false},
-#endif
-    {IPPROTO_IP, IP_TOS, false},
-#ifdef SO_INCOMING_CPU
-    {SOL_SOCKET, SO_INCOMING_CPU, true},
-#else
-    {kMissing, 0, true},
-#endif
-#ifdef SO_BUSY_POLL
-    {SOL_SOCKET, SO_BUSY_POLL, false},
-#else
-    {kMissing, 0, false},
-#endif
-};
 
 constexpr Error kNoSuchOption{ENOPROTOOPT, "setsockopt"};
 
@@ -84,21 +25,20 @@ Result<int> get_int(int fd, int level, int name) {
   return value;
 }
 
-const Row& row_of(Option option) noexcept { return kRows[static_cast<size_t>(option)]; }
+const OptionRow& row_of(Option option) noexcept { return kOptionRows[static_cast<size_t>(option)]; }
 
 // Linux takes any SOL_SOCKET option on a Unix socket. These have an effect on IP alone, so that accepting them would
 // be to drop them silently. (SO_SNDBUF works on both.)
-bool needs_ip(Option option, const Row& row) noexcept {
+bool needs_ip(Option option, const OptionRow& row) noexcept {
   return row.level == SOL_SOCKET && option != Option::kSendBuffer;
 }
 
 // Answers why this socket lacks the option, or no error.
 Error lacks(int fd, Option option) {
   if (static_cast<size_t>(option) >= kIntOptionCount) return kNoSuchOption;
-  const Row& row = row_of(option);
-  if (row.level == kMissing) return kNoSuchOption;
+  const OptionRow& row = row_of(option);
   if (!needs_ip(option, row)) return {};
-  Result<int> family = get_int(fd, SOL_SOCKET, SO_DOMAIN);
+  Result<int> family = get_int(fd, SOL_SOCKET, kSocketFamily);
   if (!family) return family.error();
   return family.value() == AF_UNIX ? kNoSuchOption : Error{};
 }
@@ -119,7 +59,7 @@ Result<int> get_linger(int fd) {
 // IPv4 packets of a dual-stack socket take IP_TOS, IPv6 ones IPV6_TCLASS. The traffic class goes first: MPTCP over
 // IPv6 refuses it, and then nothing has been changed.
 Result<void> set_tos(int fd, int tos) {
-  Result<int> family = get_int(fd, SOL_SOCKET, SO_DOMAIN);
+  Result<int> family = get_int(fd, SOL_SOCKET, kSocketFamily);
   if (!family) return family.error();
   if (family.value() != AF_INET6) return set_int(fd, IPPROTO_IP, IP_TOS, tos);
   if (Result<void> set = set_int(fd, IPPROTO_IPV6, IPV6_TCLASS, tos); !set) return set;
@@ -129,7 +69,7 @@ Result<void> set_tos(int fd, int tos) {
 }
 
 Result<int> get_tos(int fd) {
-  Result<int> family = get_int(fd, SOL_SOCKET, SO_DOMAIN);
+  Result<int> family = get_int(fd, SOL_SOCKET, kSocketFamily);
   if (!family) return family.error();
   if (family.value() == AF_INET6) return get_int(fd, IPPROTO_IPV6, IPV6_TCLASS);
   return get_int(fd, IPPROTO_IP, IP_TOS);
@@ -155,24 +95,16 @@ Result<int> get_option(int fd, Option option) {
 }
 
 Result<void> set_congestion(int fd, const std::string& algorithm) {
-#ifdef TCP_CONGESTION
   const auto length = static_cast<socklen_t>(algorithm.size());
   if (::setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, algorithm.data(), length) != 0) return Error::last("setsockopt");
   return {};
-#else
-  return kNoSuchOption;
-#endif
 }
 
 Result<std::string> get_congestion(int fd) {
-#ifdef TCP_CONGESTION
   char name[64]{};  // TCP_CA_NAME_MAX is 16 on Linux and on FreeBSD
   socklen_t length = sizeof(name) - 1;
   if (::getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &length) != 0) return Error::last("getsockopt");
   return std::string(name);
-#else
-  return Error{ENOPROTOOPT, "getsockopt"};
-#endif
 }
 
 OptionFailure set_options(int fd, std::span<const OptionSetting> settings) {

@@ -70,7 +70,7 @@ struct OptionFailure {
 
 // Whether an error of this file's functions means that the platform, the protocol or the kind of socket lacks the
 // option (ERR_C1M_UNSUPPORTED_OPTION in TypeScript), rather than that the value or the privilege is wrong.
-// An option that the build's headers lack answers ENOPROTOOPT. So do those that the kernel would accept on a Unix
+// An option that has no int value returns ENOPROTOOPT. So do those that the kernel would accept on a Unix
 // socket and then ignore, for example kKeepAlive and kLinger.
 [[nodiscard]] constexpr bool is_unsupported(const Error& error) noexcept {
   return error.code == ENOPROTOOPT || error.code == EOPNOTSUPP;

@@ -1,10 +1,5 @@
 #include "native/net/socket.h"
 
-#include <linux/sockios.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/ioctl.h>
-
 namespace c1m {
 
 Result<Fd> open_socket(int family, int protocol) {
@@ -55,17 +50,6 @@ bool lingers(int fd) {
 void stop_lingering(int fd) {
   const linger off{0, 0};
   (void)::setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
-}
-
-Result<void> set_cork(int fd, bool on) {
-  const int value = on ? 1 : 0;
-  if (::setsockopt(fd, IPPROTO_TCP, TCP_CORK, &value, sizeof(value)) != 0) return Error::last("setsockopt");
-  return {};
-}
-
-size_t unacknowledged(int fd) {
-  int bytes = 0;
-  return ::ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? static_cast<size_t>(bytes) : 0;
 }
 
 Error pending_error(int fd) {

@@ -4,7 +4,7 @@ import { openPipes } from '../fixtures/host.js'
 import { makeReactor, TRIGGERS, until } from '../fixtures/reactor.js'
 import { connectPair } from '../fixtures/relay.js'
 
-/** Ends of the pipes that stay open for the next to come: PipePool::kKept in native/net/pipe.h. */
+/** Ends of the pipes that stay open for the next to come: PipePool::kKept in native/net/linux/pipe.h. */
 const KEPT = 2 * 32
 
 for (const trigger of TRIGGERS) {

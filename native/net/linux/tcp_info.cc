@@ -3,19 +3,15 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <cerrno>
 #include <cstdint>
 #include <limits>
 
-#ifdef __linux__
 // The kernel's own header: glibc's <netinet/tcp.h> has a struct tcp_info that ends in 2007. The two exclude each
 // other, which is why this is a file of its own.
 #include <linux/tcp.h>
-#endif
 
 namespace c1m {
 
-#ifdef __linux__
 namespace {
 
 constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
@@ -78,11 +74,5 @@ Result<TcpInfo> read_tcp_info(int fd) {
   fill_later(raw, length, info);
   return info;
 }
-
-#else
-
-Result<TcpInfo> read_tcp_info(int) { return Error{ENOPROTOOPT, "getsockopt"}; }
-
-#endif
 
 }  // namespace c1m

@@ -1,4 +1,4 @@
-#include "native/net/pipe.h"
+#include "native/net/linux/pipe.h"
 
 #include <fcntl.h>
 
