@@ -1,9 +1,7 @@
 #include "native/binding/io_host.h"
 
 #include <signal.h>
-#include <sys/eventfd.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <semaphore>
 #include <utility>
@@ -104,17 +102,16 @@ Error IoHost::open_file_table(uv_loop_t* event_loop) {
   Result<Passage> passage = Passage::open();
   if (!passage) return passage.error();
   passage_ = std::move(passage.value());
-  Fd bell(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!bell.valid()) return Error::last("eventfd");
-  const int failed = uv_poll_init(event_loop, &on_bell_, bell.get());
+  Result<Waker> bell = Waker::create();
+  if (!bell) return bell.error();
+  const int failed = uv_poll_init(event_loop, &on_bell_, bell.value().descriptor());
   if (failed != 0) return Error{-failed, "uv_poll_init"};
-  bell_ = std::move(bell);
+  bell_ = std::move(bell.value());
   on_bell_.data = this;
   uv_unref(reinterpret_cast<uv_handle_t*>(&on_bell_));
   const int refused = uv_poll_start(&on_bell_, UV_READABLE, [](uv_poll_t* bell_rang, int, int) {
     auto* host = static_cast<IoHost*>(bell_rang->data);
-    uint64_t count = 0;
-    (void)!::read(host->bell_.get(), &count, sizeof count);
+    host->bell_.clear();
     host->deliver();
   });
   return refused == 0 ? Error{} : Error{-refused, "uv_poll_start"};
@@ -122,16 +119,15 @@ Error IoHost::open_file_table(uv_loop_t* event_loop) {
 
 // On the I/O thread.
 void IoHost::wake_js() {
-  if (!bell_.valid()) {
+  if (bell_.valid()) {
+    bell_.wake();
+  } else {
     uv_async_send(&async_);
-    return;
   }
-  const uint64_t one = 1;
-  (void)!::write(bell_.get(), &one, sizeof one);
 }
 
 Error IoHost::start_thread(int cpu) {
-  Start start{*loop_, passage_.inner.get(), bell_.get(), {}};
+  Start start{*loop_, passage_.inner.get(), bell_.descriptor(), {}};
   const int refused = create_thread(&thread_, cpu, &start);
   if (refused != 0) return Error{refused, "pthread_create"};
   start.begun.acquire();

@@ -9,6 +9,7 @@
 
 #include "native/binding/napi.h"
 #include "native/loop/loop.h"
+#include "native/poll/waker.h"
 
 namespace c1m {
 
@@ -96,10 +97,10 @@ class IoHost {
   CommandBatch* spent_ = nullptr;
   std::vector<EventBatch*> slabless_;  // they stay with us until JavaScript has memory for them
   std::unique_ptr<Loop> loop_;
-  // Only if the I/O thread has a file table of its own. The bell is an eventfd that it has as well, for want of that which
+  // Only if the I/O thread has a file table of its own. The bell is one that it has as well, for want of the descriptor that
   // uv_async_send() writes to.
   Passage passage_;
-  Fd bell_;
+  Waker bell_;
   uv_poll_t on_bell_{};
   uv_async_t async_{};
   pthread_t thread_{};

@@ -65,8 +65,9 @@ Loop::Loop(Poller poller, const LoopOptions& options, Mailbox& mailbox, JsWaker 
 }
 
 Result<void> Loop::own_file_table(int passage, int waker) {
-  const auto [poll, wake] = poller_.descriptors();
-  std::vector<int> kept{poll, wake, watcher_.set().descriptor(), passage};
+  std::vector<int> kept = poller_.descriptors();
+  for (const int fd : watcher_.set().descriptors()) kept.push_back(fd);
+  kept.push_back(passage);
   if (waker >= 0) kept.push_back(waker);
   const Result<void> owned = file_table_.own(kept, passage);
   return owned ? poller_.add_waker(passage) : owned;
@@ -168,7 +169,7 @@ void Loop::collect(std::span<const Readiness> ready) {
     }
     Entry* entry = find(slot, generation_of(one.word));
     if (entry == nullptr) {
-      if (one.word == Poller::kNestedWord) watcher_.mark_ready();
+      if (one.word == WatchSet::kWord) watcher_.mark_ready();
       continue;
     }
     if (entry->has(Connection::kConnecting)) {
@@ -179,7 +180,7 @@ void Loop::collect(std::span<const Readiness> ready) {
     }
     if (one.writable) entry->set(Connection::kWritable);
     if (one.readable) entry->set(Connection::kReadable);
-    if (one.hangup) entry->set(Connection::kReadable | Connection::kHangup);
+    if (one.hangup || one.priority) entry->set(Connection::kReadable | Connection::kHangup);
     if (one.error) entry->set(Connection::kBroken);
     if (entry->has(Connection::kRelayed)) {
       flush_.push(slot);

@@ -17,7 +17,7 @@ void Watcher::serve(Loop& loop) {
     for (; next_ < count_; ++next_) {
       if (!tell(loop, taken_[next_])) return;
     }
-    count_ = set_.take(taken_, WatchSet::kMost);
+    count_ = set_.take(taken_);
     next_ = 0;
     if (count_ == 0) {
       ready_ = false;

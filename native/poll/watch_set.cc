@@ -1,62 +1,75 @@
 #include "native/poll/watch_set.h"
 
-#include <sys/epoll.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
+#include <cassert>
+#include <memory>
+#include <utility>
 
 namespace c1m {
 
-WatchSet::~WatchSet() { Fd(poll_.load(std::memory_order_relaxed)).reset(); }
+namespace {
+
+uint8_t interest_of(uint8_t watched) {
+  uint8_t interest = 0;
+  if ((watched & Watched::kReadable) != 0) interest |= Interest::kRead | Interest::kHangup;
+  if ((watched & Watched::kWritable) != 0) interest |= Interest::kWrite;
+  if ((watched & Watched::kPriority) != 0) interest |= Interest::kPriority;
+  return interest;
+}
+
+uint8_t events_of(const Readiness& ready) {
+  uint8_t events = 0;
+  if (ready.readable) events |= Watched::kReadable;
+  if (ready.writable) events |= Watched::kWritable;
+  if (ready.hangup) events |= Watched::kHangup;
+  if (ready.error) events |= Watched::kError;
+  if (ready.priority) events |= Watched::kPriority;
+  return events;
+}
+
+}  // namespace
+
+WatchSet::~WatchSet() { delete inner_.load(std::memory_order_relaxed); }
 
 Result<void> WatchSet::open(const Poller& poller) {
-  if (descriptor() >= 0) return {};
-  Fd made(::epoll_create1(EPOLL_CLOEXEC));
-  if (!made.valid()) return Error::last("epoll_create1");
-  poll_.store(made.get(), std::memory_order_release);
-  const Result<void> nested = poller.add_nested(made.get());
+  if (inner_.load(std::memory_order_relaxed) != nullptr) return {};
+  Result<Poller> made = Poller::create_nested(kMost);
+  if (!made) return made.error();
+  auto inner = std::make_unique<Poller>(std::move(made.value()));
+  inner_.store(inner.get(), std::memory_order_release);
+  const Result<void> nested = poller.add_nested(*inner, kWord);
   if (!nested) {
-    poll_.store(-1, std::memory_order_relaxed);
+    inner_.store(nullptr, std::memory_order_relaxed);
     return nested;
   }
-  (void)made.release();
+  (void)inner.release();
   return {};
+}
+
+std::vector<int> WatchSet::descriptors() const {
+  const Poller* inner = inner_.load(std::memory_order_relaxed);
+  return inner == nullptr ? std::vector<int>{} : inner->descriptors();
 }
 
 Result<void> WatchSet::add(const Poller& poller, int fd, uint8_t interest, uint32_t number) {
   const Result<void> opened = open(poller);
   if (!opened) return opened;
-  epoll_event event{};
-  event.events = EPOLLET;
-  if ((interest & Watched::kReadable) != 0) event.events |= EPOLLIN | EPOLLRDHUP;
-  if ((interest & Watched::kWritable) != 0) event.events |= EPOLLOUT;
-  if ((interest & Watched::kPriority) != 0) event.events |= EPOLLPRI;
-  event.data.u32 = number;
-  if (::epoll_ctl(descriptor(), EPOLL_CTL_ADD, fd, &event) != 0) return Error::last("epoll_ctl");
-  return {};
+  return inner_.load(std::memory_order_relaxed)->add_edges(fd, number, interest_of(interest));
 }
 
-void WatchSet::remove(int fd) const {
-  epoll_event event{};
-  (void)::epoll_ctl(poll_.load(std::memory_order_relaxed), EPOLL_CTL_DEL, fd, &event);
+void WatchSet::remove(int fd) {
+  Poller* inner = inner_.load(std::memory_order_relaxed);
+  assert(inner != nullptr);  // somebody has added it
+  inner->remove(fd);
 }
 
-int WatchSet::take(Watched* watched, int most) const {
-  epoll_event events[kMost];
-  const int count = ::epoll_wait(poll_.load(std::memory_order_acquire), events, std::min(most, kMost), 0);
-  for (int i = 0; i < count; ++i) {
-    const uint32_t bits = events[i].events;
-    uint8_t told = 0;
-    if ((bits & EPOLLIN) != 0) told |= Watched::kReadable;
-    if ((bits & EPOLLOUT) != 0) told |= Watched::kWritable;
-    if ((bits & (EPOLLHUP | EPOLLRDHUP)) != 0) told |= Watched::kHangup;
-    if ((bits & EPOLLERR) != 0) told |= Watched::kError;
-    if ((bits & EPOLLPRI) != 0) told |= Watched::kPriority;
-    watched[i] = Watched{events[i].data.u32, told};
+int WatchSet::take(Watched (&watched)[kMost]) {
+  Poller* inner = inner_.load(std::memory_order_acquire);
+  assert(inner != nullptr);  // the poller has reported it
+  int count = 0;
+  for (const Readiness& ready : inner->wait(0)) {
+    watched[count++] = Watched{static_cast<uint32_t>(ready.word), events_of(ready)};
   }
-  // EINTR can't be, as it doesn't wait (epoll_wait(2)); and anything else would come again for ever.
-  return std::max(count, 0);
+  return count;
 }
 
 }  // namespace c1m
