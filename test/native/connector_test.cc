@@ -298,10 +298,10 @@ TEST_CASE("an event of an attempt that is gone does not meet the slot's next ten
   attempts.start(1, hole.address);
   h.settle();
   CHECK(attempts.error(0) == ECANCELED);
-  h.inject(uint64_t{1} << 32, EPOLLOUT | EPOLLERR | EPOLLHUP);
+  h.inject(uint64_t{1} << 32, Edge::kWritable | Edge::kError | Edge::kHangup);
   h.settle();
   CHECK(attempts.answer(1) == nullptr);
-  h.inject(uint64_t{2} << 32, EPOLLOUT);
+  h.inject(uint64_t{2} << 32, Edge::kWritable);
   h.settle();
   CHECK(attempts.error(1) == 0);
 }
@@ -377,13 +377,11 @@ TEST_CASE("a connection that is reset before we look at it was never there") {
   const Server server;
   attempts.start(0, server.address);
   h.js.flush();
-  h.hooks.epoll_ctl = [&](int poll, int operation, int fd, epoll_event* event) {
-    const int result = shim::__real_epoll_ctl(poll, operation, fd, event);
-    if (operation == EPOLL_CTL_ADD) {
-      const Fd peer = server.accept();
-      REQUIRE(reset_on_close(peer.get()).ok());
-    }
-    return result;
+  h.hooks.add = [&](Poller& poller, int fd, uint64_t word) {
+    const Result<void> added = shim::real_add(poller, fd, word);
+    const Fd peer = server.accept();
+    REQUIRE(reset_on_close(peer.get()).ok());
+    return added;
   };
   h.until([&] { return attempts.answer(0) != nullptr; });
   CHECK(attempts.error(0) == ECONNRESET);
@@ -414,7 +412,7 @@ TEST_CASE("a SYN that took no bytes along: they wait for the edge") {
   h.hooks.send = nullptr;
   h.settle();
   CHECK(h.js.flushed(told) == 0);
-  h.inject(told, EPOLLOUT);
+  h.inject(told, Edge::kWritable);
   h.settle();
   CHECK(h.js.flushed(told) == 5);
   CHECK(told.log == "O");

@@ -136,7 +136,7 @@ class FullSockets {
   void limit(const Told& to, size_t room) { room_[h_.fd(to)] = room; }
   void open(const Told& to) {
     room_.erase(h_.fd(to));
-    h_.inject(to, EPOLLOUT);
+    h_.inject(to, Edge::kWritable);
   }
 
   int calls = 0;

@@ -1,7 +1,6 @@
 // Everything at once, at random: peers that send, end, reset and dawdle, a JS thread that comes and goes, and a kernel
 // that interrupts, takes little and runs out of memory. What was promised must hold all the same.
 #include <doctest/doctest.h>
-#include <poll.h>
 
 #include <map>
 #include <random>
@@ -59,10 +58,16 @@ class Chaos {
 
   void hook_faults() {
     h_.hooks.epoll_ctl = [this](int poll, int operation, int fd, epoll_event* event) {
-      if (operation == EPOLL_CTL_ADD && one_in(20)) return shim::fail(ENOMEM);
-      if (operation == EPOLL_CTL_ADD) words_[fd] = event->data.u64;
-      if (operation == EPOLL_CTL_DEL) owed_.erase(fd);
-      return shim::__real_epoll_ctl(poll, operation, fd, event);
+      const bool fails = operation == EPOLL_CTL_ADD && one_in(20);
+      return fails ? shim::fail(ENOMEM) : shim::__real_epoll_ctl(poll, operation, fd, event);
+    };
+    h_.hooks.add = [this](Poller& poller, int fd, uint64_t word) {
+      words_[fd] = word;
+      return shim::real_add(poller, fd, word);
+    };
+    h_.hooks.remove = [this](Poller& poller, int fd) {
+      owed_.erase(fd);
+      shim::real_remove(poller, fd);
     };
     h_.hooks.accept4 = [this](int fd, sockaddr* peer, socklen_t* length, int flags) {
       static constexpr int kErrors[] = {ENOMEM, ENOBUFS, EINTR, ECONNABORTED, EMFILE, ENFILE};
@@ -89,11 +94,13 @@ class Chaos {
       if (one_in(2)) part.msg_iovlen = 1 + upto(static_cast<uint32_t>(part.msg_iovlen) - 1), owe(fd);
       return shim::__real_sendmsg(fd, &part, flags);
     };
-    const auto wait = h_.hooks.epoll_wait;
-    h_.hooks.epoll_wait = [this, wait](int poll, epoll_event* events, int most, int timeout) {
-      if (one_in(20)) return shim::fail(EINTR);
+    h_.hooks.epoll_wait = [this](int poll, epoll_event* events, int most, int timeout) {
+      return one_in(20) ? shim::fail(EINTR) : shim::__real_epoll_wait(poll, events, most, timeout);
+    };
+    const auto wait = h_.hooks.wait;
+    h_.hooks.wait = [this, wait](Poller& poller, int timeout) {
       pay();
-      return wait(poll, events, most, timeout);
+      return wait(poller, timeout);
     };
   }
 
@@ -102,13 +109,12 @@ class Chaos {
 
   void pay() {
     for (auto fd = owed_.begin(); fd != owed_.end();) {
-      pollfd now{*fd, POLLIN | POLLOUT | POLLRDHUP, 0};
-      if (one_in(2) || ::poll(&now, 1, 0) < 1) {
+      const std::optional<Readiness> now = one_in(2) ? std::nullopt : readiness_of(*fd, words_[*fd]);
+      if (!now) {
         ++fd;
         continue;
       }
-      static_assert(POLLIN == EPOLLIN && POLLOUT == EPOLLOUT && POLLRDHUP == EPOLLRDHUP && POLLERR == EPOLLERR);
-      h_.inject(words_[*fd], static_cast<uint32_t>(now.revents));
+      h_.inject(*now);
       fd = owed_.erase(fd);
     }
   }

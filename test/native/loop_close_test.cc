@@ -95,9 +95,9 @@ TEST_CASE("slot and descriptor are released when the batch with the close has co
     if (closed == fd && ++closes == 1) CHECK(removed == 1);
     return shim::__real_close(closed);
   };
-  h.hooks.epoll_ctl = [&](int poll, int operation, int of, epoll_event* event) {
-    if (operation == EPOLL_CTL_DEL && of == fd) ++removed;
-    return shim::__real_epoll_ctl(poll, operation, of, event);
+  h.hooks.remove = [&](Poller& poller, int of) {
+    if (of == fd) ++removed;
+    shim::real_remove(poller, of);
   };
   client.close();
   h.js.destroy(told);
@@ -137,11 +137,11 @@ TEST_CASE("a loop that waits for a closed connection's batch is woken by its ret
   h.settle();
   h.js.destroy(told);
   h.turn();
-  const auto wait = h.hooks.epoll_wait;
+  const auto wait = h.hooks.wait;
   bool given_back = false;
-  h.hooks.epoll_wait = [&](int poll, epoll_event* events, int most, int timeout) {
+  h.hooks.wait = [&](Poller& poller, int timeout) {
     if (timeout != 0 && !given_back) given_back = h.js.deliver_all() > 0;  // while the loop is asleep
-    return wait(poll, events, most, timeout);
+    return wait(poller, timeout);
   };
   h.turn(5000);
   REQUIRE(given_back);
@@ -161,7 +161,7 @@ TEST_CASE("events and commands of a generation that has passed are dropped") {
   REQUIRE(next_told.slot == old.slot);
   REQUIRE(next_told.generation != old.generation);
   const int fd = h.fd(next_told);
-  h.inject(old, EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLRDHUP);
+  h.inject(old, Edge::kReadable | Edge::kWritable | Edge::kError | Edge::kHangup);
   h.js.write(old, "for the old one");
   h.js.write_pinned(old, "for the old one");
   h.js.pause(old);
@@ -186,13 +186,13 @@ TEST_CASE("events of slots that were never used, and of the closing, are dropped
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
-  h.inject(uint64_t{1} << 32 | 63, EPOLLIN);
-  h.inject(uint64_t{1} << 32 | 0xffffff, EPOLLIN | EPOLLERR);
-  h.inject(77, EPOLLIN);  // a listener that is gone
+  h.inject(uint64_t{1} << 32 | 63, Edge::kReadable);
+  h.inject(uint64_t{1} << 32 | 0xffffff, Edge::kReadable | Edge::kError);
+  h.inject(77, Edge::kReadable);  // a listener that is gone
   h.settle();
   h.js.destroy(told);
   h.turn();
-  h.inject(told, EPOLLIN | EPOLLERR);
+  h.inject(told, Edge::kReadable | Edge::kError);
   h.turn();
   h.settle();
   CHECK(told.log == "OC");
@@ -215,9 +215,9 @@ TEST_CASE("a descriptor number that is used again within a turn is another conne
     // The turn that frees the number gives it to the next connection, and still has events of the last one.
     Client& next = h.connect(port);
     next.send("new");
-    h.inject(old, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+    h.inject(old, Edge::kReadable | Edge::kWritable | Edge::kError | Edge::kHangup);
     h.turn();
-    h.inject(old, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+    h.inject(old, Edge::kReadable | Edge::kWritable | Edge::kError | Edge::kHangup);
     h.settle();
     Told& next_told = h.js.connections.back();
     REQUIRE(h.fd(next_told) == fd);
@@ -271,7 +271,7 @@ TEST_CASE("connections that close while they are listed for reading and writing 
           h.js.destroy(told);
           break;
         case 1:
-          h.inject(told, EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP);
+          h.inject(told, Edge::kReadable | Edge::kWritable | Edge::kError | Edge::kHangup);
           h.js.destroy(told);
           break;
         case 2:
@@ -315,7 +315,7 @@ TEST_CASE("a slot that is freed while much is to be sent is in no list any more"
   };
   h.js.write_pinned(told, std::string(10'000'000, 'a'));
   h.js.write_pinned(next_told, std::string(2'000'000, 'b'));
-  h.inject(told, EPOLLIN);
+  h.inject(told, Edge::kReadable);
   for (auto& one : others) one.client.send("x");  // enough for a batch that is not held back
   h.turn();
   CHECK(h.js.deliver_all() == 1);

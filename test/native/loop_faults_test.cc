@@ -54,11 +54,10 @@ void fail_after(Harness& h, size_t room, int error) {
 class LateWakes {
  public:
   explicit LateWakes(shim::Hooks& hooks) {
-    hooks.write = [this](int fd, const void*, size_t size) {
+    hooks.wake = [this](const Waker& waker) {
       const std::lock_guard lock(mutex_);
-      due_.push_back({fd, std::chrono::steady_clock::now() + std::chrono::microseconds(random_() % 400)});
+      due_.push_back({&waker, std::chrono::steady_clock::now() + std::chrono::microseconds(random_() % 400)});
       ++count;
-      return static_cast<ssize_t>(size);
     };
     thread_ = std::thread([this] { run(); });
   }
@@ -66,7 +65,7 @@ class LateWakes {
   LateWakes& operator=(const LateWakes&) = delete;
   ~LateWakes() { finish(); }
 
-  // Sends those that are due yet. Before the loop goes, as its descriptor goes with it.
+  // Sends those that are due yet. Before the loop goes, as its waker goes with it.
   void finish() {
     {
       const std::lock_guard lock(mutex_);
@@ -79,7 +78,7 @@ class LateWakes {
 
  private:
   struct Wake {
-    int fd;
+    const Waker* waker = nullptr;
     std::chrono::steady_clock::time_point at;
   };
 
@@ -94,13 +93,12 @@ class LateWakes {
           due_.pop_front();
         }
       }
-      if (wake.fd == 0) {
+      if (wake.waker == nullptr) {
         std::this_thread::sleep_for(std::chrono::microseconds(50));
         continue;
       }
       std::this_thread::sleep_until(wake.at);
-      const uint64_t one = 1;
-      (void)!shim::__real_write(wake.fd, &one, sizeof(one));
+      shim::real_wake(*wake.waker);
     }
   }
 
@@ -116,16 +114,23 @@ class LateWakes {
 class FaultyKernel {
  public:
   FaultyKernel(shim::Hooks& hooks, uint32_t seed) : random_(seed) {
-    hooks.epoll_ctl = [this](int poll, int operation, int fd, epoll_event* event) {
-      const int done = shim::__real_epoll_ctl(poll, operation, fd, event);
+    hooks.add = [this](Poller& poller, int fd, uint64_t word) {
+      words_[fd] = word;
+      return shim::real_add(poller, fd, word);
+    };
+    hooks.remove = [this](Poller& poller, int fd) {
       owed_.erase(fd);
-      if (done == 0 && operation != EPOLL_CTL_DEL) sockets_[fd] = {poll, *event};
-      return done;
+      shim::real_remove(poller, fd);
+    };
+    hooks.wait = [this](Poller& poller, int timeout) -> std::span<const Readiness> {
+      reported_.clear();
+      pay(timeout != 0);
+      const std::span<const Readiness> real = shim::real_wait(poller, reported_.empty() ? timeout : 0);
+      reported_.insert(reported_.end(), real.begin(), real.end());
+      return reported_;
     };
     hooks.epoll_wait = [this](int poll, epoll_event* events, int most, int timeout) {
-      if (one_in(20)) return shim::fail(EINTR);
-      pay(timeout != 0);
-      return shim::__real_epoll_wait(poll, events, most, timeout);
+      return one_in(20) ? shim::fail(EINTR) : shim::__real_epoll_wait(poll, events, most, timeout);
     };
     hooks.accept4 = [this](int fd, sockaddr* peer, socklen_t* length, int flags) {
       static constexpr int kErrors[] = {ENOBUFS, ENOMEM, EINTR, ECONNABORTED};
@@ -152,11 +157,6 @@ class FaultyKernel {
   int faults = 0;  // to be read when the loop's thread has been joined
 
  private:
-  struct Socket {
-    int poll;
-    epoll_event event;
-  };
-
   bool one_in(uint32_t n) {
     if (random_() % n != 0) return false;
     ++faults;
@@ -185,14 +185,16 @@ class FaultyKernel {
         ++fd;
         continue;
       }
-      Socket& socket = sockets_.at(*fd);
-      shim::__real_epoll_ctl(socket.poll, EPOLL_CTL_MOD, *fd, &socket.event);
+      // Without: the kernel has an edge for it when it becomes ready.
+      const std::optional<Readiness> now = readiness_of(*fd, words_.at(*fd));
+      if (now) reported_.push_back(*now);
       fd = owed_.erase(fd);
     }
   }
 
   std::mt19937 random_;
-  std::unordered_map<int, Socket> sockets_;
+  std::unordered_map<int, uint64_t> words_;
+  std::vector<Readiness> reported_;
   std::set<int> owed_;
 };
 
@@ -229,7 +231,7 @@ TEST_CASE("a peer that goes at any byte of a mixed queue: one close, and nothing
         fail_after(h, room, error);
         h.settle();
         // It took less than it was offered: the error comes with the next edge.
-        if (!told.closed()) h.inject(told, EPOLLOUT);
+        if (!told.closed()) h.inject(told, Edge::kWritable);
         h.settle();
         h.hooks.send = nullptr;
         h.hooks.sendmsg = nullptr;

@@ -162,7 +162,7 @@ TEST_CASE("files: a mixed queue survives a socket that is full after any of its 
         for (int i = 0; i < 12; ++i) h.turn();
         REQUIRE(client.receive() == bytes.substr(0, room));
         socket.room = SIZE_MAX;
-        h.inject(told, EPOLLOUT);
+        h.inject(told, Edge::kWritable);
         h.settle();
         REQUIRE(client.receive() == bytes);
         check_mixed(h, sendings);
@@ -190,12 +190,12 @@ TEST_CASE("files: a mixed queue survives a byte at a time, and interruptions") {
   h.settle();
   for (size_t i = 1; i <= bytes.size(); ++i) {
     socket.room = 1;
-    h.inject(told, EPOLLOUT);
+    h.inject(told, Edge::kWritable);
     h.settle();
     REQUIRE(client.receive() == bytes.substr(0, i));
   }
   socket.room = 1;
-  h.inject(told, EPOLLOUT);
+  h.inject(told, Edge::kWritable);
   h.settle();
   check_mixed(h, sendings);
   // Bytes from files aren't among those that JavaScript counts.
@@ -269,7 +269,7 @@ TEST_CASE("files: an error of the file before its first byte leaves the connecti
     h.hooks.sendfile = [&](int to, int fd, off_t* offset, size_t count) -> ssize_t {
       return ++calls == 1 ? shim::fail(EIO) : sendfile(to, fd, offset, count);
     };
-    h.inject(told, EPOLLOUT);
+    h.inject(told, Edge::kWritable);
     h.settle();
     client.receive();
     CHECK(answers(h, broken) == 1);
@@ -303,7 +303,7 @@ TEST_CASE("files: one that becomes shorter resets the connection") {
     h.settle();
     REQUIRE(::truncate(file.path, static_cast<off_t>(room)) == 0);
     socket.room = SIZE_MAX;
-    h.inject(told, EPOLLOUT);
+    h.inject(told, Edge::kWritable);
     h.settle();
     client.receive();
     CHECK(answers(h, cut) == 1);
@@ -371,7 +371,7 @@ TEST_CASE("files: given up before its first byte it goes without a trace, after 
     CHECK(sending.aborted);
     socket.room = SIZE_MAX;
     if (room == 4) {
-      h.inject(told, EPOLLOUT);
+      h.inject(told, Edge::kWritable);
       h.settle();
       CHECK(succeeded(h, next, 5));
       CHECK(client.receive() == "head" + content.substr(0, 5) + "tail");

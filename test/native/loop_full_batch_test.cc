@@ -118,11 +118,11 @@ TEST_CASE("a loop without a batch is woken by the return of one, and by nothing 
   h.settle_blocked();
   client.send("b");
   h.settle_blocked();
-  const auto wait = h.hooks.epoll_wait;
+  const auto wait = h.hooks.wait;
   bool given_back = false;
-  h.hooks.epoll_wait = [&](int poll, epoll_event* events, int most, int timeout) {
+  h.hooks.wait = [&](Poller& poller, int timeout) {
     if (timeout != 0 && !given_back) given_back = h.js.deliver_all() > 0;  // while the loop is asleep
-    return wait(poll, events, most, timeout);
+    return wait(poller, timeout);
   };
   h.turn(5000);
   REQUIRE(given_back);
@@ -143,10 +143,10 @@ TEST_CASE("a batch that is full of records goes on with the next, and the last w
   };
   const std::string bytes = pattern(30'000);
   client.send(bytes);
-  h.inject(told, EPOLLIN | EPOLLRDHUP);
+  h.inject(told, Edge::kReadable | Edge::kHangup);
   h.settle();
   for (int i = 0; i < 100 && told.received.size() < bytes.size(); ++i) {
-    h.inject(told, EPOLLIN | EPOLLRDHUP);
+    h.inject(told, Edge::kReadable | Edge::kHangup);
     h.settle();
   }
   CHECK(told.received == bytes);
@@ -205,15 +205,15 @@ TEST_CASE("a wake-up that comes after the last look is not slept through") {
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
   h.settle();
-  const auto wait = h.hooks.epoll_wait;
+  const auto wait = h.hooks.wait;
   bool published = false;
-  h.hooks.epoll_wait = [&](int poll, epoll_event* events, int most, int timeout) {
+  h.hooks.wait = [&](Poller& poller, int timeout) {
     if (timeout != 0 && !published) {
       published = true;
       h.js.write(told, "late");
       h.js.flush();
     }
-    return wait(poll, events, most, timeout);
+    return wait(poller, timeout);
   };
   const auto start = std::chrono::steady_clock::now();
   h.turn(20'000);

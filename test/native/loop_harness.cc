@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -37,6 +38,19 @@ void raise_descriptor_limit() {
   REQUIRE(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
   limit.rlim_cur = limit.rlim_max;
   REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
+std::optional<Readiness> readiness_of(int fd, uint64_t word) {
+  pollfd now{fd, POLLIN | POLLOUT | POLLRDHUP | POLLPRI, 0};
+  if (::poll(&now, 1, 0) < 1 || (now.revents & POLLNVAL) != 0) return std::nullopt;
+  return Readiness{
+      .word = word,
+      .readable = (now.revents & POLLIN) != 0,
+      .writable = (now.revents & POLLOUT) != 0,
+      .hangup = (now.revents & (POLLRDHUP | POLLHUP)) != 0,
+      .priority = (now.revents & POLLPRI) != 0,
+      .error = (now.revents & POLLERR) != 0,
+  };
 }
 
 DescriptorCheck::~DescriptorCheck() {
@@ -95,8 +109,10 @@ void Client::rst() {
 Harness::Harness(const Setup& setup)
     : js({.batches = setup.batches, .slab_bytes = setup.slab_bytes, .max_connections = setup.max_connections}) {
   hooks.monotonic_ms = [this] { return now_ms; };
-  hooks.epoll_wait = [this](int poll, epoll_event* events, int most, int timeout) {
-    return wait(poll, events, most, timeout);
+  hooks.wait = [this](Poller& poller, int timeout) { return wait(poller, timeout); };
+  hooks.wake = [this](const Waker& waker) {
+    woken_.store(true, std::memory_order_relaxed);
+    shim::real_wake(waker);
   };
   LoopOptions options = js.options(setup.trigger);
   options.file_threads = setup.file_threads;
@@ -118,28 +134,28 @@ void Harness::stop() {
   loop->run();
 }
 
-int Harness::wait(int poll, epoll_event* events, int most, int timeout) {
-  // The loop's own comes first; another is the one of watched descriptors.
-  if (poll_ < 0) poll_ = poll;
-  if (poll != poll_) return shim::__real_epoll_wait(poll, events, most, timeout);
+std::span<const Readiness> Harness::wait(Poller& poller, int timeout) {
+  // Another is the one of watched descriptors.
+  if (&poller != &loop->poller()) return shim::real_wait(poller, timeout);
   ++waits;
   asked_ = timeout;
-  const int count = std::min(most, static_cast<int>(injected_.size()));
-  std::copy_n(injected_.begin(), count, events);
-  injected_.erase(injected_.begin(), injected_.begin() + count);
-  const int nap = timeout == 0 || count > 0 ? 0 : nap_ms_;
-  got_ = count;
-  if (count == most) return count;
-  const int real = shim::__real_epoll_wait(poll, events + count, most - count, nap);
-  if (real > 0) got_ += real;
-  return got_;
+  reported_.swap(injected_);
+  injected_.clear();
+  const std::span<const Readiness> real = shim::real_wait(poller, timeout == 0 || !reported_.empty() ? 0 : nap_ms_);
+  reported_.insert(reported_.end(), real.begin(), real.end());
+  came_ = woken_.exchange(false, std::memory_order_relaxed) || !reported_.empty();
+  return reported_;
 }
 
-void Harness::inject(uint64_t word, uint32_t events) {
-  epoll_event event{};
-  event.events = events;
-  event.data.u64 = word;
-  injected_.push_back(event);
+void Harness::inject(uint64_t word, uint8_t edges) {
+  inject({
+      .word = word,
+      .readable = (edges & Edge::kReadable) != 0,
+      .writable = (edges & Edge::kWritable) != 0,
+      .hangup = (edges & Edge::kHangup) != 0,
+      .priority = false,
+      .error = (edges & Edge::kError) != 0,
+  });
 }
 
 void Harness::turn(int nap_ms) {

@@ -1,11 +1,15 @@
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "native/loop/loop.h"
 #include "native/loop/requests.h"
@@ -34,6 +38,17 @@ class DescriptorCheck {
  private:
   int before_;
 };
+
+// What a test says that the poller has seen of a descriptor.
+struct Edge {
+  static constexpr uint8_t kReadable = 1;
+  static constexpr uint8_t kWritable = 2;
+  static constexpr uint8_t kHangup = 4;
+  static constexpr uint8_t kError = 8;
+};
+
+// What there is to report of a descriptor now, as poll(2) has it; nothing if it isn't ready.
+[[nodiscard]] std::optional<Readiness> readiness_of(int fd, uint64_t word);
 
 // A peer, with a socket of its own that the shim doesn't touch. Never blocks, but for connecting.
 class Client {
@@ -101,7 +116,7 @@ class Harness {
   // Publishes the commands; then one turn, sleeping for at most `nap_ms`.
   void turn(int nap_ms = 0);
   // The last turn would have slept, and nothing came.
-  [[nodiscard]] bool quiet() const { return asked_ != 0 && got_ == 0; }
+  [[nodiscard]] bool quiet() const { return asked_ != 0 && !came_; }
   // For how long it asked to sleep; -1 for ever, 0 not at all.
   [[nodiscard]] int asked() const { return asked_; }
   // Turns, and delivers what they bring, until neither has anything to do.
@@ -116,8 +131,9 @@ class Harness {
   void stop();
 
   // Readiness that the next wait reports, without the kernel.
-  void inject(uint64_t word, uint32_t events);
-  void inject(const Told& to, uint32_t events) { inject(uint64_t{to.generation} << 32 | to.slot, events); }
+  void inject(const Readiness& ready) { injected_.push_back(ready); }
+  void inject(uint64_t word, uint8_t edges);
+  void inject(const Told& to, uint8_t edges) { inject(uint64_t{to.generation} << 32 | to.slot, edges); }
   // The descriptor of a connection that is open.
   [[nodiscard]] int fd(const Told& of) { return loop->entry(of.slot).fd.get(); }
 
@@ -128,20 +144,21 @@ class Harness {
   shim::Scope scope;
   shim::Hooks& hooks = scope.hooks;
   uint64_t now_ms = 1'000'000;
-  int waits = 0;  // epoll_wait calls
+  int waits = 0;  // of the loop, for its poller
   JsSide js;
   std::unique_ptr<Loop> loop;
   std::deque<Client> clients;
 
  private:
-  int wait(int poll, epoll_event* events, int most, int timeout);
+  std::span<const Readiness> wait(Poller& poller, int timeout);
 
-  int poll_ = -1;
   int nap_ms_ = 0;
   int asked_ = 0;
-  int got_ = 0;
+  bool came_ = false;               // something, in the last wait
+  std::atomic<bool> woken_{false};  // a wait reports no wake-up
   uint32_t next_listener_ = 0;
-  std::vector<epoll_event> injected_;
+  std::vector<Readiness> injected_;
+  std::vector<Readiness> reported_;
   bool finished_ = false;
 };
 

@@ -352,7 +352,7 @@ TEST_CASE("the write timeout runs while something waits, and each byte that goes
   sleep(h, 499);
   CHECK(told.log == "O");
   full = false;
-  h.inject(told, EPOLLOUT);
+  h.inject(told, Edge::kWritable);
   h.settle();
   full = true;
   sleep(h, 499);
@@ -364,7 +364,7 @@ TEST_CASE("the write timeout runs while something waits, and each byte that goes
   sleep(h, 500 + kLatest);
   CHECK(told.log == "Oww");
   h.hooks.send = nullptr;
-  h.inject(told, EPOLLOUT);
+  h.inject(told, Edge::kWritable);
   h.settle();
   sleep(h, 10'000);
   CHECK(told.log == "Oww");

@@ -123,7 +123,7 @@ TEST_CASE("a mixed queue survives a socket that is full after any of its bytes")
     if (room < total) CHECK(h.quiet());  // full: nothing to do until the edge
     if (client.receive() != bytes.substr(0, room)) FAIL("room " << room);
     socket.room = total;
-    h.inject(told, EPOLLOUT);
+    h.inject(told, Edge::kWritable);
     h.settle();
     if (client.receive() != bytes) FAIL("room " << room);
     client.received.clear();
@@ -141,13 +141,13 @@ TEST_CASE("a mixed queue survives a socket that takes a byte at a time") {
   h.turn();
   for (size_t i = 0; i < bytes.size(); ++i) {
     socket.room = 1;
-    h.inject(told, EPOLLOUT);
+    h.inject(told, Edge::kWritable);
     h.turn();
     h.js.deliver_all();
     if (i == 50) h.js.write(told, "more");  // behind it all
   }
   socket.room = SIZE_MAX;
-  h.inject(told, EPOLLOUT);
+  h.inject(told, Edge::kWritable);
   h.settle();
   CHECK(client.receive() == bytes + "more");
   CHECK(h.js.pinned() == 0);
@@ -166,11 +166,11 @@ TEST_CASE("an EAGAIN costs one call an edge, and no turn without one") {
   h.js.write(told, "def");  // no edge since: no use trying
   h.settle();
   CHECK(socket.calls == 1);
-  h.inject(told, EPOLLOUT);
+  h.inject(told, Edge::kWritable);
   h.settle();
   CHECK(socket.calls == 2);
   socket.room = 100;
-  h.inject(told, EPOLLOUT);
+  h.inject(told, Edge::kWritable);
   h.settle();
   CHECK(client.receive() == "abcdef");
 }
@@ -248,11 +248,11 @@ TEST_CASE("one drain for each wish, when the queue is empty, at once if it is al
   h.settle();
   CHECK(told.log == "OR");
   socket.room = 2;
-  h.inject(told, EPOLLOUT);
+  h.inject(told, Edge::kWritable);
   h.settle();
   CHECK(told.log == "OR");
   socket.room = 2;
-  h.inject(told, EPOLLOUT);
+  h.inject(told, Edge::kWritable);
   h.settle();
   CHECK(told.log == "ORR");
   socket.room = SIZE_MAX;
@@ -272,7 +272,7 @@ TEST_CASE("a drain comes when what JavaScript wrote has gone, whatever others' b
   };
   const auto give = [&](size_t room) {
     socket.room = room;
-    h.inject(told, EPOLLOUT);
+    h.inject(told, Edge::kWritable);
     h.settle();
   };
   h.js.write(told, "ab");
@@ -319,7 +319,7 @@ TEST_CASE("the FIN follows the last byte, and is sent once") {
   CHECK_FALSE(client.ended);
   CHECK(fins == 0);
   socket.room = 100;
-  h.inject(told, EPOLLOUT);
+  h.inject(told, Edge::kWritable);
   h.settle();
   CHECK(client.receive() == "abc");
   CHECK(client.ended);
@@ -522,7 +522,7 @@ TEST_CASE("the counters tell of what has gone, when nothing more happens") {
   h.js.write(told, "abc");
   h.settle();
   socket.room = 100;
-  h.inject(told, EPOLLOUT);
+  h.inject(told, Edge::kWritable);
   h.settle();
   CHECK(client.receive() == "abc");
   CHECK(h.js.stat("bytesWritten") == 3);

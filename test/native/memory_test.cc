@@ -186,7 +186,7 @@ struct Dam {
   }
   void open(const Told& told) {
     closed = false;
-    if (!told.closed()) h.inject(told, EPOLLOUT);
+    if (!told.closed()) h.inject(told, Edge::kWritable);
     h.settle();
   }
 

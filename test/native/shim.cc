@@ -126,11 +126,6 @@ int __wrap_close(int fd) {
   return to != nullptr && to->close ? to->close(fd) : __real_close(fd);
 }
 
-ssize_t __wrap_write(int fd, const void* bytes, size_t size) {
-  const Hooks* to = installed();
-  return to != nullptr && to->write ? to->write(fd, bytes, size) : __real_write(fd, bytes, size);
-}
-
 // Without O_CREAT, which the core doesn't use, there is no third argument.
 int __wrap_open(const char* path, int flags, ...) {
   const Hooks* to = installed();
@@ -157,6 +152,32 @@ int __wrap_clock_gettime(clockid_t clock, timespec* time) {
   time->tv_nsec = static_cast<int64_t>(now % 1000) * 1'000'000;
   return 0;
 }
+}
+
+// A member function takes its object as a first argument (Itanium C++ ABI, 2.1 and 3.1).
+Result<void> wrapped_add(Poller& poller, int fd, uint64_t word) asm("__wrap__ZN3c1m6Poller3addEim");
+void wrapped_remove(Poller& poller, int fd) asm("__wrap__ZN3c1m6Poller6removeEi");
+std::span<const Readiness> wrapped_wait(Poller& poller, int timeout_ms) asm("__wrap__ZN3c1m6Poller4waitEi");
+void wrapped_wake(const Waker& waker) asm("__wrap__ZNK3c1m5Waker4wakeEv");
+
+Result<void> wrapped_add(Poller& poller, int fd, uint64_t word) {
+  const Hooks* to = installed();
+  return to != nullptr && to->add ? to->add(poller, fd, word) : real_add(poller, fd, word);
+}
+
+void wrapped_remove(Poller& poller, int fd) {
+  const Hooks* to = installed();
+  return to != nullptr && to->remove ? to->remove(poller, fd) : real_remove(poller, fd);
+}
+
+std::span<const Readiness> wrapped_wait(Poller& poller, int timeout_ms) {
+  const Hooks* to = installed();
+  return to != nullptr && to->wait ? to->wait(poller, timeout_ms) : real_wait(poller, timeout_ms);
+}
+
+void wrapped_wake(const Waker& waker) {
+  const Hooks* to = installed();
+  return to != nullptr && to->wake ? to->wake(waker) : real_wake(waker);
 }
 
 }  // namespace c1m::shim

@@ -9,9 +9,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <span>
 
-// System calls of the core, taken over by the linker (`--wrap`, see the Makefile). Each goes straight on to the kernel
-// until a test puts a function in its place; the tests' own sockets use the real ones.
+#include "native/base/result.h"
+#include "native/poll/poller.h"
+
+// System calls of the core, and what it wants of its poller, taken over by the linker (`--wrap`, see the Makefile). Each goes
+// straight on until a test puts a function in its place; the tests' own sockets use the real ones.
 namespace c1m::shim {
 
 struct Hooks {
@@ -31,8 +35,13 @@ struct Hooks {
   std::function<int(const char* path, int flags)> open;
   std::function<ssize_t(int from, int to, size_t size, unsigned flags)> splice;
   std::function<int(int* ends, int flags)> pipe2;
-  std::function<ssize_t(int fd, const void* bytes, size_t size)> write;
   std::function<uint64_t()> monotonic_ms;
+
+  // Readiness, whatever reports it.
+  std::function<Result<void>(Poller& poller, int fd, uint64_t word)> add;
+  std::function<void(Poller& poller, int fd)> remove;
+  std::function<std::span<const Readiness>(Poller& poller, int timeout_ms)> wait;
+  std::function<void(const Waker& waker)> wake;
 };
 
 // Puts hooks in place for as long as it lives. One at a time. A loop with a thread of its own must start after the hooks
@@ -73,11 +82,16 @@ int __real_shutdown(int fd, int how);
 int __real_epoll_ctl(int poll, int operation, int fd, epoll_event* event);
 int __real_epoll_wait(int poll, epoll_event* events, int most, int timeout);
 int __real_close(int fd);
-ssize_t __real_write(int fd, const void* bytes, size_t size);
 int __real_open(const char* path, int flags, ...);
 ssize_t __real_splice(int from, off64_t* from_at, int to, off64_t* to_at, size_t size, unsigned flags);
 int __real_pipe2(int* ends, int flags);
 int __real_clock_gettime(clockid_t clock, timespec* time);
 }
+
+// Poller::add(), remove() and wait(), and Waker::wake(), by the names that the linker has for them.
+Result<void> real_add(Poller& poller, int fd, uint64_t word) asm("__real__ZN3c1m6Poller3addEim");
+void real_remove(Poller& poller, int fd) asm("__real__ZN3c1m6Poller6removeEi");
+std::span<const Readiness> real_wait(Poller& poller, int timeout_ms) asm("__real__ZN3c1m6Poller4waitEi");
+void real_wake(const Waker& waker) asm("__real__ZNK3c1m5Waker4wakeEv");
 
 }  // namespace c1m::shim

@@ -381,14 +381,14 @@ TEST_CASE("commands take no more of a turn than the calls that they bring, and k
   h.settle();
   for (const Told* one : many) CHECK(one->log == "OR");
   int closes = 0;
-  h.hooks.epoll_ctl = [&](int poll, int operation, int fd, epoll_event* event) {
-    if (operation == EPOLL_CTL_DEL) ++closes;
-    return shim::__real_epoll_ctl(poll, operation, fd, event);
+  h.hooks.remove = [&](Poller& poller, int fd) {
+    ++closes;
+    shim::real_remove(poller, fd);
   };
   for (const Told* one : many) h.js.destroy(*one);
   h.turn();
   CHECK(closes <= 512);
   h.settle();
   CHECK(closes == kMany);
-  h.hooks.epoll_ctl = nullptr;
+  h.hooks.remove = nullptr;
 }
