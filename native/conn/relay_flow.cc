@@ -19,6 +19,15 @@ bool must_wait(ssize_t sent) { return sent == -EAGAIN || sent == -EINPROGRESS; }
 }  // namespace
 
 RelayFlow::Moved RelayFlow::move(Connection& from, Connection& to, RelayMeans& means, size_t budget) {
+  assert(pipe_.valid() == (in_pipe_ > 0));
+  assert(!queued_ || !to.out.empty());
+  const Moved moved = move_on(from, to, means, budget);
+  assert(pipe_.valid() == (in_pipe_ > 0));
+  assert(!queued_ || !to.out.empty() || moved.next == Next::kNoMemory);
+  return moved;
+}
+
+RelayFlow::Moved RelayFlow::move_on(Connection& from, Connection& to, RelayMeans& means, size_t budget) {
   Moved moved;
   read_ = 0;
   charged_ = 0;
@@ -43,12 +52,14 @@ RelayFlow::Moved RelayFlow::move(Connection& from, Connection& to, RelayMeans& m
 }
 
 void RelayFlow::sent_from_queue(size_t bytes, bool empty) {
+  assert(queued_);
   bytes_ += bytes;
   if (empty) queued_ = false;
 }
 
 void RelayFlow::drop(RelayMeans& means) {
-  if (pipe_.valid()) means.pipes.discard(std::move(pipe_));
+  assert(pipe_.valid() == (in_pipe_ > 0));
+  if (in_pipe_ > 0) means.pipes.discard(std::move(pipe_));
   in_pipe_ = 0;
   queued_ = false;
 }

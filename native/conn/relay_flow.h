@@ -80,6 +80,7 @@ class RelayFlow {
 
   static constexpr size_t kReadCost = 4096;
 
+  [[nodiscard]] Moved move_on(Connection& from, Connection& to, RelayMeans& means, size_t budget);
   [[nodiscard]] bool empty_pipe(Connection& to, RelayMeans& means, Moved& moved);
   [[nodiscard]] bool read(Connection& from, Connection& to, RelayMeans& means, size_t most, Moved& moved);
   [[nodiscard]] bool splice_in(Connection& from, RelayMeans& means, size_t most, Moved& moved);

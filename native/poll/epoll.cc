@@ -70,6 +70,7 @@ Result<Poller> Poller::create(Trigger trigger) {
 Result<Poller> Poller::create_nested(int max_events) { return open(Trigger::kEdge, max_events); }
 
 Result<void> Poller::add(int fd, uint64_t word) {
+  assert(word != kWakeWord);
   const uint32_t events = trigger_ == Trigger::kEdge ? kStreamEdge : level_events(Interest::kAll);
   return control(poll_.get(), EPOLL_CTL_ADD, fd, events, word);
 }

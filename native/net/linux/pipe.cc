@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <cassert>
 #include <utility>
 
 namespace c1m {
@@ -31,6 +32,7 @@ Pipe PipePool::take() {
 }
 
 void PipePool::give(Pipe&& pipe) {
+  assert(pipe.valid() && in_use_ > 0);
   --in_use_;
   if (kept_.size() < kKept) {
     kept_.push_back(std::move(pipe));
@@ -40,6 +42,7 @@ void PipePool::give(Pipe&& pipe) {
 }
 
 void PipePool::discard(Pipe&& pipe) {
+  assert(pipe.valid() && in_use_ > 0);
   --in_use_;
   const Pipe dropped = std::move(pipe);
 }
