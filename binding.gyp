@@ -11,7 +11,7 @@
       'target_name': 'c1m_core',
       'type': 'static_library',
       'cflags_cc': ['-Wshadow'],
-      'sources': ['<!@(ls native/net/*.cc native/net/linux/*.cc native/poll/*.cc native/mem/*.cc native/conn/*.cc native/loop/*.cc)'],
+      'sources': ['<!@(ls native/net/*.cc native/net/linux/*.cc native/poll/*.cc native/mem/*.cc native/conn/*.cc native/exchange/*.cc native/table/*.cc native/features/*/*.cc native/loop/*.cc)'],
     },
     {
       'target_name': 'c1m',

@@ -13,8 +13,11 @@ const layers = {
   poll: ['base'],
   mem: ['base'],
   conn: ['base', 'net', 'poll', 'mem'],
-  loop: ['base', 'net', 'poll', 'mem', 'conn'],
-  binding: ['base', 'net', 'poll', 'mem', 'conn', 'loop'],
+  exchange: ['base', 'net', 'poll', 'mem', 'conn', 'table', 'features', 'loop'],
+  table: ['base', 'net', 'poll', 'mem', 'conn', 'exchange', 'features', 'loop'],
+  features: ['base', 'net', 'poll', 'mem', 'conn', 'exchange', 'table', 'loop'],
+  loop: ['base', 'net', 'poll', 'mem', 'conn', 'exchange', 'table', 'features'],
+  binding: ['base', 'net', 'poll', 'mem', 'conn', 'exchange', 'table', 'features', 'loop'],
 }
 // Headers that are for a few files: what moves a connection's bytes, which goes through its transport.
 const transport = 'native/conn/transport.h'

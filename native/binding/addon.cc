@@ -9,16 +9,16 @@
 #include "native/binding/handover_answer.h"
 #include "native/binding/io_thread.h"
 #include "native/binding/napi.h"
-#include "native/loop/broadcast_request.h"
-#include "native/loop/command_batch.h"
-#include "native/loop/event_batch.h"
-#include "native/loop/inbox_registry.h"
-#include "native/loop/placement.h"
-#include "native/loop/stats.h"
-#include "native/loop/timer_wheel.h"
+#include "native/exchange/command_batch.h"
+#include "native/exchange/event_batch.h"
+#include "native/exchange/inbox_registry.h"
+#include "native/exchange/stats.h"
+#include "native/features/accept/placement.h"
+#include "native/features/groups/broadcast_request.h"
 #include "native/net/options.h"
 #include "native/net/tcp_info.h"
 #include "native/poll/watch_set.h"
+#include "native/table/timer_wheel.h"
 
 namespace c1m {
 

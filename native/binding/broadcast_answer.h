@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "native/binding/napi.h"
-#include "native/loop/broadcast_request.h"
+#include "native/features/groups/broadcast_request.h"
 
 namespace c1m {
 

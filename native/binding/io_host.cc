@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "native/binding/framing_value.h"
-#include "native/loop/inbox_registry.h"
+#include "native/exchange/inbox_registry.h"
 
 namespace c1m {
 

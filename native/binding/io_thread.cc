@@ -9,7 +9,7 @@
 #include "native/binding/move_answer.h"
 #include "native/binding/relay_answer.h"
 #include "native/binding/send_file_answer.h"
-#include "native/loop/reframe_request.h"
+#include "native/features/frames/reframe_request.h"
 
 namespace c1m {
 

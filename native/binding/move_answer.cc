@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "native/loop/event_batch.h"
+#include "native/exchange/event_batch.h"
 #include "native/net/descriptor.h"
 
 namespace c1m {

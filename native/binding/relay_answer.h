@@ -3,7 +3,7 @@
 #include "native/binding/connection_answer.h"
 #include "native/binding/framing_value.h"
 #include "native/binding/napi.h"
-#include "native/loop/relay_request.h"
+#include "native/features/relay/relay_request.h"
 
 namespace c1m {
 

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "native/loop/event_batch.h"
+#include "native/exchange/event_batch.h"
 #include "native/net/file.h"
 
 namespace c1m {

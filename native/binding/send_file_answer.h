@@ -2,7 +2,7 @@
 
 #include "native/binding/connection_answer.h"
 #include "native/binding/napi.h"
-#include "native/loop/send_file_request.h"
+#include "native/features/files/send_file_request.h"
 
 namespace c1m {
 

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "native/loop/acceptor.h"
-#include "native/loop/request.h"
+#include "native/exchange/request.h"
+#include "native/features/accept/acceptor.h"
 #include "native/net/connect.h"
 #include "native/net/listen.h"
 #include "native/net/tcp_info.h"

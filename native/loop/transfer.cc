@@ -1,8 +1,8 @@
 // What a turn does with one connection: write, read, tell JavaScript, close.
 #include "native/base/clock.h"
 #include "native/conn/transport.h"
+#include "native/features/frames/read_limits.h"
 #include "native/loop/loop.h"
-#include "native/loop/read_limits.h"
 #include "native/net/connect.h"
 #include "native/net/socket.h"
 

@@ -4,8 +4,8 @@
 #include <memory>
 #include <vector>
 
-#include "native/loop/command_batch.h"
-#include "native/loop/event_batch.h"
+#include "native/exchange/command_batch.h"
+#include "native/exchange/event_batch.h"
 
 using namespace c1m;
 

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "native/conn/framer.h"
-#include "native/loop/move.h"
+#include "native/features/handover/migration.h"
 #include "native/loop/requests.h"
 #include "native/net/descriptor.h"
 #include "native/net/socket.h"

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "native/conn/framer.h"
-#include "native/loop/broadcast_request.h"
+#include "native/features/groups/broadcast_request.h"
 #include "native/mem/bytes.h"
 
 namespace c1m {

@@ -1,5 +1,5 @@
 // Loops whose threads have file tables of their own.
-#include "native/loop/file_table.h"
+#include "native/table/file_table.h"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -8,8 +8,8 @@
 #include <array>
 #include <thread>
 
-#include "native/loop/handover.h"
-#include "native/loop/placement.h"
+#include "native/features/accept/placement.h"
+#include "native/features/handover/handover.h"
 #include "native/loop/requests.h"
 #include "native/net/stream.h"
 #include "test/native/running_loop.h"

@@ -1,5 +1,5 @@
 // The threads that wait for disks: nobody waits for them.
-#include "native/loop/file_workers.h"
+#include "native/features/files/file_workers.h"
 
 #include <doctest/doctest.h>
 
@@ -8,7 +8,7 @@
 #include <semaphore>
 #include <thread>
 
-#include "native/loop/send_file_request.h"
+#include "native/features/files/send_file_request.h"
 #include "test/native/loop_harness.h"
 
 using namespace c1m;

@@ -1,4 +1,4 @@
-#include "native/loop/framing_table.h"
+#include "native/table/framing_table.h"
 
 #include <doctest/doctest.h>
 

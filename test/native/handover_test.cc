@@ -1,12 +1,12 @@
 // Sockets that come from elsewhere, and go there.
-#include "native/loop/handover.h"
+#include "native/features/handover/handover.h"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sys/resource.h>
 
-#include "native/loop/send_file_request.h"
+#include "native/features/files/send_file_request.h"
 #include "native/net/socket.h"
 #include "native/net/stream.h"
 #include "test/native/bytes_of.h"

@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "native/exchange/mailbox.h"
 #include "native/loop/loop.h"
-#include "native/loop/mailbox.h"
 
 namespace c1m {
 

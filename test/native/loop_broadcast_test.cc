@@ -5,7 +5,7 @@
 #include <map>
 #include <set>
 
-#include "native/loop/broadcast_request.h"
+#include "native/features/groups/broadcast_request.h"
 #include "test/native/bytes_of.h"
 #include "test/native/loop_harness.h"
 

@@ -10,7 +10,7 @@
 #include <atomic>
 #include <cstdlib>
 
-#include "native/loop/send_file_request.h"
+#include "native/features/files/send_file_request.h"
 #include "native/net/file.h"
 #include "native/net/socket.h"
 #include "native/net/tcp_info.h"

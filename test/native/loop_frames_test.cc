@@ -1,7 +1,7 @@
 // Frames: what arrives is told as whole ones, whatever the reads, the batches and the memory.
 #include <doctest/doctest.h>
 
-#include "native/loop/reframe_request.h"
+#include "native/features/frames/reframe_request.h"
 #include "test/native/bytes_of.h"
 #include "test/native/frames.h"
 #include "test/native/loop_harness.h"

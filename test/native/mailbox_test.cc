@@ -1,5 +1,5 @@
 // Where the two threads meet: order, and that no wake-up is lost. TSan checks the memory orders of the same tests.
-#include "native/loop/mailbox.h"
+#include "native/exchange/mailbox.h"
 
 #include <doctest/doctest.h>
 

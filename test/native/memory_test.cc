@@ -12,9 +12,9 @@
 #include <utility>
 #include <vector>
 
-#include "native/loop/handover.h"
-#include "native/loop/move.h"
-#include "native/loop/relay_request.h"
+#include "native/features/handover/handover.h"
+#include "native/features/handover/migration.h"
+#include "native/features/relay/relay_request.h"
 #include "native/mem/slab.h"
 #include "native/mem/spare_memory.h"
 #include "test/native/bytes_of.h"

@@ -1,11 +1,10 @@
 // Connections that move between two loops, each on a thread of its own.
-#include "native/loop/move.h"
-
 #include <doctest/doctest.h>
 
 #include <cstring>
 #include <thread>
 
+#include "native/features/handover/migration.h"
 #include "native/loop/requests.h"
 #include "test/native/bytes_of.h"
 #include "test/native/running_loop.h"

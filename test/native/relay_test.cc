@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <random>
 
-#include "native/loop/reframe_request.h"
-#include "native/loop/relay_request.h"
+#include "native/features/frames/reframe_request.h"
+#include "native/features/relay/relay_request.h"
 #include "native/net/socket.h"
 #include "test/native/bytes_of.h"
 #include "test/native/loop_harness.h"

@@ -3,7 +3,7 @@
 
 #include <thread>
 
-#include "native/loop/inbox_registry.h"
+#include "native/exchange/inbox_registry.h"
 #include "test/native/bytes_of.h"
 #include "test/native/running_loop.h"
 

@@ -5,7 +5,7 @@
 #include <set>
 #include <thread>
 
-#include "native/loop/placement.h"
+#include "native/features/accept/placement.h"
 #include "native/loop/requests.h"
 #include "test/native/running_loop.h"
 

@@ -1,5 +1,5 @@
 // The timer wheel, in ticks of its own: no clock is involved.
-#include "native/loop/timer_wheel.h"
+#include "native/table/timer_wheel.h"
 
 #include <doctest/doctest.h>
 

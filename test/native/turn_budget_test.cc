@@ -7,7 +7,7 @@
 #include <set>
 #include <vector>
 
-#include "native/loop/send_file_request.h"
+#include "native/features/files/send_file_request.h"
 #include "test/native/frames.h"
 #include "test/native/loop_harness.h"
 

@@ -1,5 +1,5 @@
 // Descriptors that aren't connections.
-#include "native/loop/watcher.h"
+#include "native/features/watch/watcher.h"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
