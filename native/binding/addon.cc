@@ -50,7 +50,7 @@ Napi::Object layout(Napi::Env env) {
   set("EVENT_FRAMING", Event::kFraming);
   set("OWN_MEMORY", kOwnMemory);
   set("FRAMING_STOPPED", FramingNews::kStopped);
-  set("FRAMING_MISFIT", FramingNews::kMisfit);
+  set("FRAMING_MISFIT", FramingNews::kInvalidFrame);
   set("TARGET_WORDS", sizeof(BroadcastTarget) / sizeof(uint32_t));
   set("EVENT_WATCH", Event::kWatch);
   set("COMMAND_WORDS", CommandBatch::kRecordWords);

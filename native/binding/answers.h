@@ -2,7 +2,9 @@
 
 #include "native/binding/connection_answer.h"
 #include "native/binding/napi.h"
-#include "native/loop/requests.h"
+#include "native/features/accept/listen_request.h"
+#include "native/features/connect/connect_request.h"
+#include "native/features/socket/socket_requests.h"
 
 namespace c1m {
 

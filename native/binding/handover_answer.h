@@ -2,7 +2,7 @@
 
 #include "native/binding/connection_answer.h"
 #include "native/binding/napi.h"
-#include "native/features/handover/handover.h"
+#include "native/features/handover/adopt_detach.h"
 
 namespace c1m {
 

@@ -312,9 +312,9 @@ bool IoHost::deliver_batch(EventBatch* batch) {
   return whole == nullptr || !whole.IsBoolean() || whole.ToBoolean();
 }
 
-Address IoHost::local_address(uint32_t slot) { return loop_->local_address(slot); }
+Address IoHost::local_address(uint32_t slot) { return loop_->table().local_address(slot); }
 
-Address IoHost::peer_address(uint32_t slot) { return loop_->entry(slot).peer.unpack(); }
+Address IoHost::peer_address(uint32_t slot) { return loop_->table().entry(slot).peer.unpack(); }
 
 double IoHost::cpu_micros() const {
   clockid_t clock = 0;

@@ -48,7 +48,7 @@ class IdleAnswer final : public IdleRequest {
  public:
   IdleAnswer(const Napi::Function& callback, uint32_t idle_ms, uint32_t count) : callback_(Napi::Persistent(callback)) {
     ms = idle_ms;
-    most = count;
+    max = count;
   }
   // With a Uint32Array: slot and generation of each.
   void answer() override;

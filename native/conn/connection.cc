@@ -2,6 +2,7 @@
 
 #include "native/conn/flush_file.h"
 #include "native/conn/transport.h"
+#include "native/net/connect.h"
 #include "native/net/socket.h"
 
 namespace c1m {
@@ -51,6 +52,25 @@ Flushed flush(Connection& connection, OutboundPool& pool, size_t budget) {
     if (!goes_on) break;
   }
   return result;
+}
+
+Fin send_fin(Connection& connection) {
+  const int fd = connection.fd.get();
+  if (connection.has(Connection::kSynDeferred)) {
+    // shutdown(2) would take back a SYN that is not answered yet.
+    if (in_handshake(fd)) {
+      // Without a byte to send it would never go.
+      const int error = send_deferred_syn(fd);
+      if (error != 0) return {.error = error};
+      // The edge that ends the handshake comes back here.
+      connection.unset(Connection::kWritable);
+      return {};
+    }
+    connection.unset(Connection::kSynDeferred);
+  }
+  transport::end(connection);
+  connection.set(Connection::kFinSent);
+  return {.sent = true};
 }
 
 void uncork(Connection& connection) {

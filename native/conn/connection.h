@@ -9,7 +9,7 @@
 
 namespace c1m {
 
-// One connection: a socket, what is known of its readiness, its queue, and what JavaScript has yet to hear of it.
+// One connection: a socket, what is known of its readiness, its queue, and the events that are not delivered yet.
 //
 // Life: open ─▶ (end seen | FIN sent, in either order) ─▶ closing ─▶ closed. From `closing` on the descriptor is out of
 // the poller and nothing is read or written; slot and descriptor stay until JavaScript has handed back the batch that
@@ -22,41 +22,53 @@ struct Connection {
     kReadable = 1u << 0,
     kWritable = 1u << 1,
     kHangup = 1u << 2,  // the peer's FIN, or an urgent byte, is in: read on to it, even after a short read
+    kBroken = 1u << 3,  // an error waits behind what is to be read
     // State.
-    kPaused = 1u << 3,
-    kEndSeen = 1u << 4,    // read(2) returned 0
-    kEndWanted = 1u << 5,  // end(): FIN when the queue is empty
-    kFinSent = 1u << 6,
-    kWriteFailed = 1u << 7,  // nothing can be sent any more; the bytes that came before that are still delivered
-    kClosing = 1u << 8,
-    kDrainWanted = 1u << 9,
-    kBorrowed = 1u << 10,  // reads fill the batch's own memory
+    kConnecting = 1u << 4,   // no kOpen yet, nor any other event
+    kSynDeferred = 1u << 5,  // the SYN went, or will go, with the first bytes (TCP_FASTOPEN_CONNECT)
+    kPaused = 1u << 6,
+    kBorrowed = 1u << 7,   // reads fill the batch's own memory
+    kEndSeen = 1u << 8,    // read(2) returned 0
+    kEndWanted = 1u << 9,  // end(): FIN when the queue is empty
+    kFinSent = 1u << 10,
+    kWriteFailed = 1u << 11,  // nothing can be sent any more; the bytes that came before that are still delivered
+    kClosing = 1u << 12,
+    kLeft = 1u << 13,  // migrated to another loop, or closed before it came here: its end is counted elsewhere
+    kDrainWanted = 1u << 14,
+    kMuted = 1u << 15,          // takes only what JavaScript itself writes to it
+    kRelayed = 1u << 16,        // read and written by a relay, not for JavaScript
+    kCorked = 1u << 17,         // the kernel may hold back bytes for more to come
+    kLingers = 1u << 18,        // close(2) may wait, SO_LINGER: it came so
+    kFramesWaiting = 1u << 19,  // the framer may hold whole frames: they come before anything that is read
+    kReframing = 1u << 20,      // JavaScript has to say how to go on: nothing is read or cut until then
     // Events that wait for room in a batch; each at most once.
-    kOpenDue = 1u << 11,
-    kDrainDue = 1u << 12,
-    kEndDue = 1u << 13,
-    kTimeoutDue = 1u << 14,
-    kCloseDue = 1u << 15,
+    kOpenDue = 1u << 21,
+    kDrainDue = 1u << 22,
+    kTimeoutDue = 1u << 23,
+    kFramingDue = 1u << 24,       // reading has stopped, as a kReframe wanted
+    kInvalidFrameDue = 1u << 25,  // what follows is no frame, or too large a one
+    kEndDue = 1u << 26,
+    kCloseDue = 1u << 27,
     // Membership of the loop's lists.
-    kInReady = 1u << 16,
-    kInFlush = 1u << 17,
-    kBroken = 1u << 18,       // readiness: an error waits behind what is to be read
-    kConnecting = 1u << 19,   // JavaScript knows nothing of it yet
-    kSynDeferred = 1u << 20,  // the SYN went, or will go, with the first bytes (TCP_FASTOPEN_CONNECT)
-    kLeft = 1u << 21,         // gone to another loop, or closed before it came here: its end is counted elsewhere
-    kMuted = 1u << 22,        // takes only what JavaScript itself writes to it
-    kInBulk = 1u << 23,       // in the loop's list of what waits for its part of a turn, as kInFlush
-    kRelayed = 1u << 24,      // read and written by a relay, not for JavaScript
-    kCorked = 1u << 25,       // the kernel may hold back bytes for more to come
-    kLingers = 1u << 26,      // close(2) may wait, SO_LINGER: it came so
-    // Framing.
-    kFramesWaiting = 1u << 27,  // the framer may hold whole frames: they come before anything that is read
-    kReframing = 1u << 28,      // JavaScript is to say how to go on: nothing is read or cut until then
-    kFramingDue = 1u << 29,     // events that wait for room in a batch
-    kMisfitDue = 1u << 30,
+    kInReady = 1u << 28,
+    kInFlush = 1u << 29,
+    kInBulk = 1u << 30,
   };
+  static constexpr uint32_t kReadiness = kReadable | kWritable | kHangup | kBroken;
+  static constexpr uint32_t kState = kConnecting | kSynDeferred | kPaused | kBorrowed | kEndSeen | kEndWanted |
+                                     kFinSent | kWriteFailed | kClosing | kLeft | kDrainWanted | kMuted | kRelayed |
+                                     kCorked | kLingers | kFramesWaiting | kReframing;
+  static constexpr uint32_t kDue =
+      kOpenDue | kDrainDue | kTimeoutDue | kFramingDue | kInvalidFrameDue | kEndDue | kCloseDue;
+  static constexpr uint32_t kToSend = kInFlush | kInBulk;
+  static constexpr uint32_t kListed = kInReady | kToSend;
   static constexpr uint32_t kUnused = 1u << 31;
-  static constexpr uint32_t kDue = kOpenDue | kDrainDue | kEndDue | kTimeoutDue | kCloseDue | kFramingDue | kMisfitDue;
+  static_assert((kReadiness ^ kState ^ kDue ^ kListed ^ kUnused) == UINT32_MAX &&
+                    (kReadiness | kState | kDue | kListed | kUnused) == UINT32_MAX,
+                "a flag belongs to one of the masks");
+  static_assert((kReadiness & kState) == 0 && ((kReadiness | kState) & kDue) == 0 &&
+                    ((kReadiness | kState | kDue) & kListed) == 0,
+                "and to no other");
 
   [[nodiscard]] bool has(uint32_t flag) const { return (flags & flag) != 0; }
   void set(uint32_t flag) { flags |= flag; }
@@ -85,9 +97,18 @@ struct Connection {
   uint8_t framing = 0;            // the loop's number for how its bytes are cut into frames; 0 not at all
 };
 
+// What a FIN came to.
+struct Fin {
+  bool sent = false;  // false: it has to wait for an edge, unless there is an error
+  int error = 0;      // errno
+};
+
+// Sends the FIN behind what the kernel holds.
+Fin send_fin(Connection& connection);
+
 // What a flush() came to.
 struct Flushed {
-  size_t bytes = 0;         // of ours
+  size_t bytes = 0;         // from memory
   size_t shared = 0;        // of these, bytes of broadcasts and of workers
   size_t file_bytes = 0;    // of files
   int error = 0;            // errno; the queue is as it was

@@ -27,7 +27,7 @@ class Framer {
  public:
   [[nodiscard]] const uint8_t* data() const { return memory_.get() + start_; }
   [[nodiscard]] size_t size() const { return end_ - start_; }
-  // In so many of them no delimiter begins.
+  // In this number of them no delimiter begins.
   [[nodiscard]] size_t scanned() const { return scanned_; }
 
   // Looks at the first frame.
@@ -45,7 +45,8 @@ class Framer {
   void clear() { start_ = end_ = scanned_ = 0; }
   // False if there is no memory; then it is as it was.
   [[nodiscard]] bool append(const uint8_t* data, size_t length);
-  // Room for so many bytes at the end; grew() says how many came. Never more than complete a frame whose length is known.
+  // Makes room for this number of bytes at the end; grew() says how many came. Never more than complete a frame whose length
+  // is known.
   // None if there is no memory.
   struct Room {
     uint8_t* data;

@@ -28,7 +28,7 @@ Cut cut_prefixed(const Framing& framing, const uint8_t* data, size_t length) {
 Cut cut_delimited(const Framing& framing, const uint8_t* data, size_t length, size_t scanned) {
   const std::string& delimiter = framing.delimiter;
   const size_t size = delimiter.size();
-  // A single byte is the rule, and memchr(3) looks at 32 of them at once.
+  // A single byte is usual, and memchr(3) looks at 32 bytes in one step.
   const auto* found = static_cast<const uint8_t*>(
       size == 1 ? std::memchr(data + scanned, static_cast<uint8_t>(delimiter[0]), length - scanned)
                 : memmem(data + scanned, length - scanned, delimiter.data(), size));

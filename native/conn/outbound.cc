@@ -14,7 +14,7 @@ OutboundPool::~OutboundPool() {
 // Users decide how many writes and broadcasts wait: malloc(3) leaves the process's spare memory alone.
 bool OutboundPool::make_room(size_t copied) {
   const size_t blocks = copied == 0 ? 0 : copied / QueueBlock::kBytes + 1;
-  // The first may go on in a block that has room.
+  // The first part may continue in a block that has room.
   while (kept_ <= blocks) {
     auto* segment = static_cast<Segment*>(std::malloc(sizeof(Segment)));
     if (segment == nullptr) break;

@@ -37,7 +37,7 @@ struct Segment {
     kBlock,   // in a block of our own
     kPinned,  // in the caller's buffer, which stays where it is until `owner` is released
     kShared,  // in a broadcast's payload, which other queues hold as well
-    kFile,    // a range of a file: no bytes of ours
+    kFile,    // a range of a file: no bytes in memory
   };
   const uint8_t* data;
   uint32_t length;
@@ -89,7 +89,7 @@ class OutboundPool {
   OutboundPool& operator=(const OutboundPool&) = delete;
   ~OutboundPool();
 
-  // Makes sure of a segment, and of what it takes to copy so many bytes into blocks; what takes these then can't fail. False if
+  // Makes sure of a segment, and of what it takes to copy this number of bytes into blocks; what takes these then can't fail. False if
   // there is no memory.
   [[nodiscard]] bool make_room(size_t copied = 0);
   [[nodiscard]] Segment* take(Segment::Kind kind, const uint8_t* data, uint32_t length);
@@ -150,7 +150,7 @@ class OutboundPool {
 // An empty queue holds no memory but these two pointers. Owner: its connection. Thread: the loop's.
 class Outbound {
  public:
-  // iovecs for one sendmsg(2). IOV_MAX is 1024; 64 blocks are 256 KiB, more than a socket takes at once as a rule.
+  // iovecs for one sendmsg(2). IOV_MAX is 1024; 64 blocks are 256 KiB, more than a socket usually takes in one call.
   static constexpr int kMaxVectors = 64;
 
   [[nodiscard]] bool empty() const { return head_ == nullptr; }
@@ -170,7 +170,7 @@ class Outbound {
 
   // Bytes of the current command batch's arena. They are sent from there, or copied out by keep() at the latest.
   [[nodiscard]] bool append(OutboundPool& pool, const uint8_t* data, uint32_t length);
-  // The caller's own memory, pinned until its owner appears in pool.released(), and `excess` bytes beside these with it. Where
+  // The caller's own memory, pinned until its owner appears in pool.released(), and `excess` bytes in addition to these with it. Where
   // these are more than the bytes themselves, as with a slice of a slab, it is pinned no longer than an arena is. Without memory
   // it is released.
   [[nodiscard]] bool append_pinned(OutboundPool& pool, const uint8_t* data, uint32_t length, uint32_t excess,

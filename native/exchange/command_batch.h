@@ -42,14 +42,14 @@ struct PinnedBytes {
   uint32_t excess = 0;  // bytes that stay with it
 };
 
-// A batch of commands on its way to the I/O thread, and back for the next.
+// A batch of commands for the I/O thread, which comes back to be filled again.
 //
 //   records: | command:8 argument:24 | slot | generation | a | b | …   five 32-bit words each, in the order of the calls
 //   arena:   the bytes of small writes
 //
 // JavaScript writes both straight into memory that it shares with us. One thread holds a batch at a time.
 //
-// A payload comes first, then the record that names it: an exception between the two leaves one that nobody names, and
+// A payload comes first, then the record that names it: an exception between the two leaves one that no record names, and
 // nothing else out of place. A name that fits none, or one that was taken, is nothing to be done.
 class CommandBatch {
  public:
@@ -83,8 +83,9 @@ class CommandBatch {
   uint32_t count = 0;
   uint32_t number = 0;  // of all that were published, modulo 2^32: workers' writes have their places between them
   std::vector<PinnedBytes> pinned;
-  std::vector<std::unique_ptr<Request>> requests;  // cleared by the JS thread: what nobody named holds objects of its
-  CommandBatch* next = nullptr;                    // for Handoff
+  std::vector<std::unique_ptr<Request>>
+      requests;                  // cleared by the JS thread: what no record named holds objects of its
+  CommandBatch* next = nullptr;  // for Handoff
 
  private:
   const uint32_t* records_;

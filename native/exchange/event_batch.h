@@ -30,8 +30,8 @@ enum class ReadMode : uint8_t { kOwned = 0, kBorrowed = 1 };
 constexpr uint32_t kOwnMemory = 2;
 
 enum class FramingNews : uint8_t {
-  kStopped = 0,  // as a kReframe wanted: everything before was cut as before
-  kMisfit = 1,   // what follows is no frame, or too large a one
+  kStopped = 0,       // as a kReframe wanted: everything before was cut as before
+  kInvalidFrame = 1,  // what follows is no frame, or too large a one
 };
 
 // Why the loop itself closed a connection, in the place of kClose's errno. lib/layout.ts has the same values.
@@ -39,7 +39,7 @@ enum class OwnError : uint16_t {
   kFileTruncated = 4097,   // a file became shorter while it was sent
   kRelayFailed = 4098,     // the other side of its relay failed, or was destroyed
   kWriteQueueFull = 4104,  // more would wait than its maxWriteQueue allows
-  kFileAborted = 4110,     // a file was given up when part of it had gone out
+  kFileAborted = 4110,     // a file was cancelled when part of it had gone out
 };
 inline constexpr int kFirstOwnError = 4096;
 
@@ -55,10 +55,10 @@ struct ReadSlab {
   [[nodiscard]] uint32_t room() const { return size - used; }
 };
 
-// A batch of events on its way to the JS thread, and back for the next.
+// A batch of events for the JS thread, which comes back to be filled again.
 //
 //   records: | event:8 argument:24 | slot | a | b | …    four 32-bit words each, in the order of the events
-//   slabs:   owned ─ used up front to back, replaced by JS when little is left; borrowed ─ used anew by each batch
+//   slabs:   owned ─ used up front to back, replaced by JS when little is left; borrowed ─ used again by each batch
 //
 // One thread holds it at a time: the loop fills it, JS reads it, and handing it over passes all of it.
 class EventBatch {

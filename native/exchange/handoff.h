@@ -8,7 +8,7 @@ namespace c1m {
 //
 //   push ─▶ head_ ─▶ newest ─▶ … ─▶ oldest        take() detaches the whole chain and turns it round
 //
-// T has a member `T* next`, which is ours while the object is inside. Everything written to the object before push()
+// T has a member `T* next`, which belongs to the handoff while the object is inside. Everything written to the object before push()
 // is seen after take(): the release half of push's compare-exchange pairs with the acquire half of take's exchange.
 // Both are sequentially consistent because the sleep flags in Mailbox need push() and empty() in one order with them.
 template <class T>

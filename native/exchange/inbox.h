@@ -4,10 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <utility>
-#include <vector>
 
 #include "native/base/fd.h"
 #include "native/mem/bytes.h"
@@ -49,10 +49,10 @@ struct RemoteWrite {
 // A write has its place among the command batches: behind those that were published before it was accepted, in front of those
 // that are published when its acceptance is known. So nothing that was accepted before an end() comes behind the FIN. The JS
 // thread counts a batch before it publishes it, and a write notes the count. If the write happens before the batch is counted
-// (the JS thread has heard of it), it can't read that count; if it happens after (the worker was asked behind it), it can't read
+// (the JS thread knows of it), it can't read that count; if it happens after (the worker was asked after it), it can't read
 // an earlier one: coherence of one atomic object is enough, and the order is relaxed ([intro.races]).
-// Owner: all who use it, together: whoever hands over may outlive whom it is for. Thread: any, but for take() and close(),
-// which are the loop's.
+// Owner: all that use it, together: a loop that hands connections over may outlive this one. Thread: any, but for
+// take_arrivals(), take_writes() and close(), which are the loop's.
 class Inbox {
  public:
   // As much as a loop's four event batches hold, many times: of writes, each with what it costs besides its bytes.
@@ -61,18 +61,13 @@ class Inbox {
   static_assert(kWriteCost >= sizeof(RemoteWrite) + 32,
                 "malloc(3) has its own, and a deque pieces of which a part is used");
 
-  struct Contents {
-    std::vector<Arrival> arrivals;
-    std::deque<RemoteWrite> writes;  // no piece of it is large
-  };
-
   explicit Inbox(Poller& poller) : poller_(&poller) {}
 
   enum class Push : uint8_t { kDone, kOver, kNotNow };
 
-  // kOver if its loop is over, kNotNow if the passage takes none at the moment: the arrival stays the caller's. `passage` is
+  // kOver if its loop has ended, kNotNow if the passage takes none at the moment: the arrival stays the caller's. `passage` is
   // the outer end of this loop's passage, in the caller's file table, if this loop has a table of its own; else -1. What
-  // comes through it is in the order of the arrivals, and wakes the loop by itself.
+  // comes through it is in the order of the arrivals, and wakes the loop on its own.
   [[nodiscard]] Push push(Arrival& arrival, int passage = -1) {
     const std::scoped_lock lock(mutex_);
     if (poller_ == nullptr) return Push::kOver;
@@ -82,22 +77,22 @@ class Inbox {
       if (!send_descriptor(passage, arrival.fd.get())) return Push::kNotNow;
       arrival.fd.reset();
     }
-    contents_.arrivals.push_back(std::move(arrival));
+    arrivals_.push_back(std::move(arrival));
     load_.fetch_add(1, std::memory_order_relaxed);
     if (passage < 0) announce();
     return Push::kDone;
   }
 
-  // Whether so many bytes can ever be taken.
+  // Whether this number of bytes can ever be taken.
   [[nodiscard]] static bool takes(size_t length) { return length <= kMostBytes - kWriteCost; }
-  // False if its loop is over, or as much as may wait here waits already.
+  // False if its loop has ended, or as much as may wait here waits already.
   [[nodiscard]] bool write(RemoteWrite write) {
     const std::scoped_lock lock(mutex_);
     const size_t cost = write.cost();
     if (poller_ == nullptr || bytes_ + cost > kMostBytes) return false;
     bytes_ += cost;
     write.batch = batches_.load(std::memory_order_relaxed);
-    contents_.writes.push_back(std::move(write));
+    writes_.push_back(std::move(write));
     announce();
     return true;
   }
@@ -110,12 +105,18 @@ class Inbox {
   }
 
   [[nodiscard]] bool empty() const { return !waiting_.load(std::memory_order_acquire); }
-  // All there is. The arrivals count in load() still: it is exact at any time, so that who spreads connections by it spreads
-  // them evenly.
-  [[nodiscard]] Contents take() {
+  // All arrivals, in order, behind those in `to`. They count in load() still: it is exact at any time, so that balancing by
+  // load is even.
+  void take_arrivals(std::deque<Arrival>& to) {
+    if (empty()) return;
     const std::scoped_lock lock(mutex_);
-    waiting_.store(false, std::memory_order_relaxed);
-    return std::exchange(contents_, {});
+    move_behind(to, arrivals_);
+  }
+  // All writes, in order, behind those in `to`.
+  void take_writes(std::deque<RemoteWrite>& to) {
+    if (empty()) return;
+    const std::scoped_lock lock(mutex_);
+    move_behind(to, writes_);
   }
 
   // Of writes that were taken, these are carried out.
@@ -124,18 +125,30 @@ class Inbox {
     bytes_ -= cost;
   }
 
-  // Takes no more, and lets go of the poller.
+  // Takes no more, and drops the poller.
   void close() {
     const std::scoped_lock lock(mutex_);
     poller_ = nullptr;
-    contents_ = {};
+    arrivals_.clear();
+    writes_.clear();
   }
 
-  // Connections that its loop holds, and that are on their way to it.
+  // Connections that its loop holds, and that are in flight to it.
   [[nodiscard]] uint32_t load() const { return load_.load(std::memory_order_relaxed); }
   void add_load(int32_t change) { load_.fetch_add(static_cast<uint32_t>(change), std::memory_order_relaxed); }
 
  private:
+  // Under the mutex. The memory of a burst goes with it.
+  template <class T>
+  void move_behind(std::deque<T>& to, std::deque<T>& from) {
+    if (to.empty()) {
+      to.swap(from);
+    } else {
+      std::move(from.begin(), from.end(), std::back_inserter(to));
+      from.clear();
+    }
+    waiting_.store(!arrivals_.empty() || !writes_.empty(), std::memory_order_relaxed);
+  }
   // Under the mutex.
   void announce() {
     if (!waiting_.exchange(true, std::memory_order_acq_rel)) poller_->wake();
@@ -147,7 +160,8 @@ class Inbox {
   std::mutex mutex_;
   // Under the mutex:
   Poller* poller_;
-  Contents contents_;
+  std::deque<Arrival> arrivals_;  // deques: no piece of them is large
+  std::deque<RemoteWrite> writes_;
   size_t bytes_ = 0;  // that writes cost which aren't carried out
 };
 

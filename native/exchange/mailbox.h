@@ -19,7 +19,7 @@ namespace c1m {
 //
 // No wake-up is lost: each side announces its sleep and only then looks once more at what it would sleep through; the
 // other side publishes and only then looks for the announcement. All four accesses are sequentially consistent, so at
-// least one of the two sees the other's (Dekker's argument). And a wake-up is sent once: whoever exchanges the flag
+// least one of the two sees the other's (Dekker's argument). And a wake-up is sent once: the side that exchanges the flag
 // from "asleep" to "awake" sends it.
 class Mailbox {
  public:
@@ -36,7 +36,7 @@ class Mailbox {
   Mailbox(const Mailbox&) = delete;
   Mailbox& operator=(const Mailbox&) = delete;
   ~Mailbox() {
-    // Nobody is there any more to take them.
+    // No thread is left to take them.
     for (Request* request = answers.take(); request != nullptr;) delete std::exchange(request, request->next);
   }
 

@@ -13,13 +13,13 @@ namespace c1m {
 // Owner: each loop has its own, of the same counter. Thread: the loop's.
 class Quota {
  public:
-  // Between the maximum and this there is no accepting, so that it doesn't begin anew for each connection that leaves.
+  // Between the maximum and this there is no accepting, so that it doesn't start again for each connection that leaves.
   static constexpr uint32_t resume_below(uint32_t most) { return most - std::max(most / 32, 1u); }
 
   Quota(uint32_t* used, uint32_t most) : used_(*used), most_(most) {}
 
   [[nodiscard]] bool full() const { return used() >= most_; }
-  // After it was full: whether accepting may go on.
+  // After it was full: whether accepting may continue.
   [[nodiscard]] bool has_room_again() const { return used() <= resume_below(most_); }
   // False at the maximum, which this never goes beyond.
   [[nodiscard]] bool try_take() {

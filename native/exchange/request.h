@@ -1,13 +1,20 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
+
 namespace c1m {
 
 class Loop;
-struct Expected;
 
-// A rare call that is answered by promise: it travels in a command batch, in order with the other commands, runs on
-// the I/O thread, and comes back with its answer inside. Each kind is a subclass (requests.h).
+// Names a connection: a slot, and which of its tenants. The generation of a live slot is never 0.
+struct ConnectionKey {
+  uint32_t slot = 0;
+  uint32_t generation = 0;
+};
+
+// A rare call that returns a promise: it travels in a command batch, in order with the other commands, runs on the I/O
+// thread, and comes back with its reply inside. Each kind is a subclass, beside its feature; loop/requests.cc runs them.
 class Request {
  public:
   Request() = default;
@@ -15,15 +22,16 @@ class Request {
   Request& operator=(const Request&) = delete;
   virtual ~Request() = default;
 
-  // On the I/O thread. True if it is done; otherwise the loop keeps it, and complete() gives it back.
+  // Runs on the I/O thread. True if it is complete; otherwise the loop keeps it until Replies::complete().
   [[nodiscard]] virtual bool run(Loop& loop) = 0;
-  // Whether it comes back in an event batch, with or before what happened after it. What says nothing of the order of events
-  // comes back by itself instead, at the end of the turn: also while JavaScript holds back batches until it has such answers.
+  // Whether it comes back in an event batch, with or before what happened after it. A request that says nothing of the
+  // order of events comes back on its own instead, at the end of the turn: also while JavaScript holds back batches until
+  // it has such replies.
   [[nodiscard]] virtual bool in_order() const { return true; }
-  // On the JS thread, once it is back.
+  // Runs on the JS thread, once it is back.
   virtual void answer() {}
-  // Where it waits for a connection that is on its way to this loop (move.h); null if for none.
-  [[nodiscard]] virtual Expected* waits(Loop& /*loop*/) const { return nullptr; }
+  // The connections that it is about. While one of them is migrating to this loop the request is deferred with it.
+  [[nodiscard]] virtual std::array<ConnectionKey, 2> subjects() const { return {}; }
 
   Request* next = nullptr;  // for Handoff
 };
@@ -35,13 +43,13 @@ class FenceRequest : public Request {
   bool run(Loop& loop) override;
 };
 
-// One about a connection.
+// A request about one connection.
 class ConnectionRequest : public Request {
  public:
   uint32_t slot = 0;
   uint32_t generation = 0;
 
-  [[nodiscard]] Expected* waits(Loop& loop) const final;
+  [[nodiscard]] std::array<ConnectionKey, 2> subjects() const final { return {ConnectionKey{slot, generation}, {}}; }
 };
 
 }  // namespace c1m

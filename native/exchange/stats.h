@@ -10,12 +10,12 @@ namespace c1m {
 // A loop's counters since its start. lib/layout.ts has the same names in the same order.
 struct Stats {
   uint64_t accepted = 0;       // connections taken from a listener
-  uint64_t connected = 0;      // outgoing connections that came about
+  uint64_t connected = 0;      // outgoing connections that were established
   uint64_t adopted = 0;        // sockets taken over
   uint64_t closed = 0;         // connections whose slot is free again
   uint64_t moved = 0;          // connections that came from another loop
   uint64_t accept_errors = 0;  // accept(2) calls that failed, except for an empty queue
-  uint64_t shed = 0;           // connections closed at once for want of a descriptor
+  uint64_t shed = 0;           // connections closed immediately for lack of a descriptor
   uint64_t saturations = 0;    // times that accepting had to stop
   uint64_t reads = 0;          // recv(2) calls that brought bytes
   uint64_t bytes_read = 0;

@@ -1,74 +1,86 @@
-#include "native/loop/requests.h"
+// How each kind of request runs: on the feature that it is for.
+#include <utility>
 
+#include "native/features/accept/listen_request.h"
+#include "native/features/connect/connect_request.h"
+#include "native/features/files/send_file_request.h"
+#include "native/features/frames/reframe_request.h"
+#include "native/features/groups/broadcast_request.h"
+#include "native/features/handover/adopt_detach.h"
+#include "native/features/handover/migration.h"
+#include "native/features/relay/relay_request.h"
+#include "native/features/socket/socket_requests.h"
 #include "native/loop/loop.h"
 
 namespace c1m {
 
-AppliedOptions AppliedOptions::of(int fd) {
-  AppliedOptions applied;
-  applied.settings = get_options(fd);
-  Result<std::string> congestion = get_congestion(fd);
-  if (congestion) applied.congestion = std::move(congestion.value());
-  return applied;
-}
-
-bool ListenRequest::open(Loop& loop, Listening& listening) {
-  // What it brings must not go with this request, which the JS thread deletes.
-  Spread ours = std::move(spread);
-  Fd given;  // the socket of `spec.fd`, where the loop has a file table of its own
-  const Result<void> brought = bring(loop, ours, given);
-  const Result<void> known = !brought || spec.fd < 0 ? brought : inspect_listener(spec);
-  if (!known) {
-    failure = OptionFailure{known.error(), {}};
-    return false;
-  }
-  ListenOutcome outcome = open_listener(spec);
-  failure = outcome.failure;
-  if (!outcome.ok()) return false;
-  Result<Address> local = Address::local_of(outcome.fd.get());
-  if (!local) {
-    failure = OptionFailure{local.error(), {}};
-    return false;
-  }
-  bound = local.value();
-  applied = AppliedOptions::of(outcome.fd.get());
-  listening.fd = std::move(outcome.fd);
-  listening.file = std::move(outcome.file);
-  listening.spread = std::move(ours);
-  return true;
-}
-
-Result<void> ListenRequest::bring(Loop& loop, Spread& to, Fd& given) {
-  if (spec.fd >= 0 && loop.file_table().is_own()) {
-    Result<Fd> brought = loop.file_table().bring_number(spec.fd);
-    if (!brought) return brought.error();
-    given = std::move(brought.value());
-    spec.fd = given.get();
-  }
-  std::vector<Fd> ours;
-  for (Fd& passage : passages) {
-    Result<Fd> brought = loop.file_table().bring(passage);
-    if (!brought) return brought.error();
-    ours.push_back(std::move(brought.value()));
-  }
-  to.set_passages(std::move(ours));
-  return {};
-}
+bool FenceRequest::run(Loop& loop) { return loop.connector().pass(*this); }
 
 bool ListenRequest::run(Loop& loop) {
-  Listening listening;
-  if (accepts && !open(loop, listening)) return true;
-  listening.connections = connections;
-  listening.after_accept = settings_after_accept(spec);
-  const Result<void> added = loop.acceptor().add(loop, std::move(listening));
-  if (!added) failure = OptionFailure{added.error(), {}};
+  loop.acceptor().listen(*this);
   return true;
 }
 
-bool CloseListenerRequest::run(Loop& loop) { return loop.acceptor().close(loop, *this); }
+bool CloseListenerRequest::run(Loop& loop) { return loop.acceptor().close(*this); }
+
+bool ConnectRequest::run(Loop& loop) { return loop.connector().start(*this); }
+
+bool CancelConnectRequest::run(Loop& loop) {
+  loop.connector().cancel(context);
+  return true;
+}
+
+bool AdoptRequest::run(Loop& loop) {
+  loop.adopt_detach().adopt(*this);
+  return true;
+}
+
+bool DepartRequest::run(Loop& loop) { return loop.departures().depart(*this); }
+
+bool ReserveRequest::run(Loop& loop) {
+  loop.migration().reserve(*this);
+  return true;
+}
+
+bool SettleRequest::run(Loop& loop) {
+  Reserved there = loop.migration().settle(*this);
+  for (Deferred& one : there.deferred) loop.commands().carry_out_deferred(slot, generation, std::move(one));
+  return true;
+}
+
+bool IdleRequest::run(Loop& loop) {
+  loop.migration().search(*this);
+  return false;
+}
+
+bool SendFileRequest::run(Loop& loop) { return loop.files().send(*this); }
+
+bool CancelFileRequest::run(Loop& loop) {
+  loop.files().cancel(*this);
+  return true;
+}
+
+bool BroadcastRequest::run(Loop& loop) {
+  loop.broadcaster().begin(*this);
+  return false;
+}
+
+bool ReframeRequest::run(Loop& loop) {
+  Entry* entry = loop.table().find(slot, generation);
+  if (entry != nullptr) loop.frames().reframe(slot, *entry, framing.get(), std::move(bytes), ended);
+  return true;
+}
+
+bool HoldRelayRequest::run(Loop& loop) {
+  held = loop.relays().hold(slots, generations);
+  for (int side = 0; held && side < 2; ++side) unread[side] = loop.table().entry(slots[side]).take_unread();
+  return true;
+}
+
+bool RelayRequest::run(Loop& loop) { return loop.relays().start(*this); }
 
 bool OptionsRequest::run(Loop& loop) {
-  Entry* entry = loop.find(slot, generation);
+  Entry* entry = loop.table().find(slot, generation);
   closed = entry == nullptr;
   if (closed) return true;
   const int fd = entry->fd.get();
@@ -82,7 +94,7 @@ bool OptionsRequest::run(Loop& loop) {
 }
 
 bool TcpInfoRequest::run(Loop& loop) {
-  Entry* entry = loop.find(slot, generation);
+  Entry* entry = loop.table().find(slot, generation);
   closed = entry == nullptr;
   if (closed) return true;
   Result<TcpInfo> read = read_tcp_info(entry->fd.get());
@@ -91,15 +103,6 @@ bool TcpInfoRequest::run(Loop& loop) {
   } else {
     error = read.error();
   }
-  return true;
-}
-
-bool ConnectRequest::run(Loop& loop) { return loop.connector().start(loop, *this); }
-
-bool FenceRequest::run(Loop& loop) { return loop.connector().pass(*this); }
-
-bool CancelConnectRequest::run(Loop& loop) {
-  loop.connector().cancel(loop, context);
   return true;
 }
 

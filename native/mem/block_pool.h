@@ -8,14 +8,14 @@
 
 namespace c1m {
 
-// Blocks that nobody has, the last one on top. They are as many as peers make, so that there may be no memory for the list.
+// Blocks that are not in use, the last one on top. They are as many as peers make, so that there may be no memory for the list.
 class BlockStack {
  public:
-  // Room for so many in all. False if there is no memory: then it is as it was.
+  // Makes room for this number in all. False if there is no memory: then it is as it was.
   [[nodiscard]] bool make_room(size_t count);
   void push(uint8_t* block) { begin()[size_++] = block; }
   uint8_t* pop() { return begin()[--size_]; }
-  // All but so many of the lowest.
+  // Takes all but this number of the lowest.
   void shrink(size_t count) { size_ = count; }
 
   [[nodiscard]] size_t size() const { return size_; }
@@ -34,7 +34,7 @@ class BlockStack {
 //   chunks of 1 MiB, mapped by us:  | block | block | … 256 |
 //   each block is:  handed out ⇄ free (its page is there, at most kMostFree) ─▶ cold (its page went back) ─▶ handed out
 //
-// Not from malloc: pages in the middle of its heap stay there when a burst is over, for as long as anything lies behind them.
+// Not from malloc: pages in the middle of its heap stay there when a burst has ended, for as long as anything lies behind them.
 // Owner: one loop. Thread: the loop's.
 class BlockPool {
  public:
@@ -50,7 +50,7 @@ class BlockPool {
   BlockPool& operator=(const BlockPool&) = delete;
   ~BlockPool();
 
-  // Makes sure of so many blocks; take() gives what was made sure of. False if there is no memory: then it is as it was.
+  // Makes sure of this number of blocks; take() gives what was made sure of. False if there is no memory: then it is as it was.
   [[nodiscard]] bool make_room(size_t blocks);
   [[nodiscard]] uint8_t* take();
   void give(uint8_t* block);

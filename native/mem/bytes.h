@@ -25,7 +25,7 @@ using Memory = std::unique_ptr<uint8_t, FreeMemory>;
   return true;
 }
 
-// Bytes of which users or peers decide how many there are. There may be no memory for them, and whoever wants it is told so:
+// Bytes of which users or peers decide how many there are. There may be no memory for them, and the caller learns of it:
 // malloc(3), unlike `operator new`, leaves the process's spare memory alone.
 class Bytes {
  public:
@@ -45,7 +45,7 @@ class Bytes {
   [[nodiscard]] size_t size() const { return size_; }
   [[nodiscard]] bool empty() const { return size_ == 0; }
 
-  // Room for so many in all. False if there is no memory: then it is as it was. So for append().
+  // Makes room for this number in all. False if there is no memory: then it is as it was. So for append().
   [[nodiscard]] bool make_room(size_t capacity) {
     if (capacity <= capacity_) return true;
     if (!reallocate(memory_, capacity)) return false;

@@ -29,7 +29,7 @@ class Slab {
       : chunks_(std::make_unique<std::unique_ptr<Slot, EndChunk>[]>((size_t{capacity} + kChunk - 1) / kChunk)),
         capacity_(capacity) {}
 
-  // The index of a fresh, value-initialised slot, or kNone at capacity, and for want of memory.
+  // The index of a fresh, value-initialised slot, or kNone at capacity, and for lack of memory.
   [[nodiscard]] uint32_t allocate() {
     uint32_t index = oldest_free_;
     if (index != kNone) {

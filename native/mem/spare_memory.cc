@@ -19,7 +19,7 @@ constexpr size_t kBytes = size_t{4} * 1024 * 1024;
 // relaxed.
 std::mutex mutex;
 std::atomic<void*> memory{nullptr};
-// Whom we found when we came first, and no one who comes later: those may call us, and we them, in a circle.
+// The handler that was there first, and none that came later: those may call this one, and it them, in a circle.
 bool came = false;
 std::new_handler before = nullptr;
 
@@ -31,7 +31,7 @@ void give_back() {
     (void)::munmap(kept, kBytes);
     return;
   }
-  // With none of ours left it is for whoever was there before; without anybody `operator new` gives up
+  // With none left it is for the handler that was there before; without one `operator new` fails
   // ([new.delete.single]).
   if (before == nullptr) {
     std::set_new_handler(nullptr);
@@ -53,7 +53,7 @@ bool refill() {
   if (kept == MAP_FAILED) return false;
   if (!came) before = std::set_new_handler(give_back);
   came = true;
-  // Somebody gave up last time; and may have come back already, if that is who was there before us.
+  // The last time ended without memory; it may be there again already, if the handler before this one has freed some.
   const std::new_handler now = std::get_new_handler();
   if (now == nullptr || now == before) std::set_new_handler(give_back);
   memory.store(kept, std::memory_order_relaxed);

@@ -9,10 +9,10 @@ namespace c1m::spare_memory {
 //
 // While it is spent no loop accepts connections. `operator new` that finds nothing then ends the process, as it would without
 // all this: there is nothing left that we could do without.
-// What users or peers size isn't served from it: see Bytes, which is told that there is no memory.
+// What users or peers size isn't served from it: see Bytes, which learns that there is no memory.
 // Owner: the process; the handler is the C++ library's, and has one for all. Thread: any.
 
-// Whether it is there; one that is spent is taken anew, if there is memory for it. Cheap if it is there.
+// Whether it is there; one that is spent is taken again, if there is memory for it. Cheap if it is there.
 bool refill();
 // Whether it is there.
 [[nodiscard]] bool is_there();

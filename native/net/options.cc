@@ -141,4 +141,12 @@ bool inherited(Option option, ListenerKind kind) noexcept {
   return false;
 }
 
+AppliedOptions AppliedOptions::of(int fd) {
+  AppliedOptions applied;
+  applied.settings = get_options(fd);
+  Result<std::string> congestion = get_congestion(fd);
+  if (congestion) applied.congestion = std::move(congestion.value());
+  return applied;
+}
+
 }  // namespace c1m

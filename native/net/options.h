@@ -101,4 +101,12 @@ enum class ListenerKind : uint8_t { kTcp, kMptcp, kUnix };
 // neither. Unix sockets inherit nothing.
 [[nodiscard]] bool inherited(Option option, ListenerKind kind) noexcept;
 
+// The options of a socket, as the kernel has them.
+struct AppliedOptions {
+  std::vector<OptionSetting> settings;
+  std::string congestion;  // empty if the socket has none
+
+  static AppliedOptions of(int fd);
+};
+
 }  // namespace c1m

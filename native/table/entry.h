@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "native/conn/connection.h"
+#include "native/exchange/event_batch.h"
 #include "native/mem/slab.h"
 #include "native/table/extras.h"
 #include "native/table/timer_wheel.h"
@@ -24,61 +25,47 @@ struct Entry : Connection {
     if (extras == nullptr) extras = std::make_unique<Extras>();
     return *extras;
   }
-  // An idle connection holds no memory.
+  // Frees the extras that hold nothing: an idle connection holds no memory.
   void tidy() {
     if (extras != nullptr && extras->empty()) extras.reset();
   }
+
+  // Nothing can be sent any more. What the peer sent before that is still read, up to the end, and then it closes with this
+  // error.
+  void note_write_failure(int code) {
+    error = static_cast<uint16_t>(code);
+    error_syscall = static_cast<uint8_t>(Syscall::kWrite);
+    set(kWriteFailed | kReadable);
+  }
+
+  [[nodiscard]] Framer& need_framer() {
+    std::unique_ptr<Framer>& framer = need_extras().framer;
+    if (framer == nullptr) framer = std::make_unique<Framer>();
+    return *framer;
+  }
+  // Bytes that were received and are not delivered.
+  [[nodiscard]] size_t unread_bytes() const {
+    return extras == nullptr || extras->framer == nullptr ? 0 : extras->framer->size();
+  }
+  // Takes these bytes out, null for none: whatever takes the connection over reads them first.
+  [[nodiscard]] std::unique_ptr<Framer> take_unread() {
+    if (unread_bytes() == 0) return nullptr;
+    std::unique_ptr<Framer> taken = std::move(extras->framer);
+    taken->forget_search();
+    tidy();
+    unset(kFramesWaiting);
+    return taken;
+  }
+  void drop_framer() {
+    if (extras == nullptr) return;
+    extras->framer.reset();
+    tidy();
+  }
+
+  // Asserts what holds for each connection between two turns. For tests.
+  void check() const;
 };
 
 using EntrySlab = Slab<Entry>;
-
-// A first-in-first-out list of slots, linked through a member of the entries. An entry is in it once at most, and not in
-// another list that is linked through the same member: it is in one of them if it has any of the flags `Linked`.
-template <uint32_t Entry::*Next, uint32_t Member, uint32_t Linked = Member>
-class SlotList {
- public:
-  explicit SlotList(EntrySlab& entries) : entries_(entries) {}
-
-  void push(uint32_t slot) {
-    Entry& entry = entries_[slot];
-    if (entry.has(Linked)) return;
-    entry.set(Member);
-    entry.*Next = EntrySlab::kNone;
-    if (last_ == EntrySlab::kNone) {
-      first_ = slot;
-    } else {
-      entries_[last_].*Next = slot;
-    }
-    last_ = slot;
-    ++size_;
-  }
-
-  [[nodiscard]] uint32_t pop() {
-    const uint32_t slot = first_;
-    Entry& entry = entries_[slot];
-    entry.unset(Member);
-    first_ = entry.*Next;
-    if (first_ == EntrySlab::kNone) last_ = EntrySlab::kNone;
-    --size_;
-    return slot;
-  }
-
-  [[nodiscard]] bool empty() const { return size_ == 0; }
-  [[nodiscard]] uint32_t size() const { return size_; }
-
- private:
-  EntrySlab& entries_;
-  uint32_t first_ = EntrySlab::kNone;
-  uint32_t last_ = EntrySlab::kNone;
-  uint32_t size_ = 0;
-};
-
-// Connections with something to read or to tell. They need room in an event batch.
-using ReadyList = SlotList<&Entry::ready_next, Connection::kInReady>;
-// Connections with bytes to send and a socket that may take them. They don't: a blocked JS thread stops no write. What is new
-// is in the one, and has its turn immediately; what takes longer is in the other, and has a part of each turn.
-constexpr uint32_t kToSend = Connection::kInFlush | Connection::kInBulk;
-using FlushList = SlotList<&Entry::flush_next, Connection::kInFlush, kToSend>;
-using BulkList = SlotList<&Entry::flush_next, Connection::kInBulk, kToSend>;
 
 }  // namespace c1m

@@ -22,6 +22,7 @@ struct Extras {
   // What the peer had yet to acknowledge when a timeout looked last, and that tick; 0 bytes: nothing, or not looked.
   size_t unacknowledged = 0;
   uint32_t looked_at = 0;
+  uint32_t relayed_to = 0;  // with a relay: the slot of its other side
 
   [[nodiscard]] bool empty() const {
     return relay == nullptr && timeouts == nullptr && framer == nullptr && own_framing == nullptr &&

@@ -7,7 +7,7 @@ namespace c1m {
 
 namespace {
 
-// The table is as good as empty: sooner or later there is a number that nobody is to have.
+// The table is as good as empty: sooner or later there is a number that no descriptor may have.
 Result<Fd> open_process_beside(std::span<const int> kept) {
   std::vector<Fd> in_the_way;
   for (;;) {

@@ -11,19 +11,19 @@
 namespace c1m {
 
 // Whose file table the loop's descriptors are in: the process's, as those of the JS thread; or one of this thread alone, so
-// that RLIMIT_NOFILE and fs.nr_open count for each thread by itself.
+// that RLIMIT_NOFILE and fs.nr_open count for each thread on its own.
 //
 // With a table of its own, a number means one thing to the loop and another to the JS thread, and each may close only what is
 // its own:
-//   - What was there before own() and was kept has its number in both. The JS thread closes its copies; ours go with the
+//   - What was there before own() and was kept has its number in both. The JS thread closes its copies; the loop's go with the
 //     thread.
-//   - A request's descriptors are the JS thread's, before and after it has run; bring() makes one of ours.
-//   - All others are ours, and Loop::close_all() closes them: nothing of them may be left to a destructor, which runs on
+//   - A request's descriptors are the JS thread's, before and after it has run; bring() makes one of the loop's.
+//   - All others are the loop's, and Loop::close_all() closes them: nothing of them may be left to a destructor, which runs on
 //     the JS thread.
 //
 //   JS thread ── the number, in a request ──▶ bring(): pidfd_getfd(2) ──▶ loop
 //   JS thread ◀── outer ══════ passage ══════ inner ── hand_out() ── loop
-//   another loop ── its copy of our outer end ══════ inner ── receive() ──▶ loop
+//   another loop ── its copy of the outer end ══════ inner ── receive() ──▶ loop
 //
 // Owner: one loop. Thread: the loop's.
 class FileTable {
@@ -42,7 +42,7 @@ class FileTable {
   [[nodiscard]] Result<Fd> hand_out(int fd) const;
   // The next that another loop has put into the passage's outer end.
   [[nodiscard]] Result<Fd> receive() const { return receive_descriptor(passage_); }
-  // Closes what nobody has received; nothing more may be on its way.
+  // Closes what was not received; nothing more may be in flight.
   void close();
 
  private:

@@ -12,7 +12,7 @@ namespace c1m {
 
 // The sockets' own addresses, by slot, for a JS thread that can't ask the kernel: their descriptors are in a file table
 // that isn't its own. 24 bytes a connection; memory that no slot has used yet costs nothing.
-// Owner: one loop. Thread: note() is the loop's, before JavaScript hears of the slot's connection; of() is the JS thread's.
+// Owner: one loop. Thread: note() is the loop's, before the kOpen of the slot's connection; of() is the JS thread's.
 class LocalAddresses {
  public:
   explicit LocalAddresses(uint32_t slots)

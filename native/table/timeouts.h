@@ -30,7 +30,7 @@ struct Timeouts {
   [[nodiscard]] One& of(TimeoutKind kind) { return ones[static_cast<size_t>(kind) - 1]; }
 
   One ones[kTimeoutKinds - 1];  // by kind, from kRead on
-  uint32_t due = 0;             // bits of all kinds that JavaScript has yet to hear of
+  uint32_t due = 0;             // bits of all kinds that are not delivered yet
   bool waiting = false;         // the last flush left something in the queue
   bool outlived = false;        // kTotal has fired
 };

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "native/table/turn_clock.h"
+
 namespace c1m {
 
 // A timer's place in the wheel. It lies inside what it times, so that arming allocates nothing.
@@ -30,8 +32,7 @@ struct TimerNode {
 template <class Nodes>
 class TimerWheel {
  public:
-  // Milliseconds. Well under a tenth of the shortest timeout that makes sense for a connection.
-  static constexpr uint32_t kTickMs = 8;
+  static constexpr uint32_t kTickMs = TurnClock::kTickMs;
   static constexpr uint32_t kBuckets = 4096;  // 33 s a round
 
   explicit TimerWheel(Nodes nodes) : nodes_(nodes) { heads_.fill(TimerNode::kNone); }
@@ -73,7 +74,7 @@ class TimerWheel {
   }
 
   // Calls fire(id), disarmed, for every timer whose deadline has come. fire may arm and cancel any timer. Stops when
-  // spent(), which is asked after each timer that was looked at, says so: the next call goes on there, and next_ms() is 0
+  // spent(), which is asked after each timer that was looked at, is true: the next call continues there, and next_ms() is 0
   // until then.
   template <class Fire, class Spent>
   void advance(uint32_t now, Fire&& fire, Spent&& spent) {

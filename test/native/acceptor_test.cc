@@ -265,7 +265,7 @@ TEST_CASE("a poller without memory gives the connection up, leaks nothing, and t
   Client& third = h.connect(port);
   h.settle();
   CHECK(h.js.saturated == std::vector<int>{ENOMEM});
-  CHECK(h.loop->live() == 0);
+  CHECK(h.loop->table().slots.live() == 0);
   CHECK(h.asked() == 10);
   CHECK(count_descriptors() == before + 3);
   h.now_ms += 10;
@@ -332,10 +332,10 @@ TEST_CASE("a storm of connections leaves room for the others in every turn") {
   for (int i = 0; i < 600; ++i) h.connect(port);
   client.send("x");
   h.turn();
-  REQUIRE(h.loop->live() > 1);
+  REQUIRE(h.loop->table().slots.live() > 1);
   h.turn();
   CHECK(h.asked() == 0);  // no edge will come for those that are left
-  const uint32_t first = h.loop->live();
+  const uint32_t first = h.loop->table().slots.live();
   CHECK(first > 1);
   CHECK(first <= 1 + 2 * 256);
   h.js.deliver_all();
@@ -395,7 +395,7 @@ TEST_CASE("saturation is announced when there is a batch for it, once") {
   h.settle_blocked();  // JS holds the only batch
   for (int i = 0; i < 5; ++i) h.connect(port);
   h.settle_blocked();
-  CHECK(h.loop->live() == 4);
+  CHECK(h.loop->table().slots.live() == 4);
   CHECK(h.js.saturated.empty());
   h.settle();
   CHECK(h.js.saturated == std::vector<int>{0});

@@ -4,8 +4,10 @@
 #include <cstring>
 
 #include "native/conn/framer.h"
+#include "native/features/accept/listen_request.h"
+#include "native/features/connect/connect_request.h"
 #include "native/features/handover/migration.h"
-#include "native/loop/requests.h"
+#include "native/features/socket/socket_requests.h"
 #include "native/net/descriptor.h"
 #include "native/net/socket.h"
 #include "test/native/bytes_of.h"

@@ -165,7 +165,7 @@ TEST_CASE("a refusal is the error of connect, whenever it comes, and leaves no s
       attempts.start(context, nobody);
       h.settle();
       CHECK(attempts.error(context) == ECONNREFUSED);
-      CHECK(h.loop->live() == 0);
+      CHECK(h.loop->table().slots.live() == 0);
     }
     for (const int error : {ECONNREFUSED, EAGAIN, EADDRNOTAVAIL, ENETUNREACH, EACCES, EINTR}) {
       h.hooks.connect = [=](int, const sockaddr*, socklen_t) { return shim::fail(error); };
@@ -173,7 +173,7 @@ TEST_CASE("a refusal is the error of connect, whenever it comes, and leaves no s
       h.settle();
       CHECK(attempts.error(context) == error);
       CHECK(attempts.answer(context)->failure.error.syscall == std::string("connect"));
-      CHECK(h.loop->live() == 0);
+      CHECK(h.loop->table().slots.live() == 0);
     }
     CHECK(h.js.connections.empty());
   }
@@ -196,7 +196,7 @@ TEST_CASE("without descriptors or memory an attempt fails, and the next has all 
     attempts.start(static_cast<uint32_t>(error), server.address);
     h.settle();
     CHECK(attempts.error(static_cast<uint32_t>(error)) == error);
-    CHECK(h.loop->live() == 0);
+    CHECK(h.loop->table().slots.live() == 0);
   }
   h.hooks.epoll_ctl = nullptr;
 
@@ -281,7 +281,7 @@ TEST_CASE("a cancelled attempt is answered once; one that is over stays as it is
     CHECK(attempts.error(1) == 0);
     CHECK(attempts.error(2) == ECONNREFUSED);
     CHECK(h.js.open() == 1);
-    CHECK(h.loop->live() == 1);
+    CHECK(h.loop->table().slots.live() == 1);
     // Its timer has gone with it.
     h.now_ms += 2000;
     h.settle();
@@ -394,7 +394,7 @@ TEST_CASE("the loop stops in the middle of attempts, and nothing is left") {
   const Hole hole;
   for (uint32_t context = 0; context < 300; ++context) attempts.start(context, hole.address, 5000);
   h.turn();
-  CHECK(h.loop->live() == 128);
+  CHECK(h.loop->table().slots.live() == 128);
   h.stop();
 }
 

@@ -8,9 +8,9 @@
 #include <array>
 #include <thread>
 
+#include "native/features/accept/listen_request.h"
 #include "native/features/accept/placement.h"
-#include "native/features/handover/handover.h"
-#include "native/loop/requests.h"
+#include "native/features/handover/adopt_detach.h"
 #include "native/net/stream.h"
 #include "test/native/running_loop.h"
 
@@ -99,7 +99,7 @@ TEST_CASE("loops with file tables of their own share a listener, adopt, let go, 
     for (int i = 0; i < 40; ++i) clients.push_back(dial(address));
     for (Running& running : loops) {
       while (running.js.connections.size() < 20) running.deliver();
-      CHECK(running.loop->local_address(running.js.connections[0].slot).port() == address.port());
+      CHECK(running.loop->table().local_address(running.js.connections[0].slot).port() == address.port());
     }
 
     auto [ours, theirs] = make_pair();

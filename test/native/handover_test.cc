@@ -1,12 +1,11 @@
 // Sockets that come from elsewhere, and go there.
-#include "native/features/handover/handover.h"
-
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sys/resource.h>
 
 #include "native/features/files/send_file_request.h"
+#include "native/features/handover/adopt_detach.h"
 #include "native/net/socket.h"
 #include "native/net/stream.h"
 #include "test/native/bytes_of.h"
@@ -137,7 +136,7 @@ TEST_CASE("an adopted socket reads first what came with it, and then its own") {
     CHECK(told.slot == asked.slot);
     CHECK(told.log == "OD");
     CHECK(told.received == "handed kernel");
-    CHECK(h.loop->entry(told.slot).extras == nullptr);
+    CHECK(h.loop->table().entry(told.slot).extras == nullptr);
     h.js.write(told, "answer");
     h.settle();
     CHECK(read_all(pair.theirs.get()) == "answer");
@@ -162,7 +161,7 @@ TEST_CASE("a full loop takes none, and an epoll that refuses closes it") {
   };
   CHECK(adopt(h, std::move(first.ours)).error.code == ENOSPC);
   h.hooks.epoll_ctl = nullptr;
-  CHECK(h.loop->live() == 0);
+  CHECK(h.loop->table().slots.live() == 0);
   char byte = 0;
   CHECK(receive(first.theirs.get(), &byte, 1) == 0);
   Socket third = make_pair();

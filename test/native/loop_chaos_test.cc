@@ -122,7 +122,7 @@ class Chaos {
   Pair* pick() { return pairs_.empty() ? nullptr : pairs_[upto(static_cast<uint32_t>(pairs_.size()) - 1)].get(); }
 
   void client_step() {
-    if (upto(4) == 0 && waiting_.size() + h_.loop->live() < 30) waiting_.push_back(&h_.connect(port_));
+    if (upto(4) == 0 && waiting_.size() + h_.loop->table().slots.live() < 30) waiting_.push_back(&h_.connect(port_));
     Pair* pair = pick();
     if (pair == nullptr || pair->client_gone) return;
     switch (upto(11)) {
@@ -215,7 +215,7 @@ class Chaos {
     for (; matched_ < h_.js.connections.size(); ++matched_) {
       Told& told = h_.js.connections[matched_];
       if (told.closed()) continue;  // too late to ask
-      const uint16_t peer = h_.loop->entry(told.slot).peer.port;
+      const uint16_t peer = h_.loop->table().entry(told.slot).peer.port;
       for (auto client = waiting_.begin(); client != waiting_.end(); ++client) {
         if (Address::local_of((*client)->fd.get()).value().port() != peer) continue;
         pairs_.push_back(std::make_unique<Pair>());

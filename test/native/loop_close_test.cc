@@ -105,7 +105,7 @@ TEST_CASE("slot and descriptor are released when the batch with the close has co
   h.settle_blocked();
   CHECK(removed == 1);
   CHECK(closes == 0);
-  CHECK(h.loop->live() == 2);
+  CHECK(h.loop->table().slots.live() == 2);
   // JS has the batch in its hands, and may still ask for the addresses.
   EventBatch* batch = h.js.take();
   while (batch != nullptr && !told.closed()) {
@@ -114,11 +114,11 @@ TEST_CASE("slot and descriptor are released when the batch with the close has co
   }
   REQUIRE(batch != nullptr);
   REQUIRE(told.closed());
-  CHECK(h.loop->entry(told.slot).fd.get() == fd);
-  CHECK(h.loop->entry(told.slot).peer.port != 0);
+  CHECK(h.loop->table().entry(told.slot).fd.get() == fd);
+  CHECK(h.loop->table().entry(told.slot).peer.port != 0);
   h.settle_blocked();
   CHECK(closes == 0);
-  CHECK(h.loop->live() == 2);
+  CHECK(h.loop->table().slots.live() == 2);
   h.js.give_back(batch);
   h.turn();
   CHECK(closes == 1);
@@ -147,7 +147,7 @@ TEST_CASE("a loop that waits for a closed connection's batch is woken by its ret
   REQUIRE(given_back);
   REQUIRE(told.closed());
   CHECK_FALSE(h.quiet());  // it did not sleep for as long as it could
-  CHECK(h.loop->live() == 0);
+  CHECK(h.loop->table().slots.live() == 0);
 }
 
 TEST_CASE("events and commands of a generation that has passed are dropped") {
@@ -342,7 +342,7 @@ TEST_CASE("a close that is told in the turn in which it happened lists the slot 
     REQUIRE(first_told.log == "ODC");
     h.turn();
     REQUIRE(h.quiet());
-    CHECK(h.loop->live() == 1);
+    CHECK(h.loop->table().slots.live() == 1);
     second.send("b");
     second.fin();
     h.settle();

@@ -76,7 +76,7 @@ TEST_CASE("without a batch connections are accepted, and open, end and close in 
     h.turn();
   }
   h.settle_blocked();
-  CHECK(h.loop->live() == 101);
+  CHECK(h.loop->table().slots.live() == 101);
   CHECK(h.js.connections.size() == 1);
   h.settle();
   REQUIRE(h.js.connections.size() == 101);
@@ -164,12 +164,12 @@ TEST_CASE("memory stays as it is, however long JS is away") {
   h.settle_blocked();
   CHECK(h.quiet());
   // What was read is what the batches hold.
-  CHECK(h.loop->stats().bytes_read <= 2 * EventBatch::kSlabLow);
-  CHECK(h.loop->stats().batches <= 30);
+  CHECK(h.loop->table().stats.bytes_read <= 2 * EventBatch::kSlabLow);
+  CHECK(h.loop->table().stats.batches <= 30);
   size_t sent = 0;
   h.settle();
   for (const Told& told : h.js.connections) sent += told.received.size();
-  CHECK(sent == h.loop->stats().bytes_read);
+  CHECK(sent == h.loop->table().stats.bytes_read);
   CHECK(sent > 20 * 50'000);
 }
 

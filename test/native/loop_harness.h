@@ -11,8 +11,10 @@
 #include <utility>
 #include <vector>
 
+#include "native/features/accept/listen_request.h"
+#include "native/features/connect/connect_request.h"
+#include "native/features/socket/socket_requests.h"
 #include "native/loop/loop.h"
-#include "native/loop/requests.h"
 #include "test/native/js_side.h"
 #include "test/native/shim.h"
 
@@ -135,7 +137,7 @@ class Harness {
   void inject(uint64_t word, uint8_t edges);
   void inject(const Told& to, uint8_t edges) { inject(uint64_t{to.generation} << 32 | to.slot, edges); }
   // The descriptor of a connection that is open.
-  [[nodiscard]] int fd(const Told& of) { return loop->entry(of.slot).fd.get(); }
+  [[nodiscard]] int fd(const Told& of) { return loop->table().entry(of.slot).fd.get(); }
 
  private:
   DescriptorCheck descriptors_;  // first to come, last to go
@@ -157,6 +159,7 @@ class Harness {
   bool came_ = false;               // something, in the last wait
   std::atomic<bool> woken_{false};  // a wait reports no wake-up
   uint32_t next_listener_ = 0;
+  uint32_t checked_ = 0;  // slot
   std::vector<Readiness> injected_;
   std::vector<Readiness> reported_;
   bool finished_ = false;

@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "native/features/handover/handover.h"
+#include "native/features/handover/adopt_detach.h"
 #include "native/features/handover/migration.h"
 #include "native/features/relay/relay_request.h"
 #include "native/mem/slab.h"

@@ -4,8 +4,10 @@
 #include <cstring>
 #include <thread>
 
+#include "native/features/accept/listen_request.h"
+#include "native/features/connect/connect_request.h"
 #include "native/features/handover/migration.h"
-#include "native/loop/requests.h"
+#include "native/features/socket/socket_requests.h"
 #include "test/native/bytes_of.h"
 #include "test/native/running_loop.h"
 
@@ -291,7 +293,7 @@ TEST_CASE("move: a broadcast under way holds nothing back: its part goes along, 
   CHECK(broadcast.queued == 1);
   CHECK(last.log == "OC");
   // To the harness, which counts, it has closed.
-  ++h.loop->stats().closed;
+  ++h.loop->table().stats.closed;
 }
 
 TEST_CASE("move: what is due to be told goes along, and isn't told here") {
@@ -310,8 +312,8 @@ TEST_CASE("move: what is due to be told goes along, and isn't told here") {
   client.send("unread");
   client.fin();
   h.settle_blocked();
-  h.loop->entry(told.slot).set(Connection::kEndSeen | Connection::kEndDue);
-  h.loop->entry(told.slot).unset(Connection::kReadable | Connection::kHangup);
+  h.loop->table().entry(told.slot).set(Connection::kEndSeen | Connection::kEndDue);
+  h.loop->table().entry(told.slot).unset(Connection::kReadable | Connection::kHangup);
   const ReleaseRequest& released = release(h, told);
   h.turn();
   REQUIRE(released.parcel != nullptr);
@@ -319,7 +321,7 @@ TEST_CASE("move: what is due to be told goes along, and isn't told here") {
   h.js.give_back(batch);
   h.settle();
   CHECK(told.log == "OC");
-  ++h.loop->stats().closed;
+  ++h.loop->table().stats.closed;
 }
 
 TEST_CASE("move: a connection that closes before it could leave closes where it was to go") {
@@ -349,8 +351,8 @@ TEST_CASE("move: one that is lost after it left is counted where it was to come"
   while (!there.closed()) b.deliver();
   CHECK(there.error == EMFILE);
   stop(a, b);
-  CHECK(a.loop->stats().closed == 0);
-  CHECK(b.loop->stats().closed == 1);
+  CHECK(a.loop->table().stats.closed == 0);
+  CHECK(b.loop->table().stats.closed == 1);
 }
 
 TEST_CASE("move: a slot for nobody is given back") {
@@ -394,7 +396,7 @@ TEST_CASE("move: idle connections are found, and only those") {
   auto ask = [&](uint32_t ms) {
     auto request = std::make_unique<IdleRequest>();
     request->ms = ms;
-    request->most = 10;
+    request->max = 10;
     return a.ask(std::move(request)).found;
   };
   CHECK(ask(0) == std::vector<uint32_t>{told.slot, told.generation});

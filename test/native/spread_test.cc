@@ -5,8 +5,10 @@
 #include <set>
 #include <thread>
 
+#include "native/features/accept/listen_request.h"
 #include "native/features/accept/placement.h"
-#include "native/loop/requests.h"
+#include "native/features/connect/connect_request.h"
+#include "native/features/socket/socket_requests.h"
 #include "test/native/running_loop.h"
 
 using namespace c1m;

@@ -192,7 +192,7 @@ TEST_CASE("a slot isn't freed while it is in the list of long queues") {
   for (const Told* one : many) h.js.destroy(*one);
   h.settle();
   for (const Told* one : many) CHECK(one->log == "OC");
-  CHECK(h.loop->live() == 0);
+  CHECK(h.loop->table().slots.live() == 0);
   // Their slots are new ones'.
   const std::vector<Told*> others = accept_many(h, port, 50);
   for (const Told* one : others) h.js.write(*one, "x");
@@ -229,7 +229,7 @@ TEST_CASE("closing descriptors has its time") {
   CHECK(closes == 8);
   h.settle();
   CHECK(closes == 40);
-  CHECK(h.loop->live() == 0);
+  CHECK(h.loop->table().slots.live() == 0);
   h.hooks.close = nullptr;
 }
 
@@ -294,7 +294,7 @@ TEST_CASE("a table is searched for idle connections in parts") {
   Told& told = h.accept(port).told;
   REQUIRE(told.slot >= kSlots);
   auto request = std::make_unique<IdleRequest>();
-  request->most = 10;
+  request->max = 10;
   const IdleRequest* asked = request.get();
   h.js.request(std::move(request));
   const size_t before = h.js.completed.size();

@@ -4,8 +4,7 @@
 
 #include <algorithm>
 
-#include "native/loop/loop.h"
-#include "native/loop/requests.h"
+#include "native/features/accept/listen_request.h"
 #include "native/mem/spare_memory.h"
 #include "native/net/socket.h"
 
@@ -20,7 +19,7 @@ constexpr uint32_t kAcceptMicros = 500;
 constexpr uint32_t kAcceptsPerLook = 8;
 constexpr uint32_t kFirstBackoffMs = 10;
 constexpr uint32_t kLastBackoffMs = 1000;
-// At the maximum, where other loops may make room, which nobody tells.
+// At the maximum, where other loops may make room, without a wake-up for this one.
 constexpr int kFullRetryMs = 10;
 // With a connection that its loop can't take now: that is at work on some hundred others.
 constexpr int kHeldRetryMs = 1;
@@ -48,14 +47,23 @@ bool concerns_one_connection(int error) {
 
 }  // namespace
 
-Result<void> Acceptor::add(Loop& loop, Listening listening) {
+void Acceptor::listen(ListenRequest& request) {
+  Listening listening;
+  if (request.accepts && !request.open(files_, listening)) return;
+  listening.connections = request.connections;
+  listening.after_accept = settings_after_accept(request.spec);
+  const Result<void> added = add(std::move(listening));
+  if (!added) request.failure = OptionFailure{added.error(), {}};
+}
+
+Result<void> Acceptor::add(Listening listening) {
   const uint32_t index = listening.connections.context;
   if (!reserve_.valid()) reserve_ = open_reserve();
   if (!listening.fd.valid()) {
     listeners_.emplace(index, std::move(listening));
     return {};
   }
-  Result<void> added = loop.poller().add_listener(listening.fd.get(), index);
+  Result<void> added = table_.poller.add_listener(listening.fd.get(), index);
   if (!added) {
     (void)listening.file.remove();
     return added;
@@ -64,7 +72,7 @@ Result<void> Acceptor::add(Loop& loop, Listening listening) {
   return {};
 }
 
-bool Acceptor::close(Loop& loop, CloseListenerRequest& request) {
+bool Acceptor::close(CloseListenerRequest& request) {
   const auto found = listeners_.find(request.index);
   if (found == listeners_.end()) return true;
   Listening& listening = found->second;
@@ -75,7 +83,7 @@ bool Acceptor::close(Loop& loop, CloseListenerRequest& request) {
     ++closing_;
     return false;
   }
-  request.accepted = remove(loop, found);
+  request.accepted = remove(found);
   return true;
 }
 
@@ -85,25 +93,24 @@ bool Acceptor::drains(const Listening& listening) const {
   return listening.ready && !listening.paused && listening.queued > 0;
 }
 
-void Acceptor::close_drained(Loop& loop) {
+void Acceptor::close_drained() {
   for (auto at = listeners_.begin(); closing_ > 0 && at != listeners_.end();) {
     const auto found = at++;
     CloseListenerRequest* request = found->second.closing;
     if (request == nullptr || drains(found->second)) continue;
     --closing_;
-    request->accepted = remove(loop, found);
-    loop.complete(request);
+    request->accepted = remove(found);
+    replies_.complete(request);
   }
 }
 
-uint32_t Acceptor::remove(Loop& loop, std::map<uint32_t, Listening>::iterator found) {
-  // Whoever accepted them has stopped before.
-  loop.open_inbox();
-  take_arrivals(loop, kAllArrivals);
+uint32_t Acceptor::remove(std::map<uint32_t, Listening>::iterator found) {
+  // The loop that accepted them has stopped before.
+  take_arrivals(kAllArrivals);
   Listening& listening = found->second;
   set_ready(listening, false);
   if (listening.paused) --paused_;
-  if (listening.fd.valid()) loop.poller().remove(listening.fd.get());
+  if (listening.fd.valid()) table_.poller.remove(listening.fd.get());
   (void)listening.file.remove();
   const uint32_t accepted = listening.accepted;
   listeners_.erase(found);
@@ -121,20 +128,20 @@ void Acceptor::mark_ready(uint32_t index) {
   if (found != listeners_.end()) set_ready(found->second, true);
 }
 
-void Acceptor::serve(Loop& loop, uint64_t now_ms) {
-  accept_all(loop, now_ms);
-  if (closing_ > 0) close_drained(loop);
+void Acceptor::serve() {
+  accept_all();
+  if (closing_ > 0) close_drained();
 }
 
-void Acceptor::accept_all(Loop& loop, uint64_t now_ms) {
+void Acceptor::accept_all() {
   if (paused_ > 0) {
     for (auto& [index, listening] : listeners_) {
       if (!listening.paused) continue;
       const bool full = listening.saturated_errno == 0;
-      if (full ? loop.quota().has_room_again() : now_ms >= listening.retry_at_ms) resume(loop, listening);
+      if (full ? table_.places.quota().has_room_again() : table_.clock.ms() >= listening.retry_at_ms) resume(listening);
     }
   }
-  if (held_) hand_over(loop);
+  if (held_) hand_over();
   if (ready_ == 0) return;
   TimeBudget time(kAcceptMicros, kAcceptsPerLook);
   time.begin();
@@ -145,22 +152,22 @@ void Acceptor::accept_all(Loop& loop, uint64_t now_ms) {
     Listening& listening = at->second;
     if (!listening.ready || listening.paused || listening.is_through() || held_) continue;
     last_served_ = at->first;
-    if (!accept_some(loop, listening, now_ms, time)) return;
+    if (!accept_some(listening, time)) return;
   }
 }
 
-// False if the turn's time is over.
-bool Acceptor::accept_some(Loop& loop, Listening& listening, uint64_t now_ms, TimeBudget& time) {
+// False if the turn's time has run out.
+bool Acceptor::accept_some(Listening& listening, TimeBudget& time) {
   // Connections are what takes memory, and what one can do without.
   if (!spare_memory::is_there()) {
-    saturate(loop, listening, ENOMEM, now_ms);
+    saturate(listening, ENOMEM);
     return true;
   }
   int failed = 0;
   bool brought = false;
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
-    if (loop.quota().full()) {
-      saturate(loop, listening, 0, now_ms);
+    if (table_.places.quota().full()) {
+      saturate(listening, 0);
       return true;
     }
     sockaddr_storage peer;
@@ -169,7 +176,7 @@ bool Acceptor::accept_some(Loop& loop, Listening& listening, uint64_t now_ms, Ti
     int error = accepted ? 0 : accepted.error().code;
     if (accepted) {
       const PackedAddress from = PackedAddress::from(reinterpret_cast<const sockaddr*>(&peer), length);
-      error = place(loop, listening, std::move(accepted.value()), from);
+      error = place(listening, std::move(accepted.value()), from);
     }
     if (error == 0) {
       brought = true;
@@ -187,69 +194,79 @@ bool Acceptor::accept_some(Loop& loop, Listening& listening, uint64_t now_ms, Ti
       set_ready(listening, false);
       return true;
     }
-    ++loop.stats().accept_errors;
-    // A whole turn of those is a firewall or a sandbox that lets nothing through: to go on would be to spin.
+    ++table_.stats.accept_errors;
+    // A whole turn of those is a firewall or a sandbox that lets nothing through: to continue would be to spin.
     if (concerns_one_connection(error) && ++failed < kAcceptsPerTurn) continue;
-    if (error == EMFILE || error == ENFILE) shed(loop, listening);
-    // It goes on, if haltingly: who waits in the queue must not wait for longer each time.
+    if (error == EMFILE || error == ENFILE) shed(listening);
+    // Accepting continues, if haltingly: clients that wait in the queue must not wait for longer each time.
     if (brought) listening.backoff_ms = std::min(listening.backoff_ms, kFirstBackoffMs / 2);
-    saturate(loop, listening, error, now_ms);
+    saturate(listening, error);
     return true;
   }
   return true;
 }
 
 // 0, or the errno of why it can't be taken here.
-int Acceptor::place(Loop& loop, Listening& listening, Fd fd, const PackedAddress& peer) {
+int Acceptor::place(Listening& listening, Fd fd, const PackedAddress& peer) {
   if (!listening.spread.alone()) {
     const size_t chosen = listening.spread.choose(peer);
-    if (&listening.spread.inbox(chosen) != &loop.inbox()) {
-      loop.quota().take();
+    if (&listening.spread.inbox(chosen) != &table_.places.inbox()) {
+      table_.places.quota().take();
       held_.emplace(Held{Arrival{std::move(fd), peer, listening.connections.context}, chosen});
-      hand_over(loop);
+      hand_over();
       return 0;
     }
   }
-  loop.claim();
-  const int error = loop.admit(std::move(fd), peer, listening);
+  table_.places.claim();
+  const int error = admit(std::move(fd), peer, listening);
   if (error == 0) ++listening.accepted;
   return error;
 }
 
+// Takes a fresh connection, for which a place has been claimed: it is given back if the connection can't be taken. 0, or the
+// errno of why.
+int Acceptor::admit(Fd fd, const PackedAddress& peer, const Listening& listening) {
+  const int descriptor = fd.get();
+  Result<uint32_t> slot = table_.take(std::move(fd), peer);
+  if (!slot) return slot.error().code;
+  // What these options can't do for one connection they could not do for the listener either, which reported it.
+  if (!listening.after_accept.empty()) (void)set_options(descriptor, listening.after_accept);
+  ++table_.stats.accepted;
+  table_.open(slot.value(), listening.connections);
+  return 0;
+}
+
 // What is held stays so if its loop can't be reached at the moment.
-void Acceptor::hand_over(Loop& loop) {
+void Acceptor::hand_over() {
   Spread& spread = listeners_.find(held_->arrival.listener)->second.spread;
   const Inbox::Push pushed = spread.inbox(held_->chosen).push(held_->arrival, spread.passage(held_->chosen));
   if (pushed == Inbox::Push::kNotNow) return;
   // Refused by a loop that has ended, as in the end all will: its connections go with it.
-  if (pushed == Inbox::Push::kOver) loop.quota().give_back();
+  if (pushed == Inbox::Push::kOver) table_.places.quota().give_back();
   held_.reset();
 }
 
-void Acceptor::arrived(std::vector<Arrival>& arrivals) {
-  for (Arrival& arrival : arrivals) arrivals_.push_back(std::move(arrival));
-}
-
-// For want of descriptors, in a file table that isn't the acceptor's, or of memory. One event for each time that it begins.
-void Acceptor::turn_away(Loop& loop, Listening& listening, int error) {
-  ++loop.stats().accept_errors;
-  ++loop.stats().shed;
-  if (loop.now_ms() >= listening.retry_at_ms) {
-    ++loop.stats().saturations;
+// For lack of descriptors, in a file table that isn't the acceptor's, or of memory. One event for each time that it begins.
+void Acceptor::reject(Listening& listening, int error) {
+  ++table_.stats.accept_errors;
+  ++table_.stats.shed;
+  if (table_.clock.ms() >= listening.retry_at_ms) {
+    ++table_.stats.saturations;
     listening.saturated_errno = error;
     listening.saturated_due = announcing_ = true;
   }
-  listening.retry_at_ms = loop.now_ms() + kLastBackoffMs;
+  listening.retry_at_ms = table_.clock.ms() + kLastBackoffMs;
 }
 
-void Acceptor::take_arrivals(Loop& loop, size_t most) {
-  for (; most > 0 && !arrivals_.empty(); --most) {
+void Acceptor::take_arrivals(size_t max) {
+  table_.places.inbox().take_arrivals(arrivals_);
+  for (; max > 0 && !arrivals_.empty(); --max) {
     Arrival arrival = std::move(arrivals_.front());
     arrivals_.pop_front();
     const auto found = listeners_.find(arrival.listener);
     int error = 0;
     if (!arrival.fd.valid()) {
-      Result<Fd> received = loop.file_table().receive();
+      Result<Fd> received = files_.receive();
       if (received) {
         arrival.fd = std::move(received.value());
       } else {
@@ -259,67 +276,68 @@ void Acceptor::take_arrivals(Loop& loop, size_t most) {
     // Every listener is open on the loops that take for it before the one that accepts hands over, and closes there after
     // it. Should one be missing all the same, its connection goes as those in the kernel's queue do.
     if (found == listeners_.end() || error != 0) {
-      loop.unclaim();
-      if (found != listeners_.end()) turn_away(loop, found->second, error);
+      table_.places.give_back();
+      if (found != listeners_.end()) reject(found->second, error);
       continue;
     }
-    error = loop.admit(std::move(arrival.fd), arrival.peer, found->second);
+    error = admit(std::move(arrival.fd), arrival.peer, found->second);
     if (error == 0) {
       ++found->second.accepted;
     } else {
-      turn_away(loop, found->second, error);
+      reject(found->second, error);
     }
   }
 }
 
-void Acceptor::saturate(Loop& loop, Listening& listening, int error, uint64_t now_ms) {
+void Acceptor::saturate(Listening& listening, int error) {
   // A retry that fails again is the same phase: no second event.
   if (listening.backoff_ms == 0) {
-    ++loop.stats().saturations;
+    ++table_.stats.saturations;
     listening.saturated_due = announcing_ = true;
   }
   listening.saturated_errno = error;
   if (error != 0) {
     listening.backoff_ms = std::clamp(listening.backoff_ms * 2, kFirstBackoffMs, kLastBackoffMs);
-    listening.retry_at_ms = now_ms + listening.backoff_ms;
+    listening.retry_at_ms = table_.clock.ms() + listening.backoff_ms;
   }
   --ready_;
   ++paused_;
   listening.paused = true;
-  if (loop.poller().trigger() == Trigger::kLevel)
-    loop.poller().rearm(listening.fd.get(), listening.connections.context, 0);
+  if (table_.poller.trigger() == Trigger::kLevel)
+    table_.poller.rearm(listening.fd.get(), listening.connections.context, 0);
 }
 
-void Acceptor::resume(Loop& loop, Listening& listening) {
+void Acceptor::resume(Listening& listening) {
   --paused_;
   listening.paused = false;
   // No edge comes for what has been waiting in the queue.
   listening.ready = true;
   ++ready_;
-  if (loop.poller().trigger() == Trigger::kLevel) {
-    loop.poller().rearm(listening.fd.get(), listening.connections.context, Interest::kRead);
+  if (table_.poller.trigger() == Trigger::kLevel) {
+    table_.poller.rearm(listening.fd.get(), listening.connections.context, Interest::kRead);
   }
 }
 
-void Acceptor::shed(Loop& loop, Listening& listening) {
+void Acceptor::shed(Listening& listening) {
   reserve_.reset();
   sockaddr_storage peer;
   socklen_t length;
-  if (accept_connection(listening.fd.get(), &peer, &length)) ++loop.stats().shed;
+  if (accept_connection(listening.fd.get(), &peer, &length)) ++table_.stats.shed;
   reserve_ = open_reserve();
 }
 
-void Acceptor::announce(Loop& loop) {
+void Acceptor::announce() {
   if (!announcing_) return;
   for (auto& [index, listening] : listeners_) {
     if (!listening.saturated_due) continue;
-    if (!loop.emit(Event::kSaturated, index, 0, static_cast<uint32_t>(listening.saturated_errno), 0)) return;
+    if (!table_.events.emit(Event::kSaturated, index, 0, static_cast<uint32_t>(listening.saturated_errno), 0)) return;
     listening.saturated_due = false;
   }
   announcing_ = false;
 }
 
-int Acceptor::next_retry_ms(const Loop& loop, uint64_t now_ms) const {
+int Acceptor::next_retry_ms() const {
+  const uint64_t now_ms = table_.clock.ms();
   int least = held_ ? kHeldRetryMs : -1;
   if (paused_ == 0) return least;
   for (const auto& [index, listening] : listeners_) {
@@ -327,8 +345,8 @@ int Acceptor::next_retry_ms(const Loop& loop, uint64_t now_ms) const {
     int left = listening.retry_at_ms > now_ms ? static_cast<int>(listening.retry_at_ms - now_ms) : 0;
     if (listening.saturated_errno == 0) {
       // An attempt to connect may give its slot back after serve(), by its timer.
-      if (loop.quota().has_room_again()) return 0;
-      if (!loop.shares_quota()) continue;
+      if (table_.places.quota().has_room_again()) return 0;
+      if (!table_.places.shared()) continue;
       left = kFullRetryMs;
     }
     if (least < 0 || left < least) least = left;

@@ -11,16 +11,19 @@
 #include "native/base/clock.h"
 #include "native/base/fd.h"
 #include "native/exchange/quota.h"
+#include "native/exchange/replies.h"
 #include "native/features/accept/placement.h"
 #include "native/net/address.h"
 #include "native/net/listen.h"
 #include "native/net/options.h"
 #include "native/table/connection_settings.h"
+#include "native/table/connection_table.h"
+#include "native/table/file_table.h"
 
 namespace c1m {
 
 class CloseListenerRequest;
-class Loop;
+class ListenRequest;
 
 // One listener, as far as it concerns one loop. Its connections' context is its number.
 struct Listening {
@@ -33,46 +36,48 @@ struct Listening {
   uint32_t accepted = 0;       // connections of it that this loop has taken, modulo 2^32
   bool ready = false;          // the queue may hold connections
   bool paused = false;         // saturated
-  bool saturated_due = false;  // JavaScript is yet to hear of it
+  bool saturated_due = false;  // its kSaturated is not delivered yet
   int saturated_errno = 0;     // 0: maxConnections
   uint32_t backoff_ms = 0;
   uint64_t retry_at_ms = 0;                 // when paused by an error
   CloseListenerRequest* closing = nullptr;  // closes once `queued` more have been taken
   uint32_t queued = 0;
 
-  // Whoever connects now comes too late.
+  // Clients that connect now come too late.
   [[nodiscard]] bool is_through() const { return closing != nullptr && queued == 0; }
 };
 
 // Takes connections from the loop's listeners, and governs how many.
 //
-// At maxConnections, and when accepting fails for want of descriptors or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM, and ENOMEM
+// At maxConnections, and when accepting fails for lack of descriptors or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM, and ENOMEM
 // as long as the process's spare memory is spent) or for a reason that won't go away, it pauses: at the maximum until 1/32 of
-// it is free again, otherwise for a time that doubles from 10 ms to 1 s, and begins anew when a try has brought a connection.
+// it is free again, otherwise for a time that doubles from 10 ms to 1 s, and starts again when a try has brought a connection.
 // Without descriptors one connection is shed at each try, with one held in reserve for it, so that clients get an answer
 // instead of a silence. Never a spinning loop, never an exit; one kSaturated for each such phase.
 // Owner: one loop. Thread: the loop's.
 class Acceptor {
  public:
-  [[nodiscard]] Result<void> add(Loop& loop, Listening listening);
+  Acceptor(ConnectionTable& table, Replies& replies, const FileTable& files)
+      : table_(table), replies_(replies), files_(files) {}
+
+  // Opens a listener, or takes part in one that another loop accepts for; the request has what came of it.
+  void listen(ListenRequest& request);
   // True if it is closed; otherwise the request is completed later. close(2) resets what is in the accept queue, whose
-  // clients know nothing but that they are connected: these are taken first, if they can be. Who connects later comes too late.
-  [[nodiscard]] bool close(Loop& loop, CloseListenerRequest& request);
+  // clients know nothing but that they are connected: these are taken first, if they can be. Later ones come too late.
+  [[nodiscard]] bool close(CloseListenerRequest& request);
 
   void mark_ready(uint32_t index);
   // Accepts what may be accepted now. Cheap when there is nothing to do.
-  void serve(Loop& loop, uint64_t now_ms);
-  // What other loops have accepted for this one.
-  void arrived(std::vector<Arrival>& arrivals);
-  // Takes so many of them at most, all with kAllArrivals.
-  void take_arrivals(Loop& loop, size_t most);
-  // Hands kSaturated events to the loop while it has room for them.
-  void announce(Loop& loop);
+  void serve();
+  // Takes what other loops have accepted for this one: `max` of them at most, all with kAllArrivals.
+  void take_arrivals(size_t max);
+  // Delivers kSaturated events while there is room for them.
+  void announce();
 
   // True if serve() has work that no edge will announce.
   [[nodiscard]] bool busy() const { return (ready_ > 0 && !held_) || !arrivals_.empty(); }
   // Milliseconds until a paused listener should be tried again; -1 for none.
-  [[nodiscard]] int next_retry_ms(const Loop& loop, uint64_t now_ms) const;
+  [[nodiscard]] int next_retry_ms() const;
 
   // All descriptors are closed and sockets' files removed.
   void close_all();
@@ -86,20 +91,25 @@ class Acceptor {
     size_t chosen;
   };
 
-  // How many connections of this listener the loop took, modulo 2^32.
-  uint32_t remove(Loop& loop, std::map<uint32_t, Listening>::iterator found);
+  [[nodiscard]] Result<void> add(Listening listening);
+  // Returns how many connections of this listener the loop took, modulo 2^32.
+  uint32_t remove(std::map<uint32_t, Listening>::iterator found);
   [[nodiscard]] bool drains(const Listening& listening) const;
-  void close_drained(Loop& loop);
-  void hand_over(Loop& loop);
-  void turn_away(Loop& loop, Listening& listening, int error);
-  [[nodiscard]] int place(Loop& loop, Listening& listening, Fd fd, const PackedAddress& peer);
-  void accept_all(Loop& loop, uint64_t now_ms);
-  [[nodiscard]] bool accept_some(Loop& loop, Listening& listening, uint64_t now_ms, TimeBudget& time);
-  void saturate(Loop& loop, Listening& listening, int error, uint64_t now_ms);
-  void resume(Loop& loop, Listening& listening);
-  void shed(Loop& loop, Listening& listening);
+  void close_drained();
+  void hand_over();
+  void reject(Listening& listening, int error);
+  [[nodiscard]] int place(Listening& listening, Fd fd, const PackedAddress& peer);
+  [[nodiscard]] int admit(Fd fd, const PackedAddress& peer, const Listening& listening);
+  void accept_all();
+  [[nodiscard]] bool accept_some(Listening& listening, TimeBudget& time);
+  void saturate(Listening& listening, int error);
+  void resume(Listening& listening);
+  void shed(Listening& listening);
   void set_ready(Listening& listening, bool ready);
 
+  ConnectionTable& table_;
+  Replies& replies_;
+  const FileTable& files_;
   std::map<uint32_t, Listening> listeners_;  // few, and their addresses must not change
   uint32_t last_served_ = 0;                 // listener
   uint32_t closing_ = 0;                     // listeners that are

@@ -5,34 +5,37 @@
 #include <unordered_map>
 #include <vector>
 
+#include "native/exchange/replies.h"
+#include "native/table/connection_table.h"
+
 namespace c1m {
 
 class ConnectRequest;
-class Loop;
-class Request;
 
 // Opens the loop's outgoing connections. An attempt has a slot from its connect(2) on, which JavaScript learns of by
-// kOpen once the connection is there; an attempt that fails gives it back in silence, and its request says why.
+// kOpen once the connection is established; an attempt that fails gives it back silently, and its request says why.
 //
-// A turn starts so many, and has a time for them; the others wait in a queue, so that thousands asked for at once hold up nobody, and a listener
-// of this same loop gets to accept in between.
+// A turn begins a number of them, and has a time for them; the others wait in a queue, so that thousands that are asked for at
+// the same time delay no other connection, and a listener of this same loop gets to accept in between.
 // Owner: one loop. Thread: the loop's.
 class Connector {
  public:
-  // True if the attempt is over already; otherwise the loop is told by Loop::complete().
-  [[nodiscard]] bool start(Loop& loop, ConnectRequest& request);
+  Connector(ConnectionTable& table, Replies& replies) : table_(table), replies_(replies) {}
+
+  // True if the attempt has ended already; otherwise the request is completed later.
+  [[nodiscard]] bool start(ConnectRequest& request);
   // True if no attempt waits to be begun; otherwise the fence is completed when none does.
   [[nodiscard]] bool pass(Request& fence);
-  // A new turn: those that have waited come first.
-  void serve(Loop& loop);
+  // Begins a turn: those that have waited come first.
+  void serve();
   // True if serve() has work that no edge will announce.
   [[nodiscard]] bool busy() const { return !queue_.empty(); }
   // The poller has reported the slot of an attempt.
-  void on_ready(Loop& loop, uint32_t slot);
-  // Its time is up.
-  void on_timeout(Loop& loop, uint32_t slot);
-  // The attempt whose connection would have this context, if there is one.
-  void cancel(Loop& loop, uint32_t context);
+  void on_ready(uint32_t slot);
+  // The time of these slots' attempts has run out; empties the list.
+  void on_timeouts(std::vector<uint32_t>& slots);
+  // Cancels the attempt whose connection would have this context, if there is one.
+  void cancel(uint32_t context);
 
  private:
   struct Attempt {
@@ -41,13 +44,15 @@ class Connector {
   };
 
   [[nodiscard]] bool has_budget() const;
-  [[nodiscard]] bool begin(Loop& loop, ConnectRequest& request);
-  [[nodiscard]] bool attempt(Loop& loop, ConnectRequest& request);
-  void succeed(Loop& loop, uint32_t slot, const ConnectRequest& request);
-  void fail(Loop& loop, uint32_t context, int error);
+  [[nodiscard]] bool begin(ConnectRequest& request);
+  [[nodiscard]] bool attempt(ConnectRequest& request);
+  void succeed(uint32_t slot, const ConnectRequest& request);
+  void fail(uint32_t context, int error);
 
+  ConnectionTable& table_;
+  Replies& replies_;
   std::unordered_map<uint32_t, Attempt> attempts_;  // by context
-  std::deque<uint32_t> queue_;                      // contexts, also of attempts that were given up
+  std::deque<uint32_t> queue_;                      // contexts, also of attempts that were cancelled
   std::vector<Request*> fences_;
   uint32_t begun_ = 0;   // in this turn
   uint64_t micros_ = 0;  // that these have taken

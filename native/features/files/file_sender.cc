@@ -1,9 +1,10 @@
-// Files in the outbound queues: opened and loaded by the workers, sent by flush(), answered when they are done.
-#include <algorithm>
+#include "native/features/files/file_sender.h"
+
+#include <memory>
 #include <utility>
+#include <vector>
 
 #include "native/features/files/send_file_request.h"
-#include "native/loop/loop.h"
 #include "native/net/socket.h"
 
 namespace c1m {
@@ -30,56 +31,49 @@ SendFileRequest::~SendFileRequest() {
   if (job != nullptr) job->request = nullptr;
 }
 
-bool SendFileRequest::run(Loop& loop) {
-  Entry* entry = loop.find(slot, generation);
-  closed = entry == nullptr;
-  if (closed) return true;
+bool FileSender::send(SendFileRequest& request) {
+  Entry* entry = table_.find(request.slot, request.generation);
+  request.closed = entry == nullptr;
+  if (request.closed) return true;
   if (entry->has(Connection::kWriteFailed)) {
-    error = Error{entry->error, syscall_name(*entry)};
+    request.error = Error{entry->error, syscall_name(*entry)};
     return true;
   }
-  if (source.valid()) {
-    Result<Fd> ours = loop.file_table().bring(source);
-    if (!ours) {
-      error = ours.error();
+  if (request.source.valid()) {
+    Result<Fd> brought = files_.bring(request.source);
+    if (!brought) {
+      request.error = brought.error();
       return true;
     }
-    file.fd = std::move(ours.value());
+    request.file.fd = std::move(brought.value());
   }
-  file.owner = this;
-  if (loop.queue_file(slot, *entry, file, max_write_queue)) return false;
-  full = entry->error == static_cast<uint16_t>(OwnError::kWriteQueueFull);
-  if (!full) error = Error{entry->error, syscall_name(*entry)};
+  request.file.owner = &request;
+  if (queue(request.slot, *entry, request.file, request.max_write_queue)) return false;
+  request.full = entry->error == static_cast<uint16_t>(OwnError::kWriteQueueFull);
+  if (!request.full) request.error = Error{entry->error, syscall_name(*entry)};
   return true;
 }
 
-bool CancelFileRequest::run(Loop& loop) {
-  Entry* entry = loop.find(slot, generation);
-  if (entry != nullptr) loop.cancel_file(slot, *entry, id);
-  return true;
-}
-
-bool Loop::queue_file(uint32_t slot, Entry& entry, OutboundFile& file, size_t limit) {
+// False if that would be more than the limit allows, or than there is memory for: the connection is closed.
+bool FileSender::queue(uint32_t slot, Entry& entry, OutboundFile& file, size_t limit) {
   if (entry.out.exceeds(limit, 0, QueueCost::kFile)) {
-    overflow(slot, entry);
+    table_.close_overflowed(slot, entry);
     return false;
   }
-  if (!entry.out.append_file(pool_, file)) {
-    close_for_memory(slot, entry, Syscall::kWrite);
+  if (!entry.out.append_file(table_.pool, file)) {
+    table_.close_for_memory(slot, entry, Syscall::kWrite);
     return false;
   }
-  load_file(slot, entry);
-  flush_.push(slot);
+  load(slot, entry);
+  table_.to_flush.push(slot);
   return true;
 }
 
-// The first file of the queue goes to a worker, if it has to be opened, or to be loaded. The others wait, so that a
-// connection has one file open at a time.
-void Loop::load_file(uint32_t slot, Entry& entry) {
+void FileSender::load(uint32_t slot, Entry& entry) {
   OutboundFile* file = entry.out.first_file();
   if (file == nullptr || file->with_worker) return;
-  // It may have come into the page cache since somebody looked.
-  if (file->done() || file->ready()) return flush_.push(slot);
+  // It may have come into the page cache since a worker looked.
+  if (file->done() || file->ready()) return table_.to_flush.push(slot);
   SendFileRequest& request = request_of(*file);
   auto job = std::make_unique<FileJob>();
   job->request = &request;
@@ -90,12 +84,11 @@ void Loop::load_file(uint32_t slot, Entry& entry) {
   job->end = file->end;
   request.job = job.get();
   file->with_worker = true;
-  file_workers_.submit(std::move(job));
+  workers_.submit(std::move(job));
 }
 
-// What the workers have done.
-void Loop::take_loaded() {
-  FileJob* job = file_workers_.take_done();
+void FileSender::take_loaded() {
+  FileJob* job = workers_.take_done();
   while (job != nullptr) {
     const std::unique_ptr<FileJob> done(job);
     job = done->next;
@@ -110,43 +103,42 @@ void Loop::take_loaded() {
     file.loaded_until = done->loaded_until;
     file.unsized = file.unsized || done->unsized;
     file.error = done->error;
-    Entry& entry = entries_[request.slot];
+    Entry& entry = table_.slots[request.slot];
     if (file.error) {
-      entry.out.remove_file(pool_, file);
-      load_file(request.slot, entry);
+      entry.out.remove_file(table_.pool, file);
+      load(request.slot, entry);
     }
-    flush_.push(request.slot);
+    table_.to_flush.push(request.slot);
   }
 }
 
-// Part of it has gone out, and the rest won't: a FIN would make that look whole.
-void Loop::break_off(uint32_t slot, Entry& entry, int error) {
+void FileSender::break_off(uint32_t slot, Entry& entry, int error) {
   // Where a reset can't be had, as on a Unix socket, the close stays an ordinary one.
   (void)reset_on_close(entry.fd.get());
-  close(slot, entry, error, Syscall::kSendFile);
+  table_.close(slot, entry, error, Syscall::kSendFile);
 }
 
-void Loop::cancel_file(uint32_t slot, Entry& entry, uint32_t id) {
-  OutboundFile* file = entry.out.find_file(id);
+void FileSender::cancel(const CancelFileRequest& request) {
+  Entry* entry = table_.find(request.slot, request.generation);
+  OutboundFile* file = entry == nullptr ? nullptr : entry->out.find_file(request.id);
   if (file == nullptr) return;
   request_of(*file).aborted = true;
-  if (file->sent > 0) return break_off(slot, entry, static_cast<int>(OwnError::kFileAborted));
-  entry.out.remove_file(pool_, *file);
-  load_file(slot, entry);
-  flush_.push(slot);
+  if (file->sent > 0) return break_off(request.slot, *entry, static_cast<int>(OwnError::kFileAborted));
+  entry->out.remove_file(table_.pool, *file);
+  load(request.slot, *entry);
+  table_.to_flush.push(request.slot);
 }
 
-// Answers those that the queues have given up. Before the kClose of their connection is handed over.
-void Loop::finish_files() {
-  std::vector<OutboundFile*> finished = std::move(pool_.finished());
-  pool_.finished().clear();
+void FileSender::finish() {
+  std::vector<OutboundFile*> finished = std::move(table_.pool.finished());
+  table_.pool.finished().clear();
   for (OutboundFile* file : finished) {
     SendFileRequest& request = request_of(*file);
-    const Entry& entry = entries_[request.slot];
+    const Entry& entry = table_.slots[request.slot];
     if (file->error || file->truncated || request.aborted) {
       request.error = file->error;
     } else if (!file->done()) {
-      // Dropped with its connection. An error of ours is about another file, or about something else altogether.
+      // Dropped with its connection. An OwnError is about another file, or about something else altogether.
       const bool system = entry.error != 0 && entry.error < kFirstOwnError;
       request.closed = !system;
       if (system) request.error = Error{entry.error, syscall_name(entry)};
@@ -154,8 +146,13 @@ void Loop::finish_files() {
     file->fd.reset();
     // A worker may have it still. The request is the JS thread's from here on.
     if (request.job != nullptr) std::exchange(request.job, nullptr)->request = nullptr;
-    complete(&request);
+    replies_.complete(&request);
   }
+}
+
+// Files that are queued no longer have their requests' replies to wait for.
+void FileSender::close_all() {
+  for (OutboundFile* file : table_.pool.finished()) file->fd.reset();
 }
 
 }  // namespace c1m

@@ -37,7 +37,7 @@ void FileJob::inspect() {
     return;
   }
   const uint64_t size = info.value().size;
-  // As files of procfs say that they are empty, only reading tells.
+  // Files of procfs say that they are empty: only a read shows what is there.
   unsized = size == 0;
   if (!unsized) end = std::min(end, size);
   if (unsized || info.value().in_memory) loaded_until = OutboundFile::kWhole;
@@ -69,7 +69,7 @@ bool FileWorkers::start_thread(const std::shared_ptr<Shared>& with) {
   pthread_t thread{};
   const bool started = pthread_create(&thread, &attributes, work, shared.get()) == 0;
   pthread_attr_destroy(&attributes);
-  // The thread's from here on. It names itself, as the number of a detached one is nobody else's to use.
+  // The job is the thread's from here on. The thread names itself, because no other may use the number of a detached one.
   if (started) (void)shared.release();
   return started;
 }

@@ -30,7 +30,7 @@ struct FileJob {
   // What the worker does: opens `path` if there is no `fd`, inspects it if `fresh`, loads from `offset` on.
   void run();
 
-  SendFileRequest* request = nullptr;  // null: nobody waits for it any more
+  SendFileRequest* request = nullptr;  // null: no request waits for it any more
   std::string path;
   Fd fd;
   bool fresh = true;
@@ -46,22 +46,19 @@ struct FileJob {
 };
 
 // The threads that wait for disks, so that the loop doesn't. They are started when there is work for them, up to
-// `most`; with 0, or where no thread can be had, a job is done at once on the loop's thread.
+// `most`; with 0, or where no thread can be had, a job is done immediately on the loop's thread.
 //
 //   loop ── submit ──▶ queue (a mutex) ──▶ workers ── done_ (Handoff), and a wake of the poller ──▶ loop
 //
 // No wake-up is lost: the push to done_ comes before the write to the poller's eventfd. Its edge ends the next wait; the
 // loop looks at done_ between a wait that took the edge and one that sleeps. The I/O thread creates them, so that they share its file table and its blocked signals.
 //
-// Nobody waits for them: what hangs on a disk, or on a file server that is gone, may do so for ever, and the loop, the JS
-// thread and the environment end meanwhile. So all that a thread touches is in Shared, which goes with the last who has
+// The loop never waits for them: what hangs on a disk, or on a file server that is gone, may do so for ever, and the loop, the JS
+// thread and the environment end meanwhile. So all that a thread touches is in Shared, which goes with the last thread that has
 // it, and the addon's code stays loaded (binding.gyp).
 // Owner: one loop. Thread: the loop's.
 class FileWorkers {
  public:
-  // As many as libuv has, for the same purpose.
-  static constexpr uint32_t kThreads = 4;
-
   FileWorkers(Poller& poller, uint32_t most) : shared_(std::make_shared<Shared>(poller)), most_(most) {}
   FileWorkers(const FileWorkers&) = delete;
   FileWorkers& operator=(const FileWorkers&) = delete;
@@ -72,7 +69,7 @@ class FileWorkers {
   // All that are done, linked by `next`, for the caller to delete; null if there are none.
   [[nodiscard]] FileJob* take_done() { return shared_->done.take(); }
   [[nodiscard]] bool has_done() const { return !shared_->done.empty(); }
-  // Drops all jobs, and ends the threads: those that are at a job once it has come to an end, for which nobody waits.
+  // Drops all jobs, and ends the threads: those that are at a job end when it does, and nothing waits for that.
   void stop();
 
  private:

@@ -21,7 +21,7 @@ struct BroadcastTarget {
 
 // The same bytes for many connections. It travels among the commands, and takes its place in each queue before the command
 // that follows it is carried out: what was written before goes out before it, what is written after, after it. The sockets
-// have their turns later, see Loop::spread(). It is done when all have had theirs.
+// have their turns later, see Broadcaster::spread(). It is done when all have had theirs.
 class BroadcastRequest : public Request {
  public:
   static constexpr uint32_t kNobody = UINT32_MAX;
@@ -40,8 +40,8 @@ class BroadcastRequest : public Request {
   uint32_t except = kNobody;         // a slot to leave out
   SharedPayload* payload = nullptr;  // one reference, until it is done
 
-  // When it is done: targets to whose socket all of it has gone; in whose queue a part of it waits; and who were closed
-  // because their queue was full, or there was no memory for it. Those who had gone, or ended, or failed meanwhile are none
+  // When it is done: targets to whose socket all of it has gone; in whose queue a part of it waits; and those that were closed
+  // because their queue was full, or there was no memory for it. Those that had gone, or ended, or failed meanwhile are none
   // of these.
   uint32_t reached = 0;
   uint32_t queued = 0;

@@ -1,139 +1,83 @@
-// Connections that move between loops.
 #include "native/features/handover/migration.h"
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
-#include "native/loop/loop.h"
 #include "native/net/socket.h"
 
 namespace c1m {
 
 namespace {
 
-// What the new loop has to know.
-constexpr uint32_t kMoving =
-    Connection::kReadable | Connection::kWritable | Connection::kHangup | Connection::kPaused | Connection::kEndSeen |
-    Connection::kEndWanted | Connection::kFinSent | Connection::kWriteFailed | Connection::kDrainWanted |
-    Connection::kBorrowed | Connection::kDrainDue | Connection::kEndDue | Connection::kTimeoutDue |
-    Connection::kBroken | Connection::kSynDeferred | Connection::kCorked | Connection::kMuted | Connection::kReframing |
-    Connection::kFramingDue | Connection::kMisfitDue | Connection::kLingers;
-// What is the old one's own.
+// What is the old loop's own. All else migrates, because the new one has to know.
 constexpr uint32_t kStays =
     Connection::kClosing | Connection::kCloseDue |    // as far as the old one is concerned it closes
     Connection::kLeft |                               // and is counted elsewhere
-    Connection::kInReady | kToSend |                  // places in its lists
-    Connection::kFramesWaiting |                      // what is unread is told anew
-    Connection::kOpenDue | Connection::kConnecting |  // JavaScript asks for none it hasn't heard of
+    Connection::kListed |                             // places in its lists
+    Connection::kFramesWaiting |                      // what is unread comes first there
+    Connection::kOpenDue | Connection::kConnecting |  // JavaScript asks for none whose kOpen it hasn't had
     Connection::kRelayed;                             // nor for one that is relayed
-static_assert((kMoving & kStays) == 0 && ((kMoving | kStays) & Connection::kUnused) == 0);
-static_assert((kMoving | kStays | Connection::kUnused) == UINT32_MAX, "a new flag moves, or stays for a reason");
+constexpr uint32_t kMigrates = ~(kStays | Connection::kUnused);
+static_assert(kMigrates == (Connection::kReadiness |
+                            (Connection::kState & ~(Connection::kConnecting | Connection::kClosing | Connection::kLeft |
+                                                    Connection::kRelayed | Connection::kFramesWaiting)) |
+                            (Connection::kDue & ~(Connection::kOpenDue | Connection::kCloseDue))),
+              "a new flag migrates, or has its reason above");
 
 // Slots that a turn looks at, for all requests together: 0.1 to 0.2 ms.
 constexpr uint32_t kSearchedPerTurn = 16 * 1024;
 
-// What an item that is dropped holds.
-void drop_one(OutboundPool& pool, const Deferred& one) {
-  if (one.pinned.owner != nullptr) pool.released().push_back(one.pinned.owner);
-  if (one.shared == nullptr) return;
-  ++one.shared->dropped;
-  pool.release(one.shared);
-}
-
 }  // namespace
 
-Expected* ConnectionRequest::waits(Loop& loop) const { return loop.deferring(slot, generation); }
-
-bool Expected::defer(OutboundPool& pool, Deferred one) {
-  if (error == 0) {
-    bytes += one.size();
-    const size_t held = (deferred.size() + 1) * sizeof(Deferred);
-    if (over_limit(bytes, held, max_write_queue)) fail(pool, static_cast<int>(OwnError::kWriteQueueFull));
-  }
-  if (error != 0 && one.request == nullptr) {
-    drop_one(pool, one);
-  } else {
-    deferred.push_back(std::move(one));
-  }
-  return error == 0;
-}
-
-void Expected::drop(OutboundPool& pool) {
-  std::erase_if(deferred, [&](const Deferred& one) {
-    if (one.request == nullptr) drop_one(pool, one);
-    return one.request == nullptr;
-  });
-}
-
-bool ReserveRequest::run(Loop& loop) {
-  full = !loop.reserve(*this);
-  return true;
-}
-
-bool ReleaseRequest::attempt(Loop& loop) { return loop.let_go(*this); }
-
-bool SettleRequest::run(Loop& loop) {
-  loop.settle_move(*this);
-  return true;
-}
-
-bool IdleRequest::run(Loop& loop) {
-  loop.moves().searching.push_back(this);
-  return false;
-}
-
-// Looks on for the first of those that search. A turn ends long before a million slots are through.
-void Loop::search_idle() {
-  if (moves_.searching.empty()) return;
-  IdleRequest& request = *moves_.searching.front();
+void Migration::search_idle() {
+  if (searches_.empty()) return;
+  IdleRequest& request = *searches_.front();
   if (!find_idle(request)) return;
-  moves_.searching.pop_front();
-  complete(&request);
+  searches_.pop_front();
+  replies_.complete(&request);
 }
 
-// True if it is done.
-bool Loop::find_idle(IdleRequest& request) {
+// True if it is done: a turn ends long before a million slots are through.
+bool Migration::find_idle(IdleRequest& request) {
   constexpr uint32_t kBusy = Connection::kConnecting | Connection::kRelayed | Connection::kReadable |
                              Connection::kHangup | Connection::kBroken | Connection::kEndSeen | Connection::kEndWanted |
                              Connection::kDue | Connection::kReframing | Connection::kSynDeferred;
-  const size_t enough = size_t{request.most} * 2;
-  const uint32_t end = std::min(entries_.used(), request.next + kSearchedPerTurn);
+  const size_t enough = size_t{request.max} * 2;
+  const uint32_t end = std::min(table_.slots.used(), request.next + kSearchedPerTurn);
   for (; request.next < end && request.found.size() < enough; ++request.next) {
     const uint32_t slot = request.next;
-    const Entry& entry = entries_[slot];
+    const Entry& entry = table_.slots[slot];
     if (!entry.fd.valid() || entry.has(kBusy | Connection::kClosing) || !entry.out.empty()) continue;
-    if (now_tick_ - entry.last_active < Wheel::ticks(request.ms)) continue;
+    if (table_.clock.tick() - entry.last_active < ConnectionTimers::ticks(request.ms)) continue;
     request.found.push_back(slot);
-    request.found.push_back(entries_.generation(slot));
+    request.found.push_back(table_.slots.generation(slot));
   }
-  return request.next >= entries_.used() || request.found.size() >= enough;
+  return request.next >= table_.slots.used() || request.found.size() >= enough;
 }
 
-bool Loop::reserve(ReserveRequest& request) {
+void Migration::reserve(ReserveRequest& request) {
   // Beyond the quota, if that is full: the place that the connection has is given back soon.
-  claim();
-  const uint32_t slot = request.slot = entries_.allocate();
-  if (slot == EntrySlab::kNone) {
-    unclaim();
-    return false;
-  }
-  request.generation = entries_.generation(slot);
-  std::atomic_ref<uint32_t>(flushed_[slot]).store(request.flushed, std::memory_order_relaxed);
-  moves_.expect(slot, request.muted, request.max_write_queue);
-  return true;
+  table_.places.claim();
+  const uint32_t slot = request.slot = table_.slots.allocate();
+  request.full = slot == EntrySlab::kNone;
+  if (request.full) return table_.places.give_back();
+  request.generation = table_.slots.generation(slot);
+  table_.flushed.set(slot, request.flushed);
+  reservations_.add(slot, request.muted, request.max_write_queue);
 }
 
 // Where the file tables differ its socket goes to the JS thread's.
-bool Loop::let_go(ReleaseRequest& request) {
-  Entry* entry = find(request.slot, request.generation);
+bool Migration::release(ReleaseRequest& request) {
+  Entry* entry = table_.find(request.slot, request.generation);
   // It has closed, and counts as that where it did.
   if (entry == nullptr) return true;
-  if (file_table_.is_own()) {
-    const Result<Fd> handed = file_table_.hand_out(entry->fd.get());
+  if (files_.is_own()) {
+    const Result<Fd> handed = files_.hand_out(entry->fd.get());
     if (!handed) {
       if (is_for_now(handed.error().code)) return false;
-      cut(*entry);
-      close(request.slot, *entry, handed.error().code, Syscall::kRead);
+      table_.cut(*entry);
+      table_.close(request.slot, *entry, handed.error().code, Syscall::kRead);
       return true;
     }
   }
@@ -141,113 +85,97 @@ bool Loop::let_go(ReleaseRequest& request) {
   return true;
 }
 
-std::unique_ptr<Parcel> Loop::pack(uint32_t slot, Entry& entry) {
+std::unique_ptr<Parcel> Migration::pack(uint32_t slot, Entry& entry) {
   assert(entry.out.first_file() == nullptr);
   assert(!entry.has(Connection::kOpenDue | Connection::kConnecting | Connection::kRelayed));
   auto parcel = std::make_unique<Parcel>();
   parcel->peer = entry.peer;
-  parcel->flags = entry.flags & kMoving;
+  parcel->flags = entry.flags & kMigrates;
   parcel->context = entry.context;
   parcel->error = entry.error;
   parcel->error_syscall = entry.error_syscall;
-  parcel->flushed = std::atomic_ref<uint32_t>(flushed_[slot]).load(std::memory_order_relaxed);
-  spend_on_copy(entry.out);
-  spend_on_drop(entry.out);
+  parcel->flushed = table_.flushed.of(slot);
+  table_.work.spend_on_copy(entry.out);
+  table_.work.spend_on_drop(entry.out);
   parcel->whole = entry.out.copy_to(parcel->unsent);
-  entry.out.clear(pool_, true);
-  if (entry.framing != FramingTable::kNone) parcel->framing = std::make_unique<const Framing>(framing_of(entry));
-  parcel->unread = take_unread(entry);
-  pack_timeouts(entry, *parcel);
-  // As far as this loop is concerned it closes, with nothing else to be told of here; the socket doesn't.
-  entry.flags &= ~kMoving;
+  entry.out.clear(table_.pool, true);
+  if (entry.framing != FramingTable::kNone)
+    parcel->framing = std::make_unique<const Framing>(table_.framings.of(entry));
+  parcel->unread = entry.take_unread();
+  parcel->timeouts = table_.timers.pack(entry);
+  // As far as this loop is concerned it closes, with nothing else to be delivered here; the socket doesn't.
+  entry.flags &= ~kMigrates;
   entry.set(Connection::kLeft);
-  close(slot, entry, 0, Syscall::kRead);
-  if (!file_table_.is_own()) parcel->fd = std::move(entry.fd);
+  table_.close(slot, entry, 0, Syscall::kRead);
+  if (!files_.is_own()) parcel->fd = std::move(entry.fd);
   return parcel;
 }
 
-void Loop::settle_move(SettleRequest& request) {
-  if (deferring(request.slot, request.generation) == nullptr) return;
-  Expected there = moves_.take(request.slot);
+Reserved Migration::settle(SettleRequest& request) {
+  if (reservations_.find(request.slot, request.generation) == nullptr) return {};
+  Reserved there = reservations_.take(request.slot);
   if (request.abandoned) {
-    release(request.slot);
+    table_.release(request.slot);
   } else if (request.parcel == nullptr) {
-    fail_to_arrive(request.slot, request.error, request.error_syscall);
-    if (!request.lost) entries_[request.slot].set(Connection::kLeft);
+    fail_to_come(request.slot, request.error, request.error_syscall);
+    if (!request.lost) table_.slots[request.slot].set(Connection::kLeft);
   } else {
-    arrive(request.slot, *request.parcel);
-    Entry* entry = there.error != 0 ? find(request.slot, request.generation) : nullptr;
+    unpack(request.slot, *request.parcel);
+    Entry* entry = there.error != 0 ? table_.find(request.slot, request.generation) : nullptr;
     if (entry != nullptr && there.error == ENOMEM) {
-      close_for_memory(request.slot, *entry, Syscall::kWrite);
+      table_.close_for_memory(request.slot, *entry, Syscall::kWrite);
     } else if (entry != nullptr) {
-      close(request.slot, *entry, there.error, Syscall::kWrite);
+      table_.close(request.slot, *entry, there.error, Syscall::kWrite);
     }
   }
-  for (Deferred& one : there.deferred) {
-    spend(1);
-    carry_out_late(request.slot, request.generation, std::move(one));
-  }
+  return there;
 }
 
-void Loop::fail_to_arrive(uint32_t slot, uint16_t error, uint8_t syscall) {
-  Entry& entry = entries_[slot];
+void Migration::fail_to_come(uint32_t slot, uint16_t error, uint8_t syscall) {
+  Entry& entry = table_.slots[slot];
   entry.error = error;
   entry.error_syscall = syscall;
-  entry.set(Connection::kClosing | Connection::kCloseDue);
-  ++closing_;
-  ready_.push(slot);
+  table_.begin_close(slot, entry);
 }
 
-void Loop::arrive(uint32_t slot, Parcel& parcel) {
-  Entry& entry = entries_[slot];
-  Result<Fd> ours = file_table_.bring(parcel.fd);
-  if (!ours) return fail_to_arrive(slot, static_cast<uint16_t>(ours.error().code), 0);
-  entry.fd = std::move(ours.value());
-  if (local_addresses_ != nullptr) local_addresses_->note(slot, entry.fd.get());
+void Migration::unpack(uint32_t slot, Parcel& parcel) {
+  Entry& entry = table_.slots[slot];
+  Result<Fd> brought = files_.bring(parcel.fd);
+  if (!brought) return fail_to_come(slot, static_cast<uint16_t>(brought.error().code), 0);
+  entry.fd = std::move(brought.value());
+  table_.note_local_address(slot);
   entry.peer = parcel.peer;
   entry.flags |= parcel.flags;
   entry.context = parcel.context;
   entry.error = parcel.error;
   entry.error_syscall = parcel.error_syscall;
   entry.interest = Interest::kAll;
-  std::atomic_ref<uint32_t>(flushed_[slot]).store(parcel.flushed, std::memory_order_relaxed);
-  ++stats_.moved;
-  unpack_timeouts(slot, entry, parcel);
-  if (parcel.framing != nullptr) set_framing(entry, parcel.framing.get());
-  const Result<void> added = poller_.add(entry.fd.get(), word_of(slot));
+  table_.flushed.set(slot, parcel.flushed);
+  ++table_.stats.moved;
+  table_.timers.unpack(slot, entry, std::move(parcel.timeouts));
+  if (parcel.framing != nullptr) table_.framings.set(entry, parcel.framing.get());
+  const Result<void> added = table_.poller.add(entry.fd.get(), table_.word_of(slot));
   if (!added) {
     // A FIN would make what has gone out look whole.
     if (!parcel.unsent.empty()) (void)reset_on_close(entry.fd.get());
-    return close(slot, entry, added.error().code, Syscall::kRead);
+    return table_.close(slot, entry, added.error().code, Syscall::kRead);
   }
   for (OutboundRun& run : parcel.unsent) parcel.whole = parcel.whole && requeue(entry, run);
-  if (!parcel.whole) return close_for_memory(slot, entry, Syscall::kWrite);
-  if (parcel.unread != nullptr) read_first(slot, std::move(parcel.unread));
-  flush_.push(slot);
-  if (entry.has(Connection::kDue) || entry.can_read()) ready_.push(slot);
+  if (!parcel.whole) return table_.close_for_memory(slot, entry, Syscall::kWrite);
+  if (parcel.unread != nullptr) table_.read_first(slot, std::move(parcel.unread));
+  table_.to_flush.push(slot);
+  if (entry.has(Connection::kDue) || entry.can_read()) table_.ready.push(slot);
 }
 
-bool Loop::requeue(Entry& entry, OutboundRun& run) {
+bool Migration::requeue(Entry& entry, OutboundRun& run) {
   if (!run.shared) {
-    return entry.out.append(pool_, run.bytes.data(), static_cast<uint32_t>(run.bytes.size())) && entry.out.keep(pool_);
+    return entry.out.append(table_.pool, run.bytes.data(), static_cast<uint32_t>(run.bytes.size())) &&
+           entry.out.keep(table_.pool);
   }
   SharedPayload* payload = SharedPayload::of(std::move(run.bytes));
-  const bool appended = entry.out.append_shared(pool_, *payload);
-  pool_.release(payload);
+  const bool appended = entry.out.append_shared(table_.pool, *payload);
+  table_.pool.release(payload);
   return appended;
-}
-
-// Something that was said to it while it was on its way.
-void Loop::carry_out_late(uint32_t slot, uint32_t generation, Deferred one) {
-  if (one.request != nullptr) return run_request(std::move(one.request));
-  Entry* entry = find(slot, generation);
-  if (one.shared != nullptr) {
-    queue_shared(slot, entry, *one.shared, one.max_write_queue);
-    return pool_.release(one.shared);
-  }
-  carry_out(slot, entry, one.command, one.argument, {one.bytes.data(), one.bytes.size()}, one.pinned);
-  // Its bytes go with it.
-  if (entry != nullptr && !entry->out.keep(pool_)) close_for_memory(slot, *entry, Syscall::kWrite);
 }
 
 }  // namespace c1m

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 
@@ -8,7 +9,7 @@
 
 namespace c1m {
 
-// The first step of a relay: nothing more is read for JavaScript, so that what it has yet to hear is in the batches before
+// The first step of a relay: nothing more is read for JavaScript, so that what is not delivered yet is in the batches before
 // the answer, or with it. See lib/relay.ts.
 class HoldRelayRequest : public Request {
  public:
@@ -19,10 +20,12 @@ class HoldRelayRequest : public Request {
   std::unique_ptr<Framer> unread[2];  // what they were adopted with, and had yet to read
 
   bool run(Loop& loop) override;
-  [[nodiscard]] Expected* waits(Loop& loop) const override;
+  [[nodiscard]] std::array<ConnectionKey, 2> subjects() const override {
+    return {ConnectionKey{slots[0], generations[0]}, ConnectionKey{slots[1], generations[1]}};
+  }
 };
 
-// The second, about one of the two: it starts. Answers when it is over.
+// The second, about one of the two: it starts. Completed when the relay has ended.
 class RelayRequest : public ConnectionRequest {
  public:
   uint64_t bytes[2]{};  // of what a sent, given to b's kernel; of what b sent, given to a's

@@ -1,7 +1,5 @@
 #include "native/features/watch/watcher.h"
 
-#include "native/loop/loop.h"
-
 namespace c1m {
 
 namespace {
@@ -11,11 +9,11 @@ constexpr int kPerTurn = 1024;
 
 }  // namespace
 
-void Watcher::serve(Loop& loop) {
+void Watcher::serve() {
   if (!ready_) return;
   for (int total = 0; total < kPerTurn; total += count_) {
     for (; next_ < count_; ++next_) {
-      if (!tell(loop, taken_[next_])) return;
+      if (!deliver(taken_[next_])) return;
     }
     count_ = set_.take(taken_);
     next_ = 0;
@@ -26,22 +24,22 @@ void Watcher::serve(Loop& loop) {
   }
 }
 
-// False for want of room.
-bool Watcher::tell(Loop& loop, const Watched& watched) {
-  if (batch_ == loop.stats().batches) {
+// False for lack of room.
+bool Watcher::deliver(const Watched& watched) {
+  if (batch_ == stats_.batches) {
     const auto found = records_.find(watched.number);
     if (found != records_.end()) {
-      loop.filling()->add_argument(found->second, watched.events);
+      events_.filling()->add_argument(found->second, watched.events);
       return true;
     }
   }
-  if (!loop.emit(Event::kWatch, watched.events, watched.number, 0, 0)) return false;
-  // That may have handed a full batch over, and begun the next.
-  if (batch_ != loop.stats().batches) {
-    batch_ = loop.stats().batches;
+  if (!events_.emit(Event::kWatch, watched.events, watched.number, 0, 0)) return false;
+  // That may have published a full batch, and begun the next.
+  if (batch_ != stats_.batches) {
+    batch_ = stats_.batches;
     records_.clear();
   }
-  records_.emplace(watched.number, loop.filling()->count() - 1);
+  records_.emplace(watched.number, events_.filling()->count() - 1);
   return true;
 }
 

@@ -9,11 +9,12 @@
 #include "native/exchange/request.h"
 #include "native/features/handover/depart_request.h"
 #include "native/net/address.h"
-#include "native/table/connection_settings.h"
+#include "native/table/connection_table.h"
+#include "native/table/file_table.h"
 
 namespace c1m {
 
-// Takes a connected socket over from somebody else. Its kOpen says that it is here, and follows the answer.
+// Takes a connected socket over from other code. Its kOpen says that it is here, and follows the reply.
 class AdoptRequest : public Request {
  public:
   Fd fd;  // the JS thread's
@@ -37,14 +38,32 @@ struct Detached {
   Bytes unsent;
 };
 
-// Gives a connection to somebody else. Its kClose, which follows the answer, says that no more events come.
+// Gives a connection to other code. Its kClose, which follows the reply, says that no more events come.
 class DetachRequest : public DepartRequest {
  public:
   bool closed = false;
   Error error;  // the connection stays
   Detached detached;
 
-  [[nodiscard]] bool attempt(Loop& loop) override;
+  [[nodiscard]] bool attempt(Departures& departures) override;
+};
+
+// Takes sockets in that come from elsewhere, and gives connections away.
+// Owner: one loop. Thread: the loop's.
+class AdoptDetach {
+ public:
+  AdoptDetach(ConnectionTable& table, const FileTable& files) : table_(table), files_(files) {}
+
+  void adopt(AdoptRequest& request);
+  // Takes the connection out: to JavaScript it closes, in order behind all that was delivered; to its peer it doesn't. After an
+  // error it is here as before. False if the passage is full.
+  [[nodiscard]] bool detach(DetachRequest& request);
+
+ private:
+  [[nodiscard]] Result<Detached> take_out(uint32_t slot, Entry& entry);
+
+  ConnectionTable& table_;
+  const FileTable& files_;
 };
 
 }  // namespace c1m
