@@ -12,7 +12,7 @@ if [ -n "${C1M_IO_THREADS-}" ]; then export NODE_OPTIONS="--require=$PWD/build/j
 # Pools are their workers' reactors, under scripts that run on no I/O thread; each worker is a Node that takes seconds to
 # start under the sanitizer.
 if [ $# -eq 0 ]; then
-  mapfile -t files < <(ls build/js/test/behaviour/*.test.js | grep -v /reactor-pool-)
+  mapfile -t files < <(find build/js/test/behaviour -name '*.test.js' ! -path '*/reactor-pool/*' | sort)
   set -- "${files[@]}"
 fi
 # shellcheck disable=SC2086

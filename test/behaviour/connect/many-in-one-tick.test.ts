@@ -1,0 +1,58 @@
+import type { Connection } from 'c1m'
+import { test } from 'tap'
+import { openDescriptors } from '../../fixtures/host.js'
+import { connectPeer } from '../../fixtures/peer.js'
+import { freePort } from '../../fixtures/port.js'
+import { makeReactor, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+
+// Two descriptors each, as both ends are in this process, and 20,000 are what a process usually gets.
+const THERE = 9000
+const REFUSED = 1000
+
+for (const trigger of TRIGGERS) {
+  test(`${trigger}: 10,000 attempts of one tick settle, each with a connection or a reason`, async (t) => {
+    const nobody = await freePort()
+    const reactor = makeReactor(t, { trigger, maxConnections: 2 * THERE + REFUSED + 10 })
+    const { port } = await reactor.listen(
+      { host: '127.0.0.1', port: 0, backlog: 4096 },
+      { data: (conn, chunk) => void conn.end(chunk) },
+    )
+    await settle()
+    const before = openDescriptors()
+    const echoed = new Map<number, string>()
+    const log = { opened: 0, closed: 0 }
+    const handlers = {
+      open: (conn: Connection<undefined>) => {
+        log.opened++
+        conn.write(`hello ${conn.id}`)
+      },
+      data: (conn: Connection<undefined>, chunk: Buffer) => {
+        echoed.set(conn.id, (echoed.get(conn.id) ?? '') + chunk.toString())
+      },
+      close: () => void log.closed++,
+    }
+    // Someone who was there before is served meanwhile.
+    const bystander = await connectPeer(t, port as number)
+    const attempts = Array.from({ length: THERE + REFUSED }, (_, i) => {
+      const localAddress = `127.0.${i % 7}.${(i % 200) + 1}`
+      return reactor.connect(
+        { host: '127.0.0.1', port: i % 10 === 9 ? nobody : (port as number), localAddress },
+        handlers,
+      )
+    })
+    bystander.write('here')
+    const results = await Promise.allSettled(attempts)
+    const there = results.filter((result) => result.status === 'fulfilled')
+    const refused = results.filter((result) => result.status === 'rejected')
+    t.equal(there.length, THERE)
+    t.equal(refused.length, REFUSED)
+    for (const { reason } of refused) t.equal(reason.code, 'ECONNREFUSED')
+    await until(() => log.closed === THERE, 'the end of all connections', 60_000)
+    t.equal(log.opened, THERE)
+    t.equal(echoed.size, THERE)
+    t.ok([...echoed].every(([id, text]) => text === `hello ${id}`))
+    t.equal(bystander.text, 'here')
+    bystander.end()
+    await until(() => reactor.connections.size === 0 && openDescriptors() <= before + 1)
+  })
+}

@@ -1,0 +1,34 @@
+import { type Connection, relay } from 'c1m'
+import { test } from 'tap'
+import { connectPeer } from '../../fixtures/peer.js'
+import { serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+
+for (const trigger of TRIGGERS) {
+  test(`what a relay passes on has no broadcasts in it, except those before it (${trigger})`, async (t) => {
+    const conns: Connection[] = []
+    const { reactor, port } = await serve<unknown>(t, { open: (conn) => void conns.push(conn) }, {}, { trigger })
+    const one = await connectPeer(t, port)
+    const two = await connectPeer(t, port)
+    await until(() => conns.length === 2)
+    const [a, b] = conns as [Connection, Connection]
+    const group = reactor.createGroup()
+    group.add(a)
+    group.add(b)
+    const before = group.broadcast('before;')
+    const relayed = relay(a, b)
+    one.write('to two;')
+    await two.untilBytes('before;to two;'.length)
+    // One that moves to the other's I/O thread takes along what is not with the kernel yet.
+    const { reached, queued } = await before
+    t.equal(reached + queued, 2)
+    t.strictSame(await group.broadcast('during;'), { reached: 0, queued: 0, cut: 0 })
+    two.write('to one;')
+    await one.untilBytes('before;to one;'.length)
+    one.end()
+    two.end()
+    await relayed
+    await settle()
+    t.equal(one.text, 'before;to one;')
+    t.equal(two.text, 'before;to two;')
+  })
+}

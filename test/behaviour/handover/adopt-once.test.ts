@@ -1,0 +1,136 @@
+import type { Socket } from 'node:net'
+import { PassThrough } from 'node:stream'
+import { type Test, test } from 'tap'
+import { netServer } from '../../fixtures/handover.js'
+import type { Peer } from '../../fixtures/peer.js'
+import { makeReactor, settle, until } from '../../fixtures/reactor.js'
+
+/** Ways to read a socket; each notes what it gets. */
+const READERS: Readonly<Record<string, (socket: Socket, got: (chunk: Buffer) => void) => void>> = {
+  nobody: () => {},
+  'a listener': (socket, got) => void socket.on('data', got),
+  'a listener that has paused': (socket, got) => void socket.on('data', got).pause(),
+  'a pipe': (socket, got) => void socket.pipe(new PassThrough()).on('data', got),
+  'a pipe whose other end is full': (socket, got) => {
+    const full = new PassThrough({ highWaterMark: 1 })
+    socket.pipe(full)
+    // Once it has let go of that, the pipe makes the socket flow again.
+    setTimeout(() => full.on('data', got), 30)
+  },
+  'a readable listener': (socket, got) => {
+    socket.on('readable', () => {
+      for (let chunk = socket.read(); chunk !== null; chunk = socket.read()) got(chunk)
+    })
+  },
+  'a readable listener that takes nothing': (socket) => void socket.on('readable', () => {}),
+  'an async iterator': (socket, got) => {
+    const read = async () => {
+      for await (const chunk of socket) got(chunk)
+    }
+    // It ends in ERR_STREAM_PREMATURE_CLOSE.
+    read().catch(() => {})
+  },
+  'one that makes it flow again': (socket, got) => {
+    socket.on('data', got)
+    setTimeout(() => socket.resume(), 5)
+  },
+}
+
+const total = (chunks: readonly Buffer[]) => Buffer.concat(chunks).toString()
+
+async function begin(t: Test, name: string): Promise<{ socket: Socket; peer: Peer; old: Buffer[] }> {
+  const { accept } = await netServer(t, { allowHalfOpen: true })
+  const { socket, peer } = await accept()
+  const old: Buffer[] = []
+  socket.on('error', () => {})
+  READERS[name]?.(socket, (chunk) => old.push(chunk))
+  await peer.flush('first ')
+  await settle(20)
+  return { socket, peer, old }
+}
+
+for (const name of Object.keys(READERS)) {
+  test(`each byte once: to what read the socket before, or to the new handlers (${name})`, async (t) => {
+    const { socket, peer, old } = await begin(t, name)
+    const before = total(old)
+    await peer.flush('second ')
+    const reactor = makeReactor(t)
+    const fresh: Buffer[] = []
+    let ended = false
+    const adopting = reactor.adopt(socket, {
+      data: (_conn, chunk) => void fresh.push(chunk),
+      end: () => {
+        ended = true
+      },
+    })
+    const given = total(old)
+    await peer.flush('third')
+    peer.end()
+    await adopting
+    await until(() => ended)
+    await settle()
+    // A pipe's other end has its own buffer.
+    if (!name.includes('full')) t.equal(total(old), given, 'nothing more from the call on')
+    t.ok(given.startsWith(before))
+    t.equal(total(old) + total(fresh), 'first second third')
+  })
+
+  test(`so while it waits for what was written before (${name})`, async (t) => {
+    const { socket, peer, old } = await begin(t, name)
+    peer.socket.pause()
+    for (let i = 0; i < 64; i++) socket.write(Buffer.alloc(256 * 1024))
+    t.ok(socket.writableLength > 0)
+    const reactor = makeReactor(t)
+    const fresh: Buffer[] = []
+    let ended = false
+    const adopting = reactor.adopt(
+      socket,
+      {
+        data: (_conn, chunk) => void fresh.push(chunk),
+        end: () => {
+          ended = true
+        },
+      },
+      { allowHalfOpen: true },
+    )
+    const given = total(old)
+    for (const piece of ['second ', 'third']) {
+      await peer.flush(piece)
+      await settle(40)
+    }
+    peer.end()
+    await settle(40)
+    t.equal(socket.destroyed, false, 'it still waits')
+    peer.socket.resume()
+    await adopting
+    await until(() => ended)
+    if (!name.includes('full')) t.equal(total(old), given, 'nothing more from the call on')
+    t.equal(total(old) + total(fresh), 'first second third')
+  })
+
+  if (name.endsWith('takes nothing')) continue
+  test(`and all of it to what read the socket before, if that fails (${name})`, async (t) => {
+    const { socket, peer, old } = await begin(t, name)
+    let end = false
+    socket.on('end', () => {
+      end = true
+    })
+    peer.socket.pause()
+    for (let i = 0; i < 64; i++) socket.write(Buffer.alloc(256 * 1024))
+    const reactor = makeReactor(t)
+    const refused = t.rejects(reactor.adopt(socket), { code: 'ERR_C1M_REACTOR_CLOSED' })
+    await peer.flush('second ')
+    await settle(40)
+    await reactor.shutdown()
+    peer.socket.resume()
+    await refused
+    await peer.flush('third')
+    peer.end()
+    if (name === 'nobody') socket.on('data', (chunk) => old.push(chunk))
+    socket.resume()
+    await until(() => end)
+    await until(() => total(old).length >= 18, total(old))
+    t.equal(total(old), 'first second third')
+    t.equal(Object.hasOwn(socket, 'emit') || Object.hasOwn(socket, 'read'), false, 'nothing of ours is left')
+  })
+}

@@ -1,0 +1,57 @@
+import type { Placement, Saturated } from 'c1m'
+import { test } from 'tap'
+import { connectPeer, type Peer } from '../../fixtures/peer.js'
+import { serve, settle, until } from '../../fixtures/reactor.js'
+
+const THREADS = 4
+const MAX = 32
+
+const greeter = {
+  open(conn: { write(text: string): boolean }) {
+    conn.write('hi')
+  },
+}
+const greeted = (peers: readonly Peer[]) => peers.filter((peer) => peer.length === 2).length
+
+for (const placement of ['least-connections', 'reuse-port'] as const satisfies readonly Placement[]) {
+  test(`maxConnections holds over all threads, and what leaves on one makes room on another (${placement})`, async (t) => {
+    const options = { maxConnections: MAX, ioThreads: THREADS }
+    const { reactor, port } = await serve(t, greeter, { placement }, options)
+    const saturated: Saturated[] = []
+    reactor.on('saturated', (event) => saturated.push(event))
+    const peers = await Promise.all(Array.from({ length: 3 * MAX }, () => connectPeer(t, port)))
+    await until(() => greeted(peers) >= MAX)
+    await settle()
+    // Threads that accept at the same moment may go beyond it, by one each.
+    const most = placement === 'reuse-port' ? MAX + THREADS - 1 : MAX
+    const held = reactor.connections.size
+    t.ok(held >= MAX && held <= most, `${held} connections`)
+    await until(() => saturated.length > 0)
+    t.match(saturated[0], { code: 'ERR_C1M_MAX_CONNECTIONS' })
+    // Those who leave are all of one thread, which isn't the one that accepts, or not the only one.
+    while (greeted(peers) < peers.length) {
+      const before = greeted(peers)
+      for (const peer of peers) if (peer.length === 2) peer.end()
+      await until(() => greeted(peers) > before, 'somebody who waited')
+      t.ok(reactor.connections.size <= most)
+    }
+    for (const peer of peers) peer.end()
+    await until(() => reactor.connections.size === 0)
+    t.equal(reactor.stats().accepted, peers.length)
+  })
+}
+
+test('a slot that leaves on a thread that does not accept is taken again', async (t) => {
+  const { reactor, port } = await serve(t, { open() {} }, {}, { maxConnections: 4, ioThreads: THREADS })
+  for (let i = 0; i < 6; i++) await connectPeer(t, port)
+  await until(() => reactor.connections.size === 4)
+  await settle()
+  t.strictSame(
+    reactor.stats().ioThreads.map(({ connections }) => connections),
+    [1, 1, 1, 1],
+  )
+  const far = [...reactor.connections.values()].find(({ id }) => Math.floor((id % 2 ** 30) / 2 ** 24) === 3)
+  far?.destroy()
+  await until(() => reactor.stats().accepted === 5)
+  await until(() => reactor.connections.size === 4)
+})

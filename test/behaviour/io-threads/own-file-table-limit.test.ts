@@ -1,0 +1,118 @@
+import type { Placement } from 'c1m'
+import { type Test, test } from 'tap'
+import { type Child, startChild } from '../../fixtures/child.js'
+import { ask, untilChildSays } from '../../fixtures/facts.js'
+import { connectPeer, type Peer } from '../../fixtures/peer.js'
+import { until } from '../../fixtures/reactor.js'
+
+/** RLIMIT_NOFILE of the server. */
+const LIMIT = 64
+
+interface Facts {
+  readonly connections: number
+  readonly accepted: number
+  readonly shed: number
+  readonly saturations: number
+  readonly saturated: readonly string[]
+  readonly perThread: readonly number[]
+  readonly descriptors: readonly number[]
+}
+
+function untilFacts(child: Child, holds: (facts: Facts) => boolean, what: string): Promise<Facts> {
+  return untilChildSays<Facts>(child, holds, what, 60_000)
+}
+
+/** Connected from so many addresses. */
+function connectSome(t: Test, port: number, count: number): Promise<Peer[]> {
+  const from = (at: number) => ({ localAddress: `127.0.1.${1 + (at % 200)}` })
+  return Promise.all(Array.from({ length: count }, (_, at) => connectPeer(t, port, from(at))))
+}
+
+async function echo(peer: Peer, text: string): Promise<void> {
+  const before = peer.length
+  peer.write(text)
+  await peer.untilBytes(before + text.length)
+}
+
+// 4 threads of 64 descriptors each. Those that chance fills get fewer, as it may fill one more than the others; and by CPU all
+// may come to the one of the CPU that the clients run on.
+const counts: readonly (readonly [Placement, number])[] = [
+  ['least-connections', 180],
+  ['round-robin', 180],
+  ['source-hash', 100],
+  ['reuse-port', 100],
+  ['cpu', 40],
+]
+
+for (const [placement, count] of counts) {
+  test(`${count} connections in a process that may have ${LIMIT} descriptors: ${placement}`, async (t) => {
+    const child = startChild(t, 'own-file-table', { descriptors: LIMIT, args: ['4', placement] })
+    const peers = await connectSome(t, await child.next<number>(), count)
+    await Promise.all(peers.map((peer, at) => echo(peer, `hello ${at}`)))
+    for (const [at, peer] of peers.entries()) t.equal(peer.text, `hello ${at}`)
+    const facts = await ask<Facts>(child)
+    t.equal(facts.connections, count)
+    t.equal(facts.shed, 0)
+    t.equal(facts.descriptors.length, 4)
+    for (const [at, descriptors] of facts.descriptors.entries())
+      t.ok(descriptors < (facts.perThread[at] ?? 0) + 16, 'a thread has its connections, and little else')
+
+    child.tell('shutdown')
+    await Promise.all(peers.map((peer) => peer.untilEnded()))
+    t.equal(await child.next(), 'shut down')
+    t.strictSame(await child.untilExit(), { code: 0, signal: null })
+    t.equal(child.stderr, '')
+  })
+}
+
+test('each thread governs what it takes: full, it turns away, says so once, and goes on when there is room', async (t) => {
+  const child = startChild(t, 'own-file-table', { descriptors: LIMIT, args: ['2', 'round-robin'] })
+  const port = await child.next<number>()
+  const first = await connectSome(t, port, 3 * LIMIT)
+  const full = await untilFacts(child, ({ shed }) => shed > 2, 'shedding')
+  t.ok(full.connections > LIMIT && full.connections < 2 * LIMIT, `${full.connections} of two tables`)
+  t.ok(full.saturated.every((code) => code === 'EMFILE'))
+  const gone = () => first.filter((peer) => peer.gone).length
+  await until(() => gone() > 2, 'a client that was turned away sees its end')
+
+  for (const peer of first) peer.end()
+  const all = (facts: Facts) => facts.connections === 0 && facts.accepted + facts.shed === 3 * LIMIT
+  await untilFacts(child, all, 'the end of all, of those in the backlog, too')
+  const peers = await connectSome(t, port, LIMIT)
+  await Promise.all(peers.map((peer) => echo(peer, 'hello')))
+  t.equal((await ask<Facts>(child)).connections, LIMIT)
+  child.tell('shutdown')
+  t.equal(await child.next(), 'shut down')
+})
+
+test('a thread that is full, while the one that accepts is not: it turns away what it is handed', async (t) => {
+  const child = startChild(t, 'own-file-table', { descriptors: LIMIT, args: ['2', 'source-hash'] })
+  const port = await child.next<number>()
+  // Sources of either thread; the first one accepts.
+  const sources: string[] = []
+  for (let last = 1; sources[0] === undefined || sources[1] === undefined; last++) {
+    const localAddress = `127.0.2.${last}`
+    const before = (await ask<Facts>(child)).perThread
+    const peer = await connectPeer(t, port, { localAddress })
+    await echo(peer, 'whose')
+    const after = (await ask<Facts>(child)).perThread
+    sources[after[0] === before[0] ? 1 : 0] = localAddress
+    peer.end()
+    await untilFacts(child, ({ connections }) => connections === 0, 'its end')
+  }
+  const some = (count: number, localAddress: string) =>
+    Promise.all(Array.from({ length: count }, () => connectPeer(t, port, { localAddress })))
+  const many = await some(2 * LIMIT, sources[1] as string)
+  const full = await untilFacts(child, ({ connections, shed }) => connections + shed === 2 * LIMIT, 'all taken or not')
+  t.ok(full.shed > LIMIT && (full.perThread[1] ?? 0) > LIMIT / 2, JSON.stringify(full))
+  t.strictSame(full.saturated, ['EMFILE'])
+  await until(() => many.filter((peer) => peer.gone).length === full.shed, 'who was turned away sees the end')
+  const [other] = await some(1, sources[0] as string)
+  await echo(other as Peer, 'hello')
+  await Promise.all(many.filter((peer) => !peer.gone).map((peer) => echo(peer, 'hello')))
+
+  for (const peer of many) peer.end()
+  await untilFacts(child, ({ connections }) => connections === 1, 'the end of all')
+  const [again] = await some(1, sources[1] as string)
+  await echo(again as Peer, 'hello')
+})

@@ -1,0 +1,26 @@
+import { constants } from 'node:os'
+import { test } from 'tap'
+import { startChild } from '../../fixtures/child.js'
+
+const { EPERM, ENOSYS, EINVAL, EMFILE } = constants.errno
+
+for (const [syscall, errno, name] of [
+  ['close_range', ENOSYS, 'ENOSYS'],
+  ['close_range', EINVAL, 'EINVAL'],
+  ['pidfd_open', ENOSYS, 'ENOSYS'],
+  ['pidfd_getfd', EPERM, 'EPERM'],
+] as const) {
+  test(`${syscall} that answers ${name} is an unsupported option`, async (t) => {
+    const child = startChild(t, 'refused-file-table', { args: [syscall, String(errno)] })
+    t.strictSame(await child.next(), {
+      name: 'C1mError',
+      code: 'ERR_C1M_UNSUPPORTED_OPTION',
+      message: `"ownFileTable" is not possible here: ${syscall} ${name}`,
+    })
+  })
+}
+
+test('a full table is the system’s error', async (t) => {
+  const child = startChild(t, 'refused-file-table', { args: ['pidfd_getfd', String(EMFILE)] })
+  t.strictSame(await child.next(), { name: 'Error', code: 'EMFILE', message: 'pidfd_getfd EMFILE' })
+})

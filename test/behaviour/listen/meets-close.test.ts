@@ -1,0 +1,100 @@
+import { connect } from 'node:net'
+import type { Listener } from 'c1m'
+import { test } from 'tap'
+import { freePort } from '../../fixtures/port.js'
+import { makeReactor, serve, until } from '../../fixtures/reactor.js'
+
+const PLACEMENTS = ['least-connections', 'round-robin', 'reuse-port', 'cpu'] as const
+
+const outcome = (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => 'done',
+    (error: NodeJS.ErrnoException) => error.code ?? error.message,
+  )
+
+/** Tries to connect, over and over, until it is told to stop. */
+function knock(port: number): () => Promise<void> {
+  let stopped = false
+  const done = (async () => {
+    while (!stopped) {
+      await new Promise<void>((resolve) => {
+        const socket = connect(port, '127.0.0.1', () => socket.resetAndDestroy())
+        socket.on('error', () => {}).on('close', () => resolve())
+      })
+    }
+  })()
+  return () => {
+    stopped = true
+    return done
+  }
+}
+
+for (const ioThreads of [1, 3]) {
+  for (const placement of PLACEMENTS) {
+    test(`shutdown() at every step of listen(), ${ioThreads} threads, ${placement}`, async (t) => {
+      const port = await freePort()
+      const stop = knock(port)
+      for (const timeoutMs of [0, 5000]) {
+        for (let steps = 0; steps < 16; steps++) {
+          const reactor = makeReactor(t, { ioThreads })
+          let opens = 0
+          let closes = 0
+          const handlers = { open: () => opens++, close: () => closes++ }
+          const listening = outcome(reactor.listen({ host: '127.0.0.1', port, placement }, handlers))
+          for (let i = 0; i < steps; i++) await (i % 4 === 3 ? new Promise(setImmediate) : Promise.resolve())
+          const down = reactor.shutdown({ timeoutMs })
+          t.match(await listening, /^(done|ERR_C1M_REACTOR_CLOSED)$/, `after ${steps} steps`)
+          await down
+          t.equal(closes, opens, 'each that opened has closed')
+        }
+      }
+      await stop()
+      // Nothing of all that is left on the port.
+      await makeReactor(t).listen({ host: '127.0.0.1', port }, {})
+    })
+  }
+
+  test(`a listener that is closed by its first connection, before listen() has resolved, ${ioThreads} threads`, async (t) => {
+    for (const placement of PLACEMENTS) {
+      for (let round = 0; round < 8; round++) {
+        const port = await freePort()
+        const stop = knock(port)
+        const reactor = makeReactor(t, { ioThreads })
+        let closing: Promise<void> | undefined
+        const listener = await reactor.listen(
+          { host: '127.0.0.1', port, placement },
+          {
+            open(conn) {
+              closing ??= (conn.listener as Listener).close()
+            },
+          },
+        )
+        await until(() => closing !== undefined)
+        await closing
+        t.ok(listener.closed)
+        await stop()
+        // Were a part of it left, this would be EADDRINUSE.
+        await (await makeReactor(t).listen({ host: '127.0.0.1', port }, {})).close()
+        await reactor.shutdown({ timeoutMs: 0 })
+      }
+    }
+  })
+}
+
+test('a closed listener counts no connection of the one that has its number since', async (t) => {
+  const { reactor, listener, port } = await serve(t, {})
+  const socket = connect(port, '127.0.0.1')
+  t.teardown(() => socket.destroy())
+  await until(() => listener.connections === 1)
+  await listener.close()
+  t.equal(listener.connections, 1, 'its own stay')
+  socket.destroy()
+  await until(() => listener.connections === 0)
+  for (let i = 0; i < 4; i++) {
+    const next = await serve(t, {}, {}, reactor)
+    const again = connect(next.port, '127.0.0.1')
+    t.teardown(() => again.destroy())
+    await until(() => next.listener.connections === 1)
+    t.equal(listener.connections, 0)
+  }
+})

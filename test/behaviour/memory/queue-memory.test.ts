@@ -1,0 +1,251 @@
+// What waits on a connection whose peer doesn't read costs memory in proportion to `maxWriteQueue`, whatever it is made of.
+import type { Connection, ListenOptions } from 'c1m'
+import { type Test, test } from 'tap'
+import { startChild } from '../../fixtures/child.js'
+import { temporaryFile } from '../../fixtures/file.js'
+import { collected, collectGarbage } from '../../fixtures/garbage.js'
+import { connectPeer } from '../../fixtures/peer.js'
+import { makePool } from '../../fixtures/pool.js'
+import { serve, settle, until } from '../../fixtures/reactor.js'
+
+const KIB = 1024
+const MIB = 1024 * KIB
+const LIMIT = MIB
+/** More than the kernel takes for a peer that doesn't read (`tcp_wmem`, `tcp_rmem`). */
+const PLUG = 128 * MIB
+
+/** A connection whose socket is full, as its peer doesn't read. */
+async function stalled(t: Test, options: Partial<ListenOptions> = {}) {
+  const conns: Connection[] = []
+  const errors: unknown[] = []
+  const { port, reactor } = await serve<unknown>(
+    t,
+    { open: (conn) => void conns.push(conn), close: (_conn, error) => void errors.push(error?.code) },
+    { sendBufferBytes: 4096, highWaterMark: 1, maxWriteQueue: LIMIT, ...options },
+  )
+  const peer = await connectPeer(t, port)
+  peer.socket.pause()
+  await until(() => conns.length === 1)
+  const conn = conns[0] as Connection
+  const fill = Buffer.alloc(512 * KIB)
+  // What the kernel takes is no matter here: filled until a part stays.
+  for (let sent = 0; sent < PLUG && conn.writableLength === 0; sent += fill.length) {
+    conn.write(fill)
+    // Until it has gone, or has waited for some time.
+    for (let round = 0; round < 20 && conn.writableLength > 0; round++) await settle(5)
+  }
+  t.ok(conn.writableLength > 0, 'its socket is full')
+  return { conn, errors, reactor, peer }
+}
+
+/** Does something very often, with turns of the event loop in between, until the connection is cut off. */
+async function often(times: number, conn: Connection, act: () => void): Promise<number> {
+  for (let done = 0; done < times; done++) {
+    if (conn.closed) return done
+    act()
+    if (done % 500 === 499) await settle(1)
+  }
+  await settle()
+  return times
+}
+
+/** Both the bytes and what they cost besides are bounded by the limit; a batch of commands is under way besides. */
+const BOUND = 2 * LIMIT + 512 * KIB
+
+const MIXTURES: Record<string, (conn: Connection, more: { broadcast(): void; file: string }) => void> = {
+  'a byte written and a byte broadcast': (conn, { broadcast }) => {
+    broadcast()
+    conn.write('w')
+  },
+  'broadcasts of a byte': (_conn, { broadcast }) => broadcast(),
+  'files of a byte, with a byte before': (conn, { file }) => {
+    conn.write('h')
+    conn.sendFile(file).catch(() => {})
+  },
+}
+
+for (const [name, act] of Object.entries(MIXTURES)) {
+  test(`${name}, 40,000 times, cost no more than twice the limit`, async (t) => {
+    const { conn, errors, reactor } = await stalled(t)
+    // Two of them in turn: broadcasts to the same members, one right after the other, would be one.
+    const groups = [reactor.createGroup(), reactor.createGroup()]
+    for (const group of groups) group.add(conn)
+    let most = 0
+    let turn = 0
+    const broadcast = () => void groups[turn++ % 2]?.broadcast('b')
+    const file = temporaryFile(t, 1).path
+    const done = await often(40_000, conn, () => {
+      act(conn, { broadcast, file })
+      most = Math.max(most, reactor.stats().queueBytes)
+    })
+    t.ok(done < 40_000, `cut off after ${done}`)
+    t.ok(most < BOUND, `${most} bytes held`)
+    await until(() => errors.length === 1)
+    t.strictSame(errors, ['ERR_C1M_WRITE_QUEUE_FULL'])
+    await until(() => reactor.stats().queueBytes === 0)
+  })
+}
+
+test('40,000 writes of a byte behind pinned buffers and a file share their blocks', async (t) => {
+  const { conn, errors, reactor } = await stalled(t, { maxWriteQueue: 64 * MIB })
+  const before = reactor.stats().queueBytes
+  conn.sendFile(temporaryFile(t, 1000).path).catch(() => {})
+  const pinned = Buffer.alloc(16 * KIB)
+  for (let i = 0; i < 100; i++) {
+    conn.write(pinned)
+    for (let j = 0; j < 400; j++) conn.write('w')
+  }
+  await until(() => reactor.stats().queueBytes > before)
+  await settle()
+  const held = reactor.stats().queueBytes - before
+  t.ok(held < 100 * 16 * KIB + 40_000 + 64 * KIB, `${held} bytes held`)
+  t.strictSame(errors, [])
+  conn.destroy()
+})
+
+test('writes of a byte by workers share their blocks, also between writes of its own thread', async (t) => {
+  const { conn, errors, reactor } = await stalled(t)
+  const pool = makePool(t, { size: 1 })
+  const before = reactor.stats().queueBytes
+  t.equal(await pool.run({ kind: 'answer-often', value: 40_000 }, { connection: conn }), 40_000)
+  await until(() => reactor.stats().queueBytes > before)
+  await settle()
+  const held = reactor.stats().queueBytes - before
+  t.ok(held < 400 * KIB, `${held} bytes held`)
+  t.equal(conn.closed, false)
+  t.strictSame(errors, [])
+  conn.destroy()
+})
+
+test('files count for maxWriteQueue: one that is too many rejects, and the connection is destroyed', async (t) => {
+  const { conn, errors, peer } = await stalled(t)
+  const file = temporaryFile(t, 1).path
+  const outcomes: Promise<unknown>[] = []
+  // As a handler does for requests that came in one chunk.
+  while (!conn.closed && outcomes.length < 10_000) {
+    outcomes.push(
+      conn.sendFile(file).then(
+        () => 'sent',
+        (error) => error.code,
+      ),
+    )
+  }
+  t.ok(outcomes.length <= LIMIT / (2 * KIB) + 1, `${outcomes.length} files`)
+  const codes = new Set(await Promise.all(outcomes))
+  t.strictSame(codes, new Set(['ERR_C1M_CONNECTION_CLOSED', 'ERR_C1M_WRITE_QUEUE_FULL']))
+  t.equal(await outcomes.at(-1), 'ERR_C1M_WRITE_QUEUE_FULL')
+  await until(() => errors.length === 1)
+  t.strictSame(errors, ['ERR_C1M_WRITE_QUEUE_FULL'])
+  await t.rejects(conn.sendFile(file), { code: 'ERR_C1M_CONNECTION_CLOSED' })
+  peer.socket.resume()
+})
+
+test('files that have been sent count no more', async (t) => {
+  const conns: Connection[] = []
+  const { port } = await serve<unknown>(
+    t,
+    { open: (conn) => void conns.push(conn) },
+    { highWaterMark: 1, maxWriteQueue: 64 * KIB },
+  )
+  const peer = await connectPeer(t, port)
+  await until(() => conns.length === 1)
+  const file = temporaryFile(t, 1).path
+  // 32 are allowed at a time.
+  for (let round = 0; round < 10; round++) {
+    const sent = await Promise.all(Array.from({ length: 32 }, () => (conns[0] as Connection).sendFile(file)))
+    t.equal(sent.length, 32)
+  }
+  await peer.untilBytes(320)
+  t.equal(conns[0]?.closed, false)
+})
+
+test('what waits of a slice of a slab is copied, and the slab goes', async (t) => {
+  const { conn, reactor } = await stalled(t, { maxWriteQueue: 64 * MIB })
+  const before = reactor.stats().queueBytes
+  const slabs: WeakRef<ArrayBufferLike>[] = []
+  const group = reactor.createGroup()
+  group.add(conn)
+  ;(() => {
+    for (let i = 0; i < 20; i++) {
+      const slab = Buffer.alloc(256 * KIB)
+      slabs.push(new WeakRef(slab.buffer))
+      if (i % 2 === 0) conn.write(slab.subarray(0, 16 * KIB))
+      else void group.broadcast(slab.subarray(0, 16 * KIB))
+    }
+  })()
+  await until(() => reactor.stats().queueBytes - before >= 20 * 16 * KIB)
+  const held = reactor.stats().queueBytes - before
+  t.ok(held < 20 * 16 * KIB + 32 * KIB, `${held} bytes held`)
+  t.equal(await collected(slabs), slabs.length)
+  conn.destroy()
+})
+
+test('a queue of 2 GiB is more than a maxWriteQueue of 1 GiB', async (t) => {
+  const GIB = 1024 * MIB
+  const { conn, errors } = await stalled(t, { maxWriteQueue: GIB })
+  // Its pages are never touched.
+  const half = new Uint8Array(new ArrayBuffer(GIB)).subarray(0, GIB - conn.writableLength)
+  t.equal(conn.write(half), false)
+  t.equal(conn.writableLength, GIB)
+  t.equal(conn.write(new Uint8Array(half.buffer)), false)
+  t.equal(conn.closed, true)
+  await until(() => errors.length === 1)
+  t.strictSame(errors, ['ERR_C1M_WRITE_QUEUE_FULL'])
+})
+
+test('4 GiB and more are not cut modulo 2^32', {
+  skip: process.env.C1M_SANITIZER !== undefined && 'needs its pages',
+}, async (t) => {
+  // Its pages are never touched.
+  const huge = new Uint8Array(2 ** 32)
+  const conns: Connection[] = []
+  const errors: unknown[] = []
+  const { port, reactor } = await serve<unknown>(t, {
+    open: (conn) => void conns.push(conn),
+    close: (_conn, error) => void errors.push(error?.code),
+  })
+  await connectPeer(t, port)
+  await until(() => conns.length === 1)
+  const peer = await connectPeer(t, port)
+  await until(() => conns.length === 2)
+  const [a, b] = conns as [Connection, Connection]
+  const group = reactor.createGroup()
+  group.add(a)
+  t.strictSame(await group.broadcast(huge), { reached: 0, queued: 0, cut: 1 })
+  await until(() => errors.length === 1)
+  t.strictSame(errors, ['ERR_C1M_WRITE_QUEUE_FULL'])
+  const pool = makePool(t, { size: 1 })
+  t.equal(await pool.run({ kind: 'answer-huge', value: 2 ** 32 }, { connection: b }), false)
+  t.equal(b.write(huge), false)
+  await until(() => errors.length === 2)
+  t.strictSame(errors, ['ERR_C1M_WRITE_QUEUE_FULL', 'ERR_C1M_WRITE_QUEUE_FULL'])
+  t.equal(peer.length, 0)
+})
+
+test('the memory of a burst goes back to the system', { timeout: 120_000 }, async (t) => {
+  const conns: Connection[] = []
+  const { port, reactor } = await serve<unknown>(
+    t,
+    { open: (conn) => void conns.push(conn) },
+    { maxWriteQueue: 1024 * MIB },
+  )
+  // Its other end counts in a process of its own.
+  const sink = startChild(t, 'sink')
+  sink.tell(String(port))
+  await until(() => conns.length === 1)
+  const conn = conns[0] as Connection
+  const part = Buffer.alloc(10 * KIB)
+  const rss: number[] = []
+  const BURST = 80 * MIB
+  for (const bytes of [part.length, BURST, part.length]) {
+    // In one go: each batch of commands is a new one, and what the socket doesn't take is copied.
+    for (let written = 0; written < bytes; written += part.length) conn.write(part)
+    await until(() => conn.writableLength === 0)
+    await collectGarbage()
+    await until(() => reactor.stats().queueBytes === 0)
+    rss.push(process.memoryUsage.rss())
+  }
+  const growth = (rss[2] as number) - (rss[0] as number)
+  const sanitized = process.env.C1M_SANITIZER !== undefined
+  t.ok(sanitized || growth < 30 * MIB, `${growth} bytes more after the burst`)
+})

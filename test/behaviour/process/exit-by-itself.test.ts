@@ -1,0 +1,63 @@
+import { type Test, test } from 'tap'
+import { type Child, startChild } from '../../fixtures/child.js'
+import { settle } from '../../fixtures/reactor.js'
+
+const ok = { code: 0, signal: null }
+
+function start(t: Test, situation: string): Child {
+  return startChild(t, 'exit-by-itself', { args: [situation] })
+}
+
+const exits: Record<string, string> = {
+  unused: 'a reactor that was never used',
+  'listener-closed': 'a listener that was closed',
+  'connection-closed': 'a listener that was closed, and the last connection after it',
+  'listener-closed-later': 'the last connection, and the listener after it',
+  'listen-failed': 'a listen() that failed',
+  'shut-down': 'a reactor that was shut down',
+  unref: 'a reactor with a listener and a connection that was told not to',
+  'unref-sending': 'a file that is being sent by a reactor that was told not to',
+  'unref-relaying': 'a relay of such a reactor',
+  'unref-before': 'one that was told so before it listened (but its promises do)',
+  'unref-shut-down': 'one that was told so and shut down (but its promises do)',
+  'paused-closed': 'a paused connection that has been destroyed',
+  'connect-failed': 'a reactor whose attempts to connect have failed',
+  'connect-closed': 'an outgoing connection that has closed',
+  'connecting-unref': 'an attempt to connect of a reactor that was told not to',
+}
+
+for (const [situation, what] of Object.entries(exits)) {
+  test(`${what} does not keep the process`, async (t) => {
+    const child = start(t, situation)
+    t.strictSame(await child.untilExit(), ok)
+    t.strictSame(child.said, [situation], child.stderr)
+  })
+}
+
+const stays: Record<string, string> = {
+  listening: 'an open listener',
+  connected: 'an open connection without a listener',
+  'connected-quietly': 'an open connection without any handler',
+  connecting: 'an attempt to connect',
+  'looking-up': 'an attempt that waits for a lookup',
+  'paused-closed-untold': 'a paused connection that has closed, and has yet to hear of what came before,',
+  'connected-out': 'an outgoing connection without a listener',
+  'unref-ref': 'a reactor that was unreferenced and referenced again',
+}
+
+for (const [situation, what] of Object.entries(stays)) {
+  test(`${what} keeps the process`, async (t) => {
+    const child = start(t, situation)
+    t.equal(await child.next(), situation)
+    await settle(400)
+    t.equal(child.exit, undefined)
+    child.process.kill('SIGTERM')
+    t.strictSame(await child.untilExit(), { code: null, signal: 'SIGTERM' })
+  })
+}
+
+test('a question keeps the process until its answer', async (t) => {
+  const child = start(t, 'question')
+  t.strictSame(await child.untilExit(), ok)
+  t.strictSame(child.said, ['established', 'question'], child.stderr)
+})

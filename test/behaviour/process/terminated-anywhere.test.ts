@@ -1,0 +1,32 @@
+import { test } from 'tap'
+import { startChild } from '../../fixtures/child.js'
+
+/**
+ * C1M_TERMINATED_SEED for other moments, C1M_TERMINATED_FACTOR=8 for more than 500 of them: those that a test's name has can be
+ * had again by its seed.
+ */
+const PROCESSES = 2
+const FACTOR = Number(process.env.C1M_TERMINATED_FACTOR ?? 1)
+const ROUNDS = 31 * FACTOR
+const EXITS = 6 * FACTOR
+const SEED = Number(process.env.C1M_TERMINATED_SEED ?? 1)
+
+for (let number = 0; number < PROCESSES; number++) {
+  const seed = SEED + number
+  test(`${ROUNDS} workers end in the middle of every operation, and the process lives (seed ${seed})`, async (t) => {
+    const child = startChild(t, 'terminated', { args: [String(ROUNDS), String(seed)] })
+    t.match(await child.next(), { rounds: ROUNDS })
+    t.strictSame(await child.untilExit(), { code: 0, signal: null })
+    t.equal(child.stderr, '')
+  })
+}
+
+test(`${EXITS} processes exit in the middle of operations (seed ${SEED})`, async (t) => {
+  for (let exit = 0; exit < EXITS; exit++) {
+    // Prime to the number of operations: each has its turn, at another moment.
+    const args = ['alone', String((SEED + exit) * 7), String(((SEED + exit) * 5) % 12)]
+    const child = startChild(t, 'terminated', { args })
+    t.strictSame(await child.untilExit(), { code: 0, signal: null }, args.join(' '))
+    t.equal(child.stderr, '')
+  }
+})

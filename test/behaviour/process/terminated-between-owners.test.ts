@@ -1,0 +1,37 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Worker } from 'node:worker_threads'
+import { test } from 'tap'
+import { until } from '../../fixtures/reactor.js'
+
+const WORKERS = 20
+const program = join(__dirname, '../../fixtures/children/handing-over-worker.js')
+
+for (const how of ['adopt', 'detach']) {
+  test(`a worker that is terminated in ${how}() leaves no socket behind`, async (t) => {
+    const open = new Set<Socket>()
+    const server = createServer((socket) => {
+      open.add(socket)
+      socket.on('error', () => {})
+      socket.on('close', () => open.delete(socket))
+      socket.resume()
+    })
+    t.teardown(() => {
+      for (const socket of open) socket.destroy()
+      server.close()
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    for (let i = 0; i < WORKERS; i++) {
+      const worker = new Worker(program, { workerData: { how, port } })
+      await once(worker, 'message')
+      await sleep(15 + (i % 20))
+      await worker.terminate()
+    }
+    await until(() => open.size === 0, 'all have closed')
+    t.pass(`${WORKERS} workers`)
+  })
+}

@@ -1,0 +1,21 @@
+import { test } from 'tap'
+import { startChild } from '../../fixtures/child.js'
+import { TRIGGERS } from '../../fixtures/reactor.js'
+
+/** Fifty in all. */
+const ROUNDS = 25
+
+for (const trigger of TRIGGERS) {
+  test(`a worker terminated under load, ${ROUNDS} times, leaves nothing behind (${trigger})`, async (t) => {
+    const child = startChild(t, 'terminate-workers', { args: [String(ROUNDS), trigger] })
+    const { descriptors, threads, served, rounds } = await child.next<Record<string, number | [number, number]>>()
+    t.equal(rounds, ROUNDS)
+    t.ok(Number(served) > 0)
+    const [before, after] = descriptors as [number, number]
+    t.equal(after, before, 'descriptors')
+    const [threadsBefore, threadsAfter] = threads as [number, number]
+    t.equal(threadsAfter, threadsBefore, 'threads')
+    t.strictSame(await child.untilExit(), { code: 0, signal: null })
+    t.equal(child.stderr, '')
+  })
+}

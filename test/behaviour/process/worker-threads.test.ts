@@ -1,0 +1,95 @@
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import { type Test, test } from 'tap'
+import { openDescriptors, openThreads } from '../../fixtures/host.js'
+import { connectPeer, type Peer } from '../../fixtures/peer.js'
+import { freePort } from '../../fixtures/port.js'
+import { serve, settle, until } from '../../fixtures/reactor.js'
+
+interface Started {
+  readonly worker: Worker
+  readonly port: number
+  /** Its exit code, and the error that ended it. */
+  readonly ended: Promise<{ code: number; error: Error | undefined }>
+}
+
+/** A worker with an echo server, which ends by itself as `how` says, when it is told `end`. */
+async function startWorker(t: Pick<Test, 'teardown'>, workerData: object): Promise<Started> {
+  const worker = new Worker(join(__dirname, '../../fixtures/children/echo-worker.js'), { workerData })
+  t.teardown(() => worker.terminate())
+  let error: Error | undefined
+  worker.on('error', (reason) => {
+    error = reason
+  })
+  const ended = new Promise<{ code: number; error: Error | undefined }>((resolve) => {
+    worker.on('exit', (code) => resolve({ code, error }))
+  })
+  const [port] = (await once(worker, 'message')) as [number]
+  return { worker, port, ended }
+}
+
+/** Asks all the time. */
+function pingPong(peer: Peer): void {
+  peer.socket.on('data', (chunk) => peer.socket.write(chunk))
+  peer.write('ping')
+}
+
+test('reactors in workers share a port with one in the main thread', async (t) => {
+  const main = await serve(
+    t,
+    {
+      data(conn, chunk) {
+        conn.write(`0:${chunk}`)
+      },
+    },
+    { reusePort: true },
+  )
+  for (const id of [1, 2]) await startWorker(t, { port: main.port, id })
+  const names = new Set<string>()
+  for (let i = 0; i < 300 && names.size < 3; i++) {
+    const peer = await connectPeer(t, main.port)
+    peer.write('x')
+    await peer.untilBytes(3)
+    names.add(peer.text)
+    peer.socket.destroy()
+  }
+  t.strictSame([...names].sort(), ['0:x', '1:x', '2:x'])
+})
+
+const endings: Record<string, object> = {
+  exit: { code: 7 },
+  unref: { code: 0, error: undefined },
+  shutdown: { code: 0, error: undefined },
+  throw: { code: 1, error: { message: 'thrown in data' } },
+  'throw later': { code: 1, error: { message: 'thrown in a timer' } },
+}
+
+for (const [how, expected] of Object.entries(endings)) {
+  test(`a worker with a reactor under load may end by: ${how}`, async (t) => {
+    // Whatever is loaded once for all workers is loaded now.
+    const first = await startWorker(t, { port: 0, id: 0, how: 'shutdown' })
+    first.worker.postMessage('end')
+    await first.ended
+    await settle()
+    const descriptors = openDescriptors()
+    const threads = openThreads()
+
+    const { worker, port, ended } = await startWorker(t, { port: await freePort(), id: 1, how })
+    const peers = await Promise.all(Array.from({ length: 20 }, () => connectPeer(t, port)))
+    for (const peer of peers) pingPong(peer)
+    await until(() => peers.every((peer) => peer.length > 20))
+    worker.postMessage('end')
+    t.match(await ended, expected)
+    await Promise.all(
+      peers.map(async (peer) => {
+        await until(() => peer.ended || peer.closed, 'the peers’ end')
+        peer.socket.destroy()
+        await peer.untilClosed()
+      }),
+    )
+    await t.rejects(connectPeer(t, port), { code: 'ECONNREFUSED' })
+    await until(() => openThreads() === threads, 'the end of its threads')
+    await until(() => openDescriptors() === descriptors, 'the end of its descriptors')
+  })
+}

@@ -1,0 +1,84 @@
+import { once } from 'node:events'
+import { existsSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { test } from 'tap'
+import { connectPeer } from '../../fixtures/peer.js'
+import { freePort } from '../../fixtures/port.js'
+import { settle, until } from '../../fixtures/reactor.js'
+import { MODES, makeReactorPool } from '../../fixtures/reactor-pool.js'
+import { temporaryDirectory } from '../../fixtures/temporary.js'
+
+const ODD = join(__dirname, '../../fixtures/odd-workers.js')
+const host = '127.0.0.1'
+
+for (const mode of MODES) {
+  test(`${mode}: a listener that closes while its workers have yet to open it accepts no more`, async (t) => {
+    const pool = makeReactorPool(t, { mode, module: ODD, size: 2 })
+    await pool.ready()
+    for (let round = 0; round < 10; round++) {
+      const listener = await pool.listen({ host, port: await freePort() })
+      const port = listener.port as number
+      // Its stand-in is told to listen, and to stop, with nothing in between.
+      pool.send('exit', round % 2)
+      await once(pool, 'crash')
+      await listener.close()
+      await t.rejects(connectPeer(t, port), { code: 'ECONNREFUSED' })
+      await until(() => pool.send('anybody?') === 2, 'the successor')
+      await t.rejects(connectPeer(t, port), { code: 'ECONNREFUSED' })
+    }
+  })
+
+  for (const placement of ['reuse-port', 'least-connections'] as const) {
+    test(`${mode}, ${placement}: a shutdown closes the sockets first, and serves who has connected`, async (t) => {
+      const pool = makeReactorPool(t, { mode, module: ODD, size: 2 })
+      const port = (await pool.listen({ host, port: await freePort(), placement })).port as number
+      const peers = await Promise.all(Array.from({ length: 20 }, () => connectPeer(t, port)))
+      const ending = pool.shutdown({ timeoutMs: 60_000 })
+      // Those that were in this thread's queue, too.
+      await Promise.all(peers.map((peer) => peer.untilBytes(7)))
+      for (const peer of peers) t.equal(peer.text, 'goodbye')
+      await t.rejects(connectPeer(t, port), { code: 'ECONNREFUSED' }, 'while they drain')
+      for (const peer of peers) peer.end()
+      t.strictSame(await ending, { drained: 20, cut: 0 })
+    })
+  }
+}
+
+test('a shutdown’s deadline holds for a worker that drains for a restart, too', async (t) => {
+  const pool = makeReactorPool(t, { size: 1 })
+  const { LINES } = await import('../../fixtures/pool-workers.js')
+  const port = (await pool.listen(LINES)).port as number
+  const peer = await connectPeer(t, port)
+  peer.write('hello\n')
+  await peer.untilBytes(6)
+  const draining = once(pool, 'message')
+  const restarting = pool.restart({ timeoutMs: 2 ** 31 - 1 })
+  await draining
+  t.match(await pool.shutdown({ timeoutMs: 100 }), { cut: 1 })
+  t.match(await restarting, { cut: 1 })
+  await peer.untilEnded()
+})
+
+test('what has taken the place of a pool’s Unix socket is not removed', async (t) => {
+  const path = join(temporaryDirectory(t), 'socket')
+  const pool = makeReactorPool(t, { module: ODD, size: 1 })
+  const first = await pool.listen({ path })
+  unlinkSync(path)
+  writeFileSync(path, 'a file')
+  await first.close()
+  t.ok(existsSync(path), 'a regular file')
+  unlinkSync(path)
+  const second = await pool.listen({ path })
+  const successor = createServer().listen(`${path}2`)
+  await once(successor, 'listening')
+  renameSync(`${path}2`, path)
+  await second.close()
+  t.ok(existsSync(path), 'another socket')
+  successor.close()
+  unlinkSync(path)
+  const third = await pool.listen({ path })
+  await third.close()
+  t.notOk(existsSync(path), 'its own is')
+  await settle(1)
+})

@@ -1,0 +1,121 @@
+import type { Connection } from 'c1m'
+import { test } from 'tap'
+import { Random, sha256 } from '../../fixtures/bytes.js'
+import { connectPeer } from '../../fixtures/peer.js'
+import { record, serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+
+const only = (conns: Connection[]) => conns[0] as Connection
+
+for (const trigger of TRIGGERS) {
+  test(`data that waits in the kernel comes with resume, not before (${trigger})`, async (t) => {
+    const log: string[] = []
+    const conns: Connection[] = []
+    const open = (conn: Connection) => {
+      conns.push(conn)
+      conn.pause()
+    }
+    const { port, reactor } = await serve<unknown>(t, record(log, { open }), {}, { trigger })
+    const peer = await connectPeer(t, port)
+    await until(() => conns.length === 1)
+    const conn = only(conns)
+    t.equal(conn.paused, true)
+    await settle()
+    peer.write('first ')
+    await settle()
+    peer.write('second')
+    await settle()
+    t.strictSame(log, ['open'])
+    t.equal(reactor.stats().bytesRead, 0, 'it stayed in the kernel')
+    t.equal(conn.resume(), true)
+    t.equal(conn.paused, false)
+    await until(() => log.length > 1)
+    t.strictSame(log, ['open', 'data first second'])
+    peer.write('third')
+    await until(() => log.length > 2)
+    t.equal(log[2], 'data third')
+  })
+
+  test(`a FIN that waits comes with resume, after the data before it (${trigger})`, async (t) => {
+    const log: string[] = []
+    const conns: Connection[] = []
+    const open = (conn: Connection) => {
+      conns.push(conn)
+      conn.pause()
+    }
+    const { port } = await serve<unknown>(t, record(log, { open }), {}, { trigger })
+    const peer = await connectPeer(t, port)
+    await until(() => conns.length === 1)
+    await settle()
+    peer.end('tail')
+    await settle()
+    t.strictSame(log, ['open'])
+    // Writing goes on.
+    only(conns).write('answer')
+    await peer.untilBytes(6)
+    t.equal(peer.text, 'answer')
+    t.equal(peer.ended, false)
+    only(conns).resume()
+    await until(() => log.includes('close'))
+    await settle()
+    t.strictSame(log, ['open', 'data tail', 'end', 'close'])
+  })
+
+  test(`a bare FIN waits for resume too (${trigger})`, async (t) => {
+    const log: string[] = []
+    const conns: Connection[] = []
+    const open = (conn: Connection) => {
+      conns.push(conn)
+      conn.pause()
+    }
+    const { port } = await serve<unknown>(t, record(log, { open }), {}, { trigger })
+    const peer = await connectPeer(t, port)
+    await until(() => conns.length === 1)
+    await settle()
+    peer.end()
+    await settle()
+    t.strictSame(log, ['open'])
+    only(conns).resume()
+    await until(() => log.includes('close'))
+    t.strictSame(log, ['open', 'end', 'close'])
+  })
+
+  test(`a paused connection holds back its peer, and loses nothing (${trigger})`, async (t) => {
+    const payload = new Random(7).bytes(48 * 1024 * 1024)
+    const chunks: Buffer[] = []
+    const conns: Connection[] = []
+    let ended = false
+    const { port, reactor } = await serve<unknown>(
+      t,
+      {
+        open(conn) {
+          conns.push(conn)
+          conn.pause()
+        },
+        data: (_conn, chunk) => void chunks.push(chunk),
+        end() {
+          ended = true
+        },
+      },
+      {},
+      { trigger },
+    )
+    const peer = await connectPeer(t, port)
+    await until(() => conns.length === 1)
+    await settle()
+    const before = process.memoryUsage.rss()
+    peer.end(payload)
+    await settle(300)
+    t.equal(reactor.stats().bytesRead, 0)
+    t.ok(peer.socket.writableLength > 16 * 1024 * 1024, 'the kernel took what fits its buffers, and no more')
+    t.ok(process.memoryUsage.rss() - before < 16 * 1024 * 1024)
+    for (let i = 0; i < 50; i++) {
+      only(conns).resume()
+      await settle(1)
+      only(conns).pause()
+      await settle(1)
+    }
+    only(conns).resume()
+    await until(() => ended)
+    t.equal(sha256(Buffer.concat(chunks)), sha256(payload))
+  })
+}

@@ -1,0 +1,35 @@
+import { relay } from 'c1m'
+import { test } from 'tap'
+import { openPipes } from '../../fixtures/host.js'
+import { makeReactor, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { connectPair } from '../../fixtures/relay.js'
+
+/** Ends of the pipes that stay open for the next to come: PipePool::kKept in native/net/linux/pipe.h. */
+const KEPT = 2 * 32
+
+for (const trigger of TRIGGERS) {
+  test(`pipes are held while bytes are under way, and by no idle relay (${trigger})`, async (t) => {
+    const reactor = makeReactor(t, { trigger })
+    const before = openPipes()
+    const pairs = await Promise.all(Array.from({ length: 40 }, () => connectPair(t, { reactor })))
+    const ended = pairs.map(({ a, b }) => relay(a, b))
+    const block = Buffer.alloc(300_000, 'x')
+    for (const { peerA } of pairs) await peerA.flush(block)
+    await Promise.all(pairs.map(({ peerB }) => peerB.untilBytes(block.length)))
+    await until(() => reactor.stats().relayPipes === 0, 'no pipe in use')
+    t.ok(openPipes() - before <= KEPT)
+
+    for (const { peerA, peerB } of pairs) {
+      peerB.socket.pause()
+      peerA.write(Buffer.alloc(16 << 20))
+    }
+    await until(() => reactor.stats().relayPipes > 32, 'pipes in use')
+    t.ok(openPipes() - before > KEPT)
+    for (const { peerA } of pairs) peerA.reset()
+    await Promise.all(ended)
+    t.equal(reactor.stats().relayPipes, 0)
+    t.ok(openPipes() - before <= KEPT)
+    await reactor.shutdown({ timeoutMs: 0 })
+    t.equal(openPipes(), before)
+  })
+}

@@ -1,0 +1,63 @@
+import { relay } from 'c1m'
+import { test } from 'tap'
+import { settle, TRIGGERS } from '../../fixtures/reactor.js'
+import { connectPair } from '../../fixtures/relay.js'
+
+for (const trigger of TRIGGERS) {
+  test(`idleTimeoutMs counts bytes of either direction (${trigger})`, async (t) => {
+    const { a, b, peerA, peerB, logA, logB } = await connectPair(t, { trigger })
+    for (const conn of [a, b]) conn.setTimeout(50)
+    const begun = Date.now()
+    const ended = relay(a, b, { idleTimeoutMs: 400 })
+    for (let i = 0; i < 8; i++) {
+      await (i % 2 === 0 ? peerA : peerB).flush('x')
+      await settle(100)
+    }
+    const { reason, error, bytesFromA, bytesFromB } = await ended
+    t.equal(reason, 'timeout')
+    t.equal((error as NodeJS.ErrnoException).code, 'ERR_C1M_IDLE_TIMEOUT')
+    t.ok(Date.now() - begun >= 700 + 400)
+    t.strictSame([bytesFromA, bytesFromB], [4, 4])
+    t.strictSame(
+      [logA, logB],
+      [
+        ['open', 'close ERR_C1M_IDLE_TIMEOUT'],
+        ['open', 'close ERR_C1M_IDLE_TIMEOUT'],
+      ],
+    )
+    await Promise.all([peerA.untilEnded(), peerB.untilEnded()])
+    t.equal(peerA.error ?? peerB.error, undefined)
+  })
+}
+
+test("without it, the connections' own timeouts stay", async (t) => {
+  const { a, b } = await connectPair(t)
+  b.setTimeout(50)
+  const { reason, side } = await relay(a, b)
+  t.strictSame({ reason, side }, { reason: 'timeout', side: 'b' })
+})
+
+test('and so do their handlers, which may let it go on', async (t) => {
+  let calls = 0
+  const { a, b, peerA, peerB } = await connectPair(t, {
+    handlers: {
+      timeout(conn) {
+        if (++calls === 3) conn.destroy()
+      },
+    },
+  })
+  a.setTimeout(30)
+  const { reason, side } = await relay(a, b)
+  t.strictSame({ reason, side }, { reason: 'destroyed', side: 'a' })
+  t.equal(calls, 3)
+  await Promise.all([peerA.untilEnded(), peerB.untilEnded()])
+})
+
+test('idleTimeoutMs: 0 takes away their own', async (t) => {
+  const { a, b, peerA, peerB } = await connectPair(t, { listen: { idleTimeoutMs: 400 } })
+  const ended = relay(a, b, { idleTimeoutMs: 0 })
+  await settle(900)
+  peerA.end()
+  peerB.end()
+  t.equal((await ended).reason, 'end')
+})

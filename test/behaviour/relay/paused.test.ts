@@ -1,0 +1,38 @@
+import { relay } from 'c1m'
+import { test } from 'tap'
+import { block, settle, TRIGGERS } from '../../fixtures/reactor.js'
+import { connectPair } from '../../fixtures/relay.js'
+
+for (const trigger of TRIGGERS) {
+  test(`what pause() held back is relayed, with the end behind it (${trigger})`, async (t) => {
+    const { a, b, peerA, peerB, logA, logB } = await connectPair(t, { trigger })
+    await peerA.flush('in a batch, ')
+    await peerA.endAndBlock(30) // all is in the batch that comes next
+    a.pause()
+    b.pause()
+    await settle()
+    const ended = relay(a, b)
+    t.notOk(a.paused)
+    t.notOk(b.paused)
+    await peerB.untilEnded()
+    t.equal(peerB.text, 'in a batch, ')
+    peerB.end('in the kernel')
+    t.strictSame(await ended, { bytesFromA: 12, bytesFromB: 13, reason: 'end' })
+    await peerA.untilEnded()
+    t.equal(peerA.text, 'in the kernel')
+    t.strictSame(logA, ['open', 'close'])
+    t.strictSame(logB, ['open', 'close'])
+  })
+
+  test(`bytes that wait in the kernel of a paused connection (${trigger})`, async (t) => {
+    const { a, b, peerA, peerB } = await connectPair(t, { trigger })
+    a.pause()
+    await settle(20)
+    await peerA.flush('waiting')
+    block(10)
+    void relay(a, b)
+    await peerB.untilBytes(7)
+    t.equal(peerB.text, 'waiting')
+    a.destroy()
+  })
+}

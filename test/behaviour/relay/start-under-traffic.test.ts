@@ -1,0 +1,45 @@
+import { type Connection, relay } from 'c1m'
+import { test } from 'tap'
+import { Random, sha256 } from '../../fixtures/bytes.js'
+import { block, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { connectPair, sendInPieces } from '../../fixtures/relay.js'
+
+for (const trigger of TRIGGERS) {
+  for (const read of ['owned', 'borrowed'] as const) {
+    test(`a relay that starts in the middle of traffic loses nothing (${trigger}, ${read})`, async (t) => {
+      for (let seed = 1; seed <= 12; seed++) {
+        const random = new Random(seed)
+        const startAt = random.integer(0, 60)
+        let chunks = 0
+        let late = 0
+        let other: ((conn: Connection<undefined>) => Connection<undefined>) | undefined
+        let relayed: Promise<unknown> | undefined
+        const { a, b, peerA, peerB } = await connectPair(t, {
+          trigger,
+          listen: { read, highWaterMark: 1 << 28, maxWriteQueue: 1 << 30 },
+          handlers: {
+            // Until the relay begins, the handlers pass on by themselves.
+            data(conn, chunk) {
+              if (relayed !== undefined) late++
+              other?.(conn).write(chunk)
+              // More events gather behind this one.
+              if (chunks % 7 === 0) block(2)
+              if (chunks++ === startAt) relayed = relay(a, b)
+            },
+          },
+        })
+        other = (conn) => (conn === a ? b : a)
+        const fromA = random.bytes(random.integer(1, 2_000_000))
+        const fromB = random.bytes(random.integer(1, 2_000_000))
+        const piece = () => random.integer(1, random.pick([100, 40_000]))
+        await Promise.all([sendInPieces(peerA, fromA, piece), sendInPieces(peerB, fromB, piece)])
+        relayed ??= relay(a, b)
+        await until(() => peerA.ended && peerB.ended, 'both ends')
+        await relayed
+        t.equal(late, 0, 'no data handler once it has begun')
+        t.equal(sha256(peerB.received), sha256(fromA), `from a, seed ${seed}`)
+        t.equal(sha256(peerA.received), sha256(fromB), `from b, seed ${seed}`)
+      }
+    })
+  }
+}

@@ -1,0 +1,45 @@
+import { test } from 'tap'
+import { connectPeer } from '../../fixtures/peer.js'
+import { block, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
+
+for (const trigger of TRIGGERS) {
+  test(`each connection hears of a shutdown once, whoever is moving meanwhile (${trigger})`, async (t) => {
+    const CONNECTIONS = 400
+    const told = new Map<number, number>()
+    const { reactor, port } = await serve(
+      t,
+      {
+        // So slow that the pass over them takes many turns.
+        shutdown(conn) {
+          told.set(conn.id, (told.get(conn.id) ?? 0) + 1)
+          block(1)
+        },
+      },
+      { placement: 'source-hash' },
+      { trigger, ioThreads: 2 },
+    )
+    // All of one source are on one thread: the last one, so that they move to one that the shutdown has been through.
+    let source = 1
+    do {
+      const peer = await connectPeer(t, port, { localAddress: `127.0.0.${++source}` })
+      await until(() => reactor.connections.size === 1)
+      if (reactor.stats().ioThreads[1]?.connections === 1) break
+      peer.end()
+      await until(() => reactor.connections.size === 0)
+    } while (source < 250)
+    const localAddress = `127.0.0.${source}`
+    await Promise.all(Array.from({ length: CONNECTIONS - 1 }, () => connectPeer(t, port, { localAddress })))
+    await until(() => reactor.connections.size === CONNECTIONS)
+    const ids = [...reactor.connections.ids()]
+    const moved = reactor.rebalance({ idleMs: 0 })
+    const down = reactor.shutdown({ timeoutMs: 30_000 })
+    await until(() => told.size === CONNECTIONS)
+    t.strictSame(
+      ids.filter((id) => told.get(id) !== 1),
+      [],
+    )
+    for (const conn of [...reactor.connections.values()]) conn.destroy()
+    t.strictSame(await down, { drained: CONNECTIONS, cut: 0 })
+    t.ok((await moved) < CONNECTIONS / 2)
+  })
+}

@@ -1,0 +1,50 @@
+import { test } from 'tap'
+import { connectPeer } from '../../fixtures/peer.js'
+import { block, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
+
+const codeOf = { idle: 'ERR_C1M_IDLE_TIMEOUT', read: 'ERR_C1M_READ_TIMEOUT', total: 'ERR_C1M_CONNECTION_TIMEOUT' }
+
+for (const trigger of TRIGGERS) {
+  for (const kind of ['idle', 'read', 'total'] as const) {
+    test(`a handler that only ends is rid of a peer that never answers (${kind}, ${trigger})`, async (t) => {
+      const log: unknown[] = []
+      const { port } = await serve(
+        t,
+        {
+          timeout(conn, told) {
+            log.push(told)
+            conn.end('bye')
+          },
+          close: (_conn, error) => void log.push(error?.code),
+        },
+        { [`${kind}TimeoutMs`]: 150 },
+        { trigger },
+      )
+      const peer = await connectPeer(t, port)
+      await until(() => log.length === 2)
+      t.strictSame(log, [kind, codeOf[kind]])
+      await peer.untilEnded()
+      t.equal(peer.text, 'bye')
+    })
+  }
+}
+
+test('a timeout that ran out before end() was heard of there does not call the handler any more', async (t) => {
+  const log: unknown[] = []
+  const { port } = await serve(
+    t,
+    {
+      // Several periods.
+      open: () => block(300),
+      timeout(conn, kind) {
+        log.push(kind)
+        conn.end()
+      },
+      close: (_conn, error) => void log.push(error?.code),
+    },
+    { idleTimeoutMs: 20 },
+  )
+  await connectPeer(t, port)
+  await until(() => log.includes('ERR_C1M_IDLE_TIMEOUT'))
+  t.strictSame(log, ['idle', 'ERR_C1M_IDLE_TIMEOUT'])
+})

@@ -1,0 +1,132 @@
+import type { Connection } from 'c1m'
+import { test } from 'tap'
+import { connectPeer } from '../../fixtures/peer.js'
+import { record, serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+
+const now = () => performance.now()
+
+for (const trigger of TRIGGERS) {
+  test(`setTimeout overrides the listener's timeout, and 0 is never (${trigger})`, async (t) => {
+    const started = new Map<number, number>()
+    const elapsed = new Map<number, number>()
+    const wanted = [0, 100, 0, 300, 0, 200]
+    let opened = 0
+    const { port } = await serve<{ index: number }>(
+      t,
+      {
+        open(conn) {
+          conn.data = { index: opened++ }
+          started.set(conn.data.index, now())
+          t.equal(conn.setTimeout(wanted[conn.data.index] as number), true)
+        },
+        timeout(conn) {
+          const { index } = conn.data
+          if (!elapsed.has(index)) elapsed.set(index, now() - (started.get(index) as number))
+        },
+      },
+      // Long enough for a busy machine to get from the accept to the command of `open`.
+      { idleTimeoutMs: 1000 },
+      { trigger },
+    )
+    for (const _ of wanted) {
+      await connectPeer(t, port)
+      // One after the other, so that the order of the accepts is that of the peers.
+      await settle(1)
+    }
+    await until(() => elapsed.size === 3)
+    await settle(1300)
+    t.strictSame([...elapsed.keys()].sort(), [1, 3, 5])
+    for (const [index, ms] of elapsed) t.ok(ms >= (wanted[index] as number), `${wanted[index]} after ${ms}`)
+  })
+
+  test(`timeout comes again after each further period (${trigger})`, async (t) => {
+    const times: number[] = []
+    const { port } = await serve(t, { timeout: () => void times.push(now()) }, { idleTimeoutMs: 100 }, { trigger })
+    await connectPeer(t, port)
+    await until(() => times.length === 4)
+    for (let i = 1; i < times.length; i++) {
+      const gap = (times[i] as number) - (times[i - 1] as number)
+      // Either may have been told late by as much as the machine was busy.
+      t.ok(gap > 50 && gap < 1000, `gap of ${gap}`)
+    }
+    t.ok((times[3] as number) - (times[0] as number) >= 290)
+  })
+
+  test(`bytes in either direction postpone it (${trigger})`, async (t) => {
+    const log: string[] = []
+    const conns: Connection[] = []
+    const { port } = await serve<unknown>(
+      t,
+      { open: (conn) => void conns.push(conn), timeout: () => void log.push('timeout') },
+      { idleTimeoutMs: 400 },
+      { trigger },
+    )
+    const peer = await connectPeer(t, port)
+    await until(() => conns.length === 1)
+    let last = 0
+    for (let i = 0; i < 8; i++) {
+      const before = now()
+      i % 2 === 0 ? peer.write('x') : conns[0]?.write('y')
+      await settle(150)
+      // Of no use if the machine stood still meanwhile.
+      if (now() - before > 350) return void t.pass('too slow a machine to tell')
+      last = before
+    }
+    t.strictSame(log, [], '1200 ms of activity')
+    await until(() => log.length > 0)
+    t.ok(now() - last >= 400)
+  })
+
+  test(`it can be set and taken back from outside of a handler (${trigger})`, async (t) => {
+    const log: string[] = []
+    const conns: Connection[] = []
+    const { port } = await serve<unknown>(
+      t,
+      { open: (conn) => void conns.push(conn), timeout: () => void log.push('timeout') },
+      {},
+      { trigger },
+    )
+    await connectPeer(t, port)
+    await until(() => conns.length === 1)
+    await settle(100)
+    t.strictSame(log, [], 'none by default')
+    const at = now()
+    conns[0]?.setTimeout(120)
+    await until(() => log.length === 1)
+    t.ok(now() - at >= 120)
+    conns[0]?.setTimeout(0)
+    await settle(20)
+    log.length = 0
+    await settle(300)
+    t.strictSame(log, [])
+    conns[0]?.setTimeout(2 ** 31 - 1)
+    await settle(100)
+    t.strictSame(log, [])
+  })
+
+  test(`without a timeout handler the connection is destroyed (${trigger})`, async (t) => {
+    const log: string[] = []
+    const { port } = await serve<unknown>(t, record(log), { idleTimeoutMs: 100 }, { trigger })
+    const at = now()
+    const peer = await connectPeer(t, port)
+    await until(() => log.length > 1)
+    t.ok(now() - at >= 100)
+    await settle()
+    t.strictSame(log, ['open', 'close ERR_C1M_IDLE_TIMEOUT'])
+    await until(() => peer.gone)
+  })
+
+  test(`a paused connection times out as well (${trigger})`, async (t) => {
+    const log: string[] = []
+    const { port } = await serve<unknown>(
+      t,
+      record(log, { open: (conn) => void conn.pause() }),
+      { idleTimeoutMs: 150 },
+      { trigger },
+    )
+    const peer = await connectPeer(t, port)
+    peer.write('unread')
+    await until(() => log.includes('close ERR_C1M_IDLE_TIMEOUT'))
+    t.strictSame(log, ['open', 'close ERR_C1M_IDLE_TIMEOUT'])
+  })
+}

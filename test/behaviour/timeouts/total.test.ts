@@ -1,0 +1,51 @@
+import { test } from 'tap'
+import { connectPeer } from '../../fixtures/peer.js'
+import { serve, TRIGGERS, until } from '../../fixtures/reactor.js'
+
+for (const trigger of TRIGGERS) {
+  test(`a connection runs out of its total timeout, however busy it is (${trigger})`, async (t) => {
+    const codes: unknown[] = []
+    let received = 0
+    const { port } = await serve(
+      t,
+      {
+        data(conn, chunk) {
+          received += chunk.length
+          conn.write(chunk)
+        },
+        close: (_conn, error) => void codes.push(error?.code),
+      },
+      { totalTimeoutMs: 400, idleTimeoutMs: 60_000 },
+      { trigger },
+    )
+    const start = performance.now()
+    const peer = await connectPeer(t, port)
+    const ticker = setInterval(() => peer.closed || peer.write('x'), 5)
+    t.teardown(() => clearInterval(ticker))
+    await until(() => codes.length === 1)
+    t.ok(performance.now() - start >= 395, 'not early')
+    t.strictSame(codes, ['ERR_C1M_CONNECTION_TIMEOUT'])
+    t.ok(received > 0)
+  })
+
+  test(`its handler may let it end in its own way (${trigger})`, async (t) => {
+    const log: unknown[] = []
+    const { port } = await serve(
+      t,
+      {
+        timeout(conn, kind) {
+          log.push(kind)
+          conn.end('come again')
+        },
+        close: (_conn, error) => void log.push(error),
+      },
+      { totalTimeoutMs: 100 },
+      { trigger },
+    )
+    const peer = await connectPeer(t, port)
+    peer.socket.on('end', () => peer.end())
+    await until(() => log.length === 2)
+    t.strictSame(log, ['total', undefined])
+    t.equal(peer.text, 'come again')
+  })
+}

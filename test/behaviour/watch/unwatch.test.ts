@@ -1,0 +1,136 @@
+import { closeSync, openSync, writeSync } from 'node:fs'
+import { test } from 'tap'
+import { openDescriptors } from '../../fixtures/host.js'
+import { connectPeer } from '../../fixtures/peer.js'
+import { makePipe, readAll } from '../../fixtures/pipe.js'
+import { block, makeReactor, serve, settle, until } from '../../fixtures/reactor.js'
+
+test('a shutdown unwatches, and leaves the descriptors', async (t) => {
+  const before = openDescriptors()
+  const reactor = makeReactor(t)
+  const { reader, writer } = makePipe(t)
+  let calls = 0
+  const watch = reactor.watch(reader, { readable: true }, () => {
+    calls++
+  })
+  const down = reactor.shutdown()
+  t.equal(watch.active, false)
+  writeSync(writer, 'x')
+  await down
+  await settle()
+  t.equal(calls, 0)
+  t.equal(readAll(reader), 'x')
+  t.throws(() => reactor.watch(reader, { readable: true }, () => {}), { code: 'ERR_C1M_REACTOR_CLOSED' })
+  t.equal(openDescriptors(), before + 2, 'nothing of its own is left')
+})
+
+test('after unwatch() no call comes, not even for what is on its way', async (t) => {
+  const reactor = makeReactor(t)
+  const { reader, writer } = makePipe(t)
+  let calls = 0
+  const watch = reactor.watch(reader, { readable: true }, () => {
+    calls++
+  })
+  writeSync(writer, 'x')
+  block(50)
+  watch.unwatch()
+  watch.unwatch()
+  await settle()
+  t.equal(calls, 0)
+  t.equal(readAll(reader), 'x', 'and the descriptor is still open')
+})
+
+test('watched anew, it is told of what is there already', async (t) => {
+  const reactor = makeReactor(t)
+  const { reader, writer } = makePipe(t)
+  const log: string[] = []
+  const first = reactor.watch(reader, { readable: true }, () => log.push('first'))
+  t.throws(() => reactor.watch(reader, { readable: true }, () => {}), { code: 'EEXIST', syscall: 'epoll_ctl' })
+  writeSync(writer, 'x')
+  block(20)
+  first.unwatch()
+  reactor.watch(reader, { readable: true }, (_events, watch) => {
+    log.push('second')
+    watch.unwatch()
+  })
+  await until(() => log.length > 0)
+  writeSync(writer, 'y')
+  await settle()
+  t.strictSame(log, ['second'])
+})
+
+test('unwatched by another handler in the same batch, it gets no call', async (t) => {
+  const reactor = makeReactor(t)
+  const pipes = [makePipe(t), makePipe(t)]
+  let calls = 0
+  const watches = pipes.map(({ reader }) =>
+    reactor.watch(reader, { readable: true }, () => {
+      calls++
+      for (const watch of watches) watch.unwatch()
+    }),
+  )
+  for (const { writer } of pipes) writeSync(writer, 'x')
+  block(50)
+  await until(() => calls > 0)
+  await settle()
+  t.equal(calls, 1)
+})
+
+test('one that throws is an uncaught exception, and the others are still called', async (t) => {
+  const reactor = makeReactor(t)
+  const pipes = [makePipe(t), makePipe(t)]
+  const thrown: unknown[] = []
+  const calls: number[] = []
+  const listeners = process.rawListeners('uncaughtException')
+  process.removeAllListeners('uncaughtException')
+  process.on('uncaughtException', (error) => thrown.push(error))
+  t.teardown(() => {
+    process.removeAllListeners('uncaughtException')
+    for (const listener of listeners) process.on('uncaughtException', listener as () => void)
+  })
+  for (const [i, { reader, writer }] of pipes.entries()) {
+    writeSync(writer, 'x')
+    reactor.watch(reader, { readable: true }, () => {
+      calls.push(i)
+      if (i === 0) throw new Error('from a handler')
+    })
+  }
+  await until(() => calls.length === 2 && thrown.length === 1)
+  t.match(thrown, [{ message: 'from a handler' }])
+})
+
+test('a number closed too early, and taken by a connection, takes nothing of that away', async (t) => {
+  const echo = { data: (conn: { write(chunk: Buffer): unknown }, chunk: Buffer) => conn.write(chunk) }
+  const { reactor, port } = await serve(t, echo)
+  const { reader, close } = makePipe(t)
+  const watch = reactor.watch(reader, { readable: true }, () => {})
+  // The peer's own socket might get the number first: so many that one of the reactor's has it.
+  close(reader)
+  const peers = [await connectPeer(t, port), await connectPeer(t, port)]
+  await until(() => reactor.connections.size === 2)
+  watch.unwatch()
+  for (const peer of peers) {
+    peer.write('hello')
+    await peer.untilBytes(5)
+  }
+  t.equal(watch.active, false)
+})
+
+test('a number closed too early, and watched anew, stays with the second', async (t) => {
+  const reactor = makeReactor(t)
+  const { reader, close } = makePipe(t)
+  const first = reactor.watch(reader, { readable: true }, () => t.fail('the first was called'))
+  const other = makePipe(t)
+  close(reader)
+  // The lowest free number is the one that has been closed.
+  const again = openSync(`/proc/self/fd/${other.reader}`, 'r')
+  t.teardown(() => closeSync(again))
+  t.equal(again, reader)
+  let calls = 0
+  reactor.watch(again, { readable: true }, () => {
+    calls++
+  })
+  first.unwatch()
+  writeSync(other.writer, 'x')
+  await until(() => calls === 1)
+})

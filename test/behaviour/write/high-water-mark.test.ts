@@ -1,0 +1,99 @@
+import type { Connection } from 'c1m'
+import { test } from 'tap'
+import { Random, sha256 } from '../../fixtures/bytes.js'
+import { connectPeer } from '../../fixtures/peer.js'
+import { record, serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+
+const KIB = 1024
+const MIB = 1024 * KIB
+
+for (const trigger of TRIGGERS) {
+  test(`write answers false from highWaterMark on, and one drain follows (${trigger})`, async (t) => {
+    const log: string[] = []
+    const conns: Connection[] = []
+    const { port } = await serve<unknown>(
+      t,
+      record(log, { open: (conn) => void conns.push(conn) }),
+      { highWaterMark: 64 * KIB },
+      { trigger },
+    )
+    const random = new Random(3)
+    for (let round = 1; round <= 3; round++) {
+      // Of one that has read, the kernel's buffer grows: it might hold all of the next round.
+      const peer = await connectPeer(t, port)
+      peer.socket.pause()
+      await until(() => conns.length === round)
+      const conn = conns[round - 1] as Connection
+      // All within one turn of the event loop: nothing can have been sent meanwhile.
+      const parts = [
+        random.bytes(63 * KIB),
+        random.bytes(1023),
+        random.bytes(1),
+        random.bytes(1),
+        random.bytes(8 * MIB),
+      ]
+      const answers = parts.map((part) => conn.write(part))
+      t.strictSame(answers, [true, true, false, false, false])
+      t.equal(conn.writableLength, 8 * MIB + 64 * KIB + 1)
+      await settle()
+      t.notOk(log.includes('drain'), 'no drain while bytes are queued')
+      t.ok(conn.writableLength > 0)
+      t.equal(conn.write(''), false, 'still above the mark')
+      peer.socket.resume()
+      await until(() => log.includes('drain'))
+      t.equal(conn.writableLength, 0)
+      await peer.untilBytes(8 * MIB + 64 * KIB + 1)
+      await settle()
+      t.strictSame(log, ['open', 'drain'])
+      t.equal(sha256(peer.received), sha256(Buffer.concat(parts)))
+      log.length = 0
+    }
+  })
+
+  test(`a drain that another write overtakes comes when that one has gone too (${trigger})`, async (t) => {
+    const conns: Connection[] = []
+    const lengths: number[] = []
+    const { port } = await serve<unknown>(
+      t,
+      {
+        open: (conn) => void conns.push(conn),
+        drain(conn) {
+          lengths.push(conn.writableLength)
+          // Below the mark: no drain of its own.
+          if (lengths.length === 1) t.equal(conn.write('tail'), true)
+        },
+      },
+      { highWaterMark: 1000 },
+      { trigger },
+    )
+    const peer = await connectPeer(t, port)
+    await until(() => conns.length === 1)
+    const conn = conns[0] as Connection
+    t.equal(conn.write(Buffer.alloc(999)), true)
+    t.equal(conn.write('x'), false)
+    t.equal(conn.write(Buffer.alloc(5000)), false)
+    await peer.untilBytes(6004)
+    await settle()
+    t.strictSame(lengths, [0])
+    t.equal(conn.write(Buffer.alloc(1000)), false)
+    await until(() => lengths.length === 2)
+    t.strictSame(lengths, [0, 0])
+  })
+
+  test(`no drain without a write that answered false (${trigger})`, async (t) => {
+    const log: string[] = []
+    const { port } = await serve<unknown>(
+      t,
+      record(log, { data: (conn, chunk) => void conn.write(chunk) }),
+      {},
+      { trigger },
+    )
+    const peer = await connectPeer(t, port)
+    for (const text of ['a', 'b', 'c']) {
+      await peer.flush(text)
+      await settle(10)
+    }
+    await peer.untilBytes(3)
+    t.notOk(log.includes('drain'))
+  })
+}
