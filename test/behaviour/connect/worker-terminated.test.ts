@@ -1,16 +1,16 @@
 import { once } from 'node:events'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { test } from 'tap'
 import { blackhole } from '../../fixtures/blackhole.js'
+import { childProgram } from '../../fixtures/child.js'
 import { openDescriptors, openThreads } from '../../fixtures/host.js'
 import { serve, until } from '../../fixtures/reactor.js'
 
 test('a worker that is terminated in the middle of its attempts leaves nothing', async (t) => {
   const hole = await blackhole(t)
   const { reactor, port } = await serve(t, {})
-  const file = join(__dirname, '../../fixtures/children/connecting-worker.js')
+  const file = childProgram('connecting-worker')
   let before = { descriptors: 0, threads: 0 }
   for (let round = 0; round < 5; round++) {
     const worker = new Worker(file, { workerData: { port, hole } })

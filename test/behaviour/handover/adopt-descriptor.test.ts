@@ -1,14 +1,13 @@
 import { spawn } from 'node:child_process'
-import { join } from 'node:path'
 import { test } from 'tap'
-import { Child } from '../../fixtures/child.js'
+import { Child, childProgram } from '../../fixtures/child.js'
 import { netServer } from '../../fixtures/handover.js'
 import { until } from '../../fixtures/reactor.js'
 
 test('a descriptor that came with the process is adopted, served and closed', async (t) => {
   const { accept } = await netServer(t, { pauseOnConnect: true })
   const { socket, peer } = await accept()
-  const program = join(__dirname, '../../fixtures/children/adopt-descriptor.js')
+  const program = childProgram('adopt-descriptor')
   const started = spawn(process.execPath, [program], {
     stdio: ['pipe', 'pipe', 'pipe', socket],
     env: { ...process.env, NODE_OPTIONS: '' },

@@ -1,13 +1,13 @@
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { type Test, test } from 'tap'
+import { childProgram } from '../../fixtures/child.js'
 import { block, makeReactor, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 /** Clients that connect, write, and go, over and over, from a thread of their own: this one may block. */
 function startClients(t: Pick<Test, 'teardown'>, port: number): Worker {
   const workerData = { port, clients: 50 }
-  const worker = new Worker(join(__dirname, '../../fixtures/children/coming-and-going.js'), { workerData })
+  const worker = new Worker(childProgram('coming-and-going'), { workerData })
   t.teardown(() => worker.terminate())
   return worker
 }

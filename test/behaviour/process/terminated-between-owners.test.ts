@@ -1,13 +1,13 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { test } from 'tap'
+import { childProgram } from '../../fixtures/child.js'
 import { until } from '../../fixtures/reactor.js'
 
 const WORKERS = 20
-const program = join(__dirname, '../../fixtures/children/handing-over-worker.js')
+const program = childProgram('handing-over-worker')
 
 for (const how of ['adopt', 'detach']) {
   test(`a worker that is terminated in ${how}() leaves no socket behind`, async (t) => {

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
-import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { type Test, test } from 'tap'
+import { childProgram } from '../../fixtures/child.js'
 import { openDescriptors, openThreads } from '../../fixtures/host.js'
 import { connectPeer, type Peer } from '../../fixtures/peer.js'
 import { freePort } from '../../fixtures/port.js'
@@ -16,7 +16,7 @@ interface Started {
 
 /** A worker with an echo server, which ends by itself as `how` says, when it is told `end`. */
 async function startWorker(t: Pick<Test, 'teardown'>, workerData: object): Promise<Started> {
-  const worker = new Worker(join(__dirname, '../../fixtures/children/echo-worker.js'), { workerData })
+  const worker = new Worker(childProgram('echo-worker'), { workerData })
   t.teardown(() => worker.terminate())
   let error: Error | undefined
   worker.on('error', (reason) => {

@@ -1,13 +1,10 @@
-import { join } from 'node:path'
 import { test } from 'tap'
 import { settle, until } from '../../fixtures/reactor.js'
-import { MODES, makeReactorPool } from '../../fixtures/reactor-pool.js'
-
-const ODD = join(__dirname, '../../fixtures/odd-workers.js')
+import { MODES, makeReactorPool, ODD_WORKERS } from '../../fixtures/reactor-pool.js'
 
 for (const mode of MODES) {
   test(`${mode}: what the user sends over the same channel is no message of the pool's`, async (t) => {
-    const pool = makeReactorPool(t, { mode, module: ODD, size: 1, data: { forge: true, wait: true } })
+    const pool = makeReactorPool(t, { mode, module: ODD_WORKERS, size: 1, data: { forge: true, wait: true } })
     const heard: unknown[] = []
     pool.on('message', (value) => heard.push(value))
     let ready = false
@@ -41,7 +38,7 @@ for (const mode of MODES) {
   })
 
   test(`${mode}: a worker whose message can’t be cloned ends as any other`, async (t) => {
-    const pool = makeReactorPool(t, { mode, module: ODD, size: 1, data: { uncloneable: true } })
+    const pool = makeReactorPool(t, { mode, module: ODD_WORKERS, size: 1, data: { uncloneable: true } })
     const heard: unknown[] = []
     pool.on('message', (value) => heard.push(value))
     await pool.ready()
@@ -54,7 +51,7 @@ for (const mode of MODES) {
 }
 
 test('a worker that is stuck gets no more messages than there is room for', async (t) => {
-  const pool = makeReactorPool(t, { module: ODD, size: 1 })
+  const pool = makeReactorPool(t, { module: ODD_WORKERS, size: 1 })
   await pool.ready()
   pool.send({ spin: 1000 })
   let taken = 0

@@ -4,15 +4,14 @@ import { test } from 'tap'
 import { openDescriptors } from '../../fixtures/host.js'
 import { connectPeer } from '../../fixtures/peer.js'
 import { block, until } from '../../fixtures/reactor.js'
-import { MODES, makeReactorPool } from '../../fixtures/reactor-pool.js'
+import { MODES, makeReactorPool, ODD_WORKERS } from '../../fixtures/reactor-pool.js'
 import { temporaryDirectory } from '../../fixtures/temporary.js'
 
-const ODD = join(__dirname, '../../fixtures/odd-workers.js')
 const where = { host: '127.0.0.1', port: 0, placement: 'least-connections' } as const
 
 for (const mode of MODES) {
   test(`${mode}: who comes while all workers are full is turned away, and leaves nothing`, async (t) => {
-    const pool = makeReactorPool(t, { mode, module: ODD, size: 2, reactor: { maxConnections: 1 } })
+    const pool = makeReactorPool(t, { mode, module: ODD_WORKERS, size: 2, reactor: { maxConnections: 1 } })
     const port = (await pool.listen(where)).port as number
     const first = [await connectPeer(t, port), await connectPeer(t, port)]
     for (const peer of first) peer.write('hello')
@@ -37,7 +36,7 @@ for (const mode of MODES) {
 
   test(`${mode}: a worker that can’t take a connection closes it`, async (t) => {
     // The pool doesn't know of a connection that the worker holds by itself until it is told.
-    const pool = makeReactorPool(t, { mode, module: ODD, size: 1, reactor: { maxConnections: 1 } })
+    const pool = makeReactorPool(t, { mode, module: ODD_WORKERS, size: 1, reactor: { maxConnections: 1 } })
     const byUs = (await pool.listen(where)).port as number
     const byKernel = (await pool.listen({ ...where, placement: 'reuse-port' })).port as number
     const before = openDescriptors()
@@ -57,7 +56,7 @@ for (const mode of MODES) {
   })
 
   test(`${mode}: a connection that a worker destroys ends while the pool’s thread is busy`, async (t) => {
-    const pool = makeReactorPool(t, { mode, module: ODD, size: 1 })
+    const pool = makeReactorPool(t, { mode, module: ODD_WORKERS, size: 1 })
     const port = (await pool.listen(where)).port as number
     const client = `const s = require('net').connect(${port}, '127.0.0.1')
       s.once('data', () => { s.write('destroy'); const began = Date.now(); s.on('close', () => {
@@ -77,7 +76,7 @@ for (const mode of MODES) {
   })
 
   test(`${mode}: a Unix socket without a worker: who waits is turned away when it closes`, async (t) => {
-    const pool = makeReactorPool(t, { mode, module: ODD, size: 1 })
+    const pool = makeReactorPool(t, { mode, module: ODD_WORKERS, size: 1 })
     const path = join(temporaryDirectory(t), 'socket')
     const listener = await pool.listen({ path })
     pool.send('exit')

@@ -6,15 +6,14 @@ import { test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
 import { freePort } from '../../fixtures/port.js'
 import { settle, until } from '../../fixtures/reactor.js'
-import { MODES, makeReactorPool } from '../../fixtures/reactor-pool.js'
+import { MODES, makeReactorPool, ODD_WORKERS } from '../../fixtures/reactor-pool.js'
 import { temporaryDirectory } from '../../fixtures/temporary.js'
 
-const ODD = join(__dirname, '../../fixtures/odd-workers.js')
 const host = '127.0.0.1'
 
 for (const mode of MODES) {
   test(`${mode}: a listener that closes while its workers have yet to open it accepts no more`, async (t) => {
-    const pool = makeReactorPool(t, { mode, module: ODD, size: 2 })
+    const pool = makeReactorPool(t, { mode, module: ODD_WORKERS, size: 2 })
     await pool.ready()
     for (let round = 0; round < 10; round++) {
       const listener = await pool.listen({ host, port: await freePort() })
@@ -31,7 +30,7 @@ for (const mode of MODES) {
 
   for (const placement of ['reuse-port', 'least-connections'] as const) {
     test(`${mode}, ${placement}: a shutdown closes the sockets first, and serves who has connected`, async (t) => {
-      const pool = makeReactorPool(t, { mode, module: ODD, size: 2 })
+      const pool = makeReactorPool(t, { mode, module: ODD_WORKERS, size: 2 })
       const port = (await pool.listen({ host, port: await freePort(), placement })).port as number
       const peers = await Promise.all(Array.from({ length: 20 }, () => connectPeer(t, port)))
       const ending = pool.shutdown({ timeoutMs: 60_000 })
@@ -62,7 +61,7 @@ test('a shutdown’s deadline holds for a worker that drains for a restart, too'
 
 test('what has taken the place of a pool’s Unix socket is not removed', async (t) => {
   const path = join(temporaryDirectory(t), 'socket')
-  const pool = makeReactorPool(t, { module: ODD, size: 1 })
+  const pool = makeReactorPool(t, { module: ODD_WORKERS, size: 1 })
   const first = await pool.listen({ path })
   unlinkSync(path)
   writeFileSync(path, 'a file')

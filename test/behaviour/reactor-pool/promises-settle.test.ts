@@ -1,11 +1,9 @@
-import { join } from 'node:path'
 import type { PoolListener, ReactorPool } from 'c1m'
 import { test } from 'tap'
 import { allSettle } from '../../fixtures/all-settle.js'
 import { connectPeer } from '../../fixtures/peer.js'
-import { MODES, makeReactorPool } from '../../fixtures/reactor-pool.js'
+import { MODES, makeReactorPool, ODD_WORKERS } from '../../fixtures/reactor-pool.js'
 
-const ODD = join(__dirname, '../../fixtures/odd-workers.js')
 const where = { host: '127.0.0.1', port: 0 } as const
 
 /** What meets what. Whatever comes of a promise, something does. */
@@ -31,7 +29,7 @@ for (const mode of MODES) {
   for (const [event, bring] of Object.entries(events)) {
     for (const first of ['the operations', 'the event'] as const) {
       test(`${mode}: ${first} first, with ${event}, everything settles`, async (t) => {
-        const pool = makeReactorPool(t, { mode, module: ODD, size: 2 })
+        const pool = makeReactorPool(t, { mode, module: ODD_WORKERS, size: 2 })
         const listener = await pool.listen(where)
         const handed = await pool.listen({ ...where, placement: 'least-connections' })
         await connectPeer(t, listener.port as number)
@@ -49,7 +47,7 @@ for (const mode of MODES) {
 
   test(`${mode}: what meets the start of a pool settles`, async (t) => {
     for (const event of ['a shutdown', 'a shutdown without patience'] as const) {
-      const pool = makeReactorPool(t, { mode, module: ODD, size: 2 })
+      const pool = makeReactorPool(t, { mode, module: ODD_WORKERS, size: 2 })
       const promises = new Map<string, Promise<unknown>>()
       for (const name of ['ready', 'listen', 'listen by name', 'restart', 'broadcast', 'stats'] as const) {
         promises.set(name, operations[name]?.(pool, {} as PoolListener) as Promise<unknown>)
