@@ -3,7 +3,7 @@ import type { Connection } from 'c1m'
 import { test } from 'tap'
 import { openDescriptors } from '../../fixtures/host.js'
 import { connectPeer } from '../../fixtures/peer.js'
-import { makeReactor, serve, settle, until } from '../../fixtures/reactor.js'
+import { makeReactor, serve, turns, until } from '../../fixtures/reactor.js'
 
 test('reactors in one thread know nothing of each other', async (t) => {
   const closes: string[] = []
@@ -82,14 +82,14 @@ test('many reactors come and go, and leave no descriptor', async (t) => {
     return reactor
   }
   await (await start()).shutdown()
-  await settle()
+  await turns()
   const before = openDescriptors()
   for (let round = 0; round < 10; round++) {
     const reactors = await Promise.all(Array.from({ length: 5 }, start))
     t.equal(new Set(reactors).size, 5)
     await Promise.all(reactors.map((reactor) => reactor.shutdown()))
   }
-  await settle()
+  await turns()
   t.equal(openDescriptors(), before)
 })
 

@@ -2,7 +2,7 @@ import type { Connection } from 'c1m'
 import { test } from 'tap'
 import { Random } from '../../fixtures/bytes.js'
 import { connectPeer, type Peer } from '../../fixtures/peer.js'
-import { serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { fence, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 type Way = 'end' | 'destroy' | 'reset'
 const OURS: readonly Way[] = ['end', 'destroy', 'reset']
@@ -56,7 +56,7 @@ for (const trigger of TRIGGERS) {
       for (const act of acts) act()
     }
     await until(() => reactor.connections.size === 0, 'all connections closed')
-    await settle()
+    await fence(reactor)
     t.equal(closes.size, cases.length)
     t.strictSame(
       [...closes.values()].filter((each) => each.length !== 1),

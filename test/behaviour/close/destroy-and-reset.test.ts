@@ -1,7 +1,7 @@
 import type { Connection } from 'c1m'
 import { test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
-import { record, serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { fence, record, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const SIZE = 12 * 1024 * 1024
 
@@ -10,7 +10,12 @@ for (const trigger of TRIGGERS) {
     for (const how of ['destroy', 'reset'] as const) {
       const log: string[] = []
       const conns: Connection[] = []
-      const { port } = await serve<unknown>(t, record(log, { open: (conn) => void conns.push(conn) }), {}, { trigger })
+      const { port, reactor } = await serve<unknown>(
+        t,
+        record(log, { open: (conn) => void conns.push(conn) }),
+        {},
+        { trigger },
+      )
       const peer = await connectPeer(t, port)
       await until(() => conns.length === 1)
       t.equal(conns[0]?.write('hello'), true)
@@ -21,7 +26,7 @@ for (const trigger of TRIGGERS) {
       t.equal(peer.error?.code, how === 'reset' ? 'ECONNRESET' : undefined)
       t.equal(peer.ended, how === 'destroy')
       await until(() => log.length > 1)
-      await settle(20)
+      await fence(reactor)
       t.strictSame(log, ['open', 'close'])
     }
   })
@@ -42,7 +47,7 @@ for (const trigger of TRIGGERS) {
       const peer = await connectPeer(t, port)
       peer.socket.pause()
       peer.write('go')
-      await settle()
+      await fence(reactor)
       peer.socket.resume()
       await until(() => peer.gone)
       how === 'end' ? t.equal(peer.length, SIZE) : t.ok(peer.length < SIZE, `${peer.length} bytes came`)

@@ -1,7 +1,7 @@
 import type { Connection, Handlers } from 'c1m'
 import { test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
-import { record, serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { fence, record, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 /** What a destroyed connection answers, whatever it is asked. */
 function inertness(conn: Connection): unknown[] {
@@ -60,7 +60,7 @@ for (const trigger of TRIGGERS) {
       if (peerSends !== undefined) peer.write(peerSends)
       if (peerEnds === true) await peer.endAndBlock(30)
       await until(() => log.some((line) => line.startsWith('close')) && reactor.connections.size === 0)
-      await settle()
+      await fence(reactor)
       t.strictSame(log, expected)
       t.strictSame(answers, [INERT])
       await until(() => peer.gone)
@@ -79,7 +79,7 @@ for (const trigger of TRIGGERS) {
     const peer = await connectPeer(t, port)
     peer.end('x')
     await until(() => log.includes('close') && reactor.connections.size === 0)
-    await settle()
+    await fence(reactor)
     t.strictSame(log, ['open', 'data x', 'end', 'close'])
     t.strictSame(answers, [INERT])
   })
@@ -106,7 +106,7 @@ for (const trigger of TRIGGERS) {
     t.strictSame(inertness(first), INERT)
     t.equal(reactor.connections.get(first.id), undefined)
     t.equal(reactor.connections.get(second.id), second)
-    await settle()
+    await fence(reactor)
     other.write('still here')
     await until(() => log.includes('data still here'))
     t.strictSame(log, ['open', 'end', 'close', 'open', 'data still here'])

@@ -2,7 +2,7 @@ import type { Connection } from 'c1m'
 import { test } from 'tap'
 import { BatchCounter, OneBatch } from '../../fixtures/batch.js'
 import { connectPeer } from '../../fixtures/peer.js'
-import { serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { fence, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
   for (const how of ['destroy', 'reset'] as const) {
@@ -44,7 +44,7 @@ for (const trigger of TRIGGERS) {
       })
       // "c" destroys "a": had it come in a later batch than "a", this would say so.
       await until(() => log.includes('go c') && reactor.connections.size === 2)
-      await settle()
+      await fence(reactor)
       t.equal(new Set(numbers).size, 1, 'all events were in one batch')
       // b's data is in the batch, after its destruction.
       t.strictSame(log.slice(0, 2), ['go a', 'go c'])
@@ -87,7 +87,7 @@ for (const trigger of TRIGGERS) {
       b.reset()
     })
     await until(() => reactor.connections.size === 2)
-    await settle()
+    await fence(reactor)
     t.strictSame(log, ['close ours'])
   })
 }

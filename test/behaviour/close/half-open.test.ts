@@ -2,13 +2,13 @@ import type { Connection } from 'c1m'
 import { test } from 'tap'
 import { Random, sha256 } from '../../fixtures/bytes.js'
 import { connectPeer } from '../../fixtures/peer.js'
-import { record, serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { fence, quiet, record, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
   test(`with allowHalfOpen we may go on sending after the peer's FIN (${trigger})`, async (t) => {
     const log: string[] = []
     const conns: Connection[] = []
-    const { port } = await serve<unknown>(
+    const { port, reactor } = await serve<unknown>(
       t,
       record(log, { open: (conn) => void conns.push(conn) }),
       { allowHalfOpen: true },
@@ -17,7 +17,7 @@ for (const trigger of TRIGGERS) {
     const peer = await connectPeer(t, port)
     peer.end('question')
     await until(() => log.includes('end'))
-    await settle()
+    await fence(reactor)
     t.equal(peer.ended, false)
     t.equal(conns[0]?.write('an '), true)
     await peer.untilBytes(3)
@@ -33,7 +33,7 @@ for (const trigger of TRIGGERS) {
     const log: string[] = []
     const answers: boolean[] = []
     const answer = new Random(2).bytes(6 * 1024 * 1024)
-    const { port } = await serve<unknown>(
+    const { port, reactor } = await serve<unknown>(
       t,
       record(log, {
         end(conn) {
@@ -48,7 +48,7 @@ for (const trigger of TRIGGERS) {
     peer.socket.pause()
     peer.end('question')
     await until(() => log.includes('end'))
-    await settle()
+    await quiet(reactor)
     t.notOk(log.includes('close'), 'not before it is sent')
     peer.socket.resume()
     await peer.untilEnded()
@@ -72,14 +72,15 @@ for (const trigger of TRIGGERS) {
       t.equal(conn.write('more'), false)
       t.equal(conn.closed, false)
     }
-    const { port } = await serve<unknown>(t, record(log, { open }), {}, { trigger })
+    const { port, reactor } = await serve<unknown>(t, record(log, { open }), {}, { trigger })
     const peer = await connectPeer(t, port)
     await peer.untilEnded()
     t.equal(peer.text, 'hello and bye')
-    await settle()
+    await until(() => log.length === 2)
+    await fence(reactor)
     t.strictSame(log, ['open', 'drain'])
     await peer.flush('still ')
-    await settle()
+    await until(() => log.length === 3)
     peer.end('here')
     await until(() => log.includes('close'))
     t.strictSame(log, ['open', 'drain', 'data still ', 'data here', 'end', 'close'])
@@ -87,7 +88,7 @@ for (const trigger of TRIGGERS) {
 
   test(`end() sends all that is queued before the FIN (${trigger})`, async (t) => {
     const payload = new Random(8).bytes(12 * 1024 * 1024)
-    const { port } = await serve<unknown>(
+    const { port, reactor } = await serve<unknown>(
       t,
       {
         open(conn) {
@@ -100,7 +101,7 @@ for (const trigger of TRIGGERS) {
     )
     const peer = await connectPeer(t, port)
     peer.socket.pause()
-    await settle()
+    await quiet(reactor)
     peer.socket.resume()
     await peer.untilEnded()
     t.equal(sha256(peer.received), sha256(payload))
@@ -109,14 +110,14 @@ for (const trigger of TRIGGERS) {
 
   test(`a half-open connection that its peer resets (${trigger})`, async (t) => {
     const log: string[] = []
-    const { port } = await serve<unknown>(t, record(log), { allowHalfOpen: true }, { trigger })
+    const { port, reactor } = await serve<unknown>(t, record(log), { allowHalfOpen: true }, { trigger })
     const peer = await connectPeer(t, port)
     peer.end('x')
     await until(() => log.includes('end'))
-    await settle()
+    await fence(reactor)
     peer.reset()
     await until(() => log.some((line) => line.startsWith('close')))
-    await settle()
+    await fence(reactor)
     t.strictSame(log, ['open', 'data x', 'end', 'close ECONNRESET'])
   })
 }

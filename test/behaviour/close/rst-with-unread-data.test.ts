@@ -1,6 +1,6 @@
 import { test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
-import { block, record, serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { block, fence, record, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const closes = (log: string[]) => log.filter((line) => line.startsWith('close'))
 
@@ -10,12 +10,11 @@ for (const trigger of TRIGGERS) {
     const { port, reactor } = await serve(t, record(log), {}, { trigger })
     const peer = await connectPeer(t, port)
     await until(() => log.includes('open'))
-    peer.write('hello')
-    block(30)
+    peer.writeAndBlock('hello', reactor)
     peer.reset()
     block(30)
     await until(() => reactor.connections.size === 0)
-    await settle()
+    await fence(reactor)
     t.strictSame(log, ['open', 'data hello', 'close ECONNRESET'])
   })
 
@@ -28,7 +27,7 @@ for (const trigger of TRIGGERS) {
       peer.reset()
     }
     await until(() => closes(log).length === 50 && reactor.connections.size === 0)
-    await settle()
+    await fence(reactor)
     t.strictSame(
       closes(log),
       Array.from({ length: 50 }, () => 'close ECONNRESET'),
@@ -44,15 +43,15 @@ for (const trigger of TRIGGERS) {
 
   test(`a RST of a paused connection, with bytes in the kernel (${trigger})`, async (t) => {
     const log: string[] = []
-    const { port } = await serve(t, record(log, { open: (conn) => void conn.pause() }), {}, { trigger })
+    const { port, reactor } = await serve(t, record(log, { open: (conn) => void conn.pause() }), {}, { trigger })
     const peer = await connectPeer(t, port)
     await until(() => log.includes('open'))
-    await settle()
+    await fence(reactor)
     peer.write('unread')
-    await settle()
+    await fence(reactor)
     peer.reset()
     await until(() => closes(log).length > 0)
-    await settle()
+    await fence(reactor)
     t.strictSame(log, ['open', 'close ECONNRESET'])
   })
 
@@ -75,7 +74,7 @@ for (const trigger of TRIGGERS) {
     await until(() => log.includes('data go') && reactor.stats().bytesWritten > 0)
     peer.reset()
     await until(() => closes(log).length > 0)
-    await settle()
+    await fence(reactor)
     t.strictSame(log, ['open', 'data go', 'close ECONNRESET'])
     t.equal(reactor.stats().queueBytes, 0)
   })

@@ -1,7 +1,7 @@
 import type { Connection } from 'c1m'
 import { type Test, test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
-import { serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { fence, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const closed = { name: 'C1mError', code: 'ERR_C1M_CONNECTION_CLOSED' }
 
@@ -70,7 +70,7 @@ for (const trigger of TRIGGERS) {
     t.ok(Number.isSafeInteger(gone.id))
     t.equal(reactor.connections.has(gone.id), false)
     t.equal(reactor.connections.get(gone.id), undefined)
-    await settle()
+    await fence(reactor)
     t.equal(closes.length, 1)
   })
 }
@@ -146,7 +146,7 @@ test('after end() nothing more is written, but the rest works', async (t) => {
 test('a stale connection does nothing to the one that has its slot now', async (t) => {
   const conns: Connection<unknown>[] = []
   let closes = 0
-  const { port } = await serve<unknown>(
+  const { port, reactor } = await serve<unknown>(
     t,
     { open: (conn) => void conns.push(conn), close: () => void closes++ },
     {},
@@ -162,7 +162,7 @@ test('a stale connection does nothing to the one that has its slot now', async (
   t.not(stale.id, live.id)
   await checkInert(t, stale, 'with a successor')
   t.strictSame(addresses(stale), none)
-  await settle()
+  await fence(reactor)
   t.equal(live.closed, false)
   t.equal(live.paused, false)
   t.equal(second.length, 0)

@@ -1,7 +1,7 @@
 import type { Connection, Handlers } from 'c1m'
 import { type Test, test } from 'tap'
 import { connectPeer, type Peer } from '../../fixtures/peer.js'
-import { block, record, type Served, serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { block, fence, record, type Served, serve, TRIGGERS, turns, until } from '../../fixtures/reactor.js'
 
 interface Held extends Served<unknown> {
   readonly conn: Connection
@@ -34,29 +34,25 @@ async function hold(t: Test, trigger: 'edge' | 'level', handlers: Handlers<unkno
   )
   const peer = await connectPeer(t, served.port)
   await peer.untilEnded()
-  for (const text of ['one', 'two', 'three']) {
-    peer.write(text)
-    block(15)
-  }
+  for (const text of ['one', 'two', 'three']) peer.writeAndBlock(text, served.reactor)
   await peer.endAndBlock(30)
-  await until(() => log.includes('data one'))
-  await settle()
+  await until(() => log.includes('data one') && served.reactor.connections.size === 0, 'its close in the kernel')
+  await fence(served.reactor)
   t.strictSame(log, ['open', 'data one'])
-  t.equal(served.reactor.connections.size, 0, 'it has closed in the kernel')
   return { ...served, conn: conns[0] as Connection, peer, log }
 }
 
 for (const trigger of TRIGGERS) {
   test(`a regular close waits for what is held back (${trigger})`, async (t) => {
     let address: (string | number | undefined)[] = []
-    const { log, conn, peer, port } = await hold(t, trigger, {
+    const { log, conn, peer, port, reactor } = await hold(t, trigger, {
       close(closing) {
         address = [closing.remoteAddress, closing.remotePort, closing.remoteFamily, closing.localPort]
       },
     })
     t.equal(conn.resume(), true)
     await until(() => log.includes('close'))
-    await settle()
+    await fence(reactor)
     t.strictSame(log, ['open', 'data one', 'data two', 'data three', 'end', 'close'])
     t.strictSame(address, ['127.0.0.1', peer.port, 'IPv4', port])
     t.equal(conn.resume(), false)
@@ -64,7 +60,7 @@ for (const trigger of TRIGGERS) {
   })
 
   test(`pause is obeyed while what is held back is let go (${trigger})`, async (t) => {
-    const { log, conn } = await hold(t, trigger, {
+    const { log, conn, reactor } = await hold(t, trigger, {
       data: (each) => void t.equal(each.pause(), true),
       end: (each) => void t.equal(each.pause(), true),
     })
@@ -72,43 +68,43 @@ for (const trigger of TRIGGERS) {
       const before = log.length
       t.equal(conn.resume(), true)
       await until(() => log.length > before)
-      await settle(20)
+      await fence(reactor)
       t.strictSame(log.slice(before), [expected])
     }
   })
 
   test(`destroy gives up what is held back (${trigger})`, async (t) => {
-    const { log, conn } = await hold(t, trigger)
+    const { log, conn, reactor } = await hold(t, trigger)
     t.equal(conn.destroy(new Error('enough')), true)
     t.equal(conn.destroy(new Error('again')), false)
     t.equal(conn.resume(), false)
     await until(() => log.some((line) => line.startsWith('close')))
-    await settle()
+    await fence(reactor)
     t.strictSame(log, ['open', 'data one', 'close enough'])
   })
 
   test(`destroy in the middle of what is let go (${trigger})`, async (t) => {
-    const { log, conn } = await hold(t, trigger, {
+    const { log, conn, reactor } = await hold(t, trigger, {
       data(each, chunk) {
         if (chunk.toString() === 'two') each.destroy(new Error('enough'))
       },
     })
     conn.resume()
     await until(() => log.some((line) => line.startsWith('close')))
-    await settle()
+    await fence(reactor)
     t.strictSame(log, ['open', 'data one', 'data two', 'close enough'])
   })
 
   test(`a shutdown of the reactor still closes it, once (${trigger})`, async (t) => {
     const { log, reactor } = await hold(t, trigger)
     await reactor.shutdown({ timeoutMs: 0 })
-    await settle()
+    await turns()
     t.strictSame(log, ['open', 'data one', 'close ERR_C1M_SHUTDOWN'])
   })
 
   test(`a peer's reset closes a paused connection at once (${trigger})`, async (t) => {
     const log: string[] = []
-    const { port } = await serve<unknown>(
+    const { port, reactor } = await serve<unknown>(
       t,
       record(log, {
         data(conn) {
@@ -124,17 +120,17 @@ for (const trigger of TRIGGERS) {
     peer.write(Buffer.alloc(384 * 1024, 1))
     block(50)
     await until(() => log.includes('data'))
-    await settle()
+    await fence(reactor)
     peer.reset()
     await until(() => log.some((line) => line.startsWith('close')))
-    await settle()
+    await fence(reactor)
     t.strictSame(log, ['open', 'data', 'close ECONNRESET'])
   })
 
   test(`a peer's reset drops what is held back; what comes after it does nothing (${trigger})`, async (t) => {
     const log: string[] = []
     const conns: Connection[] = []
-    const { port } = await serve<unknown>(
+    const { port, reactor } = await serve<unknown>(
       t,
       record(log, {
         open: (conn) => void conns.push(conn),
@@ -146,16 +142,13 @@ for (const trigger of TRIGGERS) {
     const peer = await connectPeer(t, port)
     await until(() => conns.length > 0)
     const [conn] = conns as [Connection]
-    for (const text of ['one', 'two']) {
-      peer.write(text)
-      block(15)
-    }
+    for (const text of ['one', 'two']) peer.writeAndBlock(text, reactor)
     await until(() => log.includes('data one'))
-    await settle()
+    await fence(reactor)
     peer.reset()
     await until(() => log.some((line) => line.startsWith('close')))
     t.strictSame([conn.pause(), conn.resume(), conn.destroy(), conn.reset()], [false, false, false, false])
-    await settle()
+    await fence(reactor)
     t.strictSame(log, ['open', 'data one', 'close ECONNRESET'])
   })
 }

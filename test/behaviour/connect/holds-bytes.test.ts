@@ -5,7 +5,7 @@ import { type Connection, relay } from 'c1m'
 import { type Test, test } from 'tap'
 import { netServer } from '../../fixtures/handover.js'
 import { connectPeer, type Peer } from '../../fixtures/peer.js'
-import { block, makeReactor, serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { block, fence, makeReactor, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 /** A server that speaks first, answers what it is sent, and ends when the other side has. */
 async function greeter(t: Pick<Test, 'teardown'>): Promise<{ port: number; sockets: Socket[] }> {
@@ -55,8 +55,10 @@ for (const trigger of TRIGGERS) {
 
   test(`or the net.Socket that it is detached as (${trigger})`, async (t) => {
     const up = await greeter(t)
-    const conn = await makeReactor(t, { trigger }).connect({ host: '127.0.0.1', port: up.port })
-    await settle()
+    const reactor = makeReactor(t, { trigger })
+    const conn = await reactor.connect({ host: '127.0.0.1', port: up.port })
+    await until(() => up.sockets.length === 1)
+    await fence(reactor)
     const socket = await conn.detach()
     t.teardown(() => socket.destroy())
     let text = ''
@@ -72,7 +74,8 @@ for (const trigger of TRIGGERS) {
     const up = await greeter(t)
     let ended = false
     let closed = false
-    const conn = await makeReactor(t, { trigger }).connect(
+    const reactor = makeReactor(t, { trigger })
+    const conn = await reactor.connect(
       { host: '127.0.0.1', port: up.port },
       {
         end: () => {
@@ -85,7 +88,7 @@ for (const trigger of TRIGGERS) {
     )
     await until(() => up.sockets.length === 1)
     up.sockets[0]?.end()
-    await settle()
+    await fence(reactor)
     t.equal(ended, false)
     conn.resume()
     t.equal(conn.paused, false)
@@ -106,7 +109,7 @@ for (const trigger of TRIGGERS) {
     // pause() says that it is to wait.
     two.pause()
     two.end()
-    await settle()
+    await fence(reactor)
     t.equal(closed, 1)
     t.equal(two.paused, true)
     two.resume()
@@ -131,7 +134,7 @@ for (const trigger of TRIGGERS) {
       conns.push(await reactor.adopt(socket, {}, { head: Buffer.from(head) }))
       await peer.flush('more ')
     }
-    await settle()
+    await fence(reactor)
     const [a, b] = conns as [Connection<undefined>, Connection<undefined>]
     void relay(a, b)
     await Promise.all(peers.map((peer) => peer.untilBytes(9)))

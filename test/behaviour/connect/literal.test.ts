@@ -1,7 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Connection, Reactor } from 'c1m'
 import { test } from 'tap'
 import { hasIpv6 } from '../../fixtures/host.js'
-import { block, makeReactor, record, serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { block, makeReactor, record, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const noLookup = () => {
   throw new Error('a literal needs no lookup')
@@ -50,7 +51,7 @@ for (const trigger of TRIGGERS) {
     const client = makeReactor(t, { trigger })
     const heard: string[] = []
     const attempt = client.connect({ host: '127.0.0.1', port }, record(heard))
-    await settle(1)
+    await sleep(1)
     // Everything is there before this thread hears of anything.
     block(100)
     await attempt

@@ -3,7 +3,7 @@ import { test } from 'tap'
 import { openDescriptors } from '../../fixtures/host.js'
 import { connectPeer } from '../../fixtures/peer.js'
 import { freePort } from '../../fixtures/port.js'
-import { makeReactor, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { fence, makeReactor, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 // Two descriptors each, as both ends are in this process, and 20,000 are what a process usually gets.
 const THERE = 9000
@@ -17,7 +17,7 @@ for (const trigger of TRIGGERS) {
       { host: '127.0.0.1', port: 0, backlog: 4096 },
       { data: (conn, chunk) => void conn.end(chunk) },
     )
-    await settle()
+    await fence(reactor)
     const before = openDescriptors()
     const echoed = new Map<number, string>()
     const log = { opened: 0, closed: 0 }

@@ -3,7 +3,7 @@ import type { LookupFunction } from 'node:net'
 import { test } from 'tap'
 import { blackhole } from '../../fixtures/blackhole.js'
 import { hasIpv6, openDescriptors } from '../../fixtures/host.js'
-import { makeReactor, record, serve, settle, until } from '../../fixtures/reactor.js'
+import { fence, makeReactor, record, serve, until } from '../../fixtures/reactor.js'
 
 const name = 'some.name'
 
@@ -138,6 +138,6 @@ test('a lookup that calls back twice connects once', async (t) => {
   }
   const log: string[] = []
   await reactor.connect({ host: name, port, lookup }, record(log))
-  await settle()
+  await fence(reactor)
   t.strictSame(log, ['open'])
 })

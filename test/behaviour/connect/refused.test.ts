@@ -1,14 +1,14 @@
 import { test } from 'tap'
 import { openDescriptors } from '../../fixtures/host.js'
 import { freePort } from '../../fixtures/port.js'
-import { makeReactor, record, serve, settle, TRIGGERS } from '../../fixtures/reactor.js'
+import { fence, makeReactor, record, serve, TRIGGERS, turns } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
   test(`${trigger}: a refused connection rejects as in node:net, and leaves nothing`, async (t) => {
     const port = await freePort()
     const reactor = makeReactor(t, { trigger })
     // The descriptors of the reactor before go a little later.
-    await settle()
+    await turns()
     const before = openDescriptors()
     const log: string[] = []
     const error = await reactor.connect({ host: '127.0.0.1', port }, record(log)).catch((reason) => reason)
@@ -21,7 +21,7 @@ for (const trigger of TRIGGERS) {
       address: '127.0.0.1',
       port,
     })
-    await settle()
+    await fence(reactor)
     t.strictSame(log, [])
     t.equal(openDescriptors(), before)
     t.equal(reactor.connections.size, 0)

@@ -1,7 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'tap'
 import { blackhole } from '../../fixtures/blackhole.js'
 import { openDescriptors } from '../../fixtures/host.js'
-import { block, makeReactor, record, serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { block, fence, makeReactor, record, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
   test(`${trigger}: an attempt that nobody answers ends with ETIMEDOUT, not before its time`, async (t) => {
@@ -22,7 +23,7 @@ for (const trigger of TRIGGERS) {
       address: '127.0.0.1',
       port,
     })
-    await settle()
+    await fence(reactor)
     t.strictSame(log, [])
     t.equal(openDescriptors(), before)
   })
@@ -70,7 +71,7 @@ test('a connection that came in time is there, also if this thread was busy mean
   await new Promise((resolve) => process.nextTick(resolve))
   block(100)
   const conn = await attempt
-  await settle(100)
+  await sleep(100)
   t.equal(conn.closed, false, 'its time ends with the attempt')
 })
 

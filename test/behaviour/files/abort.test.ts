@@ -1,20 +1,21 @@
 import { test } from 'tap'
 import { endlessFile, onePair, temporaryFile } from '../../fixtures/file.js'
-import { settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { fence, quiet, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const MIB = 1 << 20
 
 for (const trigger of TRIGGERS) {
   test(`aborted before its first byte has gone, a file is taken out (${trigger})`, async (t) => {
     const { path, content } = temporaryFile(t, 32 * MIB)
-    const { conn, peer } = await onePair(t, trigger)
+    const { conn, peer, reactor } = await onePair(t, trigger)
     peer.socket.pause()
     const first = conn.sendFile(path)
     const abort = new AbortController()
     const reason = new Error('changed my mind')
     const second = conn.sendFile(path, { signal: abort.signal })
     conn.write('tail')
-    await settle()
+    await until(() => reactor.stats().bytesWritten > 0)
+    await quiet(reactor)
     abort.abort(reason)
     t.equal(await second.catch((error) => error), reason)
     await t.rejects(conn.sendFile(path, { signal: abort.signal }), reason, 'aborted already')
@@ -28,7 +29,7 @@ for (const trigger of TRIGGERS) {
 
   test(`aborted at once, before it could be opened (${trigger})`, async (t) => {
     const { path } = temporaryFile(t, 1000)
-    const { conn, peer } = await onePair(t, trigger)
+    const { conn, peer, reactor } = await onePair(t, trigger)
     const abort = new AbortController()
     conn.write('a')
     const sent = conn.sendFile(path, { signal: abort.signal })
@@ -36,7 +37,7 @@ for (const trigger of TRIGGERS) {
     abort.abort()
     await t.rejects(sent, { name: 'AbortError' })
     await peer.untilBytes(2)
-    await settle()
+    await fence(reactor)
     t.equal(peer.text, 'ab')
   })
 

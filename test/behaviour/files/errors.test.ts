@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises'
 import { test } from 'tap'
 import { endlessFile, onePair, temporaryFile } from '../../fixtures/file.js'
 import { openDescriptors } from '../../fixtures/host.js'
-import { settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { quiet, TRIGGERS, until } from '../../fixtures/reactor.js'
 import { temporaryDirectory } from '../../fixtures/temporary.js'
 
 const MIB = 1 << 20
@@ -71,11 +71,12 @@ for (const trigger of TRIGGERS) {
       ['destroy', /^ERR_C1M_CONNECTION_CLOSED$/],
       ['reset', /^ERR_C1M_CONNECTION_CLOSED$/],
     ] as const) {
-      const { conn, peer, log } = await onePair(t, trigger)
+      const { conn, peer, log, reactor } = await onePair(t, trigger)
       const before = openDescriptors()
       peer.socket.pause()
       const rejected = [0, 1].map(() => t.rejects(conn.sendFile(path), { code }, how))
-      await settle()
+      await until(() => reactor.stats().bytesWritten > 0)
+      await quiet(reactor)
       if (how === 'peer') peer.reset()
       else conn[how]()
       await Promise.all(rejected)

@@ -5,7 +5,7 @@ import { test } from 'tap'
 import { onePair, temporaryFile } from '../../fixtures/file.js'
 import { openDescriptors } from '../../fixtures/host.js'
 import { connectPeer } from '../../fixtures/peer.js'
-import { record, serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { quiet, record, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 import { temporaryDirectory } from '../../fixtures/temporary.js'
 
 const MIB = 1 << 20
@@ -13,14 +13,15 @@ const MIB = 1 << 20
 for (const trigger of TRIGGERS) {
   test(`a file counts no memory, and drain waits for it (${trigger})`, async (t) => {
     const { path, content } = temporaryFile(t, 48 * MIB)
-    const { conn, peer, log } = await onePair(t, trigger)
+    const { conn, peer, log, reactor } = await onePair(t, trigger)
     peer.socket.pause()
     const sent = conn.sendFile(path)
     t.equal(conn.writableLength, 0)
     const chunk = Buffer.alloc(65_536, 1)
     t.equal(conn.write(chunk), false, 'the mark counts what is written')
     t.equal(conn.writableLength, chunk.length)
-    await settle()
+    await until(() => reactor.stats().bytesWritten > 0)
+    await quiet(reactor)
     t.equal(conn.writableLength, chunk.length, 'the file behind which it waits does not count')
     t.strictSame(log, ['open'])
     peer.socket.resume()

@@ -1,7 +1,7 @@
 import { type Connection, delimited } from 'c1m'
 import { test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
-import { record, serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { fence, record, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
   for (const read of ['owned', 'borrowed'] as const) {
@@ -16,11 +16,11 @@ for (const trigger of TRIGGERS) {
         },
       })
       const framing = delimited('\n', { maxFrameBytes: 5 })
-      const { port } = await serve(t, handlers, { framing, read }, { trigger, poisonBorrowed: true })
+      const { port, reactor } = await serve(t, handlers, { framing, read }, { trigger, poisonBorrowed: true })
       const peer = await connectPeer(t, port)
       await peer.flush('one\ntwo\nthree\ntoo large\nmore')
       await until(() => paused !== undefined)
-      await settle()
+      await fence(reactor)
       t.strictSame(log, ['open', 'data one'])
       paused?.resume()
       await until(() => log.length === 5)
@@ -40,11 +40,11 @@ test('what is no frame waits for a paused connection, whose framing may be chang
         paused = conn
       },
     })
-    const { port } = await serve(t, handlers, { framing: delimited('\n', { maxFrameBytes: 5 }) })
+    const { port, reactor } = await serve(t, handlers, { framing: delimited('\n', { maxFrameBytes: 5 }) })
     const peer = await connectPeer(t, port)
     await peer.flush('one\ntoo large;more;')
     await until(() => paused !== undefined)
-    await settle()
+    await fence(reactor)
     t.strictSame(log, ['open', 'data one'])
     if (changes) paused?.setFraming(delimited(';'))
     paused?.resume()

@@ -3,7 +3,7 @@ import { test } from 'tap'
 import { Random } from '../../fixtures/bytes.js'
 import { encodeAll } from '../../fixtures/frames.js'
 import { connectPeer } from '../../fixtures/peer.js'
-import { block, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { block, fence, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 /** A stream of sections, each cut in its own way; the last frame of one says that the next begins. */
 const SECTIONS: readonly (Framing | undefined)[] = [
@@ -87,7 +87,7 @@ for (const trigger of TRIGGERS) {
   test(`back to bytes as they come, with an end that waits, and paused (${trigger})`, async (t) => {
     const log: string[] = []
     let paused: Connection | undefined
-    const { port } = await serve<unknown>(
+    const { port, reactor } = await serve<unknown>(
       t,
       {
         data(conn, chunk) {
@@ -108,7 +108,7 @@ for (const trigger of TRIGGERS) {
     await peer.flush('first\nsecond\nthi')
     await peer.endAndBlock(30)
     await until(() => paused !== undefined)
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    await fence(reactor)
     t.strictSame(log, ['first'])
     paused?.resume()
     await until(() => log.at(-1) === 'end')

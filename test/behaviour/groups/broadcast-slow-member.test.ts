@@ -1,7 +1,7 @@
 import type { Connection, ErrorCode } from 'c1m'
 import { test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
-import { record, serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { fence, quiet, record, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const KIB = 1024
 
@@ -43,7 +43,7 @@ for (const trigger of TRIGGERS) {
     t.equal(log.at(-1), 'close ERR_C1M_WRITE_QUEUE_FULL' satisfies `close ${ErrorCode}`)
     t.strictSame(await group.broadcast('the last'), { reached: 1, queued: 0, cut: 0 })
     await quick.untilBytes(sent + 8)
-    await settle()
+    await fence(reactor)
     t.equal(log.filter((line) => line.startsWith('close')).length, 1)
     t.equal(reactor.stats().queueBytes, 0)
   })
@@ -68,7 +68,7 @@ for (const trigger of TRIGGERS) {
     t.strictSame(await group.broadcast(Buffer.alloc(sent, 'b')), { reached: 0, queued: 1, cut: 0 })
     t.equal(conn.write('0123456789abcdef'), false)
     t.equal(conn.writableLength, 16)
-    await settle()
+    await quiet(reactor)
     t.strictSame(log, ['open'])
     peer.socket.resume()
     await peer.untilBytes(sent + 16)

@@ -1,7 +1,7 @@
 import type { Connection } from 'c1m'
 import { test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
-import { makeReactor, serve, settle, until } from '../../fixtures/reactor.js'
+import { fence, makeReactor, serve, until } from '../../fixtures/reactor.js'
 
 test('all connections, or those that a filter takes', async (t) => {
   const reactor = makeReactor(t)
@@ -33,7 +33,7 @@ test('all connections, or those that a filter takes', async (t) => {
   await peers[0].untilBytes(4 + large.length)
   await peers[1].untilBytes(4 + large.length)
   await peers[2].untilBytes(4)
-  await settle()
+  await fence(reactor)
   t.strictSame(
     peers.map((peer) => peer.length),
     [4 + large.length, 4 + large.length, 4],
@@ -64,6 +64,6 @@ test('bad arguments', async (t) => {
     }),
     thrown,
   )
-  await settle()
+  await fence(reactor)
   t.equal(peer.length, 0)
 })

@@ -1,7 +1,7 @@
 import { type Connection, relay } from 'c1m'
 import { test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
-import { serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { fence, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
   test(`what a relay passes on has no broadcasts in it, except those before it (${trigger})`, async (t) => {
@@ -27,7 +27,7 @@ for (const trigger of TRIGGERS) {
     one.end()
     two.end()
     await relayed
-    await settle()
+    await fence(reactor)
     t.equal(one.text, 'before;to one;')
     t.equal(two.text, 'before;to two;')
   })

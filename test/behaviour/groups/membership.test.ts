@@ -2,7 +2,7 @@ import { inspect } from 'node:util'
 import type { Connection, Group } from 'c1m'
 import { test } from 'tap'
 import { connectPeer, type Peer } from '../../fixtures/peer.js'
-import { makeReactor, serve, settle, until } from '../../fixtures/reactor.js'
+import { fence, makeReactor, serve, until } from '../../fixtures/reactor.js'
 
 async function some(t: Parameters<typeof serve>[0], count: number) {
   const closed: (() => void)[] = []
@@ -63,7 +63,8 @@ test('membership is in order with broadcasts', async (t) => {
     (await Promise.all([first, second, third, fourth, fifth])).map(({ reached }) => reached),
     [2, 2, 0, 1, 0],
   )
-  await settle()
+  for (const [i, bytes] of [2, 2, 1].entries()) await peers[i]?.untilBytes(bytes)
+  await fence(reactor)
   t.strictSame(
     peers.map((peer) => peer.text),
     ['14', '12', '2'],
@@ -96,7 +97,7 @@ test('a connection that closes has left its groups before its close handler', as
   await until(() => reactor.connections.size === 3)
   await groups[0]?.broadcast('hello')
   await peers[0]?.untilBytes(5)
-  await settle()
+  await fence(reactor)
   t.equal(next.length, 0)
 })
 

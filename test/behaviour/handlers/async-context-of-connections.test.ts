@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Connection } from 'c1m'
 import { test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
-import { makeReactor, serve, until } from '../../fixtures/reactor.js'
+import { fence, makeReactor, serve, until } from '../../fixtures/reactor.js'
 
 const storage = new AsyncLocalStorage<string>()
 
@@ -83,7 +83,7 @@ test('what was held back runs in the context of all other events, whoever resume
   for (const text of ['first', 'second', 'third']) await peer.flush(text)
   await until(() => seen.length === 1)
   peer.end()
-  await new Promise((resolve) => setTimeout(resolve, 30))
+  await fence(reactor)
   storage.run('of whoever resumed', () => conn?.resume())
   await until(() => seen.some((line) => line.startsWith('close')))
   const other = await connectPeer(t, port)

@@ -2,7 +2,7 @@ import { AsyncLocalStorage, createHook, executionAsyncId } from 'node:async_hook
 import { test } from 'tap'
 import { collectGarbage } from '../../fixtures/garbage.js'
 import { connectPeer } from '../../fixtures/peer.js'
-import { block, makeReactor, serve, until } from '../../fixtures/reactor.js'
+import { blockUntil, makeReactor, serve, until } from '../../fixtures/reactor.js'
 
 test('an AsyncLocalStorage follows what a handler starts, for each connection its own', async (t) => {
   const storage = new AsyncLocalStorage<number>()
@@ -98,7 +98,7 @@ test('handlers have that store also behind one that has thrown, in the same batc
   const peers = await Promise.all(Array.from({ length: 3 }, () => connectPeer(t, listener.port as number)))
   await until(() => reactor.connections.size === 3)
   for (const peer of peers) peer.write('hello')
-  block(50)
+  blockUntil(() => reactor.stats().bytesRead === 15)
   await until(() => thrown.length === 3)
   t.strictSame(stores, ['mine', 'mine', 'mine'])
 })

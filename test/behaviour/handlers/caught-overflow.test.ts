@@ -7,7 +7,7 @@ import { test } from 'tap'
 import { blackhole } from '../../fixtures/blackhole.js'
 import { packageRoot } from '../../fixtures/built.js'
 import { connectPeer } from '../../fixtures/peer.js'
-import { makeReactor, type Served, serve, settle, until } from '../../fixtures/reactor.js'
+import { fence, makeReactor, type Served, serve, until } from '../../fixtures/reactor.js'
 
 /** Calls on the way back from the end of the stack: the first have next to nothing of it left, the last enough. */
 const CALLS = 4000
@@ -159,7 +159,7 @@ test('shutdown() near the end of the stack can be called again if it rejected', 
   // It is to be given up, by a request to the I/O thread.
   const port = await blackhole(t)
   const given = t.rejects(reactor.connect({ host: '127.0.0.1', port }), { code: 'ERR_C1M_REACTOR_CLOSED' })
-  await settle()
+  await fence(reactor)
   nearTheLimit(() => reactor.shutdown({ timeoutMs: 0 }), CALLS)
   await reactor.shutdown({ timeoutMs: 0 })
   await given

@@ -1,7 +1,7 @@
 import type { Connection } from 'c1m'
 import { test } from 'tap'
 import { netServer, socketHandles } from '../../fixtures/handover.js'
-import { makeReactor, record, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { fence, makeReactor, record, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
   test(`what was read before comes first, in order, and libuv keeps nothing (${trigger})`, async (t) => {
@@ -63,7 +63,7 @@ for (const trigger of TRIGGERS) {
       { head, read: 'borrowed' },
     )
     peer.write('!')
-    await settle()
+    await fence(reactor)
     t.equal(received.length, 0)
     conn.resume()
     await until(() => received.length > head.length)
@@ -74,8 +74,7 @@ for (const trigger of TRIGGERS) {
     const { accept } = await netServer(t, { allowHalfOpen: true })
     const { socket, peer } = await accept()
     peer.end('last words')
-    await until(() => socket.readableLength > 0)
-    await settle()
+    await until(() => (socket as unknown as { _readableState: { ended: boolean } })._readableState.ended)
     const log: string[] = []
     const reactor = makeReactor(t, { trigger })
     const conn = await reactor.adopt(socket, record<undefined>(log), { allowHalfOpen: true })

@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import { netServer } from '../../fixtures/handover.js'
 import { patternAt } from '../../fixtures/pattern.js'
-import { makeReactor, record, settle, until } from '../../fixtures/reactor.js'
+import { fence, makeReactor, record, until } from '../../fixtures/reactor.js'
 
 const CHUNK = 256 * 1024
 const CHUNKS = 64
@@ -21,7 +21,7 @@ test('what was written before is sent first, however long that takes', async (t)
     settled = true
   })
   await peer.flush('meanwhile')
-  await settle()
+  await fence(reactor)
   t.equal(settled, false, 'it waits')
   t.strictSame(log, [])
   peer.socket.resume()
@@ -50,7 +50,7 @@ test('a listener of the socket gets nothing of what arrives meanwhile, and all o
   const reactor = makeReactor(t)
   const refused = t.rejects(reactor.adopt(socket), { code: 'ERR_C1M_REACTOR_CLOSED' })
   await peer.flush('waiting')
-  await settle()
+  await fence(reactor)
   t.equal(seen, '')
   await reactor.shutdown()
   peer.socket.resume()
@@ -82,7 +82,7 @@ test('a FIN that comes meanwhile does not end it', async (t) => {
   const reactor = makeReactor(t)
   const adopting = reactor.adopt(socket, record<undefined>(log), { allowHalfOpen: true })
   peer.end()
-  await settle()
+  await fence(reactor)
   peer.socket.resume()
   const conn = await adopting
   await until(() => log.includes('end'))

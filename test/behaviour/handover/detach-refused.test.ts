@@ -5,7 +5,7 @@ import { test } from 'tap'
 import { endlessFile } from '../../fixtures/file.js'
 import { openDescriptors } from '../../fixtures/host.js'
 import { connectPeer } from '../../fixtures/peer.js'
-import { makeReactor, record, serve, settle, until } from '../../fixtures/reactor.js'
+import { makeReactor, record, serve, turns, until } from '../../fixtures/reactor.js'
 
 const gone = { code: 'ERR_C1M_CONNECTION_CLOSED' }
 
@@ -61,7 +61,7 @@ test('a shutdown in the middle of it', async (t) => {
   t.strictSame(await down, { drained: 1, cut: 0 })
   t.equal(socket.destroyed, false)
   socket.destroy()
-  await settle()
+  await turns()
   t.strictSame(log, ['open', 'close'])
 })
 

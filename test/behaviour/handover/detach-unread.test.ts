@@ -2,7 +2,7 @@ import type { Connection } from 'c1m'
 import { test } from 'tap'
 import { collect, netServer, socketHandles } from '../../fixtures/handover.js'
 import { connectPeer } from '../../fixtures/peer.js'
-import { block, makeReactor, record, serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { fence, makeReactor, record, serve, TRIGGERS, turns, until } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
   test(`what is in a batch, and what is in the kernel, is read by the socket (${trigger})`, async (t) => {
@@ -16,9 +16,7 @@ for (const trigger of TRIGGERS) {
     await until(() => conns.length === 1)
     const conn = conns[0] as Connection
     const handles = socketHandles()
-    await peer.flush('in a batch ')
-    // The I/O thread has read it, and this thread has not been told.
-    block(50)
+    peer.writeAndBlock('in a batch ', reactor)
     const detaching = conn.detach()
     t.equal(conn.write('x'), false)
     t.equal(conn.end(), false)
@@ -31,7 +29,7 @@ for (const trigger of TRIGGERS) {
     t.equal(socketHandles(), handles + 1)
     t.equal(socket.remotePort, peer.port)
     t.equal(socket.localPort, port)
-    await settle()
+    await turns()
     const seen = collect(socket)
     await until(() => seen.text.length >= 24)
     t.equal(seen.text, 'in a batch in the kernel')
@@ -50,22 +48,21 @@ for (const trigger of TRIGGERS) {
     const open = (conn: Connection) => {
       conns.push(conn)
     }
-    const { port } = await serve<unknown>(t, record(log, { open }), {}, { trigger })
+    const { port, reactor } = await serve<unknown>(t, record(log, { open }), {}, { trigger })
     const peer = await connectPeer(t, port)
     await until(() => conns.length === 1)
     const conn = conns[0] as Connection
-    await peer.flush('held ')
-    block(50)
+    peer.writeAndBlock('held ', reactor)
     conn.pause()
-    await settle()
+    await fence(reactor)
     peer.end('tail')
-    await settle()
+    await fence(reactor)
     const socket = await conn.detach()
     t.strictSame(log, ['open', 'close'])
     const seen = collect(socket)
     await until(() => seen.ended)
     t.strictSame([conn.pause(), conn.resume(), conn.destroy()], [false, false, false], 'it is inert')
-    await settle()
+    await fence(reactor)
     t.strictSame(log, ['open', 'close'], 'one close')
     t.equal(seen.text, 'held tail')
     await peer.untilClosed()

@@ -3,32 +3,32 @@ import { test } from 'tap'
 import { collect } from '../../fixtures/handover.js'
 import { patternAt } from '../../fixtures/pattern.js'
 import { connectPeer } from '../../fixtures/peer.js'
-import { makeReactor, record, serve, settle, until } from '../../fixtures/reactor.js'
+import { makeReactor, quiet, record, serve, until } from '../../fixtures/reactor.js'
 
 const CHUNK = 128 * 1024
 const CHUNKS = 100
 
 async function opened(t: Parameters<typeof serve>[0], log: string[]) {
   const conns: Connection[] = []
-  const { port } = await serve<unknown>(t, record(log, { open: (conn) => conns.push(conn) }), {
+  const { port, reactor } = await serve<unknown>(t, record(log, { open: (conn) => conns.push(conn) }), {
     maxWriteQueue: 2 ** 28,
     allowHalfOpen: true,
   })
   const peer = await connectPeer(t, port)
   await until(() => conns.length === 1)
-  return { peer, conn: conns[0] as Connection }
+  return { reactor, peer, conn: conns[0] as Connection }
 }
 
 test('what the kernel has not taken goes along, although nobody reads', async (t) => {
   const log: string[] = []
-  const { peer, conn } = await opened(t, log)
+  const { peer, conn, reactor } = await opened(t, log)
   peer.socket.pause()
   // Large ones are sent from where they lie, small ones are copied: both are in the queue.
   for (let i = 0; i < CHUNKS; i++) {
     conn.write(Buffer.from(patternAt(i * (CHUNK + 100), CHUNK)))
     conn.write(patternAt(i * (CHUNK + 100) + CHUNK, 100))
   }
-  await settle()
+  await quiet(reactor)
   const socket = await conn.detach()
   t.teardown(() => socket.destroy())
   t.strictSame(log, ['open', 'close'])
@@ -95,11 +95,11 @@ test('a peer that has reset it: the error comes when there is a handler for it',
 })
 
 test('one that was ended is not adopted before its FIN, which goes behind what the kernel has not taken', async (t) => {
-  const { peer, conn } = await opened(t, [])
+  const { peer, conn, reactor } = await opened(t, [])
   peer.socket.pause()
   for (let i = 0; i < CHUNKS; i++) conn.write(Buffer.from(patternAt(i * CHUNK, CHUNK)))
   conn.end()
-  await settle()
+  await quiet(reactor)
   const socket = await conn.detach()
   t.teardown(() => socket.destroy())
   await t.rejects(makeReactor(t).adopt(socket), { code: 'ERR_C1M_INVALID_ARG_VALUE', message: /ended/ })

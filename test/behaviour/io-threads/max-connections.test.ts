@@ -1,7 +1,7 @@
 import type { Placement, Saturated } from 'c1m'
 import { test } from 'tap'
 import { connectPeer, type Peer } from '../../fixtures/peer.js'
-import { serve, settle, until } from '../../fixtures/reactor.js'
+import { fence, serve, until } from '../../fixtures/reactor.js'
 
 const THREADS = 4
 const MAX = 32
@@ -21,7 +21,7 @@ for (const placement of ['least-connections', 'reuse-port'] as const satisfies r
     reactor.on('saturated', (event) => saturated.push(event))
     const peers = await Promise.all(Array.from({ length: 3 * MAX }, () => connectPeer(t, port)))
     await until(() => greeted(peers) >= MAX)
-    await settle()
+    await fence(reactor)
     // Threads that accept at the same moment may go beyond it, by one each.
     const most = placement === 'reuse-port' ? MAX + THREADS - 1 : MAX
     const held = reactor.connections.size
@@ -45,7 +45,7 @@ test('a slot that leaves on a thread that does not accept is taken again', async
   const { reactor, port } = await serve(t, { open() {} }, {}, { maxConnections: 4, ioThreads: THREADS })
   for (let i = 0; i < 6; i++) await connectPeer(t, port)
   await until(() => reactor.connections.size === 4)
-  await settle()
+  await fence(reactor)
   t.strictSame(
     reactor.stats().ioThreads.map(({ connections }) => connections),
     [1, 1, 1, 1],

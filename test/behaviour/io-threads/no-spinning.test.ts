@@ -1,8 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Reactor } from 'c1m'
 import { type Test, test } from 'tap'
 import { OneBatch } from '../../fixtures/batch.js'
 import { connectPeer } from '../../fixtures/peer.js'
-import { block, serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { block, fence, quiet, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 /** More than a quiet loop needs for its odd wake-up, and far fewer than one that spins makes. */
 const FEW_TURNS = 50
@@ -19,8 +20,8 @@ for (const trigger of TRIGGERS) {
   test(`an idle connection costs no turns (${trigger})`, async (t) => {
     const { port, reactor } = await serve(t, {}, {}, { trigger })
     await connectPeer(t, port)
-    await settle()
-    await expectFewTurns(t, reactor, () => settle(200))
+    await fence(reactor)
+    await expectFewTurns(t, reactor, () => sleep(200))
   })
 
   test(`a paused connection with unread data and both FINs (${trigger})`, async (t) => {
@@ -38,9 +39,9 @@ for (const trigger of TRIGGERS) {
     const peer = await connectPeer(t, port)
     await peer.untilEnded()
     peer.end('unread')
-    await settle()
+    await fence(reactor)
     t.equal(reactor.connections.size, 1)
-    await expectFewTurns(t, reactor, () => settle(200))
+    await expectFewTurns(t, reactor, () => sleep(200))
   })
 
   test(`a queue that its peer does not read (${trigger})`, async (t) => {
@@ -52,8 +53,8 @@ for (const trigger of TRIGGERS) {
     )
     const peer = await connectPeer(t, port)
     peer.socket.pause()
-    await settle(200)
-    await expectFewTurns(t, reactor, () => settle(200))
+    await quiet(reactor)
+    await expectFewTurns(t, reactor, () => sleep(200))
   })
 
   test(`data, FINs and resets while all batches are full (${trigger})`, async (t) => {

@@ -1,7 +1,7 @@
 import type { Connection, Reactor, Saturated } from 'c1m'
 import { test } from 'tap'
 import { connectPeer, type Peer } from '../../fixtures/peer.js'
-import { makeReactor, serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { fence, makeReactor, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const greeter = {
   open(conn: Connection<undefined>) {
@@ -24,8 +24,8 @@ for (const trigger of TRIGGERS) {
     const saturated = noteSaturated(reactor)
     const peers: Peer[] = []
     for (let i = 0; i < 12; i++) peers.push(await connectPeer(t, port))
-    await until(() => greeted(peers) === 4)
-    await settle()
+    await until(() => greeted(peers) === 4 && saturated.length > 0)
+    await fence(reactor)
     t.equal(greeted(peers), 4)
     t.equal(failed(peers), 0, 'nobody was refused')
     t.equal(reactor.connections.size, 4)
@@ -68,7 +68,7 @@ for (const trigger of TRIGGERS) {
     const served = peers.filter((peer) => peer.length === 2)
     for (const peer of served.slice(0, 3)) peer.end()
     await until(() => reactor.connections.size === maxConnections - 3)
-    await settle()
+    await fence(reactor)
     t.equal(greeted(peers), maxConnections, 'three are not enough')
     t.equal(saturated.length, 1)
     served[3]?.end()
@@ -90,7 +90,7 @@ test('the limit is the reactor’s, over all its listeners', async (t) => {
     await connectPeer(t, other.port),
   ]
   await until(() => greeted(peers) === 2)
-  await settle()
+  await fence(reactor)
   t.equal(greeted(peers), 2)
   t.equal(one.listener.connections + other.listener.connections, 2)
   const [first, second] = peers.filter((peer) => peer.length === 2)

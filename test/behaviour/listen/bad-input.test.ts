@@ -1,7 +1,7 @@
 import type { Handlers, ListenOptions, ListenSettings } from 'c1m'
 import { test } from 'tap'
 import { openDescriptors } from '../../fixtures/host.js'
-import { makeReactor, settle } from '../../fixtures/reactor.js'
+import { fence, makeReactor } from '../../fixtures/reactor.js'
 
 const wrongType = { name: 'TypeError', code: 'ERR_C1M_INVALID_ARG_TYPE' }
 const wrongValue = { name: 'TypeError', code: 'ERR_C1M_INVALID_ARG_VALUE' }
@@ -57,7 +57,7 @@ test('listen with a bad option rejects, names it, and opens nothing', async (t) 
     for (const value of values) await check(value, wrongValue)
     for (const value of range) await check(value, outOfRange)
   }
-  await settle()
+  await fence(reactor)
   t.equal(openDescriptors(), before)
   t.strictSame(await reactor.shutdown(), { drained: 0, cut: 0 })
 })

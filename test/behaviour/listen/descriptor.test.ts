@@ -6,7 +6,7 @@ import { type Test, test } from 'tap'
 import { built } from '../../fixtures/built.js'
 import { openDescriptors } from '../../fixtures/host.js'
 import { connectPeer } from '../../fixtures/peer.js'
-import { makeReactor, settle, until } from '../../fixtures/reactor.js'
+import { fence, makeReactor, until } from '../../fixtures/reactor.js'
 import { temporaryDirectory } from '../../fixtures/temporary.js'
 
 /** A listening socket that nobody accepts from, as one that systemd hands over. */
@@ -79,6 +79,6 @@ test('what doesn’t listen is refused', async (t) => {
   await t.rejects(reactor.listen({ fd: file }), { code: 'ENOTSOCK', syscall: 'listen' })
   await t.rejects(reactor.listen({ fd: connected }), { code: 'EINVAL', syscall: 'listen' })
   await t.rejects(reactor.listen({ fd: 1_000_000 }), { code: 'EBADF', syscall: 'listen' })
-  await settle()
+  await fence(reactor)
   t.equal(openDescriptors(), before)
 })

@@ -2,7 +2,7 @@ import { type Connection, type Handlers, type Listener, Reactor } from 'c1m'
 import { type Test, test } from 'tap'
 import { collected } from '../../fixtures/garbage.js'
 import { connectPeer } from '../../fixtures/peer.js'
-import { makeReactor, serve, settle, until } from '../../fixtures/reactor.js'
+import { fence, makeReactor, serve, until } from '../../fixtures/reactor.js'
 
 /** In a function of its own, as a frame may hold on to what it used last. */
 async function listenAndClose(reactor: Reactor, references: WeakRef<object>[]): Promise<void> {
@@ -47,7 +47,7 @@ test('a listener is garbage when its last connection has gone', async (t) => {
   const peer = await connectPeer(t, listener.port as number)
   await until(() => reactor.connections.size === 1)
   await listener.close()
-  await settle()
+  await fence(reactor)
   t.equal(listener.connections, 1, 'it is still needed')
   peer.end()
   await until(() => listener === undefined)

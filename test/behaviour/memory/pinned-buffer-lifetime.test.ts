@@ -3,7 +3,7 @@ import { test } from 'tap'
 import { sha256 } from '../../fixtures/bytes.js'
 import { collectGarbage } from '../../fixtures/garbage.js'
 import { connectPeer, type Peer } from '../../fixtures/peer.js'
-import { type Served, serve, settle, until } from '../../fixtures/reactor.js'
+import { fence, quiet, type Served, serve, until } from '../../fixtures/reactor.js'
 
 const MIB = 1024 * 1024
 // More than the kernel's buffers of a connection hold.
@@ -38,9 +38,9 @@ function churn(): number {
 }
 
 test('bytes that nobody else refers to stay until they are sent, and no longer', async (t) => {
-  const { conn, peer } = await bench(t)
+  const { conn, peer, reactor } = await bench(t)
   const memory = writeAndForget(conn, SIZE, 7)
-  await settle()
+  await quiet(reactor)
   await collectGarbage()
   churn()
   await collectGarbage()
@@ -57,12 +57,12 @@ test('bytes that nobody else refers to stay until they are sent, and no longer',
 test('a connection that closes lets go of what it had not sent', async (t) => {
   const { conn, peer, reactor } = await bench(t)
   const memories = [writeAndForget(conn, SIZE, 1), writeAndForget(conn, SIZE, 2), writeAndForget(conn, 20_000, 3)]
-  await settle()
+  await quiet(reactor)
   await collectGarbage()
   t.ok(memories.every((memory) => memory.deref() !== undefined))
   peer.reset()
   await until(() => reactor.connections.size === 0)
-  await settle()
+  await fence(reactor)
   await collectGarbage()
   t.ok(memories.every((memory) => memory.deref() === undefined))
 })
@@ -75,14 +75,14 @@ test('what is written to a connection that has closed meanwhile is let go', asyn
   const destroyed = writeAndForget(conn, SIZE, 1)
   conn.destroy()
   await until(() => reactor.connections.size === 0)
-  await settle()
+  await fence(reactor)
   await collectGarbage()
   t.equal(memory.deref(), undefined)
   t.equal(destroyed.deref(), undefined)
 })
 
 test('many rounds of pinned writes leave memory where it was', async (t) => {
-  const { conn, peer } = await bench(t)
+  const { conn, peer, reactor } = await bench(t)
   peer.socket.resume()
   peer.socket.on('data', () => {
     peer.chunks.length = 0
@@ -93,7 +93,7 @@ test('many rounds of pinned writes leave memory where it was', async (t) => {
       if (i % 8 === 7) await until(() => conn.writableLength === 0)
     }
     await until(() => conn.writableLength === 0)
-    await settle()
+    await fence(reactor)
     await collectGarbage()
   }
   await round(40)
@@ -107,10 +107,10 @@ const { Memory } = Reflect.get(globalThis, 'WebAssembly') as { Memory: new (of: 
 
 for (const maximum of [undefined, 1024]) {
   test(`the memory of a WebAssembly module may grow while it is sent (maximum ${maximum})`, async (t) => {
-    const { conn, peer } = await bench(t)
+    const { conn, peer, reactor } = await bench(t)
     const memory = new Memory({ initial: SIZE / 65_536, ...(maximum !== undefined && { maximum }) })
     conn.write(new Uint8Array(memory.buffer).fill(7))
-    await settle()
+    await quiet(reactor)
     t.ok(conn.writableLength > 0, 'part of it is unsent')
     // V8 has reserved the addresses behind it: it stays where it is, though its buffer is another object from here on.
     memory.grow(100)

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 // What waits on a connection whose peer doesn't read costs memory in proportion to `maxWriteQueue`, whatever it is made of.
 import type { Connection, ListenOptions } from 'c1m'
 import { type Test, test } from 'tap'
@@ -6,7 +7,7 @@ import { temporaryFile } from '../../fixtures/file.js'
 import { collected, collectGarbage } from '../../fixtures/garbage.js'
 import { connectPeer } from '../../fixtures/peer.js'
 import { makePool } from '../../fixtures/pool.js'
-import { serve, settle, until } from '../../fixtures/reactor.js'
+import { fence, serve, until } from '../../fixtures/reactor.js'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -31,8 +32,8 @@ async function stalled(t: Test, options: Partial<ListenOptions> = {}) {
   // What the kernel takes is no matter here: filled until a part stays.
   for (let sent = 0; sent < PLUG && conn.writableLength === 0; sent += fill.length) {
     conn.write(fill)
-    // Until it has gone, or has waited for some time.
-    for (let round = 0; round < 20 && conn.writableLength > 0; round++) await settle(5)
+    // Until it has gone, or has waited for longer than a peer that doesn't read may put off its ACK (40 ms).
+    for (let round = 0; round < 20 && conn.writableLength > 0; round++) await sleep(5)
   }
   t.ok(conn.writableLength > 0, 'its socket is full')
   return { conn, errors, reactor, peer }
@@ -43,9 +44,8 @@ async function often(times: number, conn: Connection, act: () => void): Promise<
   for (let done = 0; done < times; done++) {
     if (conn.closed) return done
     act()
-    if (done % 500 === 499) await settle(1)
+    if (done % 500 === 499) await sleep(1)
   }
-  await settle()
   return times
 }
 
@@ -96,7 +96,7 @@ test('40,000 writes of a byte behind pinned buffers and a file share their block
     for (let j = 0; j < 400; j++) conn.write('w')
   }
   await until(() => reactor.stats().queueBytes > before)
-  await settle()
+  await fence(reactor)
   const held = reactor.stats().queueBytes - before
   t.ok(held < 100 * 16 * KIB + 40_000 + 64 * KIB, `${held} bytes held`)
   t.strictSame(errors, [])
@@ -109,7 +109,7 @@ test('writes of a byte by workers share their blocks, also between writes of its
   const before = reactor.stats().queueBytes
   t.equal(await pool.run({ kind: 'answer-often', value: 40_000 }, { connection: conn }), 40_000)
   await until(() => reactor.stats().queueBytes > before)
-  await settle()
+  await fence(reactor)
   const held = reactor.stats().queueBytes - before
   t.ok(held < 400 * KIB, `${held} bytes held`)
   t.equal(conn.closed, false)

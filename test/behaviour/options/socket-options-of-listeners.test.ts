@@ -2,7 +2,7 @@ import type { AppliedSocketOptions, Connection, ListenSettings } from 'c1m'
 import { type Test, test } from 'tap'
 import { hasIpv6, kernelSetting } from '../../fixtures/host.js'
 import { connectPeer, type Peer } from '../../fixtures/peer.js'
-import { makeReactor, serve, settle, until } from '../../fixtures/reactor.js'
+import { fence, makeReactor, serve, until } from '../../fixtures/reactor.js'
 
 interface Read {
   readonly listener: AppliedSocketOptions
@@ -118,14 +118,14 @@ test('incomingCpu is read back', async (t) => {
 
 test('with deferAcceptMs a connection opens with its first bytes', async (t) => {
   const log: string[] = []
-  const { port } = await serve(
+  const { port, reactor } = await serve(
     t,
     { open: () => void log.push('open'), data: (_conn, chunk) => void log.push(chunk.toString()) },
     { deferAcceptMs: 60_000 },
   )
   const silent = await connectPeer(t, port)
   const peer = await connectPeer(t, port)
-  await settle()
+  await fence(reactor)
   t.strictSame(log, [])
   peer.write('hello')
   await until(() => log.length === 2)

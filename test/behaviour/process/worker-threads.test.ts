@@ -1,11 +1,12 @@
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { type Test, test } from 'tap'
 import { childProgram } from '../../fixtures/child.js'
 import { openDescriptors, openThreads } from '../../fixtures/host.js'
 import { connectPeer, type Peer } from '../../fixtures/peer.js'
 import { freePort } from '../../fixtures/port.js'
-import { serve, settle, until } from '../../fixtures/reactor.js'
+import { serve, until } from '../../fixtures/reactor.js'
 
 interface Started {
   readonly worker: Worker
@@ -71,7 +72,8 @@ for (const [how, expected] of Object.entries(endings)) {
     const first = await startWorker(t, { port: 0, id: 0, how: 'shutdown' })
     first.worker.postMessage('end')
     await first.ended
-    await settle()
+    // A thread that has been joined is in /proc for a little longer.
+    await sleep(60)
     const descriptors = openDescriptors()
     const threads = openThreads()
 

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { settle, until } from '../../fixtures/reactor.js'
+import { turns, until } from '../../fixtures/reactor.js'
 import { MODES, makeReactorPool, ODD_WORKERS } from '../../fixtures/reactor-pool.js'
 
 for (const mode of MODES) {
@@ -13,7 +13,7 @@ for (const mode of MODES) {
     })
     await until(() => heard.length === 1, 'the worker in its setup')
     t.strictSame(heard, ['waiting'])
-    await settle()
+    await turns()
     t.equal(ready, false, 'its setup has not returned')
     pool.shutdown({ timeoutMs: 0 })
     await t.rejects(readiness, { code: 'ERR_C1M_POOL_CLOSED' })

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
 import { freePort } from '../../fixtures/port.js'
-import { settle, until } from '../../fixtures/reactor.js'
+import { until } from '../../fixtures/reactor.js'
 import { MODES, makeReactorPool, ODD_WORKERS } from '../../fixtures/reactor-pool.js'
 import { temporaryDirectory } from '../../fixtures/temporary.js'
 
@@ -79,5 +79,4 @@ test('what has taken the place of a pool’s Unix socket is not removed', async 
   const third = await pool.listen({ path })
   await third.close()
   t.notOk(existsSync(path), 'its own is')
-  await settle(1)
 })

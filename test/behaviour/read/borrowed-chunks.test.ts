@@ -2,7 +2,7 @@ import type { Connection } from 'c1m'
 import { test } from 'tap'
 import { Random, sha256 } from '../../fixtures/bytes.js'
 import { connectPeer } from '../../fixtures/peer.js'
-import { block, serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const MIB = 1024 * 1024
 
@@ -99,7 +99,7 @@ for (const trigger of TRIGGERS) {
     const texts: string[] = []
     const chunks: Buffer[] = []
     const conns: Connection[] = []
-    const { port } = await serve<unknown>(
+    const { port, reactor } = await serve<unknown>(
       t,
       {
         open: (conn) => void conns.push(conn),
@@ -117,10 +117,7 @@ for (const trigger of TRIGGERS) {
     await until(() => conns.length === 1)
     const other = await connectPeer(t, port)
     await until(() => conns.length === 2)
-    for (const text of ['one', 'two', 'three']) {
-      peer.write(text)
-      block(10)
-    }
+    for (const text of ['one', 'two', 'three']) peer.writeAndBlock(text, reactor)
     await until(() => texts.length === 1)
     // The batches' memory goes round.
     for (let i = 0; i < 12; i++) {
@@ -157,7 +154,7 @@ for (const trigger of TRIGGERS) {
     await until(() => targets.length === 1)
     receiver.socket.pause()
     sender.end(payload)
-    await settle(100)
+    await until(() => from.reactor.stats().bytesRead === payload.length)
     receiver.socket.resume()
     await receiver.untilEnded()
     t.equal(sha256(receiver.received), sha256(payload))

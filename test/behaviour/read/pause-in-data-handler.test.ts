@@ -3,7 +3,7 @@ import { test } from 'tap'
 import { OneBatch } from '../../fixtures/batch.js'
 import { Random, sha256 } from '../../fixtures/bytes.js'
 import { connectPeer } from '../../fixtures/peer.js'
-import { block, serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { block, fence, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const MIB = 1024 * 1024
 
@@ -16,7 +16,7 @@ for (const trigger of TRIGGERS) {
       let early = 0
       let ends = 0
       let closes = 0
-      const { port } = await serve<unknown>(
+      const { port, reactor } = await serve<unknown>(
         t,
         {
           open: (conn) => void conns.push(conn),
@@ -41,7 +41,7 @@ for (const trigger of TRIGGERS) {
       // Many reads, over several batches, before the first handler runs.
       block(50)
       await until(() => chunks.length === 1)
-      await settle()
+      await fence(reactor)
       t.equal(chunks.length, 1, 'paused by the first chunk')
       t.equal(ends, 0)
       let steps = 0
@@ -49,7 +49,7 @@ for (const trigger of TRIGGERS) {
         const seen = chunks.length
         conn.resume()
         await until(() => chunks.length > seen || ends > 0)
-        if (steps++ < 20) await settle(5)
+        if (steps++ < 20) await fence(reactor)
         if (chunks.length > seen + 1) t.fail('two chunks after one resume')
         if (ends > 0) await until(() => closes === 1)
       }

@@ -2,7 +2,7 @@ import type { Connection } from 'c1m'
 import { test } from 'tap'
 import { Random, sha256 } from '../../fixtures/bytes.js'
 import { connectPeer } from '../../fixtures/peer.js'
-import { record, serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { fence, quiet, record, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const only = (conns: Connection[]) => conns[0] as Connection
 
@@ -19,11 +19,11 @@ for (const trigger of TRIGGERS) {
     await until(() => conns.length === 1)
     const conn = only(conns)
     t.equal(conn.paused, true)
-    await settle()
+    await fence(reactor)
     peer.write('first ')
-    await settle()
+    await fence(reactor)
     peer.write('second')
-    await settle()
+    await fence(reactor)
     t.strictSame(log, ['open'])
     t.equal(reactor.stats().bytesRead, 0, 'it stayed in the kernel')
     t.equal(conn.resume(), true)
@@ -42,12 +42,12 @@ for (const trigger of TRIGGERS) {
       conns.push(conn)
       conn.pause()
     }
-    const { port } = await serve<unknown>(t, record(log, { open }), {}, { trigger })
+    const { port, reactor } = await serve<unknown>(t, record(log, { open }), {}, { trigger })
     const peer = await connectPeer(t, port)
     await until(() => conns.length === 1)
-    await settle()
+    await fence(reactor)
     peer.end('tail')
-    await settle()
+    await fence(reactor)
     t.strictSame(log, ['open'])
     // Writing goes on.
     only(conns).write('answer')
@@ -56,7 +56,7 @@ for (const trigger of TRIGGERS) {
     t.equal(peer.ended, false)
     only(conns).resume()
     await until(() => log.includes('close'))
-    await settle()
+    await fence(reactor)
     t.strictSame(log, ['open', 'data tail', 'end', 'close'])
   })
 
@@ -67,12 +67,12 @@ for (const trigger of TRIGGERS) {
       conns.push(conn)
       conn.pause()
     }
-    const { port } = await serve<unknown>(t, record(log, { open }), {}, { trigger })
+    const { port, reactor } = await serve<unknown>(t, record(log, { open }), {}, { trigger })
     const peer = await connectPeer(t, port)
     await until(() => conns.length === 1)
-    await settle()
+    await fence(reactor)
     peer.end()
-    await settle()
+    await fence(reactor)
     t.strictSame(log, ['open'])
     only(conns).resume()
     await until(() => log.includes('close'))
@@ -101,18 +101,18 @@ for (const trigger of TRIGGERS) {
     )
     const peer = await connectPeer(t, port)
     await until(() => conns.length === 1)
-    await settle()
+    await fence(reactor)
     const before = process.memoryUsage.rss()
     peer.end(payload)
-    await settle(300)
+    await quiet(reactor)
     t.equal(reactor.stats().bytesRead, 0)
     t.ok(peer.socket.writableLength > 16 * 1024 * 1024, 'the kernel took what fits its buffers, and no more')
     t.ok(process.memoryUsage.rss() - before < 16 * 1024 * 1024)
     for (let i = 0; i < 50; i++) {
       only(conns).resume()
-      await settle(1)
+      await fence(reactor)
       only(conns).pause()
-      await settle(1)
+      await fence(reactor)
     }
     only(conns).resume()
     await until(() => ended)

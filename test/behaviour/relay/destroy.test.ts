@@ -1,6 +1,6 @@
 import { type Connection, relay } from 'c1m'
 import { test } from 'tap'
-import { settle, until } from '../../fixtures/reactor.js'
+import { fence, turns, until } from '../../fixtures/reactor.js'
 import { connectPair } from '../../fixtures/relay.js'
 
 const boom = Object.assign(new Error('boom'), { code: 'BOOM' })
@@ -61,7 +61,7 @@ test('destroyed in the tick in which it began, or while it begins', async (t) =>
 test('one side closes in the batch in which the other asks for the relay', async (t) => {
   const { a, b, peerA, peerB, logA, logB } = await connectPair(t)
   peerB.reset()
-  await settle(0)
+  await turns(1)
   const ended = relay(a, b).catch((error) => error)
   const result = await ended
   if (result instanceof Error) {
@@ -78,7 +78,7 @@ test('one side closes in the batch in which the other asks for the relay', async
 
 test('destroyed inside of close handlers, which come once each', async (t) => {
   const pair: Connection<undefined>[] = []
-  const { a, b, peerA, logA, logB } = await connectPair(t, {
+  const { a, b, peerA, logA, logB, reactor } = await connectPair(t, {
     handlers: {
       close() {
         for (const conn of pair) {
@@ -93,7 +93,7 @@ test('destroyed inside of close handlers, which come once each', async (t) => {
   const ended = relay(a, b)
   peerA.reset()
   t.equal((await ended).reason, 'error')
-  await settle()
+  await fence(reactor)
   t.equal(logA.filter((line) => line.startsWith('close')).length, 1)
   t.equal(logB.filter((line) => line.startsWith('close')).length, 1)
 })

@@ -1,12 +1,12 @@
 import { relay } from 'c1m'
 import { test } from 'tap'
-import { settle, TRIGGERS } from '../../fixtures/reactor.js'
+import { fence, TRIGGERS, until } from '../../fixtures/reactor.js'
 import { connectPair } from '../../fixtures/relay.js'
 
 for (const trigger of TRIGGERS) {
   for (const first of ['a', 'b'] as const) {
     test(`${first} ends first: its FIN goes through, and the other direction goes on (${trigger})`, async (t) => {
-      const { a, b, peerA, peerB, logA, logB } = await connectPair(t, { trigger })
+      const { a, b, peerA, peerB, logA, logB, reactor } = await connectPair(t, { trigger })
       const [asker, answerer] = first === 'a' ? [peerA, peerB] : [peerB, peerA]
       let over = false
       const ended = relay(a, b).finally(() => {
@@ -15,12 +15,12 @@ for (const trigger of TRIGGERS) {
       asker.end('question')
       await answerer.untilEnded()
       t.equal(answerer.text, 'question')
-      await settle()
+      await fence(reactor)
       t.notOk(over)
       t.notOk(asker.ended)
       for (let i = 0; i < 3; i++) {
         await answerer.flush(`answer ${i}. `)
-        await settle(10)
+        await asker.untilBytes(10 * (i + 1))
       }
       answerer.end()
       await asker.untilEnded()
@@ -41,7 +41,7 @@ for (const trigger of TRIGGERS) {
 test('an end that its handler has heard of is passed on as well', async (t) => {
   const { a, b, peerA, peerB, logA } = await connectPair(t)
   peerA.end('read by the handler')
-  while (!logA.includes('end')) await settle(5)
+  await until(() => logA.includes('end'))
   const ended = relay(a, b)
   await peerB.untilEnded()
   t.equal(peerB.text, '')

@@ -1,6 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { relay } from 'c1m'
 import { test } from 'tap'
-import { settle, TRIGGERS } from '../../fixtures/reactor.js'
+import { TRIGGERS } from '../../fixtures/reactor.js'
 import { connectPair } from '../../fixtures/relay.js'
 
 for (const trigger of TRIGGERS) {
@@ -11,7 +12,7 @@ for (const trigger of TRIGGERS) {
     const ended = relay(a, b, { idleTimeoutMs: 400 })
     for (let i = 0; i < 8; i++) {
       await (i % 2 === 0 ? peerA : peerB).flush('x')
-      await settle(100)
+      await sleep(100)
     }
     const { reason, error, bytesFromA, bytesFromB } = await ended
     t.equal(reason, 'timeout')
@@ -56,7 +57,7 @@ test('and so do their handlers, which may let it go on', async (t) => {
 test('idleTimeoutMs: 0 takes away their own', async (t) => {
   const { a, b, peerA, peerB } = await connectPair(t, { listen: { idleTimeoutMs: 400 } })
   const ended = relay(a, b, { idleTimeoutMs: 0 })
-  await settle(900)
+  await sleep(900)
   peerA.end()
   peerB.end()
   t.equal((await ended).reason, 'end')

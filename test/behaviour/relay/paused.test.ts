@@ -1,16 +1,16 @@
 import { relay } from 'c1m'
 import { test } from 'tap'
-import { block, settle, TRIGGERS } from '../../fixtures/reactor.js'
+import { fence, TRIGGERS } from '../../fixtures/reactor.js'
 import { connectPair } from '../../fixtures/relay.js'
 
 for (const trigger of TRIGGERS) {
   test(`what pause() held back is relayed, with the end behind it (${trigger})`, async (t) => {
-    const { a, b, peerA, peerB, logA, logB } = await connectPair(t, { trigger })
+    const { a, b, peerA, peerB, logA, logB, reactor } = await connectPair(t, { trigger })
     await peerA.flush('in a batch, ')
     await peerA.endAndBlock(30) // all is in the batch that comes next
     a.pause()
     b.pause()
-    await settle()
+    await fence(reactor)
     const ended = relay(a, b)
     t.notOk(a.paused)
     t.notOk(b.paused)
@@ -25,11 +25,11 @@ for (const trigger of TRIGGERS) {
   })
 
   test(`bytes that wait in the kernel of a paused connection (${trigger})`, async (t) => {
-    const { a, b, peerA, peerB } = await connectPair(t, { trigger })
+    const { a, b, peerA, peerB, reactor } = await connectPair(t, { trigger })
     a.pause()
-    await settle(20)
+    await fence(reactor)
     await peerA.flush('waiting')
-    block(10)
+    await fence(reactor)
     void relay(a, b)
     await peerB.untilBytes(7)
     t.equal(peerB.text, 'waiting')

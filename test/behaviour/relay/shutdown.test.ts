@@ -1,7 +1,7 @@
 import { relay } from 'c1m'
 import { test } from 'tap'
 import { openPipes } from '../../fixtures/host.js'
-import { settle } from '../../fixtures/reactor.js'
+import { fence, quiet } from '../../fixtures/reactor.js'
 import { connectPair } from '../../fixtures/relay.js'
 
 test('shutdown() lets a relay come to its end', async (t) => {
@@ -10,7 +10,7 @@ test('shutdown() lets a relay come to its end', async (t) => {
   await peerA.flush('before')
   await peerB.untilBytes(6)
   const down = reactor.shutdown()
-  await settle()
+  await fence(reactor)
   await peerA.flush(', meanwhile')
   await peerB.untilBytes(17)
   t.notOk(peerB.ended)
@@ -26,7 +26,7 @@ test('and cuts it at the deadline', async (t) => {
   const ended = relay(a, b)
   peerB.socket.pause()
   peerA.write(Buffer.alloc(32 << 20))
-  await settle()
+  await quiet(reactor)
   t.strictSame(await reactor.shutdown({ timeoutMs: 50 }), { drained: 0, cut: 2 })
   const { reason, error } = await ended
   t.equal(reason, 'destroyed')
@@ -52,7 +52,7 @@ test('a shutdown handler of a relayed connection is called, and may destroy it',
     },
   })
   const ended = relay(a, b)
-  await settle()
+  await fence(reactor)
   await reactor.shutdown()
   t.equal((await ended).reason, 'destroyed')
   t.equal(calls, 2)

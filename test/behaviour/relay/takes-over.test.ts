@@ -1,11 +1,11 @@
 import { relay } from 'c1m'
 import { test } from 'tap'
-import { block, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { blockUntil, fence, quiet, TRIGGERS, until } from '../../fixtures/reactor.js'
 import { connectPair } from '../../fixtures/relay.js'
 
 for (const trigger of TRIGGERS) {
   test(`a relayed connection can't be written, ended or paused (${trigger})`, async (t) => {
-    const { a, b, peerA, peerB, logA, logB } = await connectPair(t, { trigger })
+    const { a, b, peerA, peerB, logA, logB, reactor } = await connectPair(t, { trigger })
     const ended = relay(a, b)
     for (let i = 0; i < 2; i++) {
       t.equal(a.write('x'), false)
@@ -13,7 +13,7 @@ for (const trigger of TRIGGERS) {
       t.equal(a.pause(), false)
       t.equal(b.resume(), false)
       t.equal(a.writableLength, 0)
-      await settle(30)
+      await fence(reactor)
     }
     await peerA.flush('only this')
     await peerB.untilBytes(9)
@@ -28,14 +28,14 @@ for (const trigger of TRIGGERS) {
   })
 
   test(`what was written before goes out first (${trigger})`, async (t) => {
-    const { a, b, peerA, peerB, logB } = await connectPair(t, { trigger })
+    const { a, b, peerA, peerB, logB, reactor } = await connectPair(t, { trigger })
     peerB.socket.pause()
     const written = Buffer.alloc(8 << 20, 'w')
     t.equal(b.write(written), false)
     b.write('. ')
     const ended = relay(a, b)
     peerA.end('relayed')
-    await settle()
+    await quiet(reactor)
     t.ok(b.writableLength > 0)
     peerB.socket.resume()
     await peerB.untilEnded()
@@ -53,8 +53,7 @@ test('a busy JS thread holds up no relay', async (t) => {
   void relay(a, b)
   await until(() => reactor.stats().relays === 1, 'the start')
   await peerA.flush(Buffer.alloc(100_000))
-  for (let i = 0; i < 200 && reactor.stats().bytesRelayed < 100_000; i++) block(10)
-  t.equal(reactor.stats().bytesRelayed, 100_000)
+  blockUntil(() => reactor.stats().bytesRelayed === 100_000)
   await peerB.untilBytes(100_000)
   t.equal(reactor.stats().relays, 1)
   a.destroy()

@@ -1,9 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection, ShutdownResult } from 'c1m'
 import { test } from 'tap'
 import { connectPeer, type Peer } from '../../fixtures/peer.js'
 import { freePort } from '../../fixtures/port.js'
-import { makeReactor, serve, until } from '../../fixtures/reactor.js'
+import { fence, makeReactor, serve, until } from '../../fixtures/reactor.js'
 
 /** Plenty, and yet a hanging test would be told from it. */
 const LONG = 15_000
@@ -112,7 +111,7 @@ test('all closes have been told when it resolves, that of a held-back connection
   const peer = await connectPeer(t, port)
   await until(() => reactor.connections.size === 1)
   peer.end('never read')
-  await sleep(20)
+  await fence(reactor)
   t.strictSame(await reactor.shutdown({ timeoutMs: 100 }), { drained: 0, cut: 1 })
   t.equal(closes, 1)
 })

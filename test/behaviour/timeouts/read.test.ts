@@ -1,7 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection } from 'c1m'
 import { test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
-import { serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
   test(`a peer that only listens runs out of its read timeout (${trigger})`, async (t) => {
@@ -44,7 +45,7 @@ for (const trigger of TRIGGERS) {
     )
     await connectPeer(t, port)
     await until(() => connection !== undefined)
-    await settle(500)
+    await sleep(500)
     t.strictSame(kinds, [])
     connection?.resume()
     await until(() => kinds.length === 2)

@@ -1,7 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection } from 'c1m'
 import { test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
-import { record, serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { fence, record, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const now = () => performance.now()
 
@@ -28,13 +29,13 @@ for (const trigger of TRIGGERS) {
       { idleTimeoutMs: 1000 },
       { trigger },
     )
-    for (const _ of wanted) {
+    for (const before of wanted.keys()) {
       await connectPeer(t, port)
       // One after the other, so that the order of the accepts is that of the peers.
-      await settle(1)
+      await until(() => opened > before)
     }
     await until(() => elapsed.size === 3)
-    await settle(1300)
+    await sleep(1300)
     t.strictSame([...elapsed.keys()].sort(), [1, 3, 5])
     for (const [index, ms] of elapsed) t.ok(ms >= (wanted[index] as number), `${wanted[index]} after ${ms}`)
   })
@@ -67,7 +68,7 @@ for (const trigger of TRIGGERS) {
     for (let i = 0; i < 8; i++) {
       const before = now()
       i % 2 === 0 ? peer.write('x') : conns[0]?.write('y')
-      await settle(150)
+      await sleep(150)
       // Of no use if the machine stood still meanwhile.
       if (now() - before > 350) return void t.pass('too slow a machine to tell')
       last = before
@@ -80,7 +81,7 @@ for (const trigger of TRIGGERS) {
   test(`it can be set and taken back from outside of a handler (${trigger})`, async (t) => {
     const log: string[] = []
     const conns: Connection[] = []
-    const { port } = await serve<unknown>(
+    const { port, reactor } = await serve<unknown>(
       t,
       { open: (conn) => void conns.push(conn), timeout: () => void log.push('timeout') },
       {},
@@ -88,30 +89,30 @@ for (const trigger of TRIGGERS) {
     )
     await connectPeer(t, port)
     await until(() => conns.length === 1)
-    await settle(100)
+    await sleep(100)
     t.strictSame(log, [], 'none by default')
     const at = now()
     conns[0]?.setTimeout(120)
     await until(() => log.length === 1)
     t.ok(now() - at >= 120)
     conns[0]?.setTimeout(0)
-    await settle(20)
+    await fence(reactor)
     log.length = 0
-    await settle(300)
+    await sleep(300)
     t.strictSame(log, [])
     conns[0]?.setTimeout(2 ** 31 - 1)
-    await settle(100)
+    await sleep(100)
     t.strictSame(log, [])
   })
 
   test(`without a timeout handler the connection is destroyed (${trigger})`, async (t) => {
     const log: string[] = []
-    const { port } = await serve<unknown>(t, record(log), { idleTimeoutMs: 100 }, { trigger })
+    const { port, reactor } = await serve<unknown>(t, record(log), { idleTimeoutMs: 100 }, { trigger })
     const at = now()
     const peer = await connectPeer(t, port)
     await until(() => log.length > 1)
     t.ok(now() - at >= 100)
-    await settle()
+    await fence(reactor)
     t.strictSame(log, ['open', 'close ERR_C1M_IDLE_TIMEOUT'])
     await until(() => peer.gone)
   })

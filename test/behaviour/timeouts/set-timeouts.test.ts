@@ -1,13 +1,14 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection, Timeouts } from 'c1m'
 import { test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
-import { serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { fence, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
   test(`setTimeouts sets those that are given, and leaves the others (${trigger})`, async (t) => {
     const kinds: string[] = []
     let connection: Connection<undefined> | undefined
-    const { port } = await serve(
+    const { port, reactor } = await serve(
       t,
       {
         open(conn) {
@@ -26,16 +27,16 @@ for (const trigger of TRIGGERS) {
     await until(() => kinds.length === 3)
     t.strictSame(kinds, ['total', 'idle', 'idle'])
     connection?.setTimeouts({ idleMs: 0 })
-    await settle(50)
+    await fence(reactor)
     const before = kinds.length
-    await settle(400)
+    await sleep(400)
     t.equal(kinds.length, before)
   })
 }
 
 test('setTimeouts checks what it gets, and sets nothing of what is wrong', async (t) => {
   let connection: Connection<undefined> | undefined
-  const { port } = await serve(t, {
+  const { port, reactor } = await serve(t, {
     open(conn) {
       connection = conn
     },
@@ -55,7 +56,7 @@ test('setTimeouts checks what it gets, and sets nothing of what is wrong', async
     [{ read: 1 }, { name: 'TypeError', code: 'ERR_C1M_INVALID_ARG_VALUE', message: /"read".*"readMs"/ }],
   ]
   for (const [timeouts, expected] of bad) t.throws(() => conn.setTimeouts(timeouts as Timeouts), expected)
-  await settle()
+  await fence(reactor)
   t.equal(conn.closed, false)
   t.equal(conn.setTimeouts({}), true)
   conn.destroy()

@@ -1,6 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
-import { serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
   test(`a peer that doesn't read runs out of the write timeout, although it sends (${trigger})`, async (t) => {
@@ -38,10 +39,10 @@ for (const trigger of TRIGGERS) {
       { trigger },
     )
     const peer = await connectPeer(t, port)
-    await settle(200)
+    await sleep(200)
     peer.write(Buffer.alloc(1_000_000))
     await peer.untilBytes(1_000_000)
-    await settle(200)
+    await sleep(200)
     t.strictSame(kinds, [])
     t.equal(reactor.connections.size, 1)
   })

@@ -2,7 +2,7 @@ import { writeSync } from 'node:fs'
 import type { WatchEvents } from 'c1m'
 import { test } from 'tap'
 import { makePipe, readAll } from '../../fixtures/pipe.js'
-import { block, makeReactor, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { block, fence, makeReactor, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const none = { readable: false, writable: false, priority: false, hangup: false, error: false }
 
@@ -27,7 +27,7 @@ for (const trigger of TRIGGERS) {
     t.strictSame(told, [{ ...none, readable: true }])
     writeSync(writer, 'two')
     await until(() => text === 'onetwo')
-    await settle()
+    await fence(reactor)
     t.equal(told.length, 2)
     writing.unwatch()
     close(writer)
@@ -47,7 +47,7 @@ for (const trigger of TRIGGERS) {
     })
     writeSync(writer, 'x')
     await until(() => calls === 1)
-    await settle()
+    await fence(reactor)
     t.equal(calls, 1)
     writeSync(writer, 'y')
     await until(() => calls === 2)

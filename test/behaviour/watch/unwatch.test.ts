@@ -3,7 +3,7 @@ import { test } from 'tap'
 import { openDescriptors } from '../../fixtures/host.js'
 import { connectPeer } from '../../fixtures/peer.js'
 import { makePipe, readAll } from '../../fixtures/pipe.js'
-import { block, makeReactor, serve, settle, until } from '../../fixtures/reactor.js'
+import { block, blockUntil, fence, makeReactor, serve, turns, until } from '../../fixtures/reactor.js'
 
 test('a shutdown unwatches, and leaves the descriptors', async (t) => {
   const before = openDescriptors()
@@ -17,7 +17,7 @@ test('a shutdown unwatches, and leaves the descriptors', async (t) => {
   t.equal(watch.active, false)
   writeSync(writer, 'x')
   await down
-  await settle()
+  await turns()
   t.equal(calls, 0)
   t.equal(readAll(reader), 'x')
   t.throws(() => reactor.watch(reader, { readable: true }, () => {}), { code: 'ERR_C1M_REACTOR_CLOSED' })
@@ -31,11 +31,13 @@ test('after unwatch() no call comes, not even for what is on its way', async (t)
   const watch = reactor.watch(reader, { readable: true }, () => {
     calls++
   })
+  await fence(reactor)
+  const { turns: before } = reactor.stats()
   writeSync(writer, 'x')
-  block(50)
+  blockUntil(() => reactor.stats().turns > before)
   watch.unwatch()
   watch.unwatch()
-  await settle()
+  await fence(reactor)
   t.equal(calls, 0)
   t.equal(readAll(reader), 'x', 'and the descriptor is still open')
 })
@@ -46,8 +48,10 @@ test('watched anew, it is told of what is there already', async (t) => {
   const log: string[] = []
   const first = reactor.watch(reader, { readable: true }, () => log.push('first'))
   t.throws(() => reactor.watch(reader, { readable: true }, () => {}), { code: 'EEXIST', syscall: 'epoll_ctl' })
+  await fence(reactor)
+  const { turns: before } = reactor.stats()
   writeSync(writer, 'x')
-  block(20)
+  blockUntil(() => reactor.stats().turns > before)
   first.unwatch()
   reactor.watch(reader, { readable: true }, (_events, watch) => {
     log.push('second')
@@ -55,7 +59,7 @@ test('watched anew, it is told of what is there already', async (t) => {
   })
   await until(() => log.length > 0)
   writeSync(writer, 'y')
-  await settle()
+  await fence(reactor)
   t.strictSame(log, ['second'])
 })
 
@@ -72,7 +76,7 @@ test('unwatched by another handler in the same batch, it gets no call', async (t
   for (const { writer } of pipes) writeSync(writer, 'x')
   block(50)
   await until(() => calls > 0)
-  await settle()
+  await fence(reactor)
   t.equal(calls, 1)
 })
 

@@ -2,7 +2,7 @@ import { type Connection, delimited } from 'c1m'
 import { test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
 import { makeGate, makePool } from '../../fixtures/pool.js'
-import { serve, settle, until } from '../../fixtures/reactor.js'
+import { fence, serve, until } from '../../fixtures/reactor.js'
 
 test('a close gives up the tasks that wait, and no others', async (t) => {
   const pool = makePool(t)
@@ -52,7 +52,7 @@ test('who brings more than its share is not read until half of it is done', asyn
   const { gate, open } = makeGate()
   let brought = 0
   let done = 0
-  const { port } = await serve<unknown>(t, {
+  const { port, reactor } = await serve<unknown>(t, {
     data(conn, chunk) {
       for (const _ of chunk) {
         brought++
@@ -63,11 +63,11 @@ test('who brings more than its share is not read until half of it is done', asyn
   const peer = await connectPeer(t, port)
   for (let i = 0; i < 40; i++) {
     await peer.flush('x')
-    await settle(1)
+    await fence(reactor)
   }
   await until(() => pool.stats().heldConnections === 1)
   const before = brought
-  await settle()
+  await fence(reactor)
   t.equal(brought, before, 'nothing is read')
   t.ok(before >= 4 && before < 40, `${before} tasks`)
   open()
@@ -80,7 +80,7 @@ test('a queue that fills up holds back all who fill it', async (t) => {
   const { gate, open } = makeGate()
   let done = 0
   const refused: unknown[] = []
-  const { port } = await serve<unknown>(
+  const { port, reactor } = await serve<unknown>(
     t,
     {
       // A frame at a time: who is held hears nothing more, whatever has been read.
@@ -96,7 +96,7 @@ test('a queue that fills up holds back all who fill it', async (t) => {
   const peers = [await connectPeer(t, port), await connectPeer(t, port)]
   for (const peer of peers) peer.write('x\n'.repeat(40))
   await until(() => pool.stats().heldConnections === 2)
-  await settle()
+  await fence(reactor)
   const { queued } = pool.stats()
   t.ok(queued >= 15 && queued <= 20, `${queued} tasks wait`)
   open()
@@ -110,7 +110,7 @@ test('who was held for the queue’s sake, and has nothing in it any more, is le
   const { gate, open } = makeGate()
   const conns: Connection[] = []
   let chunks = 0
-  const { port } = await serve<unknown>(t, {
+  const { port, reactor } = await serve<unknown>(t, {
     open: (conn) => void conns.push(conn),
     data: () => void chunks++,
   })
@@ -124,7 +124,7 @@ test('who was held for the queue’s sake, and has nothing in it any more, is le
   await t.rejects(task, { name: 'AbortError' })
   t.equal(pool.stats().heldConnections, 1, 'the queue is full still')
   peer.write('x')
-  await settle()
+  await fence(reactor)
   t.equal(chunks, 0)
   open()
   await Promise.all(others)
@@ -138,7 +138,7 @@ test('who is refused brings no more until the queue has room again', async (t) =
   const calls = new Map<number, number>()
   const refused: unknown[] = []
   let done = 0
-  const { port } = await serve<unknown>(
+  const { port, reactor } = await serve<unknown>(
     t,
     {
       data(conn) {
@@ -156,7 +156,7 @@ test('who is refused brings no more until the queue has room again', async (t) =
   for (const peer of peers) peer.write('x\n')
   await until(() => refused.length === 6)
   for (const peer of peers) peer.write('x\n'.repeat(50))
-  await settle()
+  await fence(reactor)
   t.strictSame([...calls.values()], Array(6).fill(1))
   t.match(pool.stats(), { queued: 4, heldConnections: 6 })
   open()
@@ -171,7 +171,7 @@ test('a pause of the handlers stays one', async (t) => {
   const { gate, open } = makeGate()
   const conns: Connection[] = []
   let chunks = 0
-  const { port } = await serve<unknown>(t, {
+  const { port, reactor } = await serve<unknown>(t, {
     open: (conn) => void conns.push(conn),
     data: () => void chunks++,
   })
@@ -184,12 +184,12 @@ test('a pause of the handlers stays one', async (t) => {
   conn.pause()
   t.equal(conn.resume(), true, 'taken back, but the pool holds it still')
   peer.write('x')
-  await settle()
+  await fence(reactor)
   t.equal(chunks, 0)
   conn.pause()
   open()
   await task
-  await settle()
+  await fence(reactor)
   t.equal(chunks, 0, 'paused by the handlers')
   conn.resume()
   await until(() => chunks === 1)
@@ -239,7 +239,7 @@ test('two pools that both hold a connection let go of it when both do', async (t
   const gates = pools.map(() => makeGate())
   let conn: Connection | undefined
   let chunks = 0
-  const { port } = await serve<unknown>(t, {
+  const { port, reactor } = await serve<unknown>(t, {
     open(opened) {
       conn = opened
     },
@@ -253,7 +253,7 @@ test('two pools that both hold a connection let go of it when both do', async (t
   await tasks[0]
   t.equal(pools[0]?.stats().heldConnections, 0)
   await peer.flush('x')
-  await settle()
+  await fence(reactor)
   t.equal(chunks, 0, 'the second holds it still')
   gates[1]?.open()
   await tasks[1]

@@ -1,13 +1,13 @@
 import type { Connection } from 'c1m'
 import { test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
-import { serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { fence, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
   test(`a write after end() is followed by one drain, and no more until data comes (${trigger})`, async (t) => {
     let drains = 0
     let connection: Connection<undefined> | undefined
-    const { port } = await serve(
+    const { port, reactor } = await serve(
       t,
       {
         open(conn) {
@@ -33,14 +33,14 @@ for (const trigger of TRIGGERS) {
     const peer = await connectPeer(t, port)
     await peer.untilEnded()
     await until(() => drains === 1, 'drain')
-    await settle()
+    await fence(reactor)
     t.equal(drains, 1)
     connection?.write('at some other time')
-    await settle()
+    await fence(reactor)
     t.equal(drains, 1)
     peer.write('a question')
     await until(() => drains === 2, 'drain')
-    await settle()
+    await fence(reactor)
     t.equal(drains, 2)
     t.equal(peer.text, 'bye')
   })
@@ -48,7 +48,7 @@ for (const trigger of TRIGGERS) {
   test(`what was held back is worth a drain for each chunk (${trigger})`, async (t) => {
     let received = ''
     let connection: Connection<undefined> | undefined
-    const { port } = await serve(
+    const { port, reactor } = await serve(
       t,
       {
         open(conn) {
@@ -71,7 +71,7 @@ for (const trigger of TRIGGERS) {
     await until(() => connection !== undefined)
     for (const chunk of ['one ', 'two ', 'three']) await peer.flush(chunk)
     peer.end()
-    await settle()
+    await fence(reactor)
     t.equal(received, '')
     connection?.resume()
     await peer.untilClosed()
@@ -82,7 +82,7 @@ for (const trigger of TRIGGERS) {
 test('end() after end() asks for no drain, and neither does a write after destroy()', async (t) => {
   let drains = 0
   let closes = 0
-  const { port } = await serve(t, {
+  const { port, reactor } = await serve(t, {
     open(conn) {
       conn.end()
       t.equal(conn.end('again'), false)
@@ -98,10 +98,10 @@ test('end() after end() asks for no drain, and neither does a write after destro
   })
   const peer = await connectPeer(t, port)
   await peer.untilEnded()
-  await settle()
+  await fence(reactor)
   t.equal(drains, 0)
   peer.write('x')
   await until(() => closes === 1)
-  await settle()
+  await fence(reactor)
   t.equal(drains, 0)
 })

@@ -2,7 +2,7 @@ import type { Connection } from 'c1m'
 import { test } from 'tap'
 import { Random, sha256 } from '../../fixtures/bytes.js'
 import { connectPeer } from '../../fixtures/peer.js'
-import { record, serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { fence, quiet, record, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -11,7 +11,7 @@ for (const trigger of TRIGGERS) {
   test(`write answers false from highWaterMark on, and one drain follows (${trigger})`, async (t) => {
     const log: string[] = []
     const conns: Connection[] = []
-    const { port } = await serve<unknown>(
+    const { port, reactor } = await serve<unknown>(
       t,
       record(log, { open: (conn) => void conns.push(conn) }),
       { highWaterMark: 64 * KIB },
@@ -35,7 +35,7 @@ for (const trigger of TRIGGERS) {
       const answers = parts.map((part) => conn.write(part))
       t.strictSame(answers, [true, true, false, false, false])
       t.equal(conn.writableLength, 8 * MIB + 64 * KIB + 1)
-      await settle()
+      await quiet(reactor)
       t.notOk(log.includes('drain'), 'no drain while bytes are queued')
       t.ok(conn.writableLength > 0)
       t.equal(conn.write(''), false, 'still above the mark')
@@ -43,7 +43,7 @@ for (const trigger of TRIGGERS) {
       await until(() => log.includes('drain'))
       t.equal(conn.writableLength, 0)
       await peer.untilBytes(8 * MIB + 64 * KIB + 1)
-      await settle()
+      await fence(reactor)
       t.strictSame(log, ['open', 'drain'])
       t.equal(sha256(peer.received), sha256(Buffer.concat(parts)))
       log.length = 0
@@ -53,7 +53,7 @@ for (const trigger of TRIGGERS) {
   test(`a drain that another write overtakes comes when that one has gone too (${trigger})`, async (t) => {
     const conns: Connection[] = []
     const lengths: number[] = []
-    const { port } = await serve<unknown>(
+    const { port, reactor } = await serve<unknown>(
       t,
       {
         open: (conn) => void conns.push(conn),
@@ -73,7 +73,8 @@ for (const trigger of TRIGGERS) {
     t.equal(conn.write('x'), false)
     t.equal(conn.write(Buffer.alloc(5000)), false)
     await peer.untilBytes(6004)
-    await settle()
+    await until(() => lengths.length > 0)
+    await fence(reactor)
     t.strictSame(lengths, [0])
     t.equal(conn.write(Buffer.alloc(1000)), false)
     await until(() => lengths.length === 2)
@@ -82,18 +83,18 @@ for (const trigger of TRIGGERS) {
 
   test(`no drain without a write that answered false (${trigger})`, async (t) => {
     const log: string[] = []
-    const { port } = await serve<unknown>(
+    const { port, reactor } = await serve<unknown>(
       t,
       record(log, { data: (conn, chunk) => void conn.write(chunk) }),
       {},
       { trigger },
     )
     const peer = await connectPeer(t, port)
-    for (const text of ['a', 'b', 'c']) {
-      await peer.flush(text)
-      await settle(10)
+    for (const [i, text] of ['a', 'b', 'c'].entries()) {
+      peer.write(text)
+      await peer.untilBytes(i + 1)
     }
-    await peer.untilBytes(3)
+    await fence(reactor)
     t.notOk(log.includes('drain'))
   })
 }

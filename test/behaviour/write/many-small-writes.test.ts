@@ -2,7 +2,7 @@ import type { Connection } from 'c1m'
 import { test } from 'tap'
 import { Random, sha256 } from '../../fixtures/bytes.js'
 import { connectPeer, type Peer } from '../../fixtures/peer.js'
-import { type Served, serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { fence, type Served, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const KIB = 1024
 
@@ -45,7 +45,7 @@ for (const trigger of TRIGGERS) {
     await until(() => expected.length > 0 && peer.length >= Buffer.concat(expected).length)
     t.equal(peer.text, Buffer.concat(expected).toString())
     await until(() => reactor.stats().writes > before)
-    await settle(20)
+    await fence(reactor)
     t.equal(reactor.stats().writes - before, 1)
   })
 
@@ -60,7 +60,7 @@ for (const trigger of TRIGGERS) {
     await peer.untilBytes(Buffer.concat(parts).length)
     t.equal(sha256(peer.received), sha256(Buffer.concat(parts)))
     await until(() => reactor.stats().writes > before)
-    await settle(20)
+    await fence(reactor)
     t.equal(reactor.stats().writes - before, 1)
   })
 

@@ -3,7 +3,7 @@ import type { Connection } from 'c1m'
 import { test } from 'tap'
 import { BatchCounter, OneBatch } from '../../fixtures/batch.js'
 import { connectPeer } from '../../fixtures/peer.js'
-import { serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { fence, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
   test(`writes of a handler, its ticks and its promises leave together, in order (${trigger})`, async (t) => {
@@ -30,11 +30,11 @@ for (const trigger of TRIGGERS) {
       { trigger },
     )
     const peer = await connectPeer(t, port)
-    await settle(20)
+    await fence(reactor)
     const before = reactor.stats().writes
     peer.write('go')
     await peer.untilBytes(9)
-    await settle(20)
+    await fence(reactor)
     t.equal(peer.text, '123456778')
     t.equal(reactor.stats().writes - before, 1)
   })
@@ -69,7 +69,7 @@ for (const trigger of TRIGGERS) {
     const order: string[] = []
     const batch = new BatchCounter()
     const numbers: number[] = []
-    const { port } = await serve<unknown>(
+    const { port, reactor } = await serve<unknown>(
       t,
       {
         data(conn, chunk) {
@@ -94,7 +94,7 @@ for (const trigger of TRIGGERS) {
     const together = await OneBatch.prepare(t, port)
     const a = await connectPeer(t, port)
     const b = await connectPeer(t, port)
-    await settle(20)
+    await fence(reactor)
     together.run(() => {
       a.write('a')
       b.write('b')
@@ -116,7 +116,7 @@ for (const trigger of TRIGGERS) {
       ['an immediate', (act: () => void) => setImmediate(act)],
       ['a promise', (act: () => void) => void sleep(1).then(act)],
     ] as const) {
-      await settle(20)
+      await fence(reactor)
       const before = reactor.stats().writes
       peer.chunks.length = peer.length = 0
       run(() => {
@@ -125,7 +125,7 @@ for (const trigger of TRIGGERS) {
         conn.write('2')
       })
       await peer.untilBytes(3)
-      await settle(20)
+      await fence(reactor)
       t.equal(peer.text, '123', name)
       // A promise's microtasks run within one drain; elsewhere a tick may publish between the first and the last.
       t.ok(reactor.stats().writes - before <= 2, `${name}: ${reactor.stats().writes - before} calls`)

@@ -1,7 +1,7 @@
 import type { Connection } from 'c1m'
 import { test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
-import { record, serve, settle, TRIGGERS, until } from '../../fixtures/reactor.js'
+import { fence, record, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const KIB = 1024
 const LIMIT = 256 * KIB
@@ -34,7 +34,7 @@ for (const trigger of TRIGGERS) {
       'close does not come from inside of write()',
     )
     await until(() => log.length > 1)
-    await settle()
+    await fence(reactor)
     t.strictSame(log, ['open', 'close ERR_C1M_WRITE_QUEUE_FULL'])
     t.equal(reactor.connections.size, 0)
     t.equal(reactor.stats().queueBytes, 0)
@@ -63,7 +63,7 @@ for (const trigger of TRIGGERS) {
       most = Math.max(most, reactor.stats().queueBytes)
     }
     await until(() => log.some((line) => line.startsWith('close')))
-    await settle()
+    await fence(reactor)
     t.strictSame(
       log.filter((line) => line !== 'drain'),
       ['open', 'close ERR_C1M_WRITE_QUEUE_FULL'],
@@ -80,7 +80,7 @@ for (const trigger of TRIGGERS) {
     test(`one write of ${what} larger than maxWriteQueue (${trigger})`, async (t) => {
       const log: string[] = []
       const answers: boolean[] = []
-      const { port } = await serve<unknown>(
+      const { port, reactor } = await serve<unknown>(
         t,
         record(log, { open: (conn) => void answers.push(conn.write(chunk), conn.closed) }),
         { maxWriteQueue: LIMIT },
@@ -88,7 +88,7 @@ for (const trigger of TRIGGERS) {
       )
       const peer = await connectPeer(t, port)
       await until(() => log.some((line) => line.startsWith('close')))
-      await settle()
+      await fence(reactor)
       t.strictSame(log, ['open', 'close ERR_C1M_WRITE_QUEUE_FULL'])
       t.strictSame(answers, [false, true])
       t.equal(peer.length, 0)
@@ -98,7 +98,7 @@ for (const trigger of TRIGGERS) {
   test(`end with a chunk beyond maxWriteQueue (${trigger})`, async (t) => {
     const log: string[] = []
     const answers: boolean[] = []
-    const { port } = await serve<unknown>(
+    const { port, reactor } = await serve<unknown>(
       t,
       record(log, { open: (conn) => void answers.push(conn.end(Buffer.alloc(LIMIT + 1))) }),
       { maxWriteQueue: LIMIT },
@@ -106,7 +106,7 @@ for (const trigger of TRIGGERS) {
     )
     await connectPeer(t, port)
     await until(() => log.some((line) => line.startsWith('close')))
-    await settle()
+    await fence(reactor)
     t.strictSame(log, ['open', 'close ERR_C1M_WRITE_QUEUE_FULL'])
     t.strictSame(answers, [false])
   })
