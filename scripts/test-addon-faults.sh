@@ -19,14 +19,14 @@ ${CXX:-g++} -std=c++20 -O1 -g -fPIC -fvisibility=hidden -Wall -Wextra -Werror \
 build_asan_addon $stage "$PWD/$stage/faults.o ${calls[*]/#/-Wl,--wrap=}"
 
 use_asan_addon $stage
-export C1M_FAULTS_SEED=${C1M_FAULTS_SEED:-1} C1M_FAULTS_LOG=$PWD/$stage/faults.log
+export C1M_SEED=${C1M_SEED:-1} C1M_FAULTS_LOG=$PWD/$stage/faults.log
 rm -f "$C1M_FAULTS_LOG"
 run() { # WORDS FILES...: tests under these faults
   C1M_FAULTS=$1
   shift
   # tap passes over a name that there is no file of.
   ls "$@" >/dev/null
-  printf '# C1M_FAULTS=%s C1M_FAULTS_SEED=%s\n' "$C1M_FAULTS" "$C1M_FAULTS_SEED"
+  printf '# C1M_FAULTS=%s C1M_SEED=%s\n' "$C1M_FAULTS" "$C1M_SEED"
   export C1M_FAULTS
   # shellcheck disable=SC2086
   $no_aslr tap --timeout=300 "$@"

@@ -3,7 +3,6 @@ import { createServer, type ListenOptions, type Server } from 'node:net'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import { type Test, test } from 'tap'
-import { Random } from '../fixtures/bytes.js'
 import { collectGarbage } from '../fixtures/garbage.js'
 import { SourceFile } from '../fixtures/hammer/files.js'
 import { FRAMING } from '../fixtures/hammer/frames.js'
@@ -13,11 +12,11 @@ import { Workers } from '../fixtures/hammer/workers.js'
 import { Chooser, type Door, World } from '../fixtures/hammer/world.js'
 import { openDescriptors } from '../fixtures/host.js'
 import { makePipe } from '../fixtures/pipe.js'
+import { seeded } from '../fixtures/random.js'
 import { makeReactor, TRIGGERS, until } from '../fixtures/reactor.js'
 import { temporaryDirectory } from '../fixtures/temporary.js'
 
-/** The same operations in the same order, as far as the kernel lets them; another seed, and more of them, by hand. */
-const SEED = Number(process.env.C1M_HAMMER_SEED ?? 1)
+/** More of them by hand; with the same seed the same in the same order, as far as the kernel lets them. */
 const OPERATIONS = Number(process.env.C1M_HAMMER_OPERATIONS ?? 30_000)
 /** Accepting fails at times, see `npm run test:faults`. */
 const FAULTS = process.env.C1M_FAULTS?.includes('accept') ?? false
@@ -79,8 +78,8 @@ for (const trigger of TRIGGERS) {
   test(`${OPERATIONS} operations at random, on thousands of connections (${trigger})`, {
     timeout: 240_000,
   }, async (t) => {
-    t.comment(`C1M_HAMMER_SEED=${SEED}`)
-    const random = new Random(SEED)
+    const random = seeded(1)
+    t.comment(`C1M_SEED=${random.seed}`)
     const folder = temporaryDirectory(t)
     // With the first stream of a process libuv opens a descriptor to keep.
     await once(createServer().listen(0).close(), 'close')

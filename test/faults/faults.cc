@@ -92,7 +92,7 @@ struct Plan {
     transfer = list.find("transfer") != std::string::npos;
     wake = list.find("wake") != std::string::npos;
     accept = list.find("accept") != std::string::npos;
-    const char* number = std::getenv("C1M_FAULTS_SEED");
+    const char* number = std::getenv("C1M_SEED");
     if (number != nullptr) seed = static_cast<uint32_t>(std::strtoul(number, nullptr, 10));
   }
 

@@ -5,9 +5,9 @@ import { join } from 'node:path'
 import { type Test, test } from 'tap'
 import { packageRoot } from '../fixtures/built.js'
 import { startProgram } from '../fixtures/child.js'
+import { FRESH_SEED } from '../fixtures/random.js'
 
 const possible = process.getuid?.() === 0 && existsSync('/dev/net/tun')
-const SEED = process.env.C1M_SEED ?? String(Date.now() % 1_000_000)
 
 function ip(...args: string[]): void {
   const { status, stderr } = spawnSync('ip', args, { encoding: 'utf8' })
@@ -22,14 +22,14 @@ function addNamespace(t: Test, name: string): void {
 test('bytes are exact over a network that loses, repeats and reorders', {
   skip: !possible && 'needs root and TUN',
 }, async (t) => {
-  t.comment(`C1M_SEED=${SEED}`)
+  t.comment(`C1M_SEED=${FRESH_SEED}`)
   const [near, far] = [`c1m-near-${process.pid}`, `c1m-far-${process.pid}`]
   addNamespace(t, near)
   addNamespace(t, far)
   // In the source folder: it isn't compiled.
   const network = startProgram(t, join(packageRoot, 'test', 'hostile', 'tun.py'), {
     runtime: 'python3',
-    args: [near, far, SEED],
+    args: [near, far, String(FRESH_SEED)],
   })
   await network.next()
   for (const [namespace, address] of [

@@ -1,7 +1,7 @@
 import type { Connection } from 'c1m'
 import { test } from 'tap'
-import { Random } from '../../fixtures/bytes.js'
 import { connectPeer, type Peer } from '../../fixtures/peer.js'
+import { fresh } from '../../fixtures/random.js'
 import { fence, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 type Way = 'end' | 'destroy' | 'reset'
@@ -16,8 +16,7 @@ function hangUp(peer: Peer, way: Way): void {
 
 for (const trigger of TRIGGERS) {
   test(`each close comes once when both sides close at once (${trigger})`, async (t) => {
-    const random = new Random(Date.now() % 2 ** 31)
-    t.comment(`seed ${random.seed}`)
+    const random = fresh(t)
     const closes = new Map<string, string[]>()
     const conns = new Map<string, Connection>()
     const afterClose: string[] = []

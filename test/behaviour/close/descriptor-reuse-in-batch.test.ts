@@ -1,7 +1,7 @@
 import type { Connection } from 'c1m'
 import { test } from 'tap'
-import { Random } from '../../fixtures/bytes.js'
 import { connectPeer, type Peer } from '../../fixtures/peer.js'
+import { fresh } from '../../fixtures/random.js'
 import { block, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 interface Life {
@@ -17,8 +17,7 @@ const A_ROUND = 40
 for (const trigger of TRIGGERS) {
   // With the JS thread held up, connections close, and new ones open and send, before it has heard of the first.
   test(`a descriptor's new connection gets none of the old one's events (${trigger})`, async (t) => {
-    const random = new Random(Date.now() % 2 ** 31)
-    t.comment(`seed ${random.seed}`)
+    const random = fresh(t)
     const lives: Life[] = []
     const strays: string[] = []
     const ids = new Set<number>()

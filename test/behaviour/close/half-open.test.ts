@@ -1,7 +1,8 @@
 import type { Connection } from 'c1m'
 import { test } from 'tap'
-import { Random, sha256 } from '../../fixtures/bytes.js'
+import { sha256 } from '../../fixtures/bytes.js'
 import { connectPeer } from '../../fixtures/peer.js'
+import { seeded } from '../../fixtures/random.js'
 import { fence, quiet, record, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
@@ -32,7 +33,7 @@ for (const trigger of TRIGGERS) {
   test(`without it our side ends when the end handler has returned, behind what it wrote (${trigger})`, async (t) => {
     const log: string[] = []
     const answers: boolean[] = []
-    const answer = new Random(2).bytes(6 * 1024 * 1024)
+    const answer = seeded(2).bytes(6 * 1024 * 1024)
     const { port, reactor } = await serve<unknown>(
       t,
       record(log, {
@@ -87,7 +88,7 @@ for (const trigger of TRIGGERS) {
   })
 
   test(`end() sends all that is queued before the FIN (${trigger})`, async (t) => {
-    const payload = new Random(8).bytes(12 * 1024 * 1024)
+    const payload = seeded(8).bytes(12 * 1024 * 1024)
     const { port, reactor } = await serve<unknown>(
       t,
       {

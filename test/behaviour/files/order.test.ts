@@ -2,13 +2,13 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Connection } from 'c1m'
 import { test } from 'tap'
-import { Random } from '../../fixtures/bytes.js'
 import { openFilesOf } from '../../fixtures/host.js'
 import { connectPeer } from '../../fixtures/peer.js'
+import { seeded } from '../../fixtures/random.js'
 import { serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 import { temporaryDirectory } from '../../fixtures/temporary.js'
 
-const random = new Random(11)
+const random = seeded(11)
 
 for (const trigger of TRIGGERS) {
   for (const protocol of ['tcp', 'unix'] as const) {

@@ -1,8 +1,8 @@
 import { type Connection, delimited, type Framing, lengthPrefixed } from 'c1m'
 import { test } from 'tap'
-import { Random } from '../../fixtures/bytes.js'
 import { encodeAll } from '../../fixtures/frames.js'
 import { connectPeer } from '../../fixtures/peer.js'
+import { seeded } from '../../fixtures/random.js'
 import { block, fence, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 /** A stream of sections, each cut in its own way; the last frame of one says that the next begins. */
@@ -17,7 +17,7 @@ const SECTIONS: readonly (Framing | undefined)[] = [
 for (const trigger of TRIGGERS) {
   for (const read of ['owned', 'borrowed'] as const) {
     test(`the framing changes exactly behind the last frame (${trigger}, ${read})`, async (t) => {
-      const random = new Random(77)
+      const random = seeded(77)
       const payloads = SECTIONS.map((_, section) => [
         ...Array.from({ length: 300 }, (__, i) => `${section}.${i} ${'x'.repeat(random.integer(0, 300))}`),
         `next ${section}`,

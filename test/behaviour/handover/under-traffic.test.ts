@@ -2,10 +2,10 @@ import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import type { Connection } from 'c1m'
 import { test } from 'tap'
-import { Random } from '../../fixtures/bytes.js'
 import { netServer } from '../../fixtures/handover.js'
 import { patternAt } from '../../fixtures/pattern.js'
 import type { Peer } from '../../fixtures/peer.js'
+import { seeded } from '../../fixtures/random.js'
 import { makeReactor, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const TOTAL = 24 * 1024 * 1024
@@ -50,7 +50,7 @@ async function send(peer: Peer): Promise<void> {
 
 for (const trigger of TRIGGERS) {
   test(`to and fro between node:net and two reactors, under traffic both ways: not a byte is lost (${trigger})`, async (t) => {
-    const random = new Random(7)
+    const random = seeded(7)
     const reactors = [makeReactor(t, { trigger }), makeReactor(t, { trigger })]
     const { accept } = await netServer(t, { allowHalfOpen: true })
     const { socket, peer } = await accept()

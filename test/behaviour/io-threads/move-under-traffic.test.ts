@@ -1,8 +1,9 @@
 import type { Connection } from 'c1m'
 import { test } from 'tap'
-import { Random, sha256 } from '../../fixtures/bytes.js'
+import { sha256 } from '../../fixtures/bytes.js'
 import { move, threadOf } from '../../fixtures/move.js'
 import { connectPeer } from '../../fixtures/peer.js'
+import { seeded } from '../../fixtures/random.js'
 import { serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const BYTES = 3 * 1024 * 1024
@@ -15,7 +16,7 @@ for (const trigger of TRIGGERS) {
   ] as const) {
     const how = `${pausing ? ', and pause,' : ''}${ownFileTable ? ' with file tables of their own' : ''} (${trigger})`
     test(`connections that move between threads all the time lose no byte of an echo ${how}`, async (t) => {
-      const random = new Random(7)
+      const random = seeded(7)
       const conns: Connection[] = []
       const log: string[] = []
       const { reactor, port } = await serve<unknown>(

@@ -1,7 +1,7 @@
 import { connect } from 'node:net'
 import type { Connection } from 'c1m'
 import { test } from 'tap'
-import { Random } from '../../fixtures/bytes.js'
+import { fresh } from '../../fixtures/random.js'
 import { serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const TOTAL = 10_000
@@ -56,8 +56,7 @@ function live(port: number, fate: Fate, source: string, size: number): Promise<b
 
 for (const trigger of TRIGGERS) {
   test(`10,000 connections opened and dropped at random under load (${trigger})`, { timeout: 60_000 }, async (t) => {
-    const random = new Random(Date.now() % 2 ** 31)
-    t.comment(`seed ${random.seed}`)
+    const random = fresh(t)
     const lives: Life[] = []
     let strays = 0
     const { port, reactor } = await serve<Life>(

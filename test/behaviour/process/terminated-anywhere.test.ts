@@ -1,15 +1,15 @@
 import { test } from 'tap'
 import { startChild } from '../../fixtures/child.js'
+import { SEED } from '../../fixtures/random.js'
 
 /**
- * C1M_TERMINATED_SEED for other moments, C1M_TERMINATED_FACTOR=8 for more than 500 of them: those that a test's name has can be
- * had again by its seed.
+ * C1M_SEED for other moments, C1M_TERMINATED_FACTOR=8 for more than 500 of them: those that a test's name has can be had again
+ * by its seed.
  */
 const PROCESSES = 2
 const FACTOR = Number(process.env.C1M_TERMINATED_FACTOR ?? 1)
 const ROUNDS = 31 * FACTOR
 const EXITS = 6 * FACTOR
-const SEED = Number(process.env.C1M_TERMINATED_SEED ?? 1)
 
 for (let number = 0; number < PROCESSES; number++) {
   const seed = SEED + number

@@ -1,14 +1,15 @@
 import type { Connection } from 'c1m'
 import { test } from 'tap'
-import { Random, sha256 } from '../../fixtures/bytes.js'
+import { sha256 } from '../../fixtures/bytes.js'
 import { connectPeer } from '../../fixtures/peer.js'
+import { seeded } from '../../fixtures/random.js'
 import { serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const MIB = 1024 * 1024
 
 for (const trigger of TRIGGERS) {
   test(`a borrowed chunk is whole while its handler runs (${trigger})`, async (t) => {
-    const payload = new Random(31).bytes(20 * MIB)
+    const payload = seeded(31).bytes(20 * MIB)
     let at = 0
     let wrong = 0
     let ended = false
@@ -135,7 +136,7 @@ for (const trigger of TRIGGERS) {
   })
 
   test(`a borrowed chunk may be written to another connection, of another reactor (${trigger})`, async (t) => {
-    const payload = new Random(77).bytes(8 * MIB)
+    const payload = seeded(77).bytes(8 * MIB)
     const targets: Connection[] = []
     const to = await serve<unknown>(
       t,
@@ -161,7 +162,7 @@ for (const trigger of TRIGGERS) {
   })
 
   test(`owned chunks keep their bytes (${trigger})`, async (t) => {
-    const payload = new Random(32).bytes(20 * MIB)
+    const payload = seeded(32).bytes(20 * MIB)
     const chunks: Buffer[] = []
     let ended = false
     const { port } = await serve<unknown>(

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
 import { connect, type Socket } from 'node:net'
 import { test } from 'tap'
-import { Random, sha256 } from '../../fixtures/bytes.js'
+import { sha256 } from '../../fixtures/bytes.js'
+import { fresh } from '../../fixtures/random.js'
 import { serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const MIB = 1024 * 1024
-const random = new Random(Date.now() % 2 ** 31)
 
 /** Sends all, and reads it back slowly: after each `stride` bytes it takes a rest. Resolves with the hash of the echo. */
 function slowEcho(port: number, payload: Buffer, stride: number): Promise<string> {
@@ -31,7 +31,7 @@ function slowEcho(port: number, payload: Buffer, stride: number): Promise<string
 for (const trigger of TRIGGERS) {
   for (const read of ['owned', 'borrowed'] as const) {
     test(`echoes 1 B to 64 MiB to slow readers (${read}, ${trigger})`, async (t) => {
-      t.comment(`seed ${random.seed}`)
+      const random = fresh(t)
       let closes = 0
       const { port, reactor } = await serve(
         t,

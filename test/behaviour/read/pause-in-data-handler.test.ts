@@ -1,8 +1,9 @@
 import type { Connection } from 'c1m'
 import { test } from 'tap'
 import { OneBatch } from '../../fixtures/batch.js'
-import { Random, sha256 } from '../../fixtures/bytes.js'
+import { sha256 } from '../../fixtures/bytes.js'
 import { connectPeer } from '../../fixtures/peer.js'
+import { seeded } from '../../fixtures/random.js'
 import { block, fence, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const MIB = 1024 * 1024
@@ -10,7 +11,7 @@ const MIB = 1024 * 1024
 for (const trigger of TRIGGERS) {
   for (const read of ['owned', 'borrowed'] as const) {
     test(`pause holds back the rest of the batch, and resume delivers it in order (${read}, ${trigger})`, async (t) => {
-      const payload = new Random(11).bytes(3 * MIB)
+      const payload = seeded(11).bytes(3 * MIB)
       const chunks: Buffer[] = []
       const conns: Connection[] = []
       let early = 0
@@ -104,7 +105,7 @@ for (const trigger of TRIGGERS) {
   })
 
   test(`pause and resume in one handler leave everything as it was (${trigger})`, async (t) => {
-    const payload = new Random(5).bytes(2 * MIB)
+    const payload = seeded(5).bytes(2 * MIB)
     const chunks: Buffer[] = []
     let ended = false
     const { port } = await serve<unknown>(

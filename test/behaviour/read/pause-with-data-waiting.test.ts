@@ -1,7 +1,8 @@
 import type { Connection } from 'c1m'
 import { test } from 'tap'
-import { Random, sha256 } from '../../fixtures/bytes.js'
+import { sha256 } from '../../fixtures/bytes.js'
 import { connectPeer } from '../../fixtures/peer.js'
+import { seeded } from '../../fixtures/random.js'
 import { fence, quiet, record, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const only = (conns: Connection[]) => conns[0] as Connection
@@ -80,7 +81,7 @@ for (const trigger of TRIGGERS) {
   })
 
   test(`a paused connection holds back its peer, and loses nothing (${trigger})`, async (t) => {
-    const payload = new Random(7).bytes(48 * 1024 * 1024)
+    const payload = seeded(7).bytes(48 * 1024 * 1024)
     const chunks: Buffer[] = []
     const conns: Connection[] = []
     let ended = false

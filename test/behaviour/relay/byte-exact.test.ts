@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { relay } from 'c1m'
 import { test } from 'tap'
-import { Random, sha256 } from '../../fixtures/bytes.js'
+import { sha256 } from '../../fixtures/bytes.js'
 import type { Peer } from '../../fixtures/peer.js'
+import { type Random, seeded } from '../../fixtures/random.js'
 import { TRIGGERS } from '../../fixtures/reactor.js'
 import { connectPair, sendInPieces } from '../../fixtures/relay.js'
 
@@ -19,7 +20,7 @@ async function readSlowly(peer: Peer, random: Random): Promise<void> {
 for (const trigger of TRIGGERS) {
   for (const slow of [false, true]) {
     test(`a relay passes on every byte, both ways${slow ? ', to slow readers' : ''} (${trigger})`, async (t) => {
-      const random = new Random(slow ? 1 : 2)
+      const random = seeded(slow ? 1 : 2)
       const { a, b, peerA, peerB, reactor } = await connectPair(t, { trigger })
       const fromA = random.bytes(6_000_011)
       const fromB = random.bytes(4_000_003)

@@ -1,12 +1,13 @@
 import { relay } from 'c1m'
 import { test } from 'tap'
-import { Random, sha256 } from '../../fixtures/bytes.js'
+import { sha256 } from '../../fixtures/bytes.js'
+import { seeded } from '../../fixtures/random.js'
 import { makeReactor, TRIGGERS } from '../../fixtures/reactor.js'
 import { connectPair } from '../../fixtures/relay.js'
 
 for (const trigger of TRIGGERS) {
   test(`500 relays at once, each with its own bytes (${trigger})`, async (t) => {
-    const random = new Random(3)
+    const random = seeded(3)
     const reactor = makeReactor(t, { trigger })
     const pairs = await Promise.all(Array.from({ length: 500 }, () => connectPair(t, { reactor })))
     const ended = pairs.map(({ a, b }) => relay(a, b))

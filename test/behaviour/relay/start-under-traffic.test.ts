@@ -1,14 +1,15 @@
 import { type Connection, relay } from 'c1m'
 import { test } from 'tap'
-import { Random, sha256 } from '../../fixtures/bytes.js'
+import { sha256 } from '../../fixtures/bytes.js'
+import { seeded } from '../../fixtures/random.js'
 import { block, TRIGGERS, until } from '../../fixtures/reactor.js'
 import { connectPair, sendInPieces } from '../../fixtures/relay.js'
 
 for (const trigger of TRIGGERS) {
   for (const read of ['owned', 'borrowed'] as const) {
     test(`a relay that starts in the middle of traffic loses nothing (${trigger}, ${read})`, async (t) => {
-      for (let seed = 1; seed <= 12; seed++) {
-        const random = new Random(seed)
+      for (let number = 1; number <= 12; number++) {
+        const random = seeded(number)
         const startAt = random.integer(0, 60)
         let chunks = 0
         let late = 0
@@ -37,8 +38,8 @@ for (const trigger of TRIGGERS) {
         await until(() => peerA.ended && peerB.ended, 'both ends')
         await relayed
         t.equal(late, 0, 'no data handler once it has begun')
-        t.equal(sha256(peerB.received), sha256(fromA), `from a, seed ${seed}`)
-        t.equal(sha256(peerA.received), sha256(fromB), `from b, seed ${seed}`)
+        t.equal(sha256(peerB.received), sha256(fromA), `from a, seed ${random.seed}`)
+        t.equal(sha256(peerA.received), sha256(fromB), `from b, seed ${random.seed}`)
       }
     })
   }

@@ -3,8 +3,9 @@ import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { type RelayResult, relay } from 'c1m'
 import { test } from 'tap'
-import { Random, sha256 } from '../../fixtures/bytes.js'
+import { sha256 } from '../../fixtures/bytes.js'
 import { connectPeer, Peer } from '../../fixtures/peer.js'
+import { seeded } from '../../fixtures/random.js'
 import { makeReactor, TRIGGERS, until } from '../../fixtures/reactor.js'
 import { sendInPieces } from '../../fixtures/relay.js'
 import { temporaryDirectory } from '../../fixtures/temporary.js'
@@ -45,7 +46,7 @@ for (const trigger of TRIGGERS) {
       await until(() => upstreamSocket !== undefined, 'the connection upstream')
       const upstream = new Peer(upstreamSocket as Socket)
 
-      const random = new Random(4)
+      const random = seeded(4)
       const [request, response] = [random.bytes(1_500_001), random.bytes(2_000_003)]
       const piece = () => random.integer(1, random.pick([10, 20_000, 300_000]))
       await Promise.all([sendInPieces(client, request, piece), sendInPieces(upstream, response, piece)])

@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net'
 import { test } from 'tap'
-import { Random } from '../../fixtures/bytes.js'
+import { seeded } from '../../fixtures/random.js'
 import { serve, until } from '../../fixtures/reactor.js'
 
 const CONNECTIONS = 5_000
@@ -21,7 +21,7 @@ interface Started {
 
 /** Connects from many addresses, some at a time; resolves with the time before each by `address:port`. */
 async function connectAll(port: number, sockets: Set<Socket>): Promise<Map<string, number>> {
-  const random = new Random(1)
+  const random = seeded(1)
   const startedAt = new Map<string, number>()
   const one = () =>
     new Promise<Started>((resolve, reject) => {

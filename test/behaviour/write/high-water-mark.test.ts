@@ -1,7 +1,8 @@
 import type { Connection } from 'c1m'
 import { test } from 'tap'
-import { Random, sha256 } from '../../fixtures/bytes.js'
+import { sha256 } from '../../fixtures/bytes.js'
 import { connectPeer } from '../../fixtures/peer.js'
+import { seeded } from '../../fixtures/random.js'
 import { fence, quiet, record, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const KIB = 1024
@@ -17,7 +18,7 @@ for (const trigger of TRIGGERS) {
       { highWaterMark: 64 * KIB },
       { trigger },
     )
-    const random = new Random(3)
+    const random = seeded(3)
     for (let round = 1; round <= 3; round++) {
       // Of one that has read, the kernel's buffer grows: it might hold all of the next round.
       const peer = await connectPeer(t, port)

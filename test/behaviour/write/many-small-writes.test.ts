@@ -1,7 +1,8 @@
 import type { Connection } from 'c1m'
 import { test } from 'tap'
-import { Random, sha256 } from '../../fixtures/bytes.js'
+import { sha256 } from '../../fixtures/bytes.js'
 import { connectPeer, type Peer } from '../../fixtures/peer.js'
+import { seeded } from '../../fixtures/random.js'
 import { fence, type Served, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const KIB = 1024
@@ -50,7 +51,7 @@ for (const trigger of TRIGGERS) {
   })
 
   test(`a reply between a copied and a pinned write: still one call (${trigger})`, async (t) => {
-    const random = new Random(21)
+    const random = seeded(21)
     const parts = [random.bytes(10), random.bytes(20 * KIB), random.bytes(10), random.bytes(17 * KIB), random.bytes(3)]
     const { reactor, peer } = await actor(t, trigger, (conn) => {
       for (const part of parts) conn.write(part)
@@ -65,7 +66,7 @@ for (const trigger of TRIGGERS) {
   })
 
   test(`strings of every encoding, bytes of every kind, in one order (${trigger})`, async (t) => {
-    const random = new Random(99)
+    const random = seeded(99)
     const expected: Buffer[] = []
     const { peer } = await actor(t, trigger, (conn) => {
       const text = (value: string, encoding?: BufferEncoding) => {
@@ -111,7 +112,7 @@ for (const trigger of TRIGGERS) {
   })
 
   test(`more writes than a batch has records, and more bytes than its arena (${trigger})`, async (t) => {
-    const random = new Random(1234)
+    const random = seeded(1234)
     const expected: Buffer[] = []
     let turn = 0
     const others: Connection[] = []
@@ -136,7 +137,7 @@ for (const trigger of TRIGGERS) {
   })
 
   test(`a resizable buffer may shrink right after the write (${trigger})`, async (t) => {
-    const payload = new Random(4).bytes(400 * KIB)
+    const payload = seeded(4).bytes(400 * KIB)
     let skipped = false
     const { peer } = await actor(t, trigger, (conn) => {
       const view = resizable(payload)
