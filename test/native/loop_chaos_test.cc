@@ -7,6 +7,7 @@
 #include <set>
 
 #include "test/native/loop_harness.h"
+#include "test/native/seeded.h"
 
 using namespace c1m;
 
@@ -30,7 +31,7 @@ struct Pair {
 
 class Chaos {
  public:
-  Chaos(uint32_t seed, Trigger trigger, bool borrowed) : random_(seed), h_(setup(trigger)) {
+  Chaos(uint32_t seed, Trigger trigger, bool borrowed) : random_(seeded(seed)), h_(setup(trigger)) {
     port_ = h_.listen({.borrowed = borrowed});
     hook_faults();
   }

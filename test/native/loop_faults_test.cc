@@ -15,6 +15,7 @@
 
 #include "native/net/stream.h"
 #include "test/native/running_loop.h"
+#include "test/native/seeded.h"
 
 using namespace c1m;
 
@@ -102,7 +103,7 @@ class LateWakes {
     }
   }
 
-  std::mt19937 random_{1};
+  std::mt19937 random_ = seeded(1);
   std::mutex mutex_;
   std::deque<Wake> due_;
   bool finished_ = false;
@@ -113,7 +114,7 @@ class LateWakes {
 // back. Its state belongs to the loop's thread.
 class FaultyKernel {
  public:
-  FaultyKernel(shim::Hooks& hooks, uint32_t seed) : random_(seed) {
+  FaultyKernel(shim::Hooks& hooks, uint32_t seed) : random_(seeded(seed)) {
     hooks.add = [this](Poller& poller, int fd, uint64_t word) {
       words_[fd] = word;
       return shim::real_add(poller, fd, word);
@@ -284,7 +285,7 @@ TEST_CASE("threads: wake-ups that come late are still not lost, nor waited for t
   REQUIRE(fd.valid());
   while (running.js.connections.empty()) running.deliver();
   Told& told = running.js.connections[0];
-  std::mt19937 random(1);
+  std::mt19937 random = seeded(1);
   for (int i = 0; i < 1000; ++i) {
     // Several, of which the later ones may find the loop as good as woken, or woken and asleep again.
     std::string bytes;
@@ -319,14 +320,14 @@ TEST_CASE("threads: hammered by a kernel that interrupts, takes little and wakes
       std::vector<std::thread> threads;
       for (int thread = 0; thread < kThreads; ++thread) {
         threads.emplace_back([&, thread] {
-          std::mt19937 random(static_cast<uint32_t>(thread));
+          std::mt19937 random = seeded(static_cast<uint32_t>(thread));
           for (int i = 0; i < kClients / kThreads; ++i) well += live(address, i % 4, random) ? 1 : 0;
           ++done;
           running.ring();  // no event may come after this one's last
         });
       }
       Echo echo(running);
-      std::mt19937 random(7);
+      std::mt19937 random = seeded(7);
       // What was pinned for a connection that has closed meanwhile comes back by itself, later.
       while (done < kThreads || running.js.open() > 0 || running.js.connections.size() < kClients ||
              running.js.pinned() > 0) {

@@ -6,6 +6,7 @@
 
 #include "native/net/stream.h"
 #include "test/native/running_loop.h"
+#include "test/native/seeded.h"
 
 using namespace c1m;
 
@@ -19,7 +20,7 @@ TEST_CASE("threads: many connections echo, all of it, while others come and go")
     std::vector<std::thread> threads;
     for (int thread = 0; thread < 3; ++thread) {
       threads.emplace_back([&, thread] {
-        std::mt19937 random(static_cast<uint32_t>(thread));
+        std::mt19937 random = seeded(static_cast<uint32_t>(thread));
         for (int i = 0; i < kClients / 3; ++i) {
           const Fd fd = dial(address);
           bool ok = fd.valid();
@@ -60,7 +61,7 @@ TEST_CASE("threads: a loop that sleeps is woken by every command") {
   REQUIRE(fd.valid());
   while (running.js.connections.empty()) running.deliver();
   Told& told = running.js.connections[0];
-  std::mt19937 random(1);
+  std::mt19937 random = seeded(1);
   for (int i = 0; i < 3000; ++i) {
     // At every distance from the moment at which it falls asleep.
     const int spins = static_cast<int>(random() % 3000);

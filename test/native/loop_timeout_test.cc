@@ -5,6 +5,7 @@
 #include <random>
 
 #include "test/native/loop_harness.h"
+#include "test/native/seeded.h"
 
 using namespace c1m;
 
@@ -151,7 +152,7 @@ TEST_CASE("a closed connection's timer goes with it, and the slot's next tenant 
 TEST_CASE("many connections time out each in its time") {
   Harness h({.max_connections = 500});
   const auto port = h.listen();
-  std::mt19937 random(3);
+  std::mt19937 random = seeded(3);
   std::vector<std::pair<Told*, uint64_t>> due;
   for (int i = 0; i < 400; ++i) {
     auto [client, told] = h.accept(port);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "test/native/bytes_of.h"
+#include "test/native/seeded.h"
 
 using namespace c1m;
 
@@ -373,7 +374,7 @@ TEST_CASE("clear() drops a queue of any kind, and it can be used again") {
 }
 
 TEST_CASE("random appends, sends and keeps lose and reorder nothing") {
-  std::mt19937 random(20240607);
+  std::mt19937 random = seeded(20240607);
   const auto upto = [&](size_t most) { return std::uniform_int_distribution<size_t>(0, most)(random); };
   for (int round = 0; round < 200; ++round) {
     Queue queue(64 * 1024);

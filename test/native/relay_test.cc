@@ -12,6 +12,7 @@
 #include "native/net/socket.h"
 #include "test/native/bytes_of.h"
 #include "test/native/loop_harness.h"
+#include "test/native/seeded.h"
 
 using namespace c1m;
 
@@ -69,7 +70,7 @@ struct Relayed {
   }
   // Sends both strings and takes what comes, in pieces of random sizes, until all has arrived; FINs at the end.
   void exchange(const std::string& from_a, const std::string& from_b, uint32_t seed) {
-    std::mt19937 random(seed);
+    std::mt19937 random = seeded(seed);
     size_t sent_a = 0;
     size_t sent_b = 0;
     const auto push = [&](Client& client, const std::string& all, size_t& sent) {
@@ -165,7 +166,7 @@ TEST_CASE("relay: whatever splice and send answer, nothing is lost and no pipe l
     const char* name;
     std::function<ssize_t(int from, int to, size_t size, unsigned flags)> splice;
   };
-  std::mt19937 random(5);
+  std::mt19937 random = seeded(5);
   const auto sometimes = [&](int error) {
     return [&random, error](int from, int to, size_t size, unsigned flags) -> ssize_t {
       if (random() % 3 == 0) return shim::fail(error);
