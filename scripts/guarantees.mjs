@@ -1,6 +1,6 @@
 // Writes the table of docs/guarantees.md from that of the matrix (test/matrix/features.ts, compiled); with --check it only
-// says whether the page is up to date.
-import { readFileSync, writeFileSync } from 'node:fs'
+// says whether the page is up to date. Either way each guarantee must name tests, and those must be there.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 
@@ -14,6 +14,24 @@ const BEGIN = '<!-- written by scripts/guarantees.mjs -->\n'
 function test(first, second) {
   const reason = impossible(first, second)
   return reason === undefined ? `\`${first},${second}\`` : `can't be: ${reason}`
+}
+
+/**
+ * Throws unless each guarantee names tests, and these are there.
+ * @param {string} list Its items are the guarantees.
+ */
+function checkTests(list) {
+  const guarantees = list.split(/^(?=\d+\. \*\*)/m).slice(1)
+  for (const [i, guarantee] of guarantees.entries()) {
+    const [item = ''] = guarantee.split('\n\n')
+    if (!item.startsWith(`${i + 1}. `)) throw new Error(`${page}: no guarantee ${i + 1}`)
+    const tests = [...item.matchAll(/`(test\/[^`]*)`/g)].map(([, path]) => `${path}`)
+    if (tests.length === 0) throw new Error(`${page}: guarantee ${i + 1} names no test`)
+    const missing = tests.filter((path) => !path.endsWith('.test.ts') || !existsSync(`${root}${path}`))
+    if (missing.length > 0) throw new Error(`${page}: guarantee ${i + 1} names ${missing.join(', ')}, which is no test`)
+  }
+  const last = Math.max(...NAMES.flatMap((name) => FEATURES[name].guarantees))
+  if (guarantees.length < last) throw new Error(`${page}: no guarantee ${last}`)
 }
 
 const rows = NAMES.flatMap((first, i) =>
@@ -37,6 +55,7 @@ ${rows.join('\n')}
 const before = readFileSync(page, 'utf8')
 const at = before.indexOf(BEGIN)
 if (at < 0) throw new Error(`${page} has no place for the table`)
+checkTests(before.slice(0, at))
 const after = before.slice(0, at) + text
 if (process.argv.includes('--check')) {
   if (before !== after) throw new Error(`${page} is not up to date: node scripts/guarantees.mjs`)
