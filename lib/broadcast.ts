@@ -2,7 +2,7 @@ import { canKeep } from './command-writer.js'
 import { C1mError } from './errors.js'
 import type { Counted } from './in-flight.js'
 import type { IoThread } from './io-thread.js'
-import { TARGET_WORDS } from './layout.js'
+import { RECENT_LISTS, TARGET_WORDS } from './layout.js'
 import { checkChunk } from './validate.js'
 
 /**
@@ -48,8 +48,6 @@ export interface Except {
 /** Broadcasts are joined up to as many bytes as are copied at all; so a member's queue grows by no more at a time. */
 const MAX_JOINT_BYTES = 16 * 1024
 
-/** Of each thread, how many lists of targets the addon remembers. */
-const RECENT_LISTS = 8
 const recentLists = new WeakMap<IoThread, readonly object[]>()
 
 /**

@@ -1,5 +1,4 @@
 import { getSystemErrorMap, getSystemErrorName, inspect, types } from 'node:util'
-import { OWN_ERRORS } from './layout.js'
 
 /** Every stable code of c1m's own errors. Errors of the system keep the system's code (`ECONNRESET`, `EADDRINUSE`). */
 export type ErrorCode =
@@ -98,12 +97,6 @@ export function systemError(
 export function systemErrorOn(errno: number, syscall: string, what: string): SystemError {
   const code = getSystemErrorName(-errno)
   return Object.assign(new Error(`${syscall} ${code}${what}`), { code, errno: -errno, syscall })
-}
-
-/** @internal Of an I/O thread's number: an errno, or one of our own. */
-export function closeError(number: number, syscall: string): SystemError | C1mError {
-  const own = OWN_ERRORS.get(number)
-  return own === undefined ? systemError(number, syscall) : new C1mError(...own)
 }
 
 /** The system's, as Node has them: `address already in use`. */

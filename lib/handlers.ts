@@ -1,7 +1,7 @@
 import { types } from 'node:util'
 import type { Connection } from './connection.js'
 import { type ErrorCode, invalidType, invalidValue } from './errors.js'
-import type { TimeoutKind } from './timeouts.js'
+import type { TimeoutKind } from './layout.js'
 import { checkObject, type Meant, nearest } from './validate.js'
 
 /**

@@ -15,6 +15,7 @@ export {
 } from './framing.js'
 export { type BroadcastOptions, Group } from './group.js'
 export type { CloseError, Handlers } from './handlers.js'
+export type { TimeoutKind } from './layout.js'
 export { Listener } from './listener.js'
 export type {
   ConnectionOptions,
@@ -54,5 +55,5 @@ export { type RelayOptions, type RelayResult, relay } from './relay.js'
 export type { FileSource, SendFileOptions } from './send-file.js'
 export type { AppliedSocketOptions, KeepAliveOptions, SocketOptions } from './socket-options.js'
 export type { TcpInfo, TcpState } from './tcp-info.js'
-export type { TimeoutKind, Timeouts } from './timeouts.js'
+export type { Timeouts } from './timeouts.js'
 export { Watch, type WatchEvents, type WatchHandler, type WatchInterest } from './watch.js'

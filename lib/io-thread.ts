@@ -13,7 +13,6 @@ import { type Connection, connectionEvents, makeConnection } from './connection.
 import type { ConnectionContext } from './connection-context.js'
 import type { Place } from './connection-requests.js'
 import { type ContextEntry, Contexts } from './contexts.js'
-import { closeError } from './errors.js'
 import { makeEventMemory, makeSlab, slice } from './event-memory.js'
 import { enter } from './initial-data.js'
 import type { IoThreadOwner } from './io-thread-owner.js'
@@ -30,10 +29,12 @@ import {
   EVENT_WATCH,
   EVENT_WORDS,
   OWN_MEMORY,
+  READ_OWNED,
   STAT_NAMES,
   SYSCALLS,
 } from './layout.js'
 import { Memberships } from './memberships.js'
+import { closeError } from './own-errors.js'
 import { needStack } from './stack.js'
 import { destroyForMemory } from './want-of-memory.js'
 import { Watches } from './watch.js'
@@ -316,7 +317,7 @@ export class IoThread extends IoThreadRequests {
       case EVENT_DATA: {
         const offset = records[at + 2] as number
         const length = records[at + 3] as number
-        if (head >>> 8 === 0) {
+        if (head >>> 8 === READ_OWNED) {
           connectionEvents.data(this.#connection(slot), slice(memory.owned, offset, length), false)
         } else if (head >>> 8 === OWN_MEMORY) {
           const frame = memory.frames?.[offset]

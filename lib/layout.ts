@@ -1,5 +1,3 @@
-import type { ErrorCode } from './errors.js'
-
 /**
  * The records that cross the thread boundary, as `native/loop/event_batch.h` and `native/loop/command_batch.h` define
  * them. The addon exports its own values under the same names, and a test compares the two.
@@ -14,13 +12,17 @@ export const LEAST_READ_BYTES = 16_384
 
 /** argument: context, a: generation */
 export const EVENT_OPEN = 1
-/** argument: 0 owned, 1 borrowed; a: offset in that slab, b: length */
+/** argument: one of the next three; a: offset in that slab, b: length */
 export const EVENT_DATA = 2
+export const READ_OWNED = 0
+export const READ_BORROWED = 1
+/** The frame has memory of its own; a: index in the batch's frames */
+export const OWN_MEMORY = 2
 export const EVENT_END = 3
 export const EVENT_DRAIN = 4
 /** argument: index into TIMEOUT_KINDS, a: 1 if the connection was ended a whole period before */
 export const EVENT_TIMEOUT = 5
-/** argument: index into SYSCALLS, a: errno, a key of OWN_ERRORS, or 0 */
+/** argument: index into SYSCALLS, a: errno, an OWN_ERROR, or 0 */
 export const EVENT_CLOSE = 6
 /** argument: listener, a: errno, or 0 at maxConnections */
 export const EVENT_SATURATED = 7
@@ -30,13 +32,13 @@ export const EVENT_FRAMING = 10
 export const FRAMING_STOPPED = 0
 /** What follows is no frame, or too large a one */
 export const FRAMING_MISFIT = 1
-/** An EVENT_DATA's argument: the frame has memory of its own; a: index in the batch's frames */
-export const OWN_MEMORY = 2
 /** argument: WATCH bits, slot: the watch's number */
 export const EVENT_WATCH = 9
 
 /** 32-bit words in a target of a broadcast: slot, generation, maxWriteQueue, one of ours. */
 export const TARGET_WORDS = 4
+/** Of each thread, how many lists of targets the addon remembers. */
+export const RECENT_LISTS = 8
 
 /** 32-bit words in a command: `command | argument << 8`, slot, generation, a, b. */
 export const COMMAND_WORDS = 5
@@ -76,22 +78,20 @@ export const LAST_GENERATION = 2 ** 23 - 1
 
 /** What a connection's time may run out for, as `native/loop/timeouts.h` says. */
 export const TIMEOUT_KINDS = ['idle', 'read', 'write', 'total'] as const
+/** What has run out, as the `timeout` handler is told. */
+export type TimeoutKind = (typeof TIMEOUT_KINDS)[number]
 
 /** How an acceptor spreads connections over I/O threads. */
 export const PLACEMENTS = ['least-connections', 'round-robin', 'source-hash'] as const
 
+/** The system calls that an EVENT_CLOSE may name. */
 export const SYSCALLS = ['read', 'write', 'sendfile'] as const
 
+/** Why the I/O thread closed a connection by itself: `OwnError` in `native/loop/event_batch.h`. No errno is as large. */
 export const OWN_ERROR_FILE_TRUNCATED = 4097
+export const OWN_ERROR_RELAY_FAILED = 4098
+export const OWN_ERROR_WRITE_QUEUE_FULL = 4104
 export const OWN_ERROR_FILE_ABORTED = 4110
-
-/** Why the I/O thread closed a connection by itself: `OwnError` in `native/loop/event_batch.h`. */
-export const OWN_ERRORS: ReadonlyMap<number, readonly [code: ErrorCode, message: string]> = new Map([
-  [OWN_ERROR_FILE_TRUNCATED, ['ERR_C1M_FILE_TRUNCATED', 'A file became shorter while it was sent']],
-  [4098, ['ERR_C1M_RELAY_FAILED', 'The other side of the relay failed or was destroyed']],
-  [4104, ['ERR_C1M_WRITE_QUEUE_FULL', 'More waits to be sent than maxWriteQueue allows']],
-  [OWN_ERROR_FILE_ABORTED, ['ERR_C1M_FILE_ABORTED', 'A file was aborted when part of it had been sent']],
-] as const)
 
 /** The counters that an I/O thread shares, in order; `native/loop/stats.h` says what each counts. */
 export const STAT_NAMES = [

@@ -2,11 +2,12 @@ import { constants } from 'node:os'
 import type { ClosedOnMove, MoveOutcome } from './binding.js'
 import type { Connection } from './connection.js'
 import type { IoThread } from './io-thread.js'
+import { SYSCALLS } from './layout.js'
 import { hasFiles } from './send-file.js'
 import { type Addresses, beginTransit, endTransit } from './transit.js'
 
 /** It has left the one thread, and can't come to the other: nobody has counted its close yet. */
-const LOST: ClosedOnMove = { errno: constants.errno.ENOMEM, syscall: 0, lost: true }
+const LOST: ClosedOnMove = { errno: constants.errno.ENOMEM, syscall: SYSCALLS.indexOf('read'), lost: true }
 
 /**
  * @internal Moves a connection to another I/O thread of its reactor (`native/loop/move.h` has the steps). Nobody but the

@@ -1,11 +1,8 @@
 import type { Connection } from './connection.js'
 import { C1mError, type ErrorCode } from './errors.js'
 import type { Handlers } from './handlers.js'
-import { TIMEOUT_KINDS } from './layout.js'
+import { TIMEOUT_KINDS, type TimeoutKind } from './layout.js'
 import { checkInteger, checkKeys, checkObject, keysOf } from './validate.js'
-
-/** What has run out, as the `timeout` handler is told. */
-export type TimeoutKind = (typeof TIMEOUT_KINDS)[number]
 
 /** What `conn.setTimeouts()` takes: milliseconds, 0 to 2^31-1; 0 is never, and what is left out stays as it is. */
 export interface Timeouts {

@@ -1,5 +1,5 @@
 import { constants } from 'node:os'
-import { closeError } from './errors.js'
+import { closeError } from './own-errors.js'
 
 /** @internal Destroys a connection for want of memory, which there may not be for that either: then later. */
 export function destroyForMemory(conn: { destroy(error: Error): void }): void {

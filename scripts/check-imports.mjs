@@ -24,6 +24,7 @@ const layers = [
     'unfinished',
   ],
   ['errors', 'memberships', 'moved-ids'],
+  ['own-errors'],
   ['in-flight', 'tcp-info', 'validate', 'want-of-memory'],
   ['framing', 'send-file', 'socket-options', 'timeouts'],
   ['handlers', 'options'],

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "native/binding/answers.h"
+#include "native/binding/broadcast_answer.h"
 #include "native/binding/handover_answer.h"
 #include "native/binding/io_thread.h"
 #include "native/binding/napi.h"
@@ -48,10 +49,13 @@ Napi::Object layout(Napi::Env env) {
   set("EVENT_CLOSE", Event::kClose);
   set("EVENT_SATURATED", Event::kSaturated);
   set("EVENT_FRAMING", Event::kFraming);
+  set("READ_OWNED", ReadMode::kOwned);
+  set("READ_BORROWED", ReadMode::kBorrowed);
   set("OWN_MEMORY", kOwnMemory);
   set("FRAMING_STOPPED", FramingNews::kStopped);
   set("FRAMING_MISFIT", FramingNews::kInvalidFrame);
   set("TARGET_WORDS", sizeof(BroadcastTarget) / sizeof(uint32_t));
+  set("RECENT_LISTS", TargetLists::kRecent);
   set("EVENT_WATCH", Event::kWatch);
   set("COMMAND_WORDS", CommandBatch::kRecordWords);
   set("COMMAND_WRITE", Command::kWrite);
@@ -66,6 +70,8 @@ Napi::Object layout(Napi::Env env) {
   set("DRAIN_WISH", kDrainWish);
   set("COMMAND_REQUEST", Command::kRequest);
   set("OWN_ERROR_FILE_TRUNCATED", OwnError::kFileTruncated);
+  set("OWN_ERROR_RELAY_FAILED", OwnError::kRelayFailed);
+  set("OWN_ERROR_WRITE_QUEUE_FULL", OwnError::kWriteQueueFull);
   set("OWN_ERROR_FILE_ABORTED", OwnError::kFileAborted);
   set("COMMAND_REFRAME", Command::kReframe);
   set("COMMAND_MUTE", Command::kMute);
@@ -77,6 +83,7 @@ Napi::Object layout(Napi::Env env) {
   set("QUEUE_FILE_COST", QueueCost::kFile);
   set("QUEUE_LEAST_COST", QueueCost::kLeast);
   set("LAST_GENERATION", EntrySlab::kLastGeneration);
+  result.Set("SYSCALLS", names(env, kSyscallNames));
   result.Set("PLACEMENTS", names(env, kPlacementNames));
   result.Set("TIMEOUT_KINDS", names(env, std::to_array(kTimeoutNames)));
   result.Set("STAT_NAMES", names(env, kStatNames));

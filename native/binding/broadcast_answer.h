@@ -13,12 +13,14 @@ namespace c1m {
 class TargetLists {
  public:
   using List = std::shared_ptr<const Bytes>;
+  // lib/layout.ts has the same number.
+  static constexpr size_t kRecent = 8;
 
   // Null if there is no memory for it.
   [[nodiscard]] List of(const BroadcastTarget* first, uint32_t count);
 
  private:
-  std::array<std::weak_ptr<const Bytes>, 8> recent_;
+  std::array<std::weak_ptr<const Bytes>, kRecent> recent_;
   size_t oldest_ = 0;
 };
 

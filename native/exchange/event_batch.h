@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -45,6 +46,7 @@ inline constexpr int kFirstOwnError = 4096;
 
 // The system call that a kClose speaks of.
 enum class Syscall : uint8_t { kRead = 0, kWrite = 1, kSendFile = 2 };
+inline constexpr std::array kSyscallNames{"read", "write", "sendfile"};
 
 // Memory that reads fill from the front. The bytes belong to JavaScript.
 struct ReadSlab {

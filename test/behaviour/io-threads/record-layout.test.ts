@@ -7,17 +7,23 @@ interface Binding {
 
 const { nativeLayout } = built<Binding>('binding')
 const layout = built<Record<string, unknown>>('layout')
+const { closeError } = built<{ closeError(number: number, syscall: string): { readonly code: string } }>('own-errors')
 const { optionNames } = built<{ readonly optionNames: readonly string[] }>('socket-options')
 const { tcpInfoFields } = built<{ readonly tcpInfoFields: readonly string[] }>('tcp-info')
-
-/** Names of the record layout that only one side has any use for. */
-const ours = new Set(['SYSCALLS', 'OWN_ERRORS'])
 
 test('both sides of the thread boundary have the same record layout', (t) => {
   const { OPTION_NAMES, TCP_INFO_FIELDS, ...native } = nativeLayout
   t.ok(Object.keys(native).length > 20)
-  const inTypeScript = Object.fromEntries(Object.entries(layout).filter(([name]) => !ours.has(name)))
-  t.strictSame({ ...inTypeScript }, { ...native })
+  t.strictSame({ ...layout }, { ...native })
+  t.end()
+})
+
+test("each of the I/O thread's own errors has the code of its name", (t) => {
+  const own = Object.entries(nativeLayout).filter(([name]) => name.startsWith('OWN_ERROR_'))
+  t.ok(own.length >= 4)
+  for (const [name, number] of own) {
+    t.equal(closeError(number as number, 'read').code, name.replace('OWN_ERROR', 'ERR_C1M'))
+  }
   t.end()
 })
 
