@@ -1,5 +1,6 @@
 import { constants } from 'node:os'
 import { join } from 'node:path'
+import type { AddressParts } from './address.js'
 import { C1mError, systemError } from './errors.js'
 
 /** The memory of one event batch, which the I/O thread fills. */
@@ -113,9 +114,6 @@ export interface AdoptSpec {
   readonly unread: Uint8Array
   readonly connection: ConnectionSettings
 }
-
-/** `[host, port, family]`; family is 4, 6 or 0. */
-export type AddressParts = readonly [host: string, port: number, family: number]
 
 export interface Failure {
   readonly errno: number

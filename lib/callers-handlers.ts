@@ -1,5 +1,5 @@
 import { AsyncResource } from 'node:async_hooks'
-import { type Handlers, handlerNames } from './handlers.js'
+import { type HandlersOf, handlerNames } from './handlers.js'
 
 /**
  * Handlers that run in the async context of whoever made the connection, as those of `net.connect()` do: what
@@ -8,7 +8,7 @@ import { type Handlers, handlerNames } from './handlers.js'
 class CallersHandlers {
   constructor(
     private readonly scope: AsyncResource,
-    private readonly own: Handlers<unknown>,
+    private readonly own: HandlersOf<never>,
   ) {}
 
   static {
@@ -26,6 +26,6 @@ class CallersHandlers {
 }
 
 /** @internal The same handlers, in the async context that there is now. */
-export function inCallersContext(handlers: Handlers<unknown>): Handlers<unknown> {
-  return new CallersHandlers(new AsyncResource('c1m.connect'), handlers) as Handlers<unknown>
+export function inCallersContext<C>(handlers: HandlersOf<C>): HandlersOf<C> {
+  return new CallersHandlers(new AsyncResource('c1m.connect'), handlers) as HandlersOf<C>
 }

@@ -2,16 +2,16 @@ import { lookup as systemLookup } from 'node:dns'
 import type { LookupFunction } from 'node:net'
 import type { ConnectSpec } from './binding.js'
 import { familyOf } from './connect-addresses.js'
-import type { ConnectionContext } from './connection-context.js'
-import { invalidType, invalidValue } from './errors.js'
 import {
   type ConnectionOptions,
   checkConnectionOptions,
   checkGiven,
   connectionOptionKeys,
   constant,
-  MEANT_BY_CONNECT,
-} from './options.js'
+  MEANT_OF_ANY,
+  type NewData,
+} from './connection-options.js'
+import { invalidType, invalidValue } from './errors.js'
 import { encodeSocketOptions, type SocketOptions, socketOptionKeys } from './socket-options.js'
 import {
   checkBoolean,
@@ -22,6 +22,7 @@ import {
   checkSignal,
   checkString,
   keysOf,
+  type Meant,
 } from './validate.js'
 
 /** The options of `connect()`, one by one: see `ConnectOptions`. `T` is the type of `conn.data`. */
@@ -99,7 +100,7 @@ export interface CheckedConnect extends ReturnType<typeof checkConnectionOptions
   readonly attemptTimeoutMs: number
   readonly connectTimeoutMs: number
   readonly signal: AbortSignal | undefined
-  readonly newData: ConnectionContext['newData']
+  readonly newData: NewData
 }
 
 const connectOptionKeys = [
@@ -121,6 +122,15 @@ const connectOptionKeys = [
     data: true,
   }),
 ]
+
+const MEANT_BY_CONNECT: Meant = {
+  ...MEANT_OF_ANY,
+  hostname: 'host',
+  unix: 'path',
+  timeout: 'connectTimeoutMs',
+  localHost: 'localAddress',
+  reusePort: 'it is an option of listen()',
+}
 
 const MAX_MS = 2 ** 31 - 1
 const DEFAULT_ATTEMPT_TIMEOUT_MS = 250

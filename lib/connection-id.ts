@@ -8,8 +8,3 @@ export type ConnectionId = number & { readonly __connectionId: unique symbol }
 export function connectionId(thread: number, slot: number, generation: number): ConnectionId {
   return (generation * 2 ** 30 + thread * 2 ** 24 + slot) as ConnectionId
 }
-
-/** @internal */
-export function familyName(family: number | undefined): 'IPv4' | 'IPv6' | undefined {
-  return family === 4 ? 'IPv4' : family === 6 ? 'IPv6' : undefined
-}

@@ -1,7 +1,6 @@
 import type { Applied, Closed, Failure } from './binding.js'
 import { C1mError } from './errors.js'
-import type { IoThread } from './io-thread.js'
-import type { Submit } from './io-thread-requests.js'
+import type { Place, Submit } from './io-port.js'
 import {
   type AppliedSocketOptions,
   decodeSocketOptions,
@@ -9,13 +8,6 @@ import {
   failureOf,
 } from './socket-options.js'
 import { decodeTcpInfo, type TcpInfo } from './tcp-info.js'
-
-/** A connection, as the I/O thread knows it. */
-export interface Place {
-  readonly io: IoThread
-  readonly slot: number
-  readonly generation: number
-}
 
 /** Asks the I/O thread about a connection. Rejects if it has closed by then, with the system's error, or if too much is in flight. */
 export async function ask<A extends object>(

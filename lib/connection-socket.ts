@@ -1,17 +1,18 @@
 import { inspect } from 'node:util'
-import type { Connection } from './connection.js'
-import type { Address, ConnectionContext } from './connection-context.js'
-import { type ConnectionId, connectionId, familyName } from './connection-id.js'
+import { type Address, type Addresses, familyName } from './address.js'
+import type { ContextOf } from './connection-context.js'
+import { type ConnectionId, connectionId } from './connection-id.js'
 import { heldEvents } from './connection-notes.js'
-import { applyOptions, type Place, readTcpInfo } from './connection-requests.js'
+import { applyOptions, readTcpInfo } from './connection-requests.js'
 import { invalidValue } from './errors.js'
+import type { Place } from './io-port.js'
 import { COMMAND_SET_TIMEOUT } from './layout.js'
 import { movedId } from './moved-ids.js'
 import { type AppliedSocketOptions, encodeSetOptions, type SocketOptions } from './socket-options.js'
 import { needStack } from './stack.js'
 import type { TcpInfo } from './tcp-info.js'
 import { checkTimeouts, type Timeouts } from './timeouts.js'
-import { type Addresses, addressesInTransit } from './transit.js'
+import { addressesInTransit } from './transit.js'
 import { checkInteger } from './validate.js'
 
 /** A connection as far as it is a socket: its identity, its addresses, its options and its timeouts. */
@@ -21,10 +22,10 @@ export abstract class ConnectionSocket {
   /** @internal */
   protected generation: number
   /** @internal */
-  protected context: ConnectionContext
+  protected context: ContextOf<never>
 
   /** @internal */
-  protected constructor(slot: number, generation: number, context: ConnectionContext) {
+  protected constructor(slot: number, generation: number, context: ContextOf<never>) {
     if (context === undefined) throw new TypeError('Connections are made by a Reactor: use listen() or connect()')
     this.slot = slot
     this.generation = generation
@@ -33,7 +34,7 @@ export abstract class ConnectionSocket {
 
   /** @internal */
   protected address(remote: boolean): Address {
-    const known = heldEvents.get(this as unknown as Connection)?.closed ?? addressesInTransit(this)
+    const known = heldEvents.get(this)?.closed ?? addressesInTransit(this)
     if (known !== undefined) return remote ? known.remote : known.local
     // After `close` the slot, and with it the address, is another connection's.
     return this.context.io.holds(this.slot, this.generation)
@@ -172,7 +173,7 @@ export abstract class ConnectionSocket {
   }
 
   /** @internal From here on it is there. */
-  relocate(slot: number, generation: number, context: ConnectionContext): void {
+  relocate(slot: number, generation: number, context: ContextOf<never>): void {
     this.slot = slot
     this.generation = generation
     this.context = context

@@ -1,15 +1,16 @@
 import type { Socket } from 'node:net'
 import { guard } from './binding.js'
-import type { ConnectionContext, ConnectionEvents } from './connection-context.js'
+import type { ContextOf } from './connection-context.js'
 import { destroyReasons, heldEvents, leaving, refusedAt, relaySides } from './connection-notes.js'
 import { ConnectionSocket } from './connection-socket.js'
 import { cannotDetach, type Detachment, detach } from './detach.js'
 import { C1mError, invalidType, invalidValue, notMade, queueFull } from './errors.js'
 import type { Framing } from './framing.js'
+import type { HandlersOf } from './handlers.js'
 import * as layout from './layout.js'
 import type { Listener } from './listener.js'
 import { checkReframe, finishReframing, holdForReframing, isFramed, reframe } from './reframing.js'
-import type { RelayAccess } from './relay.js'
+import type { RelayAccess } from './relay-access.js'
 import { type FileSource, type SendFileOptions, sendFile } from './send-file.js'
 import { needMoreStack } from './stack.js'
 import { runTimeout } from './timeouts.js'
@@ -50,6 +51,40 @@ const GONE = DESTROYED | CLOSED
 /** Chunks given to `data` handlers of this thread's connections, modulo 2^32. */
 let chunksDelivered = 0
 
+/** @internal What the I/O thread's events do to a connection. */
+export interface ConnectionEvents {
+  open(conn: Connection<unknown>): void
+  data(conn: Connection<unknown>, chunk: Buffer, borrowed: boolean): void
+  end(conn: Connection<unknown>): void
+  /** The I/O thread has stopped reading, and says why: FRAMING_STOPPED or FRAMING_MISFIT. */
+  framing(conn: Connection<unknown>, why: number): void
+  drain(conn: Connection<unknown>): void
+  /** `kind` is an index into TIMEOUT_KINDS; `ended`: it was ended a whole such period before. */
+  timeout(conn: Connection<unknown>, kind: number, ended: boolean): void
+  shutdown(conn: Connection<unknown>): void
+  close(conn: Connection<unknown>, error: Error | undefined): void
+}
+
+/**
+ * What a listener does with its connections. All handlers are optional; `this` is the handlers object. `T` is the
+ * type of `conn.data`; without it, anything may be put there, and what is read is `unknown`.
+ *
+ * A handler that throws is an uncaught exception, and an async one whose promise rejects an unhandled rejection, unless
+ * there is an `error` handler. In any case the other events are still delivered. Nothing waits for an async handler.
+ *
+ * @example
+ * const handlers: Handlers<{ messages: number }> = {
+ *   open(conn) { conn.data = { messages: 0 } },
+ *   data(conn, chunk) { conn.data.messages++ },
+ *   close(conn, error) { console.log(conn.data.messages, error?.code) },
+ *   error(conn, error) { conn.destroy(error) },
+ * }
+ */
+export interface Handlers<T = unknown> extends HandlersOf<Connection<T>> {}
+
+/** @internal */
+export type ConnectionContext = ContextOf<Connection<unknown>>
+
 /** @internal What a relay may do with a connection. */
 export let relayAccess: (conn: Connection<unknown>) => RelayAccess
 /** @internal Stops reading it, or goes on when all who stopped it have, besides what `pause()` and `resume()` do. */
@@ -78,6 +113,8 @@ export class Connection<T = unknown> extends ConnectionSocket {
 
   /** Yours; `undefined` at first. */
   data: T = undefined as T
+  /** @internal */
+  declare protected context: ConnectionContext
   private state = 0
   /** Bytes written, modulo 2^32, and how many of these had gone to the kernel when we last looked. */
   private submitted = 0

@@ -1,5 +1,4 @@
-import type { Connection } from './connection.js'
-import type { ConnectionContext } from './connection-context.js'
+import type { Connection, ConnectionContext } from './connection.js'
 import type { Listener } from './listener.js'
 
 /** @internal What a call that makes connections has made of them. */

@@ -1,7 +1,7 @@
 import { Socket, type SocketConstructorOpts } from 'node:net'
 import type { Closed, DetachedSocket, Failure } from './binding.js'
-import type { Place } from './connection-requests.js'
 import { asError, C1mError, systemError } from './errors.js'
+import type { Place } from './io-port.js'
 
 /** @internal What a connection hears of its leaving, before its last event. */
 export interface Departure {

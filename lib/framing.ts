@@ -1,16 +1,12 @@
 import { inspect } from 'node:util'
 import type { FramingSpec } from './binding.js'
-import type { Connection } from './connection.js'
 import { invalidType, invalidValue, outOfRange } from './errors.js'
-import { needMoreStack } from './stack.js'
 import { checkBoolean, checkInteger, checkKeys, checkObject, checkOneOf, isBytes, keysOf } from './validate.js'
 
 const DEFAULT_MAX_FRAME_BYTES = 2 ** 20
 const MOST_FRAME_BYTES = 2 ** 30
 const MOST_DELIMITER_BYTES = 256
 const EMPTY = Buffer.alloc(0)
-/** A payload below this is copied to its length or delimiter. */
-const COPIED_FRAME = 4096
 
 /** Options of `lengthPrefixed()`. */
 export interface LengthPrefixedOptions {
@@ -69,7 +65,7 @@ export abstract class Framing {
    * const frame = lengthPrefixed({ bytes: 2 }).encode('hello') // 00 05 68 65 6c 6c 6f
    */
   encode(payload: string | Uint8Array): Buffer {
-    const bytes = bytesOf(payload)
+    const bytes = payloadBytes(payload)
     this.check(bytes)
     return Buffer.concat([this.before(bytes.length), bytes, this.after()])
   }
@@ -213,30 +209,6 @@ export function delimited(delimiter: string | Uint8Array, options?: DelimitedOpt
   return new Delimited(delimiter, options)
 }
 
-/**
- * Writes a frame: its length, the payload, its delimiter, as `conn.write()` would, and answers like that. Nothing is put
- * together before: a large payload is sent from where it lies. Throws as `framing.encode()` does, before anything is
- * written.
- *
- * @example
- * const lines = delimited('\n')
- * writeFrame(conn, lines, JSON.stringify(message))
- */
-export function writeFrame<T>(conn: Connection<T>, framing: Framing, payload: string | Uint8Array): boolean {
-  if (!(framing instanceof Framing)) throw invalidType('framing', 'of lengthPrefixed() or delimited()', framing)
-  const bytes = bytesOf(payload)
-  framing.check(bytes)
-  const before = framing.before(bytes.length)
-  const after = framing.after()
-  // A write is there as a whole or not at all, whatever is caught; half a frame must not be.
-  if (bytes.length < COPIED_FRAME) return conn.write(Buffer.concat([before, bytes, after]))
-  needMoreStack()
-  if (before.length > 0) conn.write(before)
-  let answer = conn.write(bytes)
-  if (after.length > 0) answer = conn.write(after)
-  return answer
-}
-
 /** @internal */
 export function checkFraming(framing: unknown): Framing | undefined {
   if (framing === undefined || framing instanceof Framing) return framing
@@ -259,7 +231,8 @@ function checkMaxFrameBytes(value: unknown, most: number): number {
   return checkInteger('maxFrameBytes', value, 1, most)
 }
 
-function bytesOf(payload: unknown): Uint8Array {
+/** @internal A payload as bytes. */
+export function payloadBytes(payload: unknown): Uint8Array {
   if (typeof payload === 'string') return Buffer.from(payload)
   if (isBytes(payload)) return payload
   throw invalidType('payload', 'a string, a Buffer or a Uint8Array', payload)

@@ -1,59 +1,44 @@
 import { types } from 'node:util'
-import type { Connection } from './connection.js'
 import { type ErrorCode, invalidType, invalidValue } from './errors.js'
 import type { TimeoutKind } from './layout.js'
 import { checkObject, type Meant, nearest } from './validate.js'
 
-/**
- * What a listener does with its connections. All handlers are optional; `this` is the handlers object. `T` is the
- * type of `conn.data`; without it, anything may be put there, and what is read is `unknown`.
- *
- * A handler that throws is an uncaught exception, and an async one whose promise rejects an unhandled rejection, unless
- * there is an `error` handler. In any case the other events are still delivered. Nothing waits for an async handler.
- *
- * @example
- * const handlers: Handlers<{ messages: number }> = {
- *   open(conn) { conn.data = { messages: 0 } },
- *   data(conn, chunk) { conn.data.messages++ },
- *   close(conn, error) { console.log(conn.data.messages, error?.code) },
- *   error(conn, error) { conn.destroy(error) },
- * }
- */
-export interface Handlers<T = unknown> {
+/** The handlers of connections of the type `C`: see `Handlers`. */
+export interface HandlersOf<C> {
   /** A connection has been accepted. Without this handler, a connection has no object until another needs one. */
-  open?: ((conn: Connection<T>) => void) | undefined
+  open?: ((conn: C) => void) | undefined
   /**
    * Bytes have arrived, at most 64 KiB; with a `framing`, one frame, without its length or delimiter. Without this handler
    * they are read and thrown away.
    */
-  data?: ((conn: Connection<T>, chunk: Buffer) => void) | undefined
+  data?: ((conn: C, chunk: Buffer) => void) | undefined
   /** All queued bytes have gone to the kernel, after a `write()` that answered `false`, be it because of `end()`. */
-  drain?: ((conn: Connection<T>) => void) | undefined
+  drain?: ((conn: C) => void) | undefined
   /**
    * The peer has sent its FIN, and all it sent before has been delivered. Once. Our side then ends, see
    * `allowHalfOpen`.
    */
-  end?: ((conn: Connection<T>) => void) | undefined
+  end?: ((conn: C) => void) | undefined
   /**
    * A timeout of the connection has run out; called again after each further such period. Without this handler it is
    * destroyed with ERR_C1M_IDLE_TIMEOUT, ERR_C1M_READ_TIMEOUT, ERR_C1M_WRITE_TIMEOUT or ERR_C1M_CONNECTION_TIMEOUT; and
    * so it is in any case when a whole period has passed after `end()`, so that a handler which ends is rid of a peer that
    * never answers.
    */
-  timeout?: ((conn: Connection<T>, kind: TimeoutKind) => void) | undefined
+  timeout?: ((conn: C, kind: TimeoutKind) => void) | undefined
   /** The reactor is shutting down: say goodbye and `end()`. Without this handler the connection is ended. */
-  shutdown?: ((conn: Connection<T>) => void) | undefined
+  shutdown?: ((conn: C) => void) | undefined
   /**
    * The connection has closed; exactly once for each, and last. `error` says why; it is `undefined` after the FINs of
    * both sides, and after our own `reset()` or `destroy()` without an error.
    */
-  close?: ((conn: Connection<T>, error?: CloseError) => void) | undefined
+  close?: ((conn: C, error?: CloseError) => void) | undefined
   /**
    * One of the other handlers threw `error`, or is async and its promise rejected with it: then this is called in place of
    * an uncaught exception or an unhandled rejection. The connection is as it was; destroy it if its state can't be
    * trusted any more. It may have closed meanwhile. What this handler itself throws is uncaught, as without it.
    */
-  error?: ((conn: Connection<T>, error: unknown) => void) | undefined
+  error?: ((conn: C, error: unknown) => void) | undefined
 }
 
 /**
@@ -87,7 +72,7 @@ const MEANT: Meant = {
  * @internal Throws unless these can be handlers. A literal has no function but handlers, since one that is misspelt would be
  * silent; an instance of a class may have methods of its own, beside one handler at least.
  */
-export function checkHandlers<T>(handlers: Handlers<T>): void {
+export function checkHandlers<C>(handlers: HandlersOf<C>): void {
   checkObject('handlers', handlers, '{ data() {} }')
   for (const name of handlerNames) {
     const handler: unknown = handlers[name]
@@ -122,28 +107,28 @@ function functionsOf(handlers: object): string[] {
   return names
 }
 
-const contained = new WeakMap<object, Handlers<unknown>>()
+const contained = new WeakMap<object, Contained>()
 
 /**
  * @internal These handlers, or if `error` is one of them, handlers that call it with what the others throw or reject with. Both
  * look a handler up when they call it: one that is replaced on the object takes effect.
  */
-export function containErrors<T>(handlers: Handlers<T>): Handlers<T> {
+export function containErrors<C>(handlers: HandlersOf<C>): HandlersOf<C> {
   if (handlers.error === undefined) return handlers
   let made = contained.get(handlers)
   if (made === undefined) {
-    made = new Contained(handlers as Handlers<unknown>) as Handlers<unknown>
+    made = new Contained(handlers)
     contained.set(handlers, made)
   }
-  return made as Handlers<T>
+  return made as HandlersOf<C>
 }
 
 /** Has a handler whenever the user's object has it. */
 class Contained {
-  readonly #handlers: Handlers<unknown>
-  readonly #calls = new Map<Name, (conn: Connection, detail: never) => void>()
+  readonly #handlers: HandlersOf<never>
+  readonly #calls = new Map<Name, (conn: never, detail: never) => void>()
 
-  constructor(handlers: Handlers<unknown>) {
+  constructor(handlers: HandlersOf<never>) {
     this.#handlers = handlers
     for (const name of handlerNames) {
       if (name === 'error') continue // which nothing contains
@@ -154,16 +139,16 @@ class Contained {
     }
   }
 
-  get error(): Handlers<unknown>['error'] {
+  get error(): HandlersOf<never>['error'] {
     return (conn, error) => this.#failed(conn, error)
   }
 
-  #failed(conn: Connection, error: unknown): void {
+  #failed(conn: never, error: unknown): void {
     if (this.#handlers.error === undefined) throw error
     this.#handlers.error(conn, error)
   }
 
-  #call(name: Name, conn: Connection, detail: never): void {
+  #call(name: Name, conn: never, detail: never): void {
     try {
       const result: unknown = this.#handlers[name]?.(conn, detail)
       const { then } = Object(result) as Partial<PromiseLike<unknown>>

@@ -1,9 +1,10 @@
 export type { AdoptOptions } from './adopt.js'
 export type { BroadcastResult } from './broadcast.js'
 export type { ConnectOptions, ConnectSettings } from './connect-options.js'
-export { Connection } from './connection.js'
+export { Connection, type Handlers } from './connection.js'
 export type { ConnectionId } from './connection-id.js'
 export { ConnectionMap } from './connection-map.js'
+export type { ConnectionOptions } from './connection-options.js'
 export { C1mError, type ErrorCode, type SystemError } from './errors.js'
 export {
   type DelimitedOptions,
@@ -11,20 +12,12 @@ export {
   type Framing,
   type LengthPrefixedOptions,
   lengthPrefixed,
-  writeFrame,
 } from './framing.js'
 export { type BroadcastOptions, Group } from './group.js'
-export type { CloseError, Handlers } from './handlers.js'
+export type { CloseError } from './handlers.js'
 export type { TimeoutKind } from './layout.js'
+export type { ListenOptions, ListenSettings, Placement } from './listen-options.js'
 export { Listener } from './listener.js'
-export type {
-  ConnectionOptions,
-  IoThreadsOptions,
-  ListenOptions,
-  ListenSettings,
-  Placement,
-  ReactorOptions,
-} from './options.js'
 export { PoolListener } from './pool/pool-listener.js'
 export { isPoolWorker } from './pool/pool-role.js'
 export {
@@ -50,6 +43,7 @@ export type {
   WorkerPoolTaskContext,
 } from './pool/worker-pool-options.js'
 export { Reactor, type ReactorStats, type Saturated, type ShutdownResult } from './reactor.js'
+export type { IoThreadsOptions, ReactorOptions } from './reactor-options.js'
 export type { RebalanceOptions } from './rebalance.js'
 export { type RelayOptions, type RelayResult, relay } from './relay.js'
 export type { FileSource, SendFileOptions } from './send-file.js'
@@ -57,3 +51,4 @@ export type { AppliedSocketOptions, KeepAliveOptions, SocketOptions } from './so
 export type { TcpInfo, TcpState } from './tcp-info.js'
 export type { Timeouts } from './timeouts.js'
 export { Watch, type WatchEvents, type WatchHandler, type WatchInterest } from './watch.js'
+export { writeFrame } from './write-frame.js'

@@ -1,6 +1,5 @@
 import { guard } from './binding.js'
-import type { Connection } from './connection.js'
-import type { ConnectionContext } from './connection-context.js'
+import type { Connection, ConnectionContext } from './connection.js'
 
 /**
  * @internal Puts a connection into its table, and then sets what `conn.data` is from the start: the user's function may look for
@@ -16,7 +15,7 @@ export function enter(
   if (newData === undefined) return conn
   guard(() => {
     try {
-      conn.data = newData(conn as Connection<never>)
+      conn.data = newData(conn as never)
     } catch (error) {
       if (handlers.error === undefined) throw error
       handlers.error(conn, error)

@@ -1,5 +1,5 @@
 import type { AsyncResource } from 'node:async_hooks'
-import type { ConnectionContext } from './connection-context.js'
+import type { ConnectionContext } from './connection.js'
 import type { InFlight } from './in-flight.js'
 import type { MovedIds } from './moved-ids.js'
 import type { Moves, Pending } from './pending.js'

@@ -1,10 +1,10 @@
 import type { AsyncResource } from 'node:async_hooks'
 import type { Bound, ConnectSpec, Failure, Full, ListenSpec, NativeIoThread } from './binding.js'
 import type { CommandWriter } from './command-writer.js'
-import type { Connection } from './connection.js'
-import type { ConnectionContext } from './connection-context.js'
+import type { Connection, ConnectionContext } from './connection.js'
 import type { Contexts } from './contexts.js'
 import { Counted, MAX_REQUESTS } from './in-flight.js'
+import type { Submit } from './io-port.js'
 import type { IoThreadOwner } from './io-thread-owner.js'
 import { Pending } from './pending.js'
 import { needStack } from './stack.js'
@@ -190,6 +190,3 @@ export abstract class IoThreadRequests {
     })
   }
 }
-
-/** Hands a request's payload to the addon, for this batch; answers its place there. */
-export type Submit<A> = (batch: number, callback: (answer: A) => void) => number

@@ -9,12 +9,11 @@ import {
 } from './binding.js'
 import { runClosed } from './close-hooks.js'
 import { type CommandWriter, commandsOf } from './command-writer.js'
-import { type Connection, connectionEvents, makeConnection } from './connection.js'
-import type { ConnectionContext } from './connection-context.js'
-import type { Place } from './connection-requests.js'
+import { type Connection, type ConnectionContext, connectionEvents, makeConnection } from './connection.js'
 import { type ContextEntry, Contexts } from './contexts.js'
 import { makeEventMemory, makeSlab, slice } from './event-memory.js'
 import { enter } from './initial-data.js'
+import type { IoPort, Place } from './io-port.js'
 import type { IoThreadOwner } from './io-thread-owner.js'
 import { IoThreadRequests } from './io-thread-requests.js'
 import {
@@ -53,7 +52,7 @@ interface Arrival {
  * A connection is a slot and a generation. The table knows both for all of them, in typed arrays; an object is made
  * when a handler, or the reactor's user, needs one.
  */
-export class IoThread extends IoThreadRequests {
+export class IoThread extends IoThreadRequests implements IoPort<Connection<unknown>> {
   readonly commands: CommandWriter
   readonly native: NativeIoThread
   readonly watches: Watches
@@ -164,13 +163,14 @@ export class IoThread extends IoThreadRequests {
 
   /** A connection comes from another thread, into a slot that was reserved for it. Answers what is its context here. */
   arrive(conn: Connection<unknown>, slot: number, generation: number, from: Place): ConnectionContext {
-    const index = from.io.#contextOf[from.slot] as number
-    const was = from.io.contexts.get(index) as ContextEntry
+    const left = ioThreadOf(from)
+    const index = left.#contextOf[from.slot] as number
+    const was = left.contexts.get(index) as ContextEntry
     const { context } = this.contexts.arrive(index, { ...was.context, io: this })
     this.owner.moved.moved(
       conn,
       conn.id,
-      { thread: from.io.index, slot: from.slot, generation: from.generation },
+      { thread: left.index, slot: from.slot, generation: from.generation },
       { thread: this.index, slot, generation },
     )
     this.#generations[slot] = generation
@@ -179,7 +179,7 @@ export class IoThread extends IoThreadRequests {
     this.size++
     this.population++
     this.owner.retain()
-    for (const members of from.io.#memberships?.of(from.slot) ?? []) {
+    for (const members of left.#memberships?.of(from.slot) ?? []) {
       this.memberships.join(members.beside(this.index), slot, generation, context.maxWriteQueue)
     }
     return context
@@ -424,4 +424,9 @@ export class IoThread extends IoThreadRequests {
     const conn = makeConnection(slot, this.#generations[slot] as number, entry.context)
     return enter(this.#objects, slot, conn, entry.context)
   }
+}
+
+/** The I/O thread of a connection: nothing else is an `IoPort`. */
+export function ioThreadOf(place: Place): IoThread {
+  return place.io as IoThread
 }

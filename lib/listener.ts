@@ -1,10 +1,7 @@
 import type { AddressInfo } from 'node:net'
 import { inspect } from 'node:util'
-import type { AddressParts } from './binding.js'
-import { boundAddress, boundPort, showBound } from './bound-address.js'
+import { type AddressParts, boundAddress, boundPort, showBound } from './address.js'
 import { notMade } from './errors.js'
-import type { IoThread } from './io-thread.js'
-import { closeOn } from './listening.js'
 import type { AppliedSocketOptions } from './socket-options.js'
 import { needStack } from './stack.js'
 
@@ -16,8 +13,16 @@ export interface ListenerState {
   options: AppliedSocketOptions
 }
 
+/** @internal An I/O thread, as far as a listener needs it. */
+export interface ListenerPart {
+  /** Of this listener, and of none that has its number since. */
+  connectionsOf(index: number, listener: unknown): number
+  /** Resolves when its socket is closed and the last connection that it accepted has opened. */
+  closeListener(index: number): Promise<void>
+}
+
 /** @internal */
-export let makeListener: <T>(parts: readonly IoThread[], index: number, state: ListenerState) => Listener<T>
+export let makeListener: <T>(parts: readonly ListenerPart[], index: number, state: ListenerState) => Listener<T>
 
 /**
  * A listening socket, as `reactor.listen()` resolves with it.
@@ -33,12 +38,12 @@ export class Listener<T = unknown> {
   /** What `JSON.stringify()` shows. Own, and a function, so that `structuredClone()` refuses what it can't clone. */
   readonly toJSON = () => ({ address: this.address(), connections: this.connections, closed: this.closed })
   /** As `openOn()` has them. */
-  readonly #parts: readonly IoThread[]
+  readonly #parts: readonly ListenerPart[]
   readonly #index: number
   readonly #state: ListenerState
   #closing: Promise<void> | undefined
 
-  private constructor(parts: readonly IoThread[], index: number, state: ListenerState) {
+  private constructor(parts: readonly ListenerPart[], index: number, state: ListenerState) {
     if (state === undefined) throw notMade('Listener', 'reactor.listen()')
     this.#parts = parts
     this.#index = index
@@ -46,7 +51,7 @@ export class Listener<T = unknown> {
   }
 
   static {
-    makeListener = <T>(parts: readonly IoThread[], index: number, state: ListenerState) =>
+    makeListener = <T>(parts: readonly ListenerPart[], index: number, state: ListenerState) =>
       new Listener<T>(parts, index, state)
   }
 
@@ -108,4 +113,12 @@ export class Listener<T = unknown> {
     const where = showBound(this.#state.address)
     return `Listener ${where}, ${this.connections} connections${this.closed ? ', closed' : ''}`
   }
+}
+
+/** @internal Closes it, first on the thread that accepts; resolves when the last connection that was accepted has opened. */
+export async function closeOn(parts: readonly ListenerPart[], index: number): Promise<void> {
+  const [home, ...others] = parts
+  // Nothing is handed over any more once it has answered, and what was has reached the others' inboxes.
+  await home?.closeListener(index)
+  await Promise.all(others.map((thread) => thread.closeListener(index)))
 }

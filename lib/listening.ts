@@ -1,11 +1,12 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import type { Bound, Failure, ListenSpec } from './binding.js'
-import type { ConnectionContext } from './connection-context.js'
+import type { ConnectionContext } from './connection.js'
 import { systemError } from './errors.js'
 import type { IoThread } from './io-thread.js'
 import { PLACEMENTS } from './layout.js'
-import type { Placement } from './options.js'
+import type { Placement } from './listen-options.js'
+import { closeOn } from './listener.js'
 import { failureOf } from './socket-options.js'
 
 /** @internal A listener to be opened on the I/O threads of a reactor. */
@@ -28,14 +29,6 @@ export async function openOn(parts: readonly IoThread[], opening: Opening): Prom
   if (others.length === 0) return orCloseAll(parts, opening, await openPart(home, opening, {}))
   const chosen = PLACEMENTS.indexOf(opening.placement as (typeof PLACEMENTS)[number])
   return chosen === -1 ? openBeside(parts, opening) : openBehind(home, others, opening, chosen)
-}
-
-/** @internal Closes it; resolves when the last connection that was accepted has opened. */
-export async function closeOn(parts: readonly IoThread[], index: number): Promise<void> {
-  const [home, ...others] = parts
-  // Nothing is handed over any more once it has answered, and what was has reached the others' inboxes.
-  await home?.closeListener(index)
-  await Promise.all(others.map((thread) => thread.closeListener(index)))
 }
 
 /** One socket: its thread accepts, and hands connections to the others. */

@@ -1,10 +1,11 @@
 import { constants } from 'node:os'
+import type { Addresses } from './address.js'
 import type { ClosedOnMove, MoveOutcome } from './binding.js'
 import type { Connection } from './connection.js'
-import type { IoThread } from './io-thread.js'
+import { type IoThread, ioThreadOf } from './io-thread.js'
 import { SYSCALLS } from './layout.js'
 import { hasFiles } from './send-file.js'
-import { type Addresses, beginTransit, endTransit } from './transit.js'
+import { beginTransit, endTransit } from './transit.js'
 
 /** It has left the one thread, and can't come to the other: nobody has counted its close yet. */
 const LOST: ClosedOnMove = { errno: constants.errno.ENOMEM, syscall: SYSCALLS.indexOf('read'), lost: true }
@@ -38,7 +39,7 @@ async function moveNow(conn: Connection<unknown>, to: IoThread, may: () => boole
   const before = conn.here
   if (before === undefined || before.io === to || hasFiles(conn)) return false
   const counter = before.io.flushedOf(before.slot)
-  const limit = before.io.maxWriteQueueOf(before.slot)
+  const limit = ioThreadOf(before).maxWriteQueueOf(before.slot)
   const reserved = await to.request<readonly [number, number] | undefined>((batch, callback) =>
     to.native.reserve(batch, callback, counter, muted, limit),
   )
@@ -57,7 +58,7 @@ async function moveNow(conn: Connection<unknown>, to: IoThread, may: () => boole
     await settle(undefined)
     return false
   }
-  const { io } = place
+  const io = ioThreadOf(place)
   const asked: { addresses?: Addresses } = {}
   const released = io.request<MoveOutcome>((batch, callback) => {
     const { addresses } = conn

@@ -8,22 +8,23 @@ import { checkAborted } from './abort.js'
 import { Adopter, type AdoptOptions } from './adopt.js'
 import { Connecting } from './connect.js'
 import { type CheckedConnect, type ConnectOptions, checkConnectOptions } from './connect-options.js'
-import type { Connection } from './connection.js'
+import type { Connection, Handlers } from './connection.js'
 import { type ConnectionMap, makeConnectionMap } from './connection-map.js'
 import { C1mError, reactorClosed, reactorFull, systemError } from './errors.js'
 import { type Group, makeGroup } from './group.js'
-import { checkHandlers, containErrors, type Handlers } from './handlers.js'
+import { checkHandlers, containErrors } from './handlers.js'
 import { checkAttempts, InFlight } from './in-flight.js'
 import { inTurns, within } from './in-turns.js'
 import type { IoThread } from './io-thread.js'
 import type { IoThreadOwner } from './io-thread-owner.js'
 import type { STAT_NAMES } from './layout.js'
+import { checkListenOptions, type ListenOptions } from './listen-options.js'
 import { type Listener, type ListenerState, makeListener } from './listener.js'
 import { listenError, type Opening, onAnyAddress, openOn, resolveHost } from './listening.js'
 import { MovedIds } from './moved-ids.js'
-import { checkListenOptions, checkReactorOptions, type ListenOptions, type ReactorOptions } from './options.js'
 import { Moves, Pending } from './pending.js'
 import { checkNetworkAllowed } from './permission.js'
+import { checkReactorOptions, type ReactorOptions } from './reactor-options.js'
 import { checkRebalanceOptions, type RebalanceOptions, rebalance } from './rebalance.js'
 import { decodeSocketOptions } from './socket-options.js'
 import { needMoreStack } from './stack.js'
@@ -456,7 +457,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
         ...checked.context,
         io,
         listener,
-        handlers: containErrors(handlers) as Handlers<unknown>,
+        handlers: containErrors(handlers) as Handlers,
         newData: checked.newData,
       }),
       bound: (bound) => {

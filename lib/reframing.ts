@@ -1,7 +1,7 @@
 import type { Held } from './connection-context.js'
 import { invalidType } from './errors.js'
 import { checkFraming, type Framing } from './framing.js'
-import type { IoThread } from './io-thread.js'
+import type { IoPort } from './io-port.js'
 import { needStack } from './stack.js'
 import { isBytes } from './validate.js'
 import { destroyForMemory } from './want-of-memory.js'
@@ -79,7 +79,7 @@ export function holdForReframing(conn: object, event: Held['events'][number]): v
 /** The I/O thread has stopped reading: it gets back what came meanwhile, and goes on. */
 export function finishReframing(
   conn: { destroy(error: Error): void },
-  io: IoThread,
+  io: IoPort,
   slot: number,
   generation: number,
 ): void {

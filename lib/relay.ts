@@ -1,9 +1,11 @@
 import { checkAborted, onAbort, reasonOf } from './abort.js'
 import { Connection, relayAccess } from './connection.js'
-import type { Place } from './connection-requests.js'
 import { asError, C1mError, invalidType, invalidValue, reactorFull } from './errors.js'
+import type { Place } from './io-port.js'
+import { ioThreadOf } from './io-thread.js'
 import { COMMAND_MUTE, COMMAND_PAUSE } from './layout.js'
 import { move } from './moving.js'
+import type { RelayAccess, RelaySide } from './relay-access.js'
 import { filesDone } from './send-file.js'
 import { needMoreStack } from './stack.js'
 import { checkInteger, checkKeys, checkObject, checkSignal, keysOf } from './validate.js'
@@ -37,28 +39,6 @@ export interface RelayResult {
   readonly reason: 'end' | 'error' | 'destroyed' | 'timeout' | 'aborted'
   readonly side?: 'a' | 'b'
   readonly error?: Error
-}
-
-/** @internal A relay, in the place of a connection's handlers. */
-export interface RelaySide {
-  /** Bytes that were on their way to `data` when it began; valid until this returns. */
-  data(chunk: Buffer): void
-  /** True if it has taken care of it. */
-  timeout(): boolean
-  /** `destroy()` or `reset()` was called. */
-  destroyed(reset: boolean): void
-  /** Right before its `close` handler is called. */
-  closed(destroyed: boolean, error: Error | undefined): void
-}
-/** @internal */
-export interface RelayAccess {
-  readonly relayed: boolean
-  /** Its bytes are cut into frames. */
-  readonly framed: boolean
-  /** Nothing comes to its handlers any more, and nobody but the relay writes. What was held back goes to the side at once. */
-  take(side: RelaySide): void
-  write(chunk: Uint8Array): void
-  destroy(reset: boolean, error: Error): void
 }
 
 const OPTIONS = keysOf<RelayOptions>({ idleTimeoutMs: true, signal: true })
@@ -113,11 +93,12 @@ export async function relay<A, B>(a: Connection<A>, b: Connection<B>, options?: 
     throw gone
   }
   const sides = { a: end('a', a as Connection), b: end('b', b as Connection) }
-  if (!sides.a.place.io.isBeside(sides.b.place.io)) {
+  const io = ioThreadOf(sides.a.place)
+  if (!io.isBeside(ioThreadOf(sides.b.place))) {
     throw invalidValue('"a" and "b" must be connections of one reactor')
   }
   checkAborted(signal)
-  return sides.a.place.io.operation(() => new Relay(sides, idleTimeoutMs).run(signal))
+  return io.operation(() => new Relay(sides, idleTimeoutMs).run(signal))
 }
 
 /** One end of a relay. */
@@ -248,9 +229,10 @@ class Relay {
     const { a, b } = this.#sides
     // From here on there come no more. Whatever ends the connection, its idle timeout for example, ends the waiting.
     await filesDone(b.conn)
-    if (await move(b.conn, a.place.io, () => true, true)) return
+    const to = ioThreadOf(a.place)
+    if (await move(b.conn, to, () => true, true)) return
     // A shutdown that cuts gives its own reason.
-    if (!a.place.io.owner.moves.stopped) b.conn.destroy(reactorFull())
+    if (!to.owner.moves.stopped) b.conn.destroy(reactorFull())
   }
 
   #side(side: Side): RelaySide {

@@ -2,9 +2,9 @@ import type { FileHandle } from 'node:fs/promises'
 import { constants } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { checkAborted, onAbort, reasonOf } from './abort.js'
-import type { ConnectionContext } from './connection-context.js'
+import type { NativeIoThread } from './binding.js'
 import { C1mError, invalidType, invalidValue, type SystemError, systemError } from './errors.js'
-import type { IoThread } from './io-thread.js'
+import type { IoPort } from './io-port.js'
 import { OWN_ERROR_FILE_ABORTED, QUEUE_FILE_COST, QUEUE_LEAST_COST } from './layout.js'
 import { closeError } from './own-errors.js'
 import { Pending } from './pending.js'
@@ -35,7 +35,7 @@ const OPTIONS = keysOf<SendFileOptions>({ start: true, end: true, signal: true }
 /** @internal A connection that can be written to, or `open: false`. */
 export interface FileTarget {
   readonly conn: { destroy(error: Error): boolean }
-  readonly context: Pick<ConnectionContext, 'io' | 'maxWriteQueue'>
+  readonly context: { readonly io: IoPort; readonly maxWriteQueue: number }
   readonly slot: number
   readonly generation: number
   readonly open: boolean
@@ -112,7 +112,7 @@ export async function sendFile(to: FileTarget, source: FileSource, options?: Sen
 
 const FILE_READ_ERRORS = ['EISDIR', 'EIO', 'EINVAL']
 
-type SendFileAnswer = Parameters<Parameters<IoThread['native']['sendFile']>[1]>[0]
+type SendFileAnswer = Parameters<Parameters<NativeIoThread['sendFile']>[1]>[0]
 
 function checkSource(source: unknown): { readonly path?: string | Uint8Array; readonly fd?: number } {
   if (typeof source === 'number') return { fd: checkInteger('source', source, 0, 2 ** 31 - 1) }

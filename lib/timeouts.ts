@@ -1,6 +1,5 @@
-import type { Connection } from './connection.js'
 import { C1mError, type ErrorCode } from './errors.js'
-import type { Handlers } from './handlers.js'
+import type { HandlersOf } from './handlers.js'
 import { TIMEOUT_KINDS, type TimeoutKind } from './layout.js'
 import { checkInteger, checkKeys, checkObject, keysOf } from './validate.js'
 
@@ -35,7 +34,12 @@ export function checkTimeouts(timeouts: Timeouts): [kind: number, ms: number][] 
 }
 
 /** @internal One has run out. After its end() there is nothing that a handler could do but destroy it. */
-export function runTimeout(conn: Connection, handlers: Handlers, index: number, ended: boolean): void {
+export function runTimeout<C extends { readonly writableEnded: boolean; destroy(error: Error): unknown }>(
+  conn: C,
+  handlers: HandlersOf<C>,
+  index: number,
+  ended: boolean,
+): void {
   const kind = TIMEOUT_KINDS[index] as TimeoutKind
   // It ran out before the I/O thread heard of our end, and counts from that anew.
   if (conn.writableEnded && !ended) return

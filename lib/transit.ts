@@ -1,10 +1,4 @@
-import type { Address } from './connection-context.js'
-
-/** @internal */
-export interface Addresses {
-  readonly local: Address
-  readonly remote: Address
-}
+import type { Addresses } from './address.js'
 
 /** @internal The addresses of connections on their way to another I/O thread: neither can be asked for them. */
 const transits = new WeakMap<object, Addresses>()

@@ -1,7 +1,8 @@
 import type { FramingSpec } from '../binding.js'
 import { C1mError } from '../errors.js'
 import { delimited, type Framing, lengthPrefixed } from '../framing.js'
-import type { ListenSettings, ReactorOptions } from '../options.js'
+import type { ListenSettings } from '../listen-options.js'
+import type { ReactorOptions } from '../reactor-options.js'
 import type { Wire } from './wire-error.js'
 
 const MARK = 'c1m:reactor-pool'

@@ -1,6 +1,6 @@
 import { type AddressInfo, Socket } from 'node:net'
 import { inspect } from 'node:util'
-import { boundAddress, boundPort, showBound } from '../bound-address.js'
+import { boundAddress, boundPort, showBound } from '../address.js'
 import { notMade } from '../errors.js'
 import { type AppliedSocketOptions, decodeSocketOptions } from '../socket-options.js'
 import { type Chosen, Dispatcher } from './dispatcher.js'

@@ -2,13 +2,8 @@ import cluster from 'node:cluster'
 import { availableParallelism } from 'node:os'
 import type { ResourceLimits } from 'node:worker_threads'
 import { invalidType, invalidValue } from '../errors.js'
-import {
-  checkCpus,
-  checkListenOptions,
-  checkReactorOptions,
-  type ListenSettings,
-  type ReactorOptions,
-} from '../options.js'
+import { checkListenOptions, type ListenSettings } from '../listen-options.js'
+import { checkCpus, checkReactorOptions, type ReactorOptions } from '../reactor-options.js'
 import { checkInteger, checkKeys, checkObject, checkOneOf, checkString, keysOf } from '../validate.js'
 import { checkModule } from './module-url.js'
 import { modulesWith } from './pool-role.js'

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { guard } from '../binding.js'
+import type { Handlers } from '../connection.js'
 import { notMade } from '../errors.js'
-import type { Handlers } from '../handlers.js'
 import type { Reactor } from '../reactor.js'
 
 interface WorkerContextEvents {

@@ -306,7 +306,7 @@ function handleOf(conn: Connection<never>): ConnectionHandle | undefined {
   const { here: place } = conn
   if (place === undefined) return undefined
   const { io, slot, generation } = place
-  return { loop: io.native.loopNumber(), slot, generation, maxWriteQueue: io.maxWriteQueueOf(slot) }
+  return { loop: io.native.loopNumber(), slot, generation, maxWriteQueue: conn.context.maxWriteQueue }
 }
 
 function record(histogram: RecordableHistogram, ms: number): void {

@@ -1,6 +1,17 @@
 import type { AddressInfo } from 'node:net'
 import { inspect } from 'node:util'
-import type { AddressParts } from './binding.js'
+
+/** `[host, port, family]`; family is 4, 6 or 0. */
+export type AddressParts = readonly [host: string, port: number, family: number]
+
+/** @internal Nothing of a connection that has closed. */
+export type Address = AddressParts | undefined
+
+/** @internal */
+export interface Addresses {
+  readonly local: Address
+  readonly remote: Address
+}
 
 /** @internal `{ address, family, port }` as in `node:net`, or the path of a Unix socket. */
 export function boundAddress([address, port, family]: AddressParts): AddressInfo | string {
@@ -15,4 +26,9 @@ export function boundPort([, port, family]: AddressParts): number | undefined {
 /** @internal As `console.log` shows it. */
 export function showBound([address, port, family]: AddressParts): string {
   return family === 0 ? inspect(address) : `${address} ${port}`
+}
+
+/** @internal */
+export function familyName(family: number | undefined): 'IPv4' | 'IPv6' | undefined {
+  return family === 4 ? 'IPv4' : family === 6 ? 'IPv6' : undefined
 }
