@@ -1,54 +1,54 @@
-export type { AdoptOptions } from './adopt.js'
-export type { BroadcastResult } from './broadcast.js'
-export type { ConnectOptions, ConnectSettings } from './connect-options.js'
-export { Connection, type Handlers } from './connection.js'
-export type { ConnectionId } from './connection-id.js'
-export { ConnectionMap } from './connection-map.js'
-export type { ConnectionOptions } from './connection-options.js'
-export { C1mError, type ErrorCode, type SystemError } from './errors.js'
+export type { ConnectionId } from './base/connection-id.js'
+export { C1mError, type ErrorCode, type SystemError } from './base/errors.js'
+export { Connection, type Handlers } from './connection/connection.js'
+export type { FileSource, SendFileOptions } from './connection/send-file.js'
+export type { AdoptOptions } from './features/adopt.js'
+export type { BroadcastResult } from './features/broadcast.js'
+export type { ConnectOptions, ConnectSettings } from './features/connect-options.js'
+export { ConnectionMap } from './features/connection-map.js'
+export { type BroadcastOptions, Group } from './features/group.js'
+export type { ListenOptions, ListenSettings, Placement } from './features/listen-options.js'
+export type { RebalanceOptions } from './features/rebalance.js'
+export { type RelayOptions, type RelayResult, relay } from './features/relay.js'
+export { writeFrame } from './features/write-frame.js'
+export { Listener } from './listener.js'
+export type { TimeoutKind } from './native/layout.js'
+export type { ConnectionOptions } from './options/connection-options.js'
 export {
   type DelimitedOptions,
   delimited,
   type Framing,
   type LengthPrefixedOptions,
   lengthPrefixed,
-} from './framing.js'
-export { type BroadcastOptions, Group } from './group.js'
-export type { CloseError } from './handlers.js'
-export type { TimeoutKind } from './layout.js'
-export type { ListenOptions, ListenSettings, Placement } from './listen-options.js'
-export { Listener } from './listener.js'
-export { PoolListener } from './pool/pool-listener.js'
+} from './options/framing.js'
+export type { CloseError } from './options/handlers.js'
+export type { IoThreadsOptions, ReactorOptions } from './options/reactor-options.js'
+export type { AppliedSocketOptions, KeepAliveOptions, SocketOptions } from './options/socket-options.js'
+export type { TcpInfo, TcpState } from './options/tcp-info.js'
+export type { Timeouts } from './options/timeouts.js'
 export { isPoolWorker } from './pool/pool-role.js'
+export { PoolListener } from './pool/reactors/pool-listener.js'
 export {
   type PoolWorkerStats,
   ReactorPool,
   type ReactorPoolStats,
   type WorkerCrash,
-} from './pool/reactor-pool.js'
+} from './pool/reactors/reactor-pool.js'
 export type {
   PoolListenOptions,
   PoolListenSettings,
   PoolPlacement,
   ReactorPoolOptions,
-} from './pool/reactor-pool-options.js'
-export { RemoteConnection } from './pool/remote-connection.js'
-export type { WorkerExit } from './pool/worker-channel.js'
-export { type ReactorPoolSetup, WorkerContext } from './pool/worker-context.js'
-export { type Percentiles, WorkerPool, type WorkerPoolStats } from './pool/worker-pool.js'
+} from './pool/reactors/reactor-pool-options.js'
+export type { WorkerExit } from './pool/reactors/worker-channel.js'
+export { type ReactorPoolSetup, WorkerContext } from './pool/reactors/worker-context.js'
+export { RemoteConnection } from './pool/tasks/remote-connection.js'
+export { type Percentiles, WorkerPool, type WorkerPoolStats } from './pool/tasks/worker-pool.js'
 export type {
   RunOptions,
   WorkerPoolOptions,
   WorkerPoolTask,
   WorkerPoolTaskContext,
-} from './pool/worker-pool-options.js'
+} from './pool/tasks/worker-pool-options.js'
 export { Reactor, type ReactorStats, type Saturated, type ShutdownResult } from './reactor.js'
-export type { IoThreadsOptions, ReactorOptions } from './reactor-options.js'
-export type { RebalanceOptions } from './rebalance.js'
-export { type RelayOptions, type RelayResult, relay } from './relay.js'
-export type { FileSource, SendFileOptions } from './send-file.js'
-export type { AppliedSocketOptions, KeepAliveOptions, SocketOptions } from './socket-options.js'
-export type { TcpInfo, TcpState } from './tcp-info.js'
-export type { Timeouts } from './timeouts.js'
-export { Watch, type WatchEvents, type WatchHandler, type WatchInterest } from './watch.js'
-export { writeFrame } from './write-frame.js'
+export { Watch, type WatchEvents, type WatchHandler, type WatchInterest } from './thread/watch.js'

@@ -1,9 +1,9 @@
 import type { AddressInfo } from 'node:net'
 import { inspect } from 'node:util'
-import { type AddressParts, boundAddress, boundPort, showBound } from './address.js'
-import { notMade } from './errors.js'
-import type { AppliedSocketOptions } from './socket-options.js'
-import { needStack } from './stack.js'
+import { type AddressParts, boundAddress, boundPort, showBound } from './base/address.js'
+import { notMade } from './base/errors.js'
+import { needStack } from './base/stack.js'
+import type { AppliedSocketOptions } from './options/socket-options.js'
 
 /** @internal Where a listener is, once it is. */
 export interface ListenerState {

@@ -1,4 +1,5 @@
-// Checks the arrows between the files of lib/: who may load whom. Imports of types alone may point anywhere.
+// Checks the imports between the files of lib/, those of types included: its folders are layers, and no file imports
+// itself in a circle.
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -6,57 +7,36 @@ import ts from 'typescript'
 
 const lib = fileURLToPath(new URL('../lib/', import.meta.url))
 
-// Each line may load the lines above it. A name is a file, or a folder whose files may also load each other.
+// Each line may import the lines above it. A name is a folder, whose files may also import each other, or a file.
 const layers = [
-  [
-    'abort',
-    'address',
-    'close-hooks',
-    'connection-context',
-    'connection-id',
-    'connection-notes',
-    'in-turns',
-    'io-port',
-    'io-thread-owner',
-    'layout',
-    'pending',
-    'permission',
-    'relay-access',
-    'stack',
-    'transit',
-    'unfinished',
-  ],
-  ['errors', 'memberships', 'moved-ids'],
-  ['own-errors'],
-  ['in-flight', 'tcp-info', 'validate', 'want-of-memory'],
-  ['framing', 'send-file', 'socket-options', 'timeouts'],
-  ['connection-options', 'handlers', 'reactor-options'],
-  ['binding', 'connection-requests', 'contexts', 'listen-options', 'listener', 'watch'],
-  ['connection-socket', 'detach', 'initial-data', 'listening', 'reframing'],
-  ['command-writer', 'connection'],
-  ['event-memory'],
-  ['broadcast', 'io-thread-requests'],
-  ['io-thread'],
-  ['callers-handlers', 'connect-addresses', 'quiet-socket', 'start-threads', 'write-frame'],
-  ['connect-options', 'connection-map', 'moving'],
-  ['adopt', 'connect', 'group', 'rebalance', 'relay'],
+  ['base'],
+  ['native'],
+  ['options'],
+  ['listener'],
+  ['io'],
+  ['connection'],
+  ['thread'],
+  ['features'],
   ['reactor'],
   ['pool'],
+  ['pool/tasks', 'pool/reactors'],
   ['index'],
 ]
 /** @type {Map<string, number>} */
 const levels = new Map(layers.flatMap((names, level) => names.map((name) => [name, level])))
 
 const files = readdirSync(lib, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))
-const problems = files.flatMap(problemsOf)
+const imports = new Map(files.map((file) => [file, importedBy(file)]))
+const circles = findCircles()
+const problems = [...files.flatMap(problemsOf), ...circles.map((circle) => `lib/: a circle: ${circle.join(' -> ')}`)]
 for (const problem of problems) console.error(problem)
-console.log(`${files.length} files of lib/, ${problems.length} wrong`)
+console.log(`${files.length} files of lib/, ${circles.length} circles, ${problems.length} problems`)
 process.exitCode = problems.length === 0 ? 0 : 1
 
 /** @param {string} file */
 function problemsOf(file) {
-  if (!levels.has(layerOf(file))) return [`lib/${file}: enter it in the layers of scripts/check-imports.mjs`]
-  return loadedBy(file).flatMap((specifier) => {
+  if (!levels.has(layerOf(file))) return [`lib/${file}: enter its folder in the layers of scripts/check-imports.mjs`]
+  return (imports.get(file) ?? []).flatMap((specifier) => {
     const problem = specifier.startsWith('.') ? ownProblem(file, specifier) : addonProblem(file, specifier)
     return problem ? [`lib/${file}: ${specifier}: ${problem}`] : []
   })
@@ -65,24 +45,49 @@ function problemsOf(file) {
 /** @param {string} file @param {string} specifier */
 function addonProblem(file, specifier) {
   const isAddon = specifier === 'node-gyp-build' || specifier.endsWith('.node')
-  return isAddon && layerOf(file) !== 'binding' ? 'only binding loads the addon' : undefined
+  return isAddon && file !== 'native/binding.ts' ? 'only native/binding.ts loads the addon' : undefined
 }
 
 /** @param {string} file @param {string} specifier */
 function ownProblem(file, specifier) {
   const from = layerOf(file)
-  const to = layerOf(join(dirname(file), specifier))
-  if (from === to && file.includes('/')) return undefined
+  const to = layerOf(targetOf(file, specifier))
+  if (from === to) return undefined
   return (levels.get(to) ?? Infinity) < (levels.get(from) ?? 0) ? undefined : `${to} is not below ${from}`
 }
 
-/** @param {string} file */
+/** @param {string} file @returns {string} its folder, or its name if it is in none */
 function layerOf(file) {
-  return file.replace(/(\/.*|\.[jt]s)$/, '')
+  return file.includes('/') ? dirname(file) : file.replace(/\.ts$/, '')
+}
+
+/** @param {string} file @param {string} specifier */
+function targetOf(file, specifier) {
+  return join(dirname(file), specifier).replace(/\.js$/, '.ts')
+}
+
+/** A circle for each import that leads back to a file on the way to it. */
+function findCircles() {
+  /** @type {string[][]} */
+  const found = []
+  const seen = new Set()
+  /** @type {string[]} */
+  const path = []
+  /** @param {string} file */
+  const visit = (file) => {
+    if (path.includes(file)) found.push([...path.slice(path.indexOf(file)), file])
+    if (seen.has(file)) return
+    seen.add(file)
+    path.push(file)
+    for (const specifier of imports.get(file) ?? []) if (specifier.startsWith('.')) visit(targetOf(file, specifier))
+    path.pop()
+  }
+  for (const file of files) visit(file)
+  return found
 }
 
 /** @param {string} file */
-function loadedBy(file) {
+function importedBy(file) {
   const source = ts.createSourceFile(file, readFileSync(lib + file, 'utf8'), ts.ScriptTarget.Latest)
   /** @type {string[]} */
   const specifiers = []
@@ -96,21 +101,12 @@ function loadedBy(file) {
   return specifiers
 }
 
-/** @param {ts.Node} node @returns {ts.Expression | undefined} what a node loads when it runs */
+/** @param {ts.Node} node @returns {ts.Node | undefined} what a node imports, when it runs or for its types */
 function specifierOf(node) {
-  if (ts.isImportDeclaration(node)) return isTypeOnly(node.importClause) ? undefined : node.moduleSpecifier
-  if (ts.isExportDeclaration(node)) return isTypeOnly(node) ? undefined : node.moduleSpecifier
+  if (ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) return node.moduleSpecifier
   if (ts.isExternalModuleReference(node)) return node.expression
+  if (ts.isImportTypeNode(node)) return ts.isLiteralTypeNode(node.argument) ? node.argument.literal : undefined
   if (!ts.isCallExpression(node)) return undefined
   const isRequire = ts.isIdentifier(node.expression) && node.expression.text === 'require'
   return isRequire || node.expression.kind === ts.SyntaxKind.ImportKeyword ? node.arguments[0] : undefined
-}
-
-/** @param {ts.ImportClause | ts.ExportDeclaration | undefined} clause */
-function isTypeOnly(clause) {
-  if (clause === undefined || clause.isTypeOnly) return clause !== undefined
-  if (ts.isImportClause(clause) && clause.name !== undefined) return false
-  const names = ts.isImportClause(clause) ? clause.namedBindings : clause.exportClause
-  if (names === undefined || !(ts.isNamedImports(names) || ts.isNamedExports(names))) return false
-  return names.elements.length > 0 && names.elements.every((element) => element.isTypeOnly)
 }

@@ -1,7 +1,7 @@
 import { isAbsolute } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { invalidType, invalidValue } from '../errors.js'
-import { isUrl } from '../validate.js'
+import { invalidType, invalidValue } from '../base/errors.js'
+import { isUrl } from '../base/validate.js'
 
 /** @internal The `file:` URL of a module that workers load, given as such or as an absolute path. */
 export function checkModule(name: string, module: unknown): string {

@@ -2,7 +2,7 @@ import { realpathSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { workerData } from 'node:worker_threads'
-import { invalidValue } from '../errors.js'
+import { invalidValue } from '../base/errors.js'
 
 /** @internal What a worker thread of a pool is given with its start. */
 export interface PoolThreadData {
@@ -12,7 +12,7 @@ export interface PoolThreadData {
 }
 
 /** @internal The program of a `ReactorPool`'s workers. */
-export const REACTOR_WORKER = join(__dirname, 'worker-main.js')
+export const REACTOR_WORKER = join(__dirname, 'reactors', 'worker-main.js')
 
 const given = workerData as Partial<PoolThreadData> | null | undefined
 const isPoolThread = given?.c1mPool === true

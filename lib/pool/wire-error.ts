@@ -1,4 +1,4 @@
-import { isError } from '../validate.js'
+import { isError } from '../base/validate.js'
 
 /** @internal What a worker threw, as plain data: a clone of an error keeps neither its code nor a class's name. */
 export type Wire = { readonly thrown: unknown } | WireError

@@ -32,7 +32,7 @@ Napi::Array names(Napi::Env env, const Names& from) {
   return list;
 }
 
-// What lib/layout.ts must agree with; a test compares the two.
+// What lib/native/layout.ts must agree with; a test compares the two.
 Napi::Object layout(Napi::Env env) {
   Napi::Object result = Napi::Object::New(env);
   const auto set = [&](const char* name, auto value) {

@@ -13,7 +13,7 @@ namespace c1m {
 class TargetLists {
  public:
   using List = std::shared_ptr<const Bytes>;
-  // lib/layout.ts has the same number.
+  // lib/native/layout.ts has the same number.
   static constexpr size_t kRecent = 8;
 
   // Null if there is no memory for it.

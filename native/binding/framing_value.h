@@ -8,8 +8,8 @@
 
 namespace c1m {
 
-// Of { delimiter, maxFrameBytes } or { lengthBytes, littleEndian, includesHeader, maxFrameBytes }, which lib/framing.ts has
-// checked; null of anything but an object.
+// Of { delimiter, maxFrameBytes } or { lengthBytes, littleEndian, includesHeader, maxFrameBytes }, which
+// lib/options/framing.ts has checked; null of anything but an object.
 std::unique_ptr<const Framing> to_framing(const Napi::Value& value);
 
 // A copy of these bytes; null of none. For want of memory it is null as well, and a failure is noted.

@@ -11,7 +11,7 @@
 
 namespace c1m {
 
-// What JavaScript wants done. lib/layout.ts has the same values. All but kRequest are of one connection, and are
+// What JavaScript wants done. lib/native/layout.ts has the same values. All but kRequest are of one connection, and are
 // dropped if its generation has passed.
 enum class Command : uint8_t {
   kWrite = 1,        // argument: maxWriteQueue, see limit_of(), and kDrainWish; a: offset in the arena, b: length

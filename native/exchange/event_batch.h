@@ -11,7 +11,7 @@
 
 namespace c1m {
 
-// What happened, as JavaScript reads it. lib/layout.ts has the same values.
+// What happened, as JavaScript reads it. lib/native/layout.ts has the same values.
 enum class Event : uint8_t {
   kOpen = 1,       // argument: context, a: generation
   kData = 2,       // argument: ReadMode, a: offset in that slab, b: length
@@ -35,7 +35,7 @@ enum class FramingNews : uint8_t {
   kInvalidFrame = 1,  // what follows is no frame, or too large a one
 };
 
-// Why the loop itself closed a connection, in the place of kClose's errno. lib/layout.ts has the same values.
+// Why the loop itself closed a connection, in the place of kClose's errno. lib/native/layout.ts has the same values.
 enum class OwnError : uint16_t {
   kFileTruncated = 4097,   // a file became shorter while it was sent
   kRelayFailed = 4098,     // the other side of its relay failed, or was destroyed

@@ -7,7 +7,7 @@
 
 namespace c1m {
 
-// A loop's counters since its start. lib/layout.ts has the same names in the same order.
+// A loop's counters since its start. lib/native/layout.ts has the same names in the same order.
 struct Stats {
   uint64_t accepted = 0;       // connections taken from a listener
   uint64_t connected = 0;      // outgoing connections that were established

@@ -13,8 +13,9 @@
 
 namespace c1m {
 
-// The socket options of the public API. Their numbers are shared with lib/socket-options.ts, where a test compares
-// them with kOptionNames; add at the end of a group and keep both in step. Values are ints in the option's own unit.
+// The socket options of the public API. Their numbers are shared with lib/options/socket-options.ts, where a test
+// compares them with kOptionNames; add at the end of a group and keep both in step. Values are ints in the option's own
+// unit.
 enum class Option : uint8_t {
   kNoDelay,            // 0 or 1, TCP_NODELAY
   kKeepAlive,          // 0 or 1, SO_KEEPALIVE

@@ -9,7 +9,7 @@ namespace c1m {
 
 // What the kernel knows about one TCP connection (TCP_INFO, tcp(7)), as doubles so that it goes to JavaScript as one
 // Float64Array. NaN stands for what this kernel doesn't report or doesn't know yet, infinity for "no limit".
-// The order of the fields is shared with lib/tcp-info.ts, where a test compares it with kTcpInfoFields.
+// The order of the fields is shared with lib/options/tcp-info.ts, where a test compares it with kTcpInfoFields.
 struct TcpInfo {
   double state;                          // TCP_ESTABLISHED (1) to TCP_CLOSING (11)
   double rtt_micros;                     // smoothed round trip

@@ -6,7 +6,7 @@
 
 namespace c1m {
 
-// What a connection's time runs out for. lib/layout.ts has the same order.
+// What a connection's time runs out for. lib/native/layout.ts has the same order.
 enum class TimeoutKind : uint8_t {
   kIdle = 0,   // no byte read or written
   kRead = 1,   // no byte read, while reading is wanted

@@ -55,7 +55,7 @@ void settle(Running& on, const Place& place, std::unique_ptr<Parcel> parcel, uin
   on.js.flush();
 }
 
-// As lib/moving.ts does it. From the reservation on, all is said to the new place.
+// As lib/features/moving.ts does it. From the reservation on, all is said to the new place.
 Told& move(Running& from, const Told& told, Running& to) {
   const Place place = reserve(to, from.js.flushed(told));
   Told& there = to.js.arrive(place.slot, place.generation);

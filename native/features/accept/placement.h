@@ -10,7 +10,7 @@
 
 namespace c1m {
 
-// How an acceptor spreads connections over loops; lib/layout.ts has the same names in the same order.
+// How an acceptor spreads connections over loops; lib/native/layout.ts has the same names in the same order.
 enum class Placement : uint8_t { kLeastConnections, kRoundRobin, kSourceHash };
 inline constexpr std::array kPlacementNames{"least-connections", "round-robin", "source-hash"};
 

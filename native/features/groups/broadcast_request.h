@@ -11,7 +11,7 @@
 
 namespace c1m {
 
-// One of those that a broadcast is for, as lib/memberships.ts lays it out.
+// One of those that a broadcast is for, as lib/thread/memberships.ts lays it out.
 struct BroadcastTarget {
   uint32_t slot;
   uint32_t generation;

@@ -5,11 +5,13 @@ interface Binding {
   readonly nativeLayout: Readonly<Record<string, number | readonly string[]>>
 }
 
-const { nativeLayout } = built<Binding>('binding')
-const layout = built<Record<string, unknown>>('layout')
-const { closeError } = built<{ closeError(number: number, syscall: string): { readonly code: string } }>('own-errors')
-const { optionNames } = built<{ readonly optionNames: readonly string[] }>('socket-options')
-const { tcpInfoFields } = built<{ readonly tcpInfoFields: readonly string[] }>('tcp-info')
+const { nativeLayout } = built<Binding>('native/binding')
+const layout = built<Record<string, unknown>>('native/layout')
+const { closeError } = built<{ closeError(number: number, syscall: string): { readonly code: string } }>(
+  'native/own-errors',
+)
+const { optionNames } = built<{ readonly optionNames: readonly string[] }>('options/socket-options')
+const { tcpInfoFields } = built<{ readonly tcpInfoFields: readonly string[] }>('options/tcp-info')
 
 test('both sides of the thread boundary have the same record layout', (t) => {
   const { OPTION_NAMES, TCP_INFO_FIELDS, ...native } = nativeLayout

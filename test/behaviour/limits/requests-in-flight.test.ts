@@ -138,7 +138,7 @@ test('what nothing holds back is refused beyond all bounds, and ends no process'
 
 test('whom a broadcast is for counts, for more groups than the core remembers each time', async (t) => {
   type Send = (bytes: Uint8Array, version: number, except: undefined, audiences: () => unknown[]) => unknown
-  const { Broadcasts } = built<{ Broadcasts: new () => { send: Send } }>('broadcast')
+  const { Broadcasts } = built<{ Broadcasts: new () => { send: Send } }>('features/broadcast')
   const counted: number[] = []
   let position = 0
   const thread = {

@@ -12,7 +12,7 @@ import { temporaryDirectory } from '../../fixtures/temporary.js'
 /** A listening socket that nobody accepts from, as one that systemd hands over. */
 function listeningSocket(t: Pick<Test, 'teardown'>, where: { host: string } | { path: string }): number {
   type Open = (spec: object) => { fd: number }
-  const { openListeningSocket } = built<{ openListeningSocket: Open }>('binding')
+  const { openListeningSocket } = built<{ openListeningSocket: Open }>('native/binding')
   const { fd } = openListeningSocket({ port: 0, backlog: 16, settings: [], ...where })
   t.teardown(() => closeSync(fd))
   return fd

@@ -1,0 +1,51 @@
+import { C1mError } from '../base/errors.js'
+import type { Place, Submit } from '../io/io-port.js'
+import type { Applied, Closed, Failure } from '../native/binding.js'
+import {
+  type AppliedSocketOptions,
+  decodeSocketOptions,
+  type EncodedSocketOptions,
+  failureOf,
+} from '../options/socket-options.js'
+import { decodeTcpInfo, type TcpInfo } from '../options/tcp-info.js'
+
+/** Asks the I/O thread about a connection. Rejects if it has closed by then, with the system's error, or if too much is in flight. */
+export async function ask<A extends object>(
+  place: Place | undefined,
+  submit: (place: Place, batch: number, callback: (answer: A | Failure | Closed) => void) => number,
+): Promise<A> {
+  place?.io.checkInFlight()
+  const answer =
+    place === undefined
+      ? { closed: true as const }
+      : await request<A | Failure | Closed>(place, (batch, callback) => submit(place, batch, callback))
+  if ('closed' in answer) throw new C1mError('ERR_C1M_CONNECTION_CLOSED', 'The connection has closed')
+  if ('errno' in answer) throw failureOf(answer)
+  return answer as A
+}
+
+function request<A>({ io, slot }: Place, submit: Submit<A>): Promise<A> {
+  // Events would be held back for what waits for events. What waits there is limited as the connection's queue is.
+  if (io.expected.has(slot)) return io.request(submit)
+  return new Promise((resolve) => {
+    io.count(submit, resolve)
+  })
+}
+
+/** Sets these options, if any, and answers all. */
+export async function applyOptions(
+  place: Place | undefined,
+  { settings, congestion }: EncodedSocketOptions,
+): Promise<AppliedSocketOptions> {
+  const answer = await ask<Applied>(place, ({ io, slot, generation }, batch, callback) =>
+    io.native.options(batch, callback, slot, generation, settings, congestion),
+  )
+  return decodeSocketOptions(answer.settings, answer.congestion)
+}
+
+export async function readTcpInfo(place: Place | undefined): Promise<TcpInfo> {
+  const answer = await ask<{ readonly values: Float64Array }>(place, ({ io, slot, generation }, batch, callback) =>
+    io.native.tcpInfo(batch, callback, slot, generation),
+  )
+  return decodeTcpInfo(answer.values)
+}

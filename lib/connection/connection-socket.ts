@@ -1,0 +1,187 @@
+import { inspect } from 'node:util'
+import { type Address, type Addresses, familyName } from '../base/address.js'
+import { type ConnectionId, connectionId } from '../base/connection-id.js'
+import { invalidValue } from '../base/errors.js'
+import { needStack } from '../base/stack.js'
+import { checkInteger } from '../base/validate.js'
+import type { ContextOf } from '../io/connection-context.js'
+import type { Place } from '../io/io-port.js'
+import { COMMAND_SET_TIMEOUT } from '../native/layout.js'
+import { type AppliedSocketOptions, encodeSetOptions, type SocketOptions } from '../options/socket-options.js'
+import type { TcpInfo } from '../options/tcp-info.js'
+import { checkTimeouts, type Timeouts } from '../options/timeouts.js'
+import { heldEvents } from './connection-notes.js'
+import { applyOptions, readTcpInfo } from './connection-requests.js'
+import { movedId } from './moved-ids.js'
+import { addressesInTransit } from './transit.js'
+
+/** A connection as far as it is a socket: its identity, its addresses, its options and its timeouts. */
+export abstract class ConnectionSocket {
+  /** @internal */
+  protected slot: number
+  /** @internal */
+  protected generation: number
+  /** @internal */
+  protected context: ContextOf<never>
+
+  /** @internal */
+  protected constructor(slot: number, generation: number, context: ContextOf<never>) {
+    if (context === undefined) throw new TypeError('Connections are made by a Reactor: use listen() or connect()')
+    this.slot = slot
+    this.generation = generation
+    this.context = context
+  }
+
+  /** @internal */
+  protected address(remote: boolean): Address {
+    const known = heldEvents.get(this)?.closed ?? addressesInTransit(this)
+    if (known !== undefined) return remote ? known.remote : known.local
+    // After `close` the slot, and with it the address, is another connection's.
+    return this.context.io.holds(this.slot, this.generation)
+      ? this.context.io.native.address(this.slot, remote)
+      : undefined
+  }
+
+  /** @internal Soon, and in the async context of all other events: not in that of whoever causes it. */
+  protected later(run: () => void): void {
+    process.nextTick(() => this.context.io.scope.runInAsyncScope(run))
+  }
+
+  abstract get closed(): boolean
+
+  /** Its identity, as in `reactor.connections.get(id)`. */
+  get id(): ConnectionId {
+    return movedId(this) ?? connectionId(this.context.io.index, this.slot, this.generation)
+  }
+
+  /**
+   * The peer's address; `undefined` on a Unix socket. Readable until the `close` handler has returned. As in
+   * `node:net`, an IPv4 peer of a dual-stack listener is `::ffff:192.0.2.7`. (accept4(2))
+   */
+  get remoteAddress(): string | undefined {
+    return this.address(true)?.[0] || undefined
+  }
+  /** The peer's port; `undefined` on a Unix socket. */
+  get remotePort(): number | undefined {
+    const address = this.address(true)
+    return address?.[2] ? address[1] : undefined
+  }
+  /** `'IPv4'` or `'IPv6'`; `undefined` on a Unix socket. */
+  get remoteFamily(): 'IPv4' | 'IPv6' | undefined {
+    return familyName(this.address(true)?.[2])
+  }
+  /**
+   * Our address of this connection, or the path of a Unix socket. Readable until the `close` handler has returned.
+   * (getsockname(2))
+   */
+  get localAddress(): string | undefined {
+    return this.address(false)?.[0] || undefined
+  }
+  /** Our port; `undefined` on a Unix socket. */
+  get localPort(): number | undefined {
+    const address = this.address(false)
+    return address?.[2] ? address[1] : undefined
+  }
+  /** `'IPv4'` or `'IPv6'`; `undefined` on a Unix socket. */
+  get localFamily(): 'IPv4' | 'IPv6' | undefined {
+    return familyName(this.address(false)?.[2])
+  }
+
+  /**
+   * Sets its idle timeout in place of the listener's `idleTimeoutMs`, and starts it anew. Throws a TypeError
+   * (ERR_C1M_INVALID_ARG_TYPE) or RangeError (ERR_C1M_OUT_OF_RANGE) for a bad `ms`.
+   * @param ms Milliseconds without a byte read or written; 0 is never. 0 to 2^31-1; never early, up to 16 ms late.
+   */
+  setTimeout(ms: number, callback?: undefined): boolean {
+    checkInteger('ms', ms, 0, 2 ** 31 - 1)
+    // node:net's takes one.
+    if (callback !== undefined) throw invalidValue('"setTimeout" takes no callback: the "timeout" handler is called')
+    if (this.closed) return false
+    return this.command(COMMAND_SET_TIMEOUT, ms)
+  }
+
+  /**
+   * Sets those of its timeouts that are given, in place of the listener's, and starts them anew. Throws a TypeError
+   * (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE) or RangeError (ERR_C1M_OUT_OF_RANGE) for bad ones.
+   *
+   * @example
+   * conn.setTimeouts({ readMs: 10_000, totalMs: 0 }) // 10 s for the next byte, and no limit on the whole
+   */
+  setTimeouts(timeouts: Timeouts): boolean {
+    const checked = checkTimeouts(timeouts)
+    if (this.closed) return false
+    // All of them, or none.
+    needStack()
+    this.context.io.commands.makeReady(checked.length)
+    for (const [kind, ms] of checked) this.command(COMMAND_SET_TIMEOUT | (kind << 8), ms)
+    return true
+  }
+
+  /**
+   * Sets socket options; resolves with all of them as the kernel applied them. Rejects with a TypeError or RangeError
+   * for bad values (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_OUT_OF_RANGE), with ERR_C1M_UNSUPPORTED_OPTION,
+   * ERR_C1M_CONNECTION_CLOSED, or the error of setsockopt(2); those before the one that failed stay set.
+   *
+   * @example
+   * const { keepAlive } = await conn.setOptions({ keepAlive: { idleMs: 30_000 } })
+   */
+  async setOptions(options: SocketOptions): Promise<AppliedSocketOptions> {
+    return applyOptions(this.here, encodeSetOptions(options))
+  }
+
+  /** Reads the socket options. Rejects with ERR_C1M_CONNECTION_CLOSED. (getsockopt(2)) */
+  async getOptions(): Promise<AppliedSocketOptions> {
+    return applyOptions(this.here, { settings: [] })
+  }
+
+  /**
+   * What the kernel knows of the connection: round-trip time, congestion window, retransmits, delivery rate
+   * (TCP_INFO, tcp(7)). Rejects with ERR_C1M_CONNECTION_CLOSED; on a Unix socket with ERR_C1M_UNSUPPORTED_OPTION.
+   *
+   * @example
+   * const { rttMicros, totalRetransmits } = await conn.tcpInfo()
+   */
+  async tcpInfo(): Promise<TcpInfo> {
+    return readTcpInfo(this.here)
+  }
+
+  /** What `console.log` shows. */
+  [inspect.custom](): string {
+    const where = this.remoteAddress === undefined ? '' : ` ${this.remoteAddress} ${this.remotePort}`
+    return `Connection ${this.id}${where}${this.closed ? ' closed' : ''}`
+  }
+
+  /** What `JSON.stringify()` shows: who it is, and how it stands. */
+  toJSON(): { id: number; remoteAddress?: string; remotePort?: number; closed: boolean } {
+    const { id, remoteAddress, remotePort, closed } = this
+    return {
+      id,
+      ...(remoteAddress !== undefined && { remoteAddress }),
+      ...(remotePort !== undefined && { remotePort }),
+      closed,
+    }
+  }
+
+  /** @internal Where requests about it go; nowhere, when it has closed. */
+  get here(): Place | undefined {
+    return this.closed ? undefined : { io: this.context.io, slot: this.slot, generation: this.generation }
+  }
+
+  /** @internal */
+  get addresses(): Addresses {
+    return { local: this.address(false), remote: this.address(true) }
+  }
+
+  /** @internal From here on it is there. */
+  relocate(slot: number, generation: number, context: ContextOf<never>): void {
+    this.slot = slot
+    this.generation = generation
+    this.context = context
+  }
+
+  /** @internal */
+  protected command(command: number, a = 0): true {
+    this.context.io.commands.push(command, this.slot, this.generation, a)
+    return true
+  }
+}

@@ -1,0 +1,53 @@
+import { type ConnectionId, connectionId } from '../base/connection-id.js'
+
+/** @internal Where a connection is: the number of its I/O thread, and its slot there. */
+export interface MovedTo {
+  readonly thread: number
+  readonly slot: number
+  readonly generation: number
+}
+
+const ids = new WeakMap<object, ConnectionId>()
+/** As a rule there are none, and nobody has to look. */
+let any = false
+
+/** @internal The id of a connection that has moved: that of the place where it opened. */
+export function movedId(conn: object): ConnectionId | undefined {
+  return any ? ids.get(conn) : undefined
+}
+
+/** @internal A reactor's connections that have moved between its I/O threads, and keep the id that they opened with. */
+export class MovedIds {
+  readonly #places = new Map<number, MovedTo>()
+  readonly #ids = new Map<number, ConnectionId>()
+
+  moved(conn: object, id: ConnectionId, from: MovedTo, to: MovedTo): void {
+    any = true
+    ids.set(conn, id)
+    this.#ids.delete(keyOf(from.thread, from.slot))
+    this.#ids.set(keyOf(to.thread, to.slot), id)
+    this.#places.set(id, to)
+  }
+
+  closed(thread: number, slot: number): void {
+    if (this.#ids.size === 0) return
+    const id = this.#ids.get(keyOf(thread, slot))
+    if (id === undefined) return
+    this.#ids.delete(keyOf(thread, slot))
+    this.#places.delete(id)
+  }
+
+  /** Of the connection that is there. */
+  idAt(thread: number, slot: number, generation: number): ConnectionId {
+    const id = this.#ids.size === 0 ? undefined : this.#ids.get(keyOf(thread, slot))
+    return id ?? connectionId(thread, slot, generation)
+  }
+
+  placeOf(id: number): MovedTo | undefined {
+    return this.#places.get(id)
+  }
+}
+
+function keyOf(thread: number, slot: number): number {
+  return thread * 2 ** 24 + slot
+}

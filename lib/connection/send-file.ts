@@ -1,0 +1,158 @@
+import type { FileHandle } from 'node:fs/promises'
+import { constants } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { checkAborted, onAbort, reasonOf } from '../base/abort.js'
+import { C1mError, invalidType, invalidValue, type SystemError, systemError } from '../base/errors.js'
+import { Pending } from '../base/pending.js'
+import { checkReadAllowed } from '../base/permission.js'
+import { checkInteger, checkKeys, checkObject, checkSignal, isBytes, isUrl, keysOf } from '../base/validate.js'
+import type { IoPort } from '../io/io-port.js'
+import type { NativeIoThread } from '../native/binding.js'
+import { OWN_ERROR_FILE_ABORTED, QUEUE_FILE_COST, QUEUE_LEAST_COST } from '../native/layout.js'
+import { closeError } from '../native/own-errors.js'
+
+/** With the null byte at its end. (limits.h) */
+const PATH_MAX = 4096
+
+/** What `conn.sendFile()` takes: a path, an open file, or its descriptor. */
+export type FileSource = string | Buffer | URL | FileHandle | number
+
+/** Options of `conn.sendFile()`. */
+export interface SendFileOptions {
+  /** The first byte to send. 0 to 2^53-1; beyond the end of the file nothing is sent. Default: 0. */
+  start?: number | undefined
+  /**
+   * The byte before which to stop, as in `slice()`: `{ start: 0, end: 1024 }` are the first 1,024 bytes. From `start` to
+   * 2^53-1; beyond the size that the file has when it is opened, it is that size. Default: that size.
+   */
+  end?: number | undefined
+  /** Gives it up: the promise rejects with `signal.reason`. */
+  signal?: AbortSignal | undefined
+}
+
+const OPTIONS = keysOf<SendFileOptions>({ start: true, end: true, signal: true })
+
+/** @internal A connection that can be written to, or `open: false`. */
+export interface FileTarget {
+  readonly conn: { destroy(error: Error): boolean }
+  readonly context: { readonly io: IoPort; readonly maxWriteQueue: number }
+  readonly slot: number
+  readonly generation: number
+  readonly open: boolean
+}
+
+/**
+ * Files in the queues of connections, or on their way to them. The I/O thread bounds what waits there as a whole; but a handler
+ * may call `sendFile()` tens of thousands of times before that hears of the first.
+ */
+const pending = new WeakMap<object, Pending>()
+
+/** @internal Whether a file is in its queue, or may be. */
+export function hasFiles(conn: object): boolean {
+  return pending.has(conn)
+}
+
+/** @internal Resolves when none is: they have been sent, or have failed, or the connection has closed. One waits at a time. */
+export async function filesDone(conn: object): Promise<void> {
+  await pending.get(conn)?.none()
+}
+
+function begin(conn: object): Pending {
+  const files = pending.get(conn) ?? new Pending()
+  pending.set(conn, files)
+  files.add()
+  return files
+}
+
+function finish(conn: object, files: Pending): void {
+  if (files.count === 1) pending.delete(conn)
+  files.remove()
+}
+
+/** @internal See `Connection.sendFile`. */
+export async function sendFile(to: FileTarget, source: FileSource, options?: SendFileOptions): Promise<number> {
+  const from = checkSource(source)
+  const given = checkObject('options', options)
+  checkKeys('options', given, OPTIONS)
+  const { start = 0, end, signal } = given
+  checkInteger('start', start, 0, Number.MAX_SAFE_INTEGER)
+  if (end !== undefined) checkInteger('end', end, start, Number.MAX_SAFE_INTEGER)
+  checkSignal(signal)
+  checkAborted(signal)
+  if (from.path !== undefined) checkReadAllowed(from.path)
+  if (!to.open) throw connectionClosed()
+  const { conn, slot, generation } = to
+  const { io, maxWriteQueue } = to.context
+  const queued = pending.get(conn)?.count ?? 0
+  if ((queued + 1) * QUEUE_FILE_COST > Math.max(maxWriteQueue, QUEUE_LEAST_COST)) {
+    const full = new C1mError(
+      'ERR_C1M_WRITE_QUEUE_FULL',
+      `${queued} files queued, with a maxWriteQueue of ${maxWriteQueue}`,
+    )
+    conn.destroy(full)
+    throw full
+  }
+  const id = io.nextFileId()
+  const abort = () =>
+    void io.request<void>((batch, callback) => io.native.cancelFile(batch, callback, slot, generation, id))
+  const forget = signal && onAbort(signal, abort)
+  const spec = { ...from, slot, generation, id, start, end, maxWriteQueue }
+  const files = begin(conn)
+  const answer = await io
+    .request<SendFileAnswer>((batch, callback) => io.native.sendFile(batch, callback, spec), { lasts: true })
+    .finally(() => {
+      finish(conn, files)
+      forget?.()
+    })
+  if (typeof answer === 'number') return answer
+  if ('closed' in answer) throw connectionClosed()
+  if ('errno' in answer) throw fileError(answer.errno, answer.syscall, from.path)
+  throw answer.own === OWN_ERROR_FILE_ABORTED ? reasonOf(signal as AbortSignal) : closeError(answer.own, 'sendfile')
+}
+
+const FILE_READ_ERRORS = ['EISDIR', 'EIO', 'EINVAL']
+
+type SendFileAnswer = Parameters<Parameters<NativeIoThread['sendFile']>[1]>[0]
+
+function checkSource(source: unknown): { readonly path?: string | Uint8Array; readonly fd?: number } {
+  if (typeof source === 'number') return { fd: checkInteger('source', source, 0, 2 ** 31 - 1) }
+  if (typeof source === 'string' || isBytes(source)) return { path: checkPath(source) }
+  if (isUrl(source)) return { path: checkPath(pathOf(source)) }
+  // FileHandle has no public constructor to ask for. Closed, it has the descriptor -1: that answers EBADF.
+  const { fd } = Object(source) as { readonly fd?: unknown }
+  if (typeof fd === 'number') return { fd: checkInteger('source.fd', fd, -1, 2 ** 31 - 1) }
+  throw invalidType('source', 'a path, a file: URL, a FileHandle or a file descriptor', source)
+}
+
+function pathOf(url: URL): string {
+  try {
+    return fileURLToPath(url)
+  } catch (error) {
+    throw invalidValue(`"source" must be a file: URL of this host: ${(error as Error).message}`)
+  }
+}
+
+/** Its bytes are copied at once. */
+function checkPath(path: string | Uint8Array): string | Uint8Array {
+  if (path.length === 0) throw invalidValue('"source" must not be an empty path')
+  if (typeof path === 'string' ? path.includes('\0') : path.includes(0)) {
+    throw invalidValue('"source" must be a path without null bytes')
+  }
+  // Of any length, it need not be copied to be refused. (path_resolution(7))
+  if (path.length >= PATH_MAX) throw systemError(constants.errno.ENAMETOOLONG, 'open')
+  return path
+}
+
+function connectionClosed(): C1mError {
+  return new C1mError('ERR_C1M_CONNECTION_CLOSED', 'The connection has closed or was ended')
+}
+
+function fileError(errno: number, syscall: string, path: string | Uint8Array | undefined): SystemError {
+  const error = systemError(errno, syscall)
+  // Those of the connection are of no path: reading a file fails otherwise than reading a socket.
+  const ofFile = syscall === 'read' ? FILE_READ_ERRORS.includes(error.code) : syscall !== 'write'
+  if (path === undefined || !ofFile) return error
+  const name = Buffer.from(path as string).toString()
+  error.message += ` '${name}'`
+  return Object.assign(error, { path: name })
+}

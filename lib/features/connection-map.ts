@@ -1,0 +1,148 @@
+import { inspect } from 'node:util'
+import type { ConnectionId } from '../base/connection-id.js'
+import { invalidType, notMade } from '../base/errors.js'
+import type { Connection } from '../connection/connection.js'
+import type { MovedIds } from '../connection/moved-ids.js'
+import type { IoThread } from '../thread/io-thread.js'
+import { audienceOf, type BroadcastResult, Broadcasts, bytesOf, refused } from './broadcast.js'
+
+const SLOTS = 2 ** 24
+const SLOTS_AND_THREADS = 2 ** 30
+
+/** @internal */
+export let makeConnectionMap: (threads: readonly IoThread[], moved: MovedIds) => ConnectionMap
+
+/**
+ * The open connections of a reactor, by id: from before their `open` handler until after their `close` handler.
+ *
+ * Iterating makes an object for each connection that had none yet: over very many idle ones, prefer `ids()` and `get()`
+ * what you need. What opens or closes during an iteration may or may not be in it.
+ *
+ * @example
+ * for (const [id, conn] of reactor.connections) conn.write('hello\n')
+ */
+export class ConnectionMap implements Iterable<[ConnectionId, Connection]> {
+  /** What `JSON.stringify()` shows. Own, and a function, so that `structuredClone()` refuses what it can't clone. */
+  readonly toJSON = () => ({ size: this.size })
+  readonly #threads: readonly IoThread[]
+  readonly #moved: MovedIds
+  readonly #broadcasts = new Broadcasts()
+
+  private constructor(threads: readonly IoThread[], moved: MovedIds) {
+    if (threads === undefined) throw notMade('ConnectionMap', 'a Reactor, as its connections')
+    this.#threads = threads
+    this.#moved = moved
+  }
+
+  static {
+    makeConnectionMap = (threads, moved) => new ConnectionMap(threads, moved)
+  }
+
+  /** How many connections are open. */
+  get size(): number {
+    let size = 0
+    for (const thread of this.#threads) size += thread.size
+    return size
+  }
+
+  /** The connection, or `undefined` if it has closed, or the id is none of this reactor's; it never throws. `T` is yours to know: `get<Peer>(id)`. */
+  get<T = unknown>(id: ConnectionId | number): Connection<T> | undefined {
+    const place = this.locate(id)
+    return place?.thread.get(place.slot, place.generation) as Connection<T> | undefined
+  }
+
+  /** Whether the connection is open. */
+  has(id: ConnectionId | number): boolean {
+    const place = this.locate(id)
+    return place?.thread.holds(place.slot, place.generation) ?? false
+  }
+
+  /** The ids of the open connections; makes no objects. */
+  *ids(): IterableIterator<ConnectionId> {
+    for (const thread of this.#threads) {
+      for (const [slot, generation] of thread.open()) yield this.idAt(thread.index, slot, generation)
+    }
+  }
+
+  /** The open connections; `values<Peer>()` if all are of a kind. */
+  *values<T = unknown>(): IterableIterator<Connection<T>> {
+    for (const id of this.ids()) {
+      const conn = this.get<T>(id)
+      if (conn !== undefined) yield conn
+    }
+  }
+
+  /** Ids with their connections. */
+  *entries(): IterableIterator<[ConnectionId, Connection]> {
+    for (const conn of this.values()) yield [conn.id, conn]
+  }
+
+  [Symbol.iterator](): IterableIterator<[ConnectionId, Connection]> {
+    return this.entries()
+  }
+
+  /** Calls `callback` for each open connection. */
+  forEach(callback: (conn: Connection, id: ConnectionId, map: this) => void): void {
+    for (const [id, conn] of this) callback(conn, id, this)
+  }
+
+  /** What `console.log` shows: not all of them, there may be a million. */
+  [inspect.custom](): string {
+    return `ConnectionMap(${this.size})`
+  }
+
+  /**
+   * Sends the same bytes to all open connections, or to those that `filter` takes, as `Group.broadcast()` does to its
+   * members: from one copy, on the I/O thread, in order with `write()`. Without a filter no objects are made; with one,
+   * an object for each connection that had none. Who is told often is better kept in a group.
+   *
+   * Rejects, before anything happens, with a TypeError for bad arguments (ERR_C1M_INVALID_ARG_TYPE), and with what
+   * `filter` throws.
+   *
+   * @param chunk A string, as UTF-8, or bytes. Of 16 KiB and more they are sent from where they lie: don't change or
+   *   transfer them while connections have them in their queues.
+   * @param filter Called at once, for each open connection.
+   * @example
+   * await reactor.connections.broadcast('going down\n', (conn) => conn.listener === admin)
+   */
+  broadcast<T = unknown>(
+    chunk: string | Uint8Array,
+    filter?: (conn: Connection<T>) => boolean,
+  ): Promise<BroadcastResult> {
+    // Not async: those that are joined have one promise.
+    try {
+      return this.#broadcast(chunk, filter)
+    } catch (error) {
+      return refused(error)
+    }
+  }
+
+  #broadcast<T>(chunk: string | Uint8Array, filter?: (conn: Connection<T>) => boolean): Promise<BroadcastResult> {
+    const bytes = bytesOf(chunk)
+    if (filter !== undefined && typeof filter !== 'function') throw invalidType('filter', 'a function', filter)
+    if (filter === undefined) {
+      const version = this.#threads.reduce((sum, { population }) => sum + population, 0)
+      return this.#broadcasts.send(bytes, version, undefined, () => this.#threads.map((thread) => audienceOf(thread)))
+    }
+    const audiences = this.#threads.map((thread) =>
+      audienceOf(thread, (slot, generation) => filter(thread.get(slot, generation) as Connection<T>)),
+    )
+    return new Broadcasts().send(bytes, 0, undefined, () => audiences)
+  }
+
+  /** @internal Of the connection that is there. */
+  idAt(thread: number, slot: number, generation: number): ConnectionId {
+    return this.#moved.idAt(thread, slot, generation)
+  }
+
+  /** @internal */
+  locate(id: number): { thread: IoThread; slot: number; generation: number } | undefined {
+    if (!Number.isSafeInteger(id) || id < SLOTS_AND_THREADS) return undefined
+    const moved = this.#moved.placeOf(id)
+    if (moved !== undefined) return { ...moved, thread: this.#threads[moved.thread] as IoThread }
+    const place = id % SLOTS_AND_THREADS
+    const thread = this.#threads[Math.floor(place / SLOTS)]
+    if (thread === undefined) return undefined
+    return { thread, slot: place % SLOTS, generation: Math.floor(id / SLOTS_AND_THREADS) }
+  }
+}

@@ -1,0 +1,239 @@
+import { inspect } from 'node:util'
+import { invalidType, invalidValue, outOfRange } from '../base/errors.js'
+import { checkBoolean, checkInteger, checkKeys, checkObject, checkOneOf, isBytes, keysOf } from '../base/validate.js'
+import type { FramingSpec } from '../native/binding.js'
+
+const DEFAULT_MAX_FRAME_BYTES = 2 ** 20
+const MOST_FRAME_BYTES = 2 ** 30
+const MOST_DELIMITER_BYTES = 256
+const EMPTY = Buffer.alloc(0)
+
+/** Options of `lengthPrefixed()`. */
+export interface LengthPrefixedOptions {
+  /** Bytes of the length: 1, 2 or 4. Default: 4. */
+  bytes?: 1 | 2 | 4 | undefined
+  /** Its byte order; `'big'` is that of the network. Default: `'big'`. */
+  endian?: 'big' | 'little' | undefined
+  /** The length counts its own bytes, too. Default: `false`. */
+  includesHeader?: boolean | undefined
+  /**
+   * The longest frame that is taken, without its length. A longer one closes the connection with
+   * ERR_C1M_FRAME_TOO_LARGE. So many bytes, and some more, may wait for the rest of a frame, on each connection.
+   * 1 to 2^30, or to what the length can say. Default: 1 MiB, or what the length can say.
+   */
+  maxFrameBytes?: number | undefined
+}
+
+/** Options of `delimited()`. */
+export interface DelimitedOptions {
+  /**
+   * The longest frame that is taken, without the delimiter. A longer one closes the connection with
+   * ERR_C1M_FRAME_TOO_LARGE, as soon as so many bytes have come without a delimiter. So many, and some more, may wait
+   * for it, on each connection. 1 to 2^30. Default: 1 MiB.
+   */
+  maxFrameBytes?: number | undefined
+}
+
+const prefixedKeys = keysOf<LengthPrefixedOptions>({
+  bytes: true,
+  endian: true,
+  includesHeader: true,
+  maxFrameBytes: true,
+})
+const delimitedKeys = keysOf<DelimitedOptions>({ maxFrameBytes: true })
+
+/**
+ * How a stream of bytes is cut into frames: made by `lengthPrefixed()` or `delimited()`, for the `framing` of a listener
+ * or an outgoing connection, for `conn.setFraming()` and `writeFrame()`. Immutable, and to be shared.
+ */
+export abstract class Framing {
+  /** The longest frame that is taken, without length or delimiter. */
+  abstract readonly maxFrameBytes: number
+  /** @internal What the core is told. */
+  abstract readonly spec: FramingSpec
+
+  /**
+   * A whole frame, as bytes to be sent, in a buffer of its own: for what is written to many connections. Otherwise
+   * `writeFrame()` copies less.
+   *
+   * Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE) for a payload that is neither a string nor bytes, a RangeError
+   * (ERR_C1M_OUT_OF_RANGE) for one that its length can't express, and a TypeError (ERR_C1M_INVALID_ARG_VALUE) for one
+   * that holds the delimiter: it would arrive as two.
+   *
+   * @param payload A string is sent as UTF-8.
+   * @example
+   * const frame = lengthPrefixed({ bytes: 2 }).encode('hello') // 00 05 68 65 6c 6c 6f
+   */
+  encode(payload: string | Uint8Array): Buffer {
+    const bytes = payloadBytes(payload)
+    this.check(bytes)
+    return Buffer.concat([this.before(bytes.length), bytes, this.after()])
+  }
+
+  /** @internal Throws if this can't be a frame's payload. */
+  abstract check(payload: Uint8Array): void
+  /** @internal What goes before a payload of so many bytes; valid until the next call. */
+  abstract before(length: number): Uint8Array
+  /** @internal What goes after a payload. */
+  abstract after(): Uint8Array
+}
+
+class LengthPrefixed extends Framing {
+  readonly maxFrameBytes: number
+  readonly spec: FramingSpec
+  readonly #most: number
+  readonly #extra: number
+  readonly #scratch: Buffer
+  readonly #little: boolean
+
+  constructor(options: LengthPrefixedOptions | undefined) {
+    super()
+    const given = checkObject('options', options)
+    checkKeys('options', given, prefixedKeys)
+    const { bytes = 4, endian = 'big', includesHeader = false, maxFrameBytes } = given
+    if (typeof bytes !== 'number') throw invalidType('bytes', '1, 2 or 4', bytes)
+    if (bytes !== 1 && bytes !== 2 && bytes !== 4) throw outOfRange('bytes', '1, 2 or 4', bytes)
+    this.#little = checkOneOf('endian', endian, ['big', 'little']) === 'little'
+    this.#extra = checkBoolean('includesHeader', includesHeader) ? bytes : 0
+    this.#scratch = Buffer.alloc(bytes)
+    this.#most = 2 ** (8 * bytes) - 1 - this.#extra
+    const most = Math.min(MOST_FRAME_BYTES, this.#most)
+    this.maxFrameBytes = checkMaxFrameBytes(maxFrameBytes ?? Math.min(DEFAULT_MAX_FRAME_BYTES, most), most)
+    this.spec = Object.freeze({
+      lengthBytes: bytes,
+      littleEndian: this.#little,
+      includesHeader: this.#extra > 0,
+      maxFrameBytes: this.maxFrameBytes,
+    })
+    Object.freeze(this)
+  }
+
+  check(payload: Uint8Array): void {
+    if (payload.length > this.#most) throw outOfRange('payload.length', `0 to ${this.#most} bytes`, payload.length)
+  }
+
+  before(length: number): Uint8Array {
+    const scratch = this.#scratch
+    if (this.#little) {
+      scratch.writeUIntLE(length + this.#extra, 0, scratch.length)
+    } else {
+      scratch.writeUIntBE(length + this.#extra, 0, scratch.length)
+    }
+    return scratch
+  }
+
+  after(): Uint8Array {
+    return EMPTY
+  }
+}
+
+class Delimited extends Framing {
+  readonly maxFrameBytes: number
+  readonly spec: FramingSpec
+  readonly #delimiter: Buffer
+  /** Ends of a payload that the delimiter behind them makes into a delimiter: one that ends as it begins has some. */
+  readonly #early: readonly Buffer[]
+
+  constructor(delimiter: string | Uint8Array, options: DelimitedOptions | undefined) {
+    super()
+    if (typeof delimiter !== 'string' && !isBytes(delimiter)) {
+      throw invalidType('delimiter', 'a string, a Buffer or a Uint8Array', delimiter)
+    }
+    // A copy: the caller's may change.
+    const bytes = Buffer.from(delimiter as Uint8Array)
+    if (bytes.length < 1 || bytes.length > MOST_DELIMITER_BYTES) {
+      throw outOfRange('delimiter.length', `1 to ${MOST_DELIMITER_BYTES} bytes`, bytes.length)
+    }
+    const given = checkObject('options', options)
+    checkKeys('options', given, delimitedKeys)
+    const { maxFrameBytes = DEFAULT_MAX_FRAME_BYTES } = given
+    this.maxFrameBytes = checkMaxFrameBytes(maxFrameBytes, MOST_FRAME_BYTES)
+    this.#delimiter = bytes
+    this.#early = earlyEnds(bytes)
+    this.spec = Object.freeze({ delimiter: bytes, maxFrameBytes: this.maxFrameBytes })
+    Object.freeze(this)
+  }
+
+  check(payload: Uint8Array): void {
+    const bytes = Buffer.isBuffer(payload)
+      ? payload
+      : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
+    const delimiter = this.#delimiter
+    const found = delimiter.length === 1 ? bytes.indexOf(delimiter[0] as number) : bytes.indexOf(delimiter)
+    if (found >= 0) throw invalidValue(`"payload" must not hold the delimiter, which it does at ${found}`)
+    for (const end of this.#early) {
+      if (bytes.length >= end.length && end.equals(bytes.subarray(-end.length))) {
+        throw invalidValue('"payload" must not end in bytes that make a delimiter with the one behind it')
+      }
+    }
+  }
+
+  before(): Uint8Array {
+    return EMPTY
+  }
+
+  after(): Uint8Array {
+    return this.#delimiter
+  }
+}
+
+/**
+ * Frames with their length in front, as an unsigned integer. `data` gets the payload, without the length; an empty frame
+ * is an empty chunk.
+ *
+ * Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE) or RangeError (ERR_C1M_OUT_OF_RANGE) for bad
+ * options.
+ *
+ * @example
+ * await reactor.listen({ port: 7000, framing: lengthPrefixed({ bytes: 2 }) }, {
+ *   data(conn, message) { writeFrame(conn, framing, message) },
+ * })
+ */
+export function lengthPrefixed(options?: LengthPrefixedOptions): Framing {
+  return new LengthPrefixed(options)
+}
+
+/**
+ * Frames that end in these bytes, for example lines. `data` gets what is between two of them, without the delimiter; an
+ * empty frame is an empty chunk. What comes after the last one, before the peer's FIN, is no frame, and dropped.
+ *
+ * Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE) or RangeError (ERR_C1M_OUT_OF_RANGE) for a bad delimiter or options.
+ *
+ * @param delimiter 1 to 256 bytes; a string is taken as UTF-8.
+ * @example
+ * await reactor.listen({ port: 7000, framing: delimited('\r\n', { maxFrameBytes: 4096 }) }, {
+ *   data(conn, line) { console.log(line.toString()) },
+ * })
+ */
+export function delimited(delimiter: string | Uint8Array, options?: DelimitedOptions): Framing {
+  return new Delimited(delimiter, options)
+}
+
+/** @internal */
+export function checkFraming(framing: unknown): Framing | undefined {
+  if (framing === undefined || framing instanceof Framing) return framing
+  const error = invalidType('framing', 'made by lengthPrefixed() or delimited()', framing)
+  if (typeof framing === 'string') error.message += `; is delimited(${inspect(framing)}) meant?`
+  throw error
+}
+
+function earlyEnds(delimiter: Buffer): Buffer[] {
+  const ends: Buffer[] = []
+  for (let size = 1; size < delimiter.length; size++) {
+    if (delimiter.subarray(size).equals(delimiter.subarray(0, delimiter.length - size))) {
+      ends.push(delimiter.subarray(0, size))
+    }
+  }
+  return ends
+}
+
+function checkMaxFrameBytes(value: unknown, most: number): number {
+  return checkInteger('maxFrameBytes', value, 1, most)
+}
+
+/** @internal A payload as bytes. */
+export function payloadBytes(payload: unknown): Uint8Array {
+  if (typeof payload === 'string') return Buffer.from(payload)
+  if (isBytes(payload)) return payload
+  throw invalidType('payload', 'a string, a Buffer or a Uint8Array', payload)
+}

@@ -1,0 +1,160 @@
+import { types } from 'node:util'
+import { type ErrorCode, invalidType, invalidValue } from '../base/errors.js'
+import { checkObject, type Meant, nearest } from '../base/validate.js'
+import type { TimeoutKind } from '../native/layout.js'
+
+/** The handlers of connections of the type `C`: see `Handlers`. */
+export interface HandlersOf<C> {
+  /** A connection has been accepted. Without this handler, a connection has no object until another needs one. */
+  open?: ((conn: C) => void) | undefined
+  /**
+   * Bytes have arrived, at most 64 KiB; with a `framing`, one frame, without its length or delimiter. Without this handler
+   * they are read and thrown away.
+   */
+  data?: ((conn: C, chunk: Buffer) => void) | undefined
+  /** All queued bytes have gone to the kernel, after a `write()` that answered `false`, be it because of `end()`. */
+  drain?: ((conn: C) => void) | undefined
+  /**
+   * The peer has sent its FIN, and all it sent before has been delivered. Once. Our side then ends, see
+   * `allowHalfOpen`.
+   */
+  end?: ((conn: C) => void) | undefined
+  /**
+   * A timeout of the connection has run out; called again after each further such period. Without this handler it is
+   * destroyed with ERR_C1M_IDLE_TIMEOUT, ERR_C1M_READ_TIMEOUT, ERR_C1M_WRITE_TIMEOUT or ERR_C1M_CONNECTION_TIMEOUT; and
+   * so it is in any case when a whole period has passed after `end()`, so that a handler which ends is rid of a peer that
+   * never answers.
+   */
+  timeout?: ((conn: C, kind: TimeoutKind) => void) | undefined
+  /** The reactor is shutting down: say goodbye and `end()`. Without this handler the connection is ended. */
+  shutdown?: ((conn: C) => void) | undefined
+  /**
+   * The connection has closed; exactly once for each, and last. `error` says why; it is `undefined` after the FINs of
+   * both sides, and after our own `reset()` or `destroy()` without an error.
+   */
+  close?: ((conn: C, error?: CloseError) => void) | undefined
+  /**
+   * One of the other handlers threw `error`, or is async and its promise rejected with it: then this is called in place of
+   * an uncaught exception or an unhandled rejection. The connection is as it was; destroy it if its state can't be
+   * trusted any more. It may have closed meanwhile. What this handler itself throws is uncaught, as without it.
+   */
+  error?: ((conn: C, error: unknown) => void) | undefined
+}
+
+/**
+ * Why a connection closed: a `C1mError`, a `SystemError` (with `errno` and `syscall`), or what was given to
+ * `destroy()`.
+ */
+export interface CloseError extends Error {
+  /** ERR_C1M_…, the system's (`ECONNRESET`), or that of the error that was given. */
+  // An intersection with {} keeps editors from folding the known codes into string.
+  readonly code?: ErrorCode | (string & {})
+  /** The negative error number, if it is the system's. */
+  readonly errno?: number
+  /** The system call that failed, if it is the system's. */
+  readonly syscall?: string
+}
+
+/** @internal */
+export const handlerNames = ['open', 'data', 'drain', 'end', 'timeout', 'shutdown', 'close', 'error'] as const
+type Name = (typeof handlerNames)[number]
+
+/** What other libraries call so. */
+const MEANT: Meant = {
+  connection: 'open',
+  connect: 'open',
+  secureConnection: 'open',
+  message: 'data',
+  handshake: 'open',
+}
+
+/**
+ * @internal Throws unless these can be handlers. A literal has no function but handlers, since one that is misspelt would be
+ * silent; an instance of a class may have methods of its own, beside one handler at least.
+ */
+export function checkHandlers<C>(handlers: HandlersOf<C>): void {
+  checkObject('handlers', handlers, '{ data() {} }')
+  for (const name of handlerNames) {
+    const handler: unknown = handlers[name]
+    if (handler !== undefined && typeof handler !== 'function')
+      throw invalidType(`handlers.${name}`, 'a function', handler)
+  }
+  const prototype = Object.getPrototypeOf(handlers)
+  // A module may export more than its handlers.
+  const isLiteral = isRoot(prototype) && !types.isModuleNamespaceObject(handlers)
+  if (!isLiteral && handlerNames.some((name) => handlers[name] !== undefined)) return
+  for (const name of functionsOf(handlers)) {
+    if (handlerNames.includes(name as Name)) continue
+    const meant = Object.hasOwn(MEANT, name) ? MEANT[name] : nearest(name.replace(/^on[_-]?(?=.)/i, ''), handlerNames)
+    const hint = meant === undefined ? `there are ${handlerNames.join(', ')}` : `is "${meant}" meant?`
+    throw invalidValue(`"handlers" has no "${name}"; ${hint}`)
+  }
+}
+
+/** The end of a prototype chain: Object.prototype, of whichever realm, or nothing. */
+function isRoot(prototype: object | null): boolean {
+  return prototype === null || Object.getPrototypeOf(prototype) === null
+}
+
+/** Names of its functions, those of its class included. */
+function functionsOf(handlers: object): string[] {
+  const names: string[] = []
+  for (let at = handlers; at === handlers || !isRoot(at); at = Object.getPrototypeOf(at)) {
+    for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(at))) {
+      if (typeof value === 'function' && name !== 'constructor') names.push(name)
+    }
+  }
+  return names
+}
+
+const contained = new WeakMap<object, Contained>()
+
+/**
+ * @internal These handlers, or if `error` is one of them, handlers that call it with what the others throw or reject with. Both
+ * look a handler up when they call it: one that is replaced on the object takes effect.
+ */
+export function containErrors<C>(handlers: HandlersOf<C>): HandlersOf<C> {
+  if (handlers.error === undefined) return handlers
+  let made = contained.get(handlers)
+  if (made === undefined) {
+    made = new Contained(handlers)
+    contained.set(handlers, made)
+  }
+  return made as HandlersOf<C>
+}
+
+/** Has a handler whenever the user's object has it. */
+class Contained {
+  readonly #handlers: HandlersOf<never>
+  readonly #calls = new Map<Name, (conn: never, detail: never) => void>()
+
+  constructor(handlers: HandlersOf<never>) {
+    this.#handlers = handlers
+    for (const name of handlerNames) {
+      if (name === 'error') continue // which nothing contains
+      this.#calls.set(name, (conn, detail) => this.#call(name, conn, detail))
+      Object.defineProperty(this, name, {
+        get: () => (handlers[name] === undefined ? undefined : this.#calls.get(name)),
+      })
+    }
+  }
+
+  get error(): HandlersOf<never>['error'] {
+    return (conn, error) => this.#failed(conn, error)
+  }
+
+  #failed(conn: never, error: unknown): void {
+    if (this.#handlers.error === undefined) throw error
+    this.#handlers.error(conn, error)
+  }
+
+  #call(name: Name, conn: never, detail: never): void {
+    try {
+      const result: unknown = this.#handlers[name]?.(conn, detail)
+      const { then } = Object(result) as Partial<PromiseLike<unknown>>
+      if (typeof then === 'function') then.call(result, undefined, (error) => this.#failed(conn, error))
+    } catch (error) {
+      this.#failed(conn, error)
+    }
+  }
+}

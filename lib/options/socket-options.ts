@@ -1,0 +1,369 @@
+import { C1mError, invalidType, outOfRange, systemError } from '../base/errors.js'
+import { checkBoolean, checkInteger, checkKeys, checkObject, keysOf } from '../base/validate.js'
+import type { Failure } from '../native/binding.js'
+
+/** TCP keepalive, see `SocketOptions.keepAlive`. What is left out keeps the system's value. */
+export interface KeepAliveOptions {
+  /**
+   * Milliseconds without traffic before the first probe; whole seconds to the kernel, rounded up.
+   * 1 to 32,767,000. Default: the system's `net.ipv4.tcp_keepalive_time`, two hours. (TCP_KEEPIDLE, tcp(7))
+   */
+  idleMs?: number | undefined
+  /**
+   * Milliseconds between probes; whole seconds to the kernel, rounded up. 1 to 32,767,000.
+   * Default: `net.ipv4.tcp_keepalive_intvl`, 75 seconds. (TCP_KEEPINTVL, tcp(7))
+   */
+  intervalMs?: number | undefined
+  /**
+   * Probes without an answer after which the connection closes with ETIMEDOUT. 1 to 127.
+   * Default: `net.ipv4.tcp_keepalive_probes`, 9. (TCP_KEEPCNT, tcp(7))
+   */
+  count?: number | undefined
+}
+
+/**
+ * Socket options, for a listener (then its connections have them from the start) and for a single connection.
+ *
+ * What is left out keeps the system's default. An option that the platform or the protocol lacks fails with
+ * ERR_C1M_UNSUPPORTED_OPTION and is never dropped silently: a Unix socket has `sendBufferBytes` only, and Multipath
+ * TCP lacks `userTimeoutMs`, `quickAck` and, over IPv6, `ipTos`. A wrong type throws a TypeError with
+ * ERR_C1M_INVALID_ARG_TYPE, a value out of range a RangeError with ERR_C1M_OUT_OF_RANGE.
+ *
+ * @example
+ * await reactor.listen({ port: 7000, noDelay: true, keepAlive: { idleMs: 60_000, count: 3 } }, handlers)
+ */
+export interface SocketOptions {
+  /**
+   * Sends small writes at once instead of collecting them while older data is unacknowledged (Nagle's algorithm).
+   * Everything that a turn wrote goes out in one system call anyway, so that request and response protocols want
+   * `true`. Default: `false`. (TCP_NODELAY, tcp(7))
+   */
+  noDelay?: boolean | undefined
+  /**
+   * Probes an idle peer, and so finds those that vanished without a FIN. `true` uses the system's times; an object
+   * switches it on with its own. Default: `false`. (SO_KEEPALIVE, socket(7))
+   */
+  keepAlive?: boolean | KeepAliveOptions | undefined
+  /**
+   * Milliseconds that sent data may stay unacknowledged, or unsent because of a closed window, before the connection
+   * closes with ETIMEDOUT. With keepalive on, it decides in place of `keepAlive.count`. 0 to 2,147,483,647; 0 is the
+   * system's time, about 15 minutes. Default: 0. (TCP_USER_TIMEOUT, tcp(7); RFC 5482)
+   */
+  userTimeoutMs?: number | undefined
+  /**
+   * A connection is accepted only when its first data has arrived, or after this many milliseconds without any. Whole
+   * seconds to the kernel, rounded up by us, and by the kernel to the next step of its SYN-ACK timer: 1, 3, 7, 15,
+   * 31, 63 s and so on. 0 to 2,147,483,647; 0 is off. Default: 0. Listeners only. (TCP_DEFER_ACCEPT, tcp(7))
+   */
+  deferAcceptMs?: number | undefined
+  /**
+   * Takes data in the SYN of clients that have been here before, and saves them a round trip. A number is how many
+   * such connections may be pending at once, 0 (off) to 2,147,483,647, capped at `net.core.somaxconn`; `true` is 1024.
+   * Needs the server's bit, 2, in `net.ipv4.tcp_fastopen`; without it nothing happens. A SYN may be repeated: only for
+   * requests that do no harm when they come twice. Default: `false`. Listeners only. (TCP_FASTOPEN, tcp(7); RFC 7413)
+   */
+  fastOpen?: boolean | number | undefined
+  /**
+   * Bytes of the kernel's receive buffer, 1 to 1,073,741,823. The kernel caps it at `net.core.rmem_max`, doubles it
+   * for its own overhead, and stops adapting it to the connection. The doubled value is read back. Default: adapted
+   * within `net.ipv4.tcp_rmem`. (SO_RCVBUF, socket(7))
+   */
+  receiveBufferBytes?: number | undefined
+  /**
+   * Bytes of the kernel's send buffer, 1 to 1,073,741,823; capped at `net.core.wmem_max`, doubled, and no longer
+   * adapted, as above. Default: adapted within `net.ipv4.tcp_wmem`. (SO_SNDBUF, socket(7))
+   */
+  sendBufferBytes?: number | undefined
+  /**
+   * Name of the congestion control algorithm, 1 to 15 characters, for example `'bbr'`. ENOENT if the kernel doesn't
+   * have it, EPERM if it isn't in `net.ipv4.tcp_allowed_congestion_control` and the process has no CAP_NET_ADMIN.
+   * Default: `net.ipv4.tcp_congestion_control`. (TCP_CONGESTION, tcp(7))
+   */
+  congestion?: string | undefined
+  /**
+   * `true` acknowledges what arrives at once, `false` lets the kernel delay it, to send it along with data. It is a
+   * hint for now: the kernel soon decides by itself again. For a listener it is set on each connection after accept,
+   * one system call each. Default: the kernel decides. (TCP_QUICKACK, tcp(7))
+   */
+  quickAck?: boolean | undefined
+  /**
+   * What closing does with data the peer hasn't acknowledged. `false`: the kernel goes on sending it by itself. `0`:
+   * it is dropped and the peer gets a RST, on every close. A longer time is refused (ERR_C1M_OUT_OF_RANGE): with one,
+   * close(2) waits on a non-blocking socket too, and every connection of the I/O thread with it. Default: `false`.
+   * (SO_LINGER, socket(7))
+   */
+  lingerMs?: 0 | false | undefined
+  /**
+   * The socket counts as writable only while fewer bytes than this wait in the kernel without having been sent, so
+   * that more stays in the queue of the connection, where `writableLength` shows it and `destroy()` drops it. 0 to
+   * 2,147,483,647; 0 is the system's `net.ipv4.tcp_notsent_lowat`. Default: 0. (TCP_NOTSENT_LOWAT, tcp(7))
+   */
+  notSentLowAtBytes?: number | undefined
+  /**
+   * The type-of-service byte of IPv4 and the traffic class of IPv6; both on a dual-stack socket. 0 to 255. The lowest
+   * two bits belong to congestion notification, and TCP keeps its own in them: 0xb8 is DSCP EF. Default: 0.
+   * (IP_TOS, ip(7); IPV6_TCLASS, RFC 3542)
+   */
+  ipTos?: number | undefined
+  /**
+   * Of several listeners that share a port (`reusePort`), prefers this one for packets that this CPU handles. 0 to
+   * 65,535. Read back from a connection, it is the CPU that handled its last packet. Default: none. Listeners only.
+   * (SO_INCOMING_CPU, socket(7))
+   */
+  incomingCpu?: number | undefined
+  /**
+   * Microseconds to poll the network device for data instead of waiting for its interrupt: lower latency for more
+   * CPU, with drivers that can. 0 to 2,147,483,647; more than `net.core.busy_read` needs CAP_NET_ADMIN (EPERM).
+   * Default: `net.core.busy_read`, 0. (SO_BUSY_POLL, socket(7))
+   */
+  busyPollMicros?: number | undefined
+}
+
+/**
+ * The options as the kernel applied them, rounded and capped. A property is absent where the socket lacks the option;
+ * `deferAcceptMs` and `fastOpen` are there on listeners only, `quickAck` on connections only. `keepAlive` has all its
+ * values, or is `false`.
+ */
+export interface AppliedSocketOptions {
+  readonly noDelay?: boolean
+  readonly keepAlive?: false | Readonly<Required<KeepAliveOptions>>
+  readonly userTimeoutMs?: number
+  readonly deferAcceptMs?: number
+  /** The queue's length, or `false`. */
+  readonly fastOpen?: false | number
+  readonly receiveBufferBytes?: number
+  readonly sendBufferBytes?: number
+  readonly congestion?: string
+  readonly quickAck?: boolean
+  readonly lingerMs?: number | false
+  /** 2,147,483,647 stands for "no limit". */
+  readonly notSentLowAtBytes?: number
+  readonly ipTos?: number
+  readonly incomingCpu?: number
+  readonly busyPollMicros?: number
+}
+
+/** @internal */
+export const socketOptionKeys = keysOf<SocketOptions>({
+  noDelay: true,
+  keepAlive: true,
+  userTimeoutMs: true,
+  deferAcceptMs: true,
+  fastOpen: true,
+  receiveBufferBytes: true,
+  sendBufferBytes: true,
+  congestion: true,
+  quickAck: true,
+  lingerMs: true,
+  notSentLowAtBytes: true,
+  ipTos: true,
+  incomingCpu: true,
+  busyPollMicros: true,
+})
+
+/**
+ * @internal The names of the options by their id, which is the index; the same table as `kOptionNames` in
+ * `native/net/options.h`. From `congestion` on they have no int value and stand here to be named in failures.
+ */
+export const optionNames = [
+  'noDelay',
+  'keepAlive',
+  'keepAlive.idleMs',
+  'keepAlive.intervalMs',
+  'keepAlive.count',
+  'userTimeoutMs',
+  'deferAcceptMs',
+  'fastOpen',
+  'receiveBufferBytes',
+  'sendBufferBytes',
+  'quickAck',
+  'lingerMs',
+  'notSentLowAtBytes',
+  'ipTos',
+  'incomingCpu',
+  'busyPollMicros',
+  'congestion',
+  'reusePort',
+  'ipv6Only',
+  'protocol',
+] as const
+
+type OptionName = (typeof optionNames)[number]
+
+/** @internal Option ids for the core, next to each other with their values: `[id, value, id, value, …]`. */
+export interface EncodedSocketOptions {
+  readonly settings: number[]
+  readonly congestion?: string
+}
+
+const INT_MAX = 2_147_483_647
+const FAST_OPEN_QUEUE = 1024
+
+const seconds = (ms: number): number => Math.ceil(ms / 1000)
+
+/** Checks one value of the user's and answers the int that the core takes. */
+type Encoder = (name: string, value: unknown) => number
+
+const flag: Encoder = (name, value) => (checkBoolean(name, value) ? 1 : 0)
+const integer =
+  (min: number, max: number): Encoder =>
+  (name, value) =>
+    checkInteger(name, value, min, max)
+const durationInSeconds =
+  (min: number, max: number): Encoder =>
+  (name, value) =>
+    seconds(checkInteger(name, value, min, max))
+
+const fastOpen: Encoder = (name, value) => {
+  if (typeof value === 'boolean') return value ? FAST_OPEN_QUEUE : 0
+  if (typeof value !== 'number') throw invalidType(name, 'a boolean or a number', value)
+  return checkInteger(name, value, 0, INT_MAX)
+}
+
+const linger: Encoder = (name, value) => {
+  if (value === false) return -1
+  if (typeof value !== 'number') throw invalidType(name, '0 or false', value)
+  if (value !== 0) throw outOfRange(name, '0 or false', value)
+  return 0
+}
+
+/** The options that are one value each; `keepAlive` and `congestion` are handled apart. */
+const encoders: readonly (readonly [Exclude<keyof SocketOptions, 'keepAlive' | 'congestion'>, Encoder])[] = [
+  ['noDelay', flag],
+  ['userTimeoutMs', integer(0, INT_MAX)],
+  ['deferAcceptMs', durationInSeconds(0, INT_MAX)],
+  ['fastOpen', fastOpen],
+  ['receiveBufferBytes', integer(1, 2 ** 30 - 1)],
+  ['sendBufferBytes', integer(1, 2 ** 30 - 1)],
+  ['quickAck', flag],
+  ['lingerMs', linger],
+  ['notSentLowAtBytes', integer(0, INT_MAX)],
+  ['ipTos', integer(0, 255)],
+  ['incomingCpu', integer(0, 65_535)],
+  ['busyPollMicros', integer(0, INT_MAX)],
+]
+
+const keepAliveEncoders: readonly (readonly [keyof KeepAliveOptions, Encoder])[] = [
+  ['idleMs', durationInSeconds(1, 32_767_000)],
+  ['intervalMs', durationInSeconds(1, 32_767_000)],
+  ['count', integer(1, 127)],
+]
+
+const listenerOnly: ReadonlySet<string> = new Set(['deferAcceptMs', 'fastOpen', 'incomingCpu'])
+
+/** @internal Without those that are for listeners only. */
+export const connectionSocketOptionKeys = socketOptionKeys.filter((name) => !listenerOnly.has(name))
+
+const idOf = (name: OptionName): number => optionNames.indexOf(name)
+
+function encodeKeepAlive(keepAlive: unknown, settings: number[]): void {
+  if (typeof keepAlive === 'boolean') {
+    settings.push(idOf('keepAlive'), keepAlive ? 1 : 0)
+    return
+  }
+  if (typeof keepAlive !== 'object' || keepAlive === null || Array.isArray(keepAlive)) {
+    throw invalidType('keepAlive', 'a boolean or an object', keepAlive)
+  }
+  const times: Partial<Record<keyof KeepAliveOptions, unknown>> = checkObject('keepAlive', keepAlive)
+  checkKeys(
+    'keepAlive',
+    times,
+    keepAliveEncoders.map(([key]) => key),
+  )
+  // The times go first, so that the first probe is already timed by them.
+  for (const [key, encode] of keepAliveEncoders) {
+    const name = `keepAlive.${key}` as const
+    if (times[key] !== undefined) settings.push(idOf(name), encode(name, times[key]))
+  }
+  settings.push(idOf('keepAlive'), 1)
+}
+
+/**
+ * @internal Checks the socket options among `options` and makes them into ids and values for the core. Other
+ * properties are not looked at, and `undefined` counts as left out.
+ *
+ * Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE), a RangeError (ERR_C1M_OUT_OF_RANGE), or ERR_C1M_UNSUPPORTED_OPTION
+ * for an option of listeners on a connection, where the kernel would take it and do nothing.
+ */
+export function encodeSocketOptions(options: SocketOptions, where: 'listener' | 'connection'): EncodedSocketOptions {
+  const settings: number[] = []
+  if (options.keepAlive !== undefined) encodeKeepAlive(options.keepAlive, settings)
+  for (const [name, encode] of encoders) {
+    const value: unknown = options[name]
+    if (value === undefined) continue
+    const encoded = encode(name, value)
+    if (where === 'connection' && listenerOnly.has(name)) throw unsupportedOption(name, 'is for listeners only')
+    settings.push(idOf(name), encoded)
+  }
+  const congestion: unknown = options.congestion
+  if (congestion === undefined) return { settings }
+  if (typeof congestion !== 'string') throw invalidType('congestion', 'a string', congestion)
+  if (!/^[\x21-\x7e]{1,15}$/.test(congestion)) throw outOfRange('congestion', '1 to 15 ASCII characters', congestion)
+  return { settings, congestion }
+}
+
+/** @internal Checks what `conn.setOptions()` is given, and encodes it as above. */
+export function encodeSetOptions(options: SocketOptions): EncodedSocketOptions {
+  const given = checkObject('options', options)
+  checkKeys('options', given, socketOptionKeys)
+  return encodeSocketOptions(given, 'connection')
+}
+
+/** @internal Makes `[id, value, …]`, as the core read it from a socket, into properties. */
+export function decodeSocketOptions(values: ArrayLike<number>, congestion?: string): AppliedSocketOptions {
+  const read = new Map<OptionName, number>()
+  for (let at = 0; at + 1 < values.length; at += 2) {
+    const name = optionNames[values[at] ?? -1]
+    const value = values[at + 1]
+    if (name !== undefined && value !== undefined) read.set(name, value)
+  }
+  const get = <T>(name: OptionName, decode: (value: number) => T | undefined): T | undefined => {
+    const value = read.get(name)
+    return value === undefined ? undefined : decode(value)
+  }
+  const same = (value: number): number => value
+  const bool = (value: number): boolean => value !== 0
+  const ms = (value: number): number => value * 1000
+  const keepAlive = (value: number): false | Required<KeepAliveOptions> =>
+    value !== 0 && {
+      idleMs: ms(read.get('keepAlive.idleMs') ?? 0),
+      intervalMs: ms(read.get('keepAlive.intervalMs') ?? 0),
+      count: read.get('keepAlive.count') ?? 0,
+    }
+  return withoutUndefined({
+    noDelay: get('noDelay', bool),
+    keepAlive: get('keepAlive', keepAlive),
+    userTimeoutMs: get('userTimeoutMs', same),
+    deferAcceptMs: get('deferAcceptMs', ms),
+    fastOpen: get('fastOpen', (value): false | number => value > 0 && value),
+    receiveBufferBytes: get('receiveBufferBytes', same),
+    sendBufferBytes: get('sendBufferBytes', same),
+    congestion,
+    quickAck: get('quickAck', bool),
+    lingerMs: get('lingerMs', (value): number | false => value >= 0 && ms(value)),
+    notSentLowAtBytes: get('notSentLowAtBytes', same),
+    ipTos: get('ipTos', same),
+    // -1 as long as no CPU has been chosen and no packet has come.
+    incomingCpu: get('incomingCpu', (value) => (value >= 0 ? value : undefined)),
+    busyPollMicros: get('busyPollMicros', same),
+  })
+}
+
+type WithoutUndefined<T> = { [K in keyof T]?: Exclude<T[K], undefined> }
+
+function withoutUndefined<T extends object>(object: T): WithoutUndefined<T> {
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as WithoutUndefined<T>
+}
+
+/** @internal The error for an option that the system refused, or for what else went wrong. */
+export function failureOf(failure: Failure): Error {
+  if (failure.option === undefined) return systemError(failure.errno, failure.syscall)
+  if (failure.unsupported === true) return unsupportedOption(failure.option)
+  const error = systemError(failure.errno, failure.syscall)
+  return Object.assign(error, { message: `${error.message} (option "${failure.option}")` })
+}
+
+/** @internal The error for an option that can't be had here; `why` completes the sentence. */
+export function unsupportedOption(name: string, why = 'is not supported by this system or protocol'): C1mError {
+  return new C1mError('ERR_C1M_UNSUPPORTED_OPTION', `The option "${name}" ${why}`)
+}

@@ -1,0 +1,89 @@
+import { C1mError } from '../../base/errors.js'
+import type { ListenSettings } from '../../features/listen-options.js'
+import type { FramingSpec } from '../../native/binding.js'
+import { delimited, type Framing, lengthPrefixed } from '../../options/framing.js'
+import type { ReactorOptions } from '../../options/reactor-options.js'
+import type { Wire } from '../wire-error.js'
+
+const MARK = 'c1m:reactor-pool'
+
+/** @internal A message in the pool's envelope: a process's IPC channel is the user's as well. */
+export function sealed(message: ToWorker | FromWorker): object {
+  return { [MARK]: message }
+}
+
+/** @internal The pool's message, or nothing of what the user has sent. */
+export function unsealed<M extends ToWorker | FromWorker>(value: unknown): M | undefined {
+  return typeof value === 'object' && value !== null ? (value as Record<string, M | undefined>)[MARK] : undefined
+}
+
+/** @internal The user's messages that may be on their way to somebody whose JS thread is busy, and takes none of them. */
+export const MAX_UNHEARD = 10_000
+
+/** @internal What a pool tells its workers. `ask` is to be answered under this number. */
+export type ToWorker =
+  | { readonly type: 'start'; readonly start: WorkerStart }
+  | { readonly type: 'listen'; readonly ask: number; readonly listen: WorkerListen; readonly fd?: number }
+  | {
+      readonly type: 'unlisten'
+      readonly ask: number
+      readonly listener: number
+      readonly socket: number | undefined
+    }
+  | { readonly type: 'connection'; readonly listener: number; readonly fd?: number }
+  | { readonly type: 'broadcast'; readonly ask: number; readonly bytes: Uint8Array }
+  | { readonly type: 'stats'; readonly ask: number }
+  | { readonly type: 'shutdown'; readonly ask: number; readonly timeoutMs: number }
+  | { readonly type: 'message'; readonly value: unknown }
+  /** How many of the worker's messages the pool has taken. */
+  | { readonly type: 'heard'; readonly heard: number }
+
+/** @internal What a worker tells its pool. */
+export type FromWorker =
+  | { readonly type: 'ready' }
+  | { readonly type: 'failed'; readonly error: Wire }
+  | { readonly type: 'answer'; readonly ask: number; readonly value?: unknown; readonly error?: Wire }
+  /** Connections open now, and how many of those handed over, and of the user's messages, it has taken since its start. */
+  | { readonly type: 'load'; readonly connections: number; readonly taken: number; readonly heard: number }
+  | { readonly type: 'message'; readonly value: unknown }
+
+/** @internal */
+export interface WorkerStart {
+  readonly index: number
+  readonly module: string
+  /** Of the pools that it is in, see `modulesWith()`. */
+  readonly modules: readonly string[]
+  readonly data: unknown
+  readonly reactor: ReactorOptions | undefined
+  /** Of a process. */
+  readonly maxOpenFiles: number | undefined
+}
+
+/** @internal A listener, for a worker. */
+export interface WorkerListen {
+  readonly listener: number
+  /** The socket that it accepts from, which comes along; without it connections are handed over. */
+  readonly socket: number | undefined
+  readonly handlers: string | undefined
+  readonly options: Omit<ListenSettings, 'framing'>
+  readonly framing: FramingSpec | undefined
+}
+
+/** @internal A framing of the same kind: its class doesn't survive a clone. */
+export function framingOf(spec: FramingSpec | undefined): Framing | undefined {
+  if (spec === undefined) return undefined
+  const { maxFrameBytes } = spec
+  if ('delimiter' in spec) return delimited(Buffer.from(spec.delimiter), { maxFrameBytes })
+  return lengthPrefixed({
+    bytes: spec.lengthBytes as 1 | 2 | 4,
+    endian: spec.littleEndian ? 'little' : 'big',
+    includesHeader: spec.includesHeader,
+    maxFrameBytes,
+  })
+}
+
+/** @internal */
+export function workerFailed(index: number, what: string, cause?: Error): C1mError {
+  const error = new C1mError('ERR_C1M_WORKER_FAILED', `Worker ${index} ${what}`)
+  return cause === undefined ? error : Object.assign(error, { cause })
+}

@@ -1,0 +1,247 @@
+import { type AddressInfo, Socket } from 'node:net'
+import { inspect } from 'node:util'
+import { boundAddress, boundPort, showBound } from '../../base/address.js'
+import { notMade } from '../../base/errors.js'
+import { type AppliedSocketOptions, decodeSocketOptions } from '../../options/socket-options.js'
+import { type Chosen, Dispatcher } from './dispatcher.js'
+import { HeldSocket } from './held-socket.js'
+import type { WorkerListen } from './messages.js'
+import type { OpenedSockets } from './pool-sockets.js'
+import type { PoolWorker } from './pool-worker.js'
+import type { CheckedPoolListen } from './reactor-pool-options.js'
+import type { SocketFile } from './socket-file.js'
+
+/** Until another worker is told to accept where one couldn't. */
+const RETRY_MS = 100
+
+/** What the listener needs of the pool. */
+interface Owner {
+  /** The workers that serve now, at their places. */
+  serving(): readonly (PoolWorker | undefined)[]
+  /** Numbers for sockets, unlike all before. */
+  nextSocket(): number
+  /** Connections that each worker's reactor holds at the most. */
+  readonly maxConnections: number
+  close(listener: PoolListener): Promise<void>
+}
+
+/** @internal */
+export let makePoolListener: (
+  owner: Owner,
+  number: number,
+  listen: CheckedPoolListen,
+  opened: OpenedSockets,
+) => PoolListener
+
+/**
+ * @internal What the pool does with it. A socket's owner is who was last told to accept from it.
+ */
+export interface ListenerCare {
+  /** Tells the workers, at the start; resolves when they accept. */
+  open(): Promise<void>
+  /** A worker has started: it gets what is its own, and what nobody has. Resolves when it accepts. */
+  equip(worker: PoolWorker): Promise<void>
+  /** It has gone: others accept from its sockets meanwhile. */
+  standIn(gone: PoolWorker): void
+  /** There is a worker to hand connections to, or room in one. */
+  flush(): void
+  /**
+   * Accepts no more, and tells the workers so: resolves when they have been told. What is in the queues by then is served, of
+   * this thread's until this time, by `performance.now()`.
+   */
+  stop(until: number): Promise<void>
+  /** Resolves when the workers have stopped as well. */
+  close(): Promise<void>
+}
+
+/** @internal */
+export let careOf: (listener: PoolListener) => ListenerCare
+
+/** A listener of a `ReactorPool`, as `pool.listen()` resolves with it. */
+export class PoolListener {
+  readonly #owner: Owner
+  readonly #number: number
+  readonly #listen: CheckedPoolListen
+  readonly #bound: OpenedSockets['bound']
+  readonly #file: SocketFile | undefined
+  readonly #sockets: HeldSocket[] = []
+  readonly #dispatcher: Dispatcher | undefined
+  #retry: NodeJS.Timeout | undefined
+  #stopping: Promise<void> | undefined
+  #stopped: Promise<unknown> = Promise.resolve()
+  #closing: Promise<void> | undefined
+
+  private constructor(owner: Owner, number: number, listen: CheckedPoolListen, opened: OpenedSockets) {
+    if (opened === undefined) throw notMade('PoolListener', 'pool.listen()')
+    const { bound, descriptors, file } = opened
+    this.#owner = owner
+    this.#number = number
+    this.#listen = listen
+    this.#bound = bound
+    this.#file = file
+    const [first] = descriptors
+    if (listen.placement === 'least-connections') {
+      const choose = () => choice(owner.serving(), owner.maxConnections)
+      this.#dispatcher = new Dispatcher(first as number, number, listen.checked.spec.backlog, choose)
+      this.#sockets.push(this.#held(-1, undefined, undefined))
+      return
+    }
+    for (const [home, fd] of descriptors.entries()) {
+      const holder = new Socket({ fd, readable: false, writable: false })
+      this.#sockets.push(this.#held(home, owner.nextSocket(), holder))
+    }
+  }
+
+  static {
+    makePoolListener = (...args) => new PoolListener(...args)
+    careOf = (listener) => ({
+      open: () => listener.#open(),
+      equip: (worker) => listener.#equip(worker),
+      standIn: (gone) => listener.#standIn(gone),
+      flush: () => listener.#dispatcher?.flush(),
+      stop: (until) => listener.#stop(until),
+      close: () => listener.#close(),
+    })
+  }
+
+  /** Where it listens, as `listener.address()` of a reactor. */
+  address(): AddressInfo | string {
+    return boundAddress(this.#bound.address)
+  }
+
+  /** The port it listens on; `undefined` on a Unix socket. */
+  get port(): number | undefined {
+    return boundPort(this.#bound.address)
+  }
+
+  /** The socket options of the listening sockets, as the kernel applied them. */
+  get options(): AppliedSocketOptions {
+    return decodeSocketOptions(this.#bound.settings, this.#bound.congestion)
+  }
+
+  /** Whether `close()` was called. */
+  get closed(): boolean {
+    return this.#closing !== undefined || this.#stopping !== undefined
+  }
+
+  /**
+   * Stops listening in all workers; resolves when they have, and the file of a Unix socket is removed. Connections stay, and
+   * those that wait in the kernel's queues are accepted. A worker whose JS thread is busy is waited for. Called again, it
+   * answers the same promise.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#owner.close(this)
+    return this.#closing
+  }
+
+  /** What `console.log` shows. */
+  [inspect.custom](): string {
+    const where = showBound(this.#bound.address)
+    return `PoolListener ${where}, ${this.#listen.placement}${this.closed ? ', closed' : ''}`
+  }
+
+  async #open(): Promise<void> {
+    const serving = this.#owner.serving()
+    const given: Promise<void>[] = []
+    for (const socket of this.#sockets) {
+      if (this.#dispatcher !== undefined) {
+        for (const worker of serving) if (worker !== undefined) given.push(socket.give(worker))
+      } else {
+        socket.owner = serving[socket.home]
+        if (socket.owner !== undefined) given.push(socket.give(socket.owner))
+      }
+    }
+    this.#standIn(undefined)
+    await Promise.all(given.map((one) => one.catch(unlessGone)))
+  }
+
+  async #equip(worker: PoolWorker): Promise<void> {
+    for (const socket of this.#sockets) {
+      if (this.#dispatcher === undefined && socket.home !== worker.index && socket.owner !== undefined) continue
+      await socket.give(worker)
+      // From here on both accept from its queue, so that it is never without.
+      const before = socket.owner
+      socket.owner = worker
+      if (this.#dispatcher === undefined && before !== undefined) void socket.take(before)
+    }
+  }
+
+  #standIn(gone: PoolWorker | undefined, butFor?: PoolWorker): void {
+    if (this.#dispatcher !== undefined) return
+    const serving = this.#owner.serving()
+    const others = serving.filter((worker) => worker !== butFor)
+    for (const socket of this.#sockets) {
+      if (socket.owner !== gone && socket.owner !== undefined) continue
+      const worker = leastBusy(others) ?? leastBusy(serving)
+      socket.owner = worker
+      if (worker === undefined) continue
+      // Nobody waits for it: it may be busy for long. If it goes, its own turn comes.
+      socket.give(worker).catch(() => {
+        if (socket.owner !== worker) return
+        socket.owner = undefined
+        this.#standInLater(worker)
+      })
+    }
+  }
+
+  /** That one couldn't, for want of a descriptor, say: another one may, or the same later. */
+  #standInLater(butFor: PoolWorker): void {
+    if (this.closed || this.#retry !== undefined) return
+    this.#retry = setTimeout(() => {
+      this.#retry = undefined
+      this.#standIn(undefined, butFor)
+    }, RETRY_MS)
+  }
+
+  #held(home: number, socket: number | undefined, holder: Socket | undefined): HeldSocket {
+    const { options, handlers, checked } = this.#listen
+    const { framing: _, ...carried } = options
+    for (const name of ['port', 'path', 'host', 'ipv6Only', 'backlog', 'reusePort', 'protocol'] as const) {
+      carried[name] = undefined as never
+    }
+    const listener = this.#number
+    const listen: WorkerListen = { listener, socket, handlers, options: carried, framing: checked.settings.framing }
+    return new HeldSocket(home, holder, {
+      listen: (worker, held) => worker.ask({ type: 'listen', listen }, held),
+      unlisten: (worker) => worker.ask({ type: 'unlisten', listener, socket }),
+    })
+  }
+
+  #stop(until: number): Promise<void> {
+    this.#stopping ??= this.#tellAll(until)
+    return this.#stopping
+  }
+
+  async #tellAll(until: number): Promise<void> {
+    clearTimeout(this.#retry)
+    // While the socket is open.
+    this.#file?.remove()
+    await this.#dispatcher?.close(until)
+    this.#stopped = Promise.all(this.#sockets.map((socket) => socket.close()))
+  }
+
+  async #close(): Promise<void> {
+    await this.#stop(Number.POSITIVE_INFINITY)
+    await this.#stopped
+  }
+}
+
+/** Whose worker has gone has yet to see it replaced. */
+function unlessGone(error: unknown): void {
+  if ((error as { code?: string }).code !== 'ERR_C1M_WORKER_FAILED') throw error
+}
+
+function leastBusy(workers: readonly (PoolWorker | undefined)[]): PoolWorker | undefined {
+  let least: PoolWorker | undefined
+  for (const worker of workers) {
+    if (worker !== undefined && (least === undefined || worker.load < least.load)) least = worker
+  }
+  return least
+}
+
+function choice(serving: readonly (PoolWorker | undefined)[], maxConnections: number): Chosen {
+  const workers = serving.filter((worker) => worker !== undefined)
+  const roomy = workers.filter(({ load }) => load < maxConnections)
+  if (roomy.length === 0) return workers.length === 0 ? 'later' : 'full'
+  return leastBusy(roomy.filter(({ behind }) => !behind)) ?? 'later'
+}

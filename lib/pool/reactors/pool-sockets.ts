@@ -1,0 +1,65 @@
+import { closeSync } from 'node:fs'
+import { listenError, onAnyAddress, resolveHost } from '../../features/listening.js'
+import { type Bound, openListeningSocket } from '../../native/binding.js'
+import type { CheckedPoolListen } from './reactor-pool-options.js'
+import { SocketFile } from './socket-file.js'
+
+/** @internal Listening sockets of one address, which nobody accepts from yet. */
+export interface OpenedSockets {
+  readonly bound: Bound
+  readonly descriptors: readonly number[]
+  readonly file: SocketFile | undefined
+}
+
+/** @internal Opens so many, or none. Rejects as `reactor.listen()` does. */
+export async function openSockets(
+  listen: CheckedPoolListen,
+  count: number,
+  cpus: readonly number[] | undefined,
+): Promise<OpenedSockets> {
+  const { spec } = listen.checked
+  const host = await resolveHost(spec.host)
+  return onAnyAddress({ ...spec, host }, (on) => open({ ...spec, host: on }, listen, count, cpus))
+}
+
+function open(
+  spec: CheckedPoolListen['checked']['spec'],
+  { placement, reusePort }: CheckedPoolListen,
+  count: number,
+  cpus: readonly number[] | undefined,
+): OpenedSockets {
+  const descriptors: number[] = []
+  let bound: Bound | undefined
+  for (let at = 0; at < count; at++) {
+    // The kernel counts them in the order of their listen(2), and is told with the last.
+    const steers = placement === 'cpu' && at === count - 1
+    const opened = openListeningSocket({
+      ...spec,
+      port: bound?.address[1] ?? spec.port,
+      reusePort: bound !== undefined || reusePort,
+      // So the first is refused where somebody has the address already.
+      reusePortOnceBound: bound === undefined && placement !== 'least-connections' && !reusePort,
+      steerByCpu: steers ? Array.from({ length: count }, (_, worker) => cpuOf(worker, cpus)) : undefined,
+    })
+    if ('errno' in opened) {
+      descriptors.forEach(closeSync)
+      throw listenError(opened, spec)
+    }
+    bound ??= opened
+    descriptors.push(opened.fd)
+  }
+  const file = spec.path === undefined ? undefined : new SocketFile(spec.path)
+  return { bound: bound as Bound, descriptors, file }
+}
+
+/** @internal Nobody is to accept from them after all. */
+export function closeSockets({ descriptors, file }: OpenedSockets): void {
+  file?.remove()
+  descriptors.forEach((fd) => {
+    closeSync(fd)
+  })
+}
+
+function cpuOf(worker: number, cpus: readonly number[] | undefined): number {
+  return cpus?.[worker % cpus.length] ?? worker
+}

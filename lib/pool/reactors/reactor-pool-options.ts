@@ -1,0 +1,185 @@
+import cluster from 'node:cluster'
+import { availableParallelism } from 'node:os'
+import type { ResourceLimits } from 'node:worker_threads'
+import { invalidType, invalidValue } from '../../base/errors.js'
+import { checkInteger, checkKeys, checkObject, checkOneOf, checkString, keysOf } from '../../base/validate.js'
+import { checkListenOptions, type ListenSettings } from '../../features/listen-options.js'
+import { checkCpus, checkReactorOptions, type ReactorOptions } from '../../options/reactor-options.js'
+import { checkModule } from '../module-url.js'
+import { modulesWith } from '../pool-role.js'
+
+/** Options of a `ReactorPool`. */
+export interface ReactorPoolOptions {
+  /**
+   * The module that each worker loads, and that exports `setup(reactor, context)`. An absolute path or a `file:` URL. See
+   * `ReactorPoolSetup`.
+   */
+  module: string | URL
+  /** Workers. 1 to 1024. Default: one for each CPU that this process may use. */
+  size?: number | undefined
+  /**
+   * `'threads'`: worker_threads. They share the process: its memory limits, its descriptors, its end.
+   * `'processes'`: child processes, each with a descriptor limit and a crash domain of its own. Default: `'threads'`.
+   */
+  mode?: 'threads' | 'processes' | undefined
+  /**
+   * Milliseconds that a worker may take until its `setup` has returned, and resolved; then it is ended, and has failed to
+   * start. 0 for any time. 0 to 2^31-1. Default: 30,000.
+   */
+  startTimeoutMs?: number | undefined
+  /** Of each worker's reactor. */
+  reactor?: ReactorOptions | undefined
+  /**
+   * The CPUs that workers belong to, one each, in turn: their I/O threads are pinned there, and `placement: 'cpu'` steers
+   * what such a CPU receives. 0 to 1023. Default: not pinned; and `'cpu'` gives worker i what CPU i receives.
+   */
+  cpus?: readonly number[] | undefined
+  /** What each worker has as `context.data`: a clone. */
+  data?: unknown
+  /** Descriptors that each worker process may have open, up to the hard limit of this one. 64 to 2^30. (setrlimit(2)) */
+  maxOpenFiles?: number | undefined
+  /** Of each worker thread, as for `new Worker()`. */
+  resourceLimits?: ResourceLimits | undefined
+  /** Environment variables of the workers. Default: those of this process. */
+  env?: NodeJS.ProcessEnv | undefined
+  /**
+   * Options of Node for the workers; those that say what to run (`-e`, `-p`, `--test` and the like) are left out. Default:
+   * those of this process, for worker processes without `--inspect`.
+   */
+  execArgv?: readonly string[] | undefined
+}
+
+/**
+ * Who accepts the connections of a pool's listener.
+ *
+ * - `'reuse-port'`: each worker, from a socket of its own of the same address; the kernel chooses among them by a hash of
+ *   both addresses and ports. (SO_REUSEPORT, socket(7))
+ * - `'cpu'`: the same, but the worker of the CPU on which the kernel received the connection, see `cpus`.
+ *   (SO_ATTACH_REUSEPORT_CBPF, socket(7))
+ * - `'least-connections'`: this thread, which hands each to the worker that has fewest. The most even, and slower to accept.
+ */
+export type PoolPlacement = 'reuse-port' | 'cpu' | 'least-connections'
+
+/** The options of `pool.listen()`, one by one: those of `reactor.listen()`, except for who accepts. */
+export interface PoolListenSettings extends Omit<ListenSettings, 'placement' | 'exclusive' | 'fd' | 'data'> {
+  /** Which of the handlers that `setup` returned, by name. Default: what it returned are the handlers. */
+  handlers?: string | undefined
+  /** Default: `'reuse-port'`; on a Unix socket, which can only have that, `'least-connections'`. */
+  placement?: PoolPlacement | undefined
+}
+
+/** Where and how a pool listens: on a `port` (TCP), or on a `path` (Unix socket). */
+export type PoolListenOptions = PoolListenSettings &
+  ({ port: number; path?: undefined } | { path: string; port?: undefined; host?: undefined })
+
+/** @internal */
+export interface CheckedPool {
+  readonly module: string
+  /** Of the pools that its workers are in, see `modulesWith()`. */
+  readonly modules: readonly string[]
+  readonly size: number
+  readonly mode: 'threads' | 'processes'
+  readonly startTimeoutMs: number
+  readonly reactor: ReactorOptions | undefined
+  /** Of each worker's reactor. */
+  readonly maxConnections: number
+  readonly cpus: readonly number[] | undefined
+  readonly data: unknown
+  readonly maxOpenFiles: number | undefined
+  readonly resourceLimits: ResourceLimits | undefined
+  readonly env: NodeJS.ProcessEnv | undefined
+  readonly execArgv: readonly string[] | undefined
+}
+
+const DEFAULT_START_TIMEOUT_MS = 30_000
+
+const poolOptionKeys = keysOf<ReactorPoolOptions>({
+  module: true,
+  size: true,
+  mode: true,
+  startTimeoutMs: true,
+  reactor: true,
+  cpus: true,
+  data: true,
+  maxOpenFiles: true,
+  resourceLimits: true,
+  env: true,
+  execArgv: true,
+})
+
+/** @internal */
+export function checkPoolOptions(options: ReactorPoolOptions): CheckedPool {
+  if (options === undefined) throw invalidType('options', 'an object', options)
+  const given = checkObject('options', options)
+  checkKeys('options', given, poolOptionKeys, { filename: 'module' })
+  const { size = availableParallelism(), startTimeoutMs = DEFAULT_START_TIMEOUT_MS } = given
+  const { reactor, data, resourceLimits, env, execArgv, maxOpenFiles } = given
+  const mode = checkOneOf('mode', given.mode ?? 'threads', ['threads', 'processes'])
+  checkObject('reactor', reactor)
+  const { maxConnections } = checkReactorOptions(reactor)
+  if (mode === 'threads' && maxOpenFiles !== undefined) {
+    throw invalidValue('"maxOpenFiles" is a limit of processes, and threads share theirs')
+  }
+  if (mode === 'processes' && resourceLimits !== undefined) {
+    throw invalidValue('"resourceLimits" are of threads; processes have "execArgv"')
+  }
+  if (maxOpenFiles !== undefined) checkInteger('maxOpenFiles', maxOpenFiles, 64, 2 ** 30)
+  checkObject('resourceLimits', resourceLimits)
+  checkObject('env', env)
+  if (execArgv !== undefined && !Array.isArray(execArgv)) throw invalidType('execArgv', 'an array', execArgv)
+  for (const option of execArgv ?? []) checkString('execArgv', option)
+  const module = checkModule('module', given.module)
+  return {
+    module,
+    modules: modulesWith('module', module),
+    size: checkInteger('size', size, 1, 1024),
+    mode,
+    startTimeoutMs: checkInteger('startTimeoutMs', startTimeoutMs, 0, 2 ** 31 - 1),
+    reactor,
+    maxConnections,
+    cpus: checkPoolCpus(given.cpus, reactor),
+    data,
+    maxOpenFiles,
+    resourceLimits,
+    env,
+    execArgv,
+  }
+}
+
+function checkPoolCpus(given: unknown, reactor: ReactorOptions | undefined): readonly number[] | undefined {
+  if (given === undefined) return undefined
+  const cpus = checkCpus('cpus', given)
+  if (cpus.length === 0) throw invalidValue('"cpus" must name at least one')
+  if (typeof reactor?.ioThreads === 'object' && reactor.ioThreads.cpus !== undefined) {
+    throw invalidValue('"cpus" says where the I/O threads run, and "reactor.ioThreads.cpus" as well: give one of them')
+  }
+  return cpus
+}
+
+/** @internal The options, parted. */
+export interface CheckedPoolListen {
+  readonly handlers: string | undefined
+  readonly placement: PoolPlacement
+  readonly reusePort: boolean
+  readonly options: ListenSettings
+  readonly checked: ReturnType<typeof checkListenOptions>
+}
+
+/** @internal */
+export function checkPoolListen(given: PoolListenOptions): CheckedPoolListen {
+  if (given === undefined) throw invalidType('options', 'an object', given)
+  const { handlers, placement: asked, ...options } = checkObject('options', given)
+  if (handlers !== undefined) checkString('handlers', handlers)
+  for (const name of ['fd', 'exclusive', 'data'] as const) {
+    if ((options as ListenSettings)[name] !== undefined) throw invalidValue(`A pool's listener has no "${name}"`)
+  }
+  const placement = checkOneOf(
+    'placement',
+    asked ?? (options.path === undefined ? 'reuse-port' : 'least-connections'),
+    ['reuse-port', 'cpu', 'least-connections'],
+  )
+  const checked = checkListenOptions({ ...options, ...(placement !== 'least-connections' && { placement }) })
+  // As for a reactor's own listener in a `cluster` worker.
+  const { reusePort = cluster.isWorker && options.path === undefined && placement !== 'cpu' } = options
+  return { handlers, placement, reusePort, options, checked }
+}

@@ -1,0 +1,301 @@
+import { EventEmitter } from 'node:events'
+import { inspect } from 'node:util'
+import { poolClosed } from '../../base/errors.js'
+import { checkNetworkAllowed } from '../../base/permission.js'
+import { checkInteger, checkShutdownOptions } from '../../base/validate.js'
+import { type BroadcastResult, bytesOf } from '../../features/broadcast.js'
+import { guard } from '../../native/binding.js'
+import { STAT_NAMES } from '../../native/layout.js'
+import type { ReactorStats, ShutdownResult } from '../../reactor.js'
+import { Crew } from './crew.js'
+import { careOf, makePoolListener, type PoolListener } from './pool-listener.js'
+import { closeSockets, openSockets } from './pool-sockets.js'
+import type { PoolWorker } from './pool-worker.js'
+import {
+  type CheckedPool,
+  checkPoolListen,
+  checkPoolOptions,
+  type PoolListenOptions,
+  type ReactorPoolOptions,
+} from './reactor-pool-options.js'
+import type { WorkerExit } from './worker-channel.js'
+
+/** The pool's `crash` event: a worker has ended without having been told to. */
+export interface WorkerCrash extends WorkerExit {
+  /** Which one. */
+  readonly worker: number
+}
+
+/** One worker in `pool.stats()`. */
+export interface PoolWorkerStats {
+  /** Its place. */
+  readonly index: number
+  /** The process, or the thread's `threadId`. */
+  readonly id: number
+  /** Milliseconds since it was started. */
+  readonly uptimeMs: number
+  readonly reactor: ReactorStats
+}
+
+/** `pool.stats()`: those of the reactors that there are now, summed up; those that have ended are gone from it. */
+export interface ReactorPoolStats extends Readonly<Record<(typeof STAT_NAMES)[number], number>> {
+  /** Connections open now. */
+  readonly connections: number
+  /** Workers that ended without having been told to, or could not start, since the pool's start. */
+  readonly crashes: number
+  /** Workers that took the place of another, after a crash or in a rolling restart. */
+  readonly restarts: number
+  /** Those that serve or drain now. */
+  readonly workers: readonly PoolWorkerStats[]
+}
+
+interface PoolEvents {
+  message: [value: unknown, worker: number]
+  crash: [WorkerCrash]
+}
+
+/**
+ * The handlers' own code on many cores: workers, each with a `Reactor`, that share their listeners.
+ *
+ * A worker that ends unasked is replaced after 100 ms, twice that with each further time, up to 10 s; meanwhile another one
+ * accepts for it. It keeps the process alive until `shutdown()`.
+ *
+ * Emits `message` for each `context.send()` of a worker, and `crash`.
+ *
+ * @example
+ * const pool = new ReactorPool({ module: new URL('./worker.mjs', import.meta.url), size: 4, mode: 'processes' })
+ * await pool.listen({ port: 7000 })
+ * process.once('SIGTERM', () => pool.shutdown())
+ * process.on('SIGHUP', () => pool.restart())
+ */
+export class ReactorPool extends EventEmitter<PoolEvents> {
+  /** How many workers there are. */
+  readonly size: number
+  readonly #options: CheckedPool
+  readonly #crew: Crew
+  readonly #listeners = new Set<PoolListener>()
+  readonly #started: Promise<void>
+  #numbers = 0
+  #restarting: Promise<ShutdownResult> | undefined
+  #shutdown: Promise<ShutdownResult> | undefined
+
+  /**
+   * Starts the workers. Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE) or RangeError
+   * (ERR_C1M_OUT_OF_RANGE) for bad options. If one of them can't start, the pool is over: `ready()` and `listen()` reject.
+   */
+  constructor(options: ReactorPoolOptions) {
+    super()
+    this.#options = checkPoolOptions(options)
+    this.size = this.#options.size
+    this.#crew = new Crew(this.#options, {
+      equip: (worker, place) => this.#equip(worker, place),
+      leaving: (worker) => this.#standIn(worker),
+      crashed: (worker, how) => {
+        this.#standIn(worker)
+        guard(() => this.emit('crash', { worker: worker.index, ...how }))
+      },
+      message: (value, index) => guard(() => this.emit('message', value, index)),
+      room: () => this.#flush(),
+    })
+    this.#started = this.#crew.start().catch(async (error: unknown) => {
+      if (this.#shutdown !== undefined) throw poolClosed()
+      await this.#end(0)
+      throw error
+    })
+    this.#started.catch(() => {})
+  }
+
+  /**
+   * Resolves when `setup` has in each worker. Rejects with ERR_C1M_WORKER_FAILED, whose `cause` is what `setup` threw, if one
+   * of them can't start; all have ended then.
+   */
+  ready(): Promise<void> {
+    return this.#started
+  }
+
+  /** Connections open now in all workers, as they last said: it lags behind by 100 ms at most. */
+  get connections(): number {
+    let sum = 0
+    for (const { connections } of this.#crew.alive) sum += connections
+    return sum
+  }
+
+  /**
+   * Listens in all workers, with the handlers that `setup` returned. Resolves when they accept.
+   *
+   * The sockets are opened, and held, by this process: what waits in their queues survives the worker that accepts from it.
+   *
+   * Rejects as `reactor.listen()` does; with ERR_C1M_WORKER_FAILED if the workers could not start; with
+   * ERR_C1M_INVALID_ARG_VALUE if `setup` returned no such handlers; and with ERR_C1M_POOL_CLOSED after `shutdown()`.
+   */
+  async listen(options: PoolListenOptions): Promise<PoolListener> {
+    const listen = checkPoolListen(options)
+    if (this.#shutdown !== undefined) throw poolClosed()
+    checkNetworkAllowed()
+    await this.#started
+    const { size, cpus, maxConnections } = this.#options
+    const opened = await openSockets(listen, listen.placement === 'least-connections' ? 1 : size, cpus)
+    if (this.#shutdown !== undefined) {
+      closeSockets(opened)
+      throw poolClosed()
+    }
+    const owner = {
+      maxConnections,
+      serving: () => this.#crew.serving,
+      nextSocket: () => this.#numbers++,
+      close: (listener: PoolListener) => this.#close(listener),
+    }
+    const listener = makePoolListener(owner, this.#numbers++, listen, opened)
+    this.#listeners.add(listener)
+    try {
+      await careOf(listener).open()
+      if (this.#shutdown !== undefined) throw poolClosed()
+    } catch (error) {
+      await listener.close()
+      throw error
+    }
+    return listener
+  }
+
+  /**
+   * Sends a clone to a worker, or to each: its `context` emits `message`. Answers to how many: one that is being replaced gets
+   * none, nor does one whose JS thread is so busy that 10,000 wait for it. Throws an error for what can't be cloned, and a RangeError (ERR_C1M_OUT_OF_RANGE) for a worker there isn't.
+   */
+  send(value: unknown, worker?: number): number {
+    if (worker !== undefined) checkInteger('worker', worker, 0, this.size - 1)
+    const to = this.#serving().filter(({ index }) => worker === undefined || index === worker)
+    return to.filter((one) => one.send(value)).length
+  }
+
+  /**
+   * Sends the same bytes to all open connections of all workers, as `reactor.connections.broadcast()` does to one's.
+   * Connections of a worker that crashes meanwhile are not counted. Rejects with a TypeError (ERR_C1M_INVALID_ARG_TYPE).
+   */
+  async broadcast(chunk: string | Uint8Array): Promise<BroadcastResult> {
+    const bytes = bytesOf(chunk)
+    const total = { reached: 0, queued: 0, cut: 0 }
+    for (const result of await this.#askAll<BroadcastResult>({ type: 'broadcast', bytes })) {
+      total.reached += result.answer.reached
+      total.queued += result.answer.queued
+      total.cut += result.answer.cut
+    }
+    return total
+  }
+
+  /** Asks the workers for their counters. One that crashes meanwhile is left out. */
+  async stats(): Promise<ReactorPoolStats> {
+    const total: Record<string, number> = { connections: 0 }
+    for (const name of STAT_NAMES) total[name] = 0
+    const workers: PoolWorkerStats[] = []
+    for (const { worker, answer } of await this.#askAll<ReactorStats>({ type: 'stats' })) {
+      for (const name of ['connections', ...STAT_NAMES] as const) total[name] = (total[name] ?? 0) + answer[name]
+      const uptimeMs = Math.round(performance.now() - worker.since)
+      workers.push({ index: worker.index, id: worker.id, uptimeMs, reactor: answer })
+    }
+    const { crashes, restarts } = this.#crew
+    return { ...total, crashes, restarts, workers } as unknown as ReactorPoolStats
+  }
+
+  /**
+   * Replaces the workers one after the other, so that they load their module anew: a successor starts and accepts, then the
+   * old one stops accepting and drains, as `reactor.shutdown()` does. Resolves when all have been replaced. Called
+   * meanwhile, it answers the same promise.
+   *
+   * Rejects with ERR_C1M_WORKER_FAILED if a successor can't start, and those that there are go on; with ERR_C1M_POOL_CLOSED
+   * after `shutdown()`; and with a TypeError or RangeError for a bad `timeoutMs`.
+   *
+   * @param options.timeoutMs For each worker, see `reactor.shutdown()`. Default: 10,000.
+   */
+  async restart(options?: { timeoutMs?: number | undefined }): Promise<ShutdownResult> {
+    const timeoutMs = checkShutdownOptions(options)
+    if (this.#shutdown !== undefined) throw poolClosed()
+    await this.#started
+    this.#restarting ??= this.#crew.restart(timeoutMs).finally(() => {
+      this.#restarting = undefined
+    })
+    return this.#restarting
+  }
+
+  /**
+   * Lets all workers drain at once, as `reactor.shutdown()` does, and end; a worker that hasn't ended 3 s after the deadline is
+   * killed. Called again, it answers with the same result.
+   *
+   * @param options.timeoutMs Milliseconds until the deadline. 0 to 2^31-1. Default: 10,000.
+   */
+  async shutdown(options?: { timeoutMs?: number | undefined }): Promise<ShutdownResult> {
+    return this.#end(checkShutdownOptions(options))
+  }
+
+  /** What `console.log` shows. */
+  [inspect.custom](): string {
+    const state = this.#shutdown === undefined ? '' : ', shut down'
+    return `ReactorPool ${this.size} ${this.#options.mode}, ${this.connections} connections${state}`
+  }
+
+  #end(timeoutMs: number): Promise<ShutdownResult> {
+    this.#shutdown ??= this.#drain(timeoutMs)
+    return this.#shutdown
+  }
+
+  async #drain(timeoutMs: number): Promise<ShutdownResult> {
+    const until = performance.now() + timeoutMs
+    this.#crew.stop()
+    // First, so that nobody comes any more; what waits in the queues by then is the workers'.
+    const listeners = [...this.#listeners]
+    await Promise.all(listeners.map((listener) => careOf(listener).stop(until)))
+    const result = await this.#crew.end(Math.max(0, Math.round(until - performance.now())))
+    await this.#restarting?.catch(() => {})
+    await Promise.all(listeners.map((listener) => listener.close()))
+    return result
+  }
+
+  #serving(): PoolWorker[] {
+    return this.#crew.serving.filter((worker) => worker !== undefined)
+  }
+
+  async #askAll<R>(message: Parameters<PoolWorker['ask']>[0]): Promise<{ worker: PoolWorker; answer: R }[]> {
+    const started = [...this.#crew.alive].filter((worker) => worker.started && !worker.silent)
+    const asked = started.map(async (worker) => {
+      try {
+        return { worker, answer: await worker.ask<R>(message) }
+      } catch {
+        return undefined
+      }
+    })
+    return (await Promise.all(asked)).filter((answer) => answer !== undefined)
+  }
+
+  async #equip(worker: PoolWorker, place: () => void): Promise<void> {
+    const done = new Set<PoolListener>()
+    try {
+      for (let next = this.#listenerBut(done); next !== undefined; next = this.#listenerBut(done)) {
+        done.add(next)
+        await careOf(next).equip(worker)
+      }
+    } catch (error) {
+      // What it was told of before it went.
+      this.#standIn(worker)
+      throw error
+    }
+    place()
+    this.#flush()
+  }
+
+  #flush(): void {
+    for (const listener of this.#listeners) careOf(listener).flush()
+  }
+
+  /** One may have come while the last was seen to. */
+  #listenerBut(done: ReadonlySet<PoolListener>): PoolListener | undefined {
+    return [...this.#listeners].find((listener) => !done.has(listener))
+  }
+
+  #standIn(gone: PoolWorker): void {
+    for (const listener of this.#listeners) careOf(listener).standIn(gone)
+  }
+
+  async #close(listener: PoolListener): Promise<void> {
+    this.#listeners.delete(listener)
+    await careOf(listener).close()
+  }
+}

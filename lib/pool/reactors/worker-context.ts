@@ -1,0 +1,84 @@
+import { EventEmitter } from 'node:events'
+import { notMade } from '../../base/errors.js'
+import type { Handlers } from '../../connection/connection.js'
+import { guard } from '../../native/binding.js'
+import type { Reactor } from '../../reactor.js'
+
+interface WorkerContextEvents {
+  message: [value: unknown]
+  drain: []
+}
+
+/** @internal */
+export let makeWorkerContext: (index: number, data: unknown, post: (value: unknown) => boolean) => WorkerContext
+
+/**
+ * What `setup` gets beside its reactor. Emits `message` for each `pool.send()`, and `drain` when the worker has begun to
+ * drain: it accepts no more, and its connections are told by their `shutdown` handler.
+ */
+export class WorkerContext extends EventEmitter<WorkerContextEvents> {
+  /** Which worker this is: 0 to `pool.size` - 1. One that replaces another has its number. */
+  readonly index: number
+  /** A clone of the pool's `data`. */
+  readonly data: unknown
+  readonly #post: (value: unknown) => boolean
+  #draining = false
+
+  private constructor(index: number, data: unknown, post: (value: unknown) => boolean) {
+    super()
+    if (post === undefined) throw notMade('WorkerContext', 'a ReactorPool, for "setup"')
+    this.index = index
+    this.data = data
+    this.#post = post
+  }
+
+  static {
+    makeWorkerContext = (...given) => new WorkerContext(...given)
+  }
+
+  /** Whether it has begun to drain. */
+  get draining(): boolean {
+    return this.#draining
+  }
+
+  /**
+   * Tells the pool, which emits `message` with a clone of this. `false`, and it isn't sent, if 10,000 wait already for a pool whose
+   * thread is busy. Throws an error for what can't be cloned.
+   */
+  send(value: unknown): boolean {
+    return this.#post(value)
+  }
+
+  /** @internal What its listeners throw is an uncaught exception, and no affair of the pool's. */
+  drain(): void {
+    this.#draining = true
+    guard(() => this.emit('drain'))
+  }
+
+  /** @internal */
+  hear(value: unknown): void {
+    guard(() => this.emit('message', value))
+  }
+}
+
+/**
+ * `setup` of a pool's module: it is called once in each worker, and returns the handlers that serve the pool's listeners, or
+ * several under names, for `pool.listen({ handlers: 'name' })`. The worker counts as started when it has.
+ *
+ * @example
+ * export function setup(reactor, context) {
+ *   return {
+ *     data(conn, chunk) { conn.write(`worker ${context.index}: ${chunk}`) },
+ *     shutdown(conn) { conn.end('going down\n') },
+ *   }
+ * }
+ */
+export type ReactorPoolSetup = (
+  reactor: Reactor,
+  context: WorkerContext,
+) => WorkerHandlers | NoHandlers | Promise<WorkerHandlers | NoHandlers>
+
+type WorkerHandlers = Handlers<never> | Readonly<Record<string, Handlers<never>>>
+
+// biome-ignore lint/suspicious/noConfusingVoidType: one without a `return` serves no listener of the pool's.
+type NoHandlers = void | undefined

@@ -1,0 +1,129 @@
+import { onClosed } from '../../base/close-hooks.js'
+import { beginWork } from '../../base/unfinished.js'
+import { type Connection, holdReading } from '../../connection/connection.js'
+
+/** Of one connection. */
+interface Share<T> {
+  tasks: number
+  held: boolean
+  readonly waiting: Set<T>
+  /** The last of those that settle in order, until it has. */
+  last: Promise<unknown> | undefined
+  forget: () => void
+}
+
+/**
+ * @internal Whom a pool's tasks are for: how many each connection has, and so whether it is read; what of them still waits, to be
+ * given up when it closes; and in which order they settle.
+ */
+export class Shares<T extends object> {
+  readonly #limit: number
+  readonly #giveUp: (task: T) => void
+  readonly #shares = new Map<Connection<never>, Share<T>>()
+  readonly #over = new WeakMap<T, () => void>()
+  /** Connections that aren't read now. */
+  held = 0
+
+  /** `giveUp` is called for each task that waits when its connection has closed. */
+  constructor(limit: number, giveUp: (task: T) => void) {
+    this.#limit = limit
+    this.#giveUp = giveUp
+  }
+
+  /** A task that waits. */
+  add(conn: Connection<never>, task: T): void {
+    const share = this.#shareOf(conn)
+    share.tasks++
+    share.waiting.add(task)
+    this.#over.set(task, beginWork(conn))
+  }
+
+  /** A worker has it. */
+  begun(conn: Connection<never>, task: T): void {
+    this.#shares.get(conn)?.waiting.delete(task)
+  }
+
+  /** It is over. With `filling` nobody is let go. */
+  remove(conn: Connection<never>, task: T, filling: boolean): void {
+    this.#over.get(task)?.()
+    const share = this.#shares.get(conn)
+    if (share === undefined) return
+    share.waiting.delete(task)
+    share.tasks--
+    if (share.held && !filling && share.tasks <= this.#limit / 2) this.#resume(conn, share)
+    this.#forgetIdle(conn, share)
+  }
+
+  /** Isn't read from here on, if it has brought its share, or the queue fills up. */
+  holdIfFull(conn: Connection<never>, filling: boolean): void {
+    if (filling || (this.#shares.get(conn)?.tasks ?? 0) >= this.#limit) this.hold(conn)
+  }
+
+  /** Isn't read until the queue has room again. */
+  hold(conn: Connection<never>): void {
+    const share = this.#shareOf(conn)
+    if (share.held) return
+    share.held = true
+    this.held++
+    holdReading(conn, true)
+  }
+
+  /** The queue has room again. */
+  letGo(): void {
+    for (const [conn, share] of this.#shares) {
+      if (!share.held || share.tasks > this.#limit / 2) continue
+      this.#resume(conn, share)
+      this.#forgetIdle(conn, share)
+    }
+  }
+
+  /** Settles as `own` does, and after all that were put in order before. */
+  inOrder<R>(conn: Connection<never>, own: Promise<R>): Promise<R> {
+    const share = this.#shareOf(conn)
+    const over = beginWork(conn)
+    const result = (share.last ?? Promise.resolve()).then(() => own)
+    own.catch(() => {})
+    // Whoever comes after it waits for it, whatever it comes to.
+    const settled = () => {
+      over()
+      if (share.last !== last) return
+      share.last = undefined
+      this.#forgetIdle(conn, share)
+    }
+    const last: Promise<void> = result.then(settled, settled)
+    share.last = last
+    return result
+  }
+
+  #shareOf(conn: Connection<never>): Share<T> {
+    let share = this.#shares.get(conn)
+    if (share === undefined) {
+      share = { tasks: 0, held: false, waiting: new Set(), last: undefined, forget: () => {} }
+      share.forget = onClosed(conn, () => this.#connectionClosed(conn))
+      this.#shares.set(conn, share)
+    }
+    return share
+  }
+
+  /** One that is held is remembered, to be let go; and one of whose results one is still to come in its turn. */
+  #forgetIdle(conn: Connection<never>, share: Share<T>): void {
+    if (share.tasks > 0 || share.held || share.last !== undefined) return
+    share.forget()
+    if (this.#shares.get(conn) === share) this.#shares.delete(conn)
+  }
+
+  #connectionClosed(conn: Connection<never>): void {
+    const share = this.#shares.get(conn)
+    if (share === undefined) return
+    if (share.held) this.held--
+    share.held = false
+    for (const task of [...share.waiting]) this.#giveUp(task)
+    this.#forgetIdle(conn, share)
+  }
+
+  #resume(conn: Connection<never>, share: Share<T>): void {
+    share.held = false
+    this.held--
+    holdReading(conn, false)
+  }
+}

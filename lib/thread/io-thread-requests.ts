@@ -1,0 +1,192 @@
+import type { AsyncResource } from 'node:async_hooks'
+import { Pending } from '../base/pending.js'
+import { needStack } from '../base/stack.js'
+import type { Connection, ConnectionContext } from '../connection/connection.js'
+import type { CommandWriter } from '../io/command-writer.js'
+import { Counted, MAX_REQUESTS } from '../io/in-flight.js'
+import type { Submit } from '../io/io-port.js'
+import type { Bound, ConnectSpec, Failure, Full, ListenSpec, NativeIoThread } from '../native/binding.js'
+import type { Contexts } from './contexts.js'
+import type { IoThreadOwner } from './io-thread-owner.js'
+
+/** What an I/O thread is asked for, and answers. */
+export abstract class IoThreadRequests {
+  abstract readonly commands: CommandWriter
+  abstract readonly native: NativeIoThread
+  abstract readonly contexts: Contexts
+  protected abstract readonly owner: IoThreadOwner
+
+  /** The async context of who made the reactor. */
+  get scope(): AsyncResource {
+    return this.owner.scope
+  }
+  readonly requests = new Pending()
+  /** Slots of connections that are on their way here: what is asked about them waits until JavaScript has had events. */
+  readonly expected = new Set<number>()
+  #attempts = 0
+
+  /** Something that takes several requests: a shutdown waits for its end, and not only for that of those under way. */
+  async operation<A>(run: () => Promise<A>): Promise<A> {
+    const { operations } = this.owner
+    operations.add()
+    try {
+      return await run()
+    } finally {
+      operations.remove()
+    }
+  }
+
+  /**
+   * Asks the I/O thread. The process stays alive until it has answered; if `lasts`, as a peer or a disk decides when, only
+   * while the reactor keeps it.
+   */
+  request<A>(submit: Submit<A>, { lasts = false } = {}): Promise<A> {
+    return new Promise((resolve) => this.ask(submit, resolve, lasts))
+  }
+
+  /** The same without a promise. If it throws, for want of stack or memory, nothing has been asked. */
+  protected ask<A>(submit: Submit<A>, answered: (answer: A) => void, lasts = false): void {
+    needStack()
+    this.commands.makeReady()
+    this.#began(lasts)
+    try {
+      this.commands.request((batch) =>
+        submit(batch, (answer) => {
+          try {
+            answered(answer)
+          } finally {
+            this.#ended(lasts)
+          }
+        }),
+      )
+    } catch (error) {
+      this.#ended(lasts)
+      throw error
+    }
+  }
+
+  #began(lasts: boolean): void {
+    if (lasts) this.owner.retain()
+    else this.owner.asked()
+    this.requests.add()
+  }
+
+  #ended(lasts: boolean): void {
+    if (lasts) this.owner.release()
+    else this.owner.answered()
+    this.requests.remove()
+  }
+
+  /**
+   * The same of what an I/O thread does without waiting for anybody, and whose answer says nothing of the order of events. It
+   * counts as in flight, with `bytes`. Call `checkInFlight()` before.
+   */
+  count<A>(submit: Submit<A>, answered: (answer: A) => void, bytes = 0): Counted {
+    const counted = new Counted(this.owner.inFlight)
+    this.ask<A>((batch, callback) => {
+      const place = submit(batch, (answer) => {
+        counted.end()
+        callback(answer)
+      })
+      counted.add(1, bytes)
+      return place
+    }, answered)
+    return counted
+  }
+
+  /** Throws ERR_C1M_TOO_MUCH_IN_FLIGHT beyond all bounds. */
+  checkInFlight(): void {
+    this.owner.inFlight.check()
+  }
+
+  /** Calls back when all that was written is carried out, and all attempts to connect are begun. */
+  protected readonly fence = (passed: () => void): void => {
+    void this.request<void>((batch, callback) =>
+      this.native.fence(batch, () => {
+        callback()
+        passed()
+      }),
+    )
+  }
+
+  /** Opens a listener. `bound` is called before its first connection opens. */
+  async listen(spec: ListenSpec, context: ConnectionContext, bound: (answer: Bound) => void): Promise<Bound | Failure> {
+    needStack()
+    const index = spec.connections.context
+    const entry = this.contexts.add(index, context)
+    return new Promise((resolve) => {
+      try {
+        this.ask<Bound | Failure>(
+          (batch, callback) => this.native.listen(batch, callback, spec),
+          (answer) => {
+            if ('errno' in answer) {
+              // It is open all the same, if there was no memory to say so.
+              void this.closeListener(index).finally(() => resolve(answer))
+              return
+            }
+            bound(answer)
+            resolve(answer)
+          },
+        )
+      } catch (error) {
+        this.contexts.acceptedInAll(index, entry, 0)
+        throw error
+      }
+    })
+  }
+
+  /**
+   * Opens a connection: calls `opened`, before the handler of that name and any other, or `failed`. Nobody waits for an
+   * answer here: unlike a request's, an attempt's end is years away for a computer.
+   */
+  connect(
+    spec: ConnectSpec,
+    context: ConnectionContext,
+    opened: (conn: Connection<unknown>) => void,
+    failed: (failure: Failure | Full) => void,
+  ): void {
+    needStack()
+    const index = spec.connection.context
+    const entry = this.contexts.add(index, context)
+    entry.accepted = 1
+    entry.onOpen = opened
+    this.requests.add()
+    if (++this.#attempts % MAX_REQUESTS === 0) this.owner.inFlight.behind(this.fence)
+    try {
+      this.commands.request((batch) =>
+        this.native.connect(
+          batch,
+          (failure) => {
+            this.requests.remove()
+            if (failure === undefined) return
+            this.contexts.acceptedInAll(index, entry, 0)
+            failed(failure)
+          },
+          spec,
+        ),
+      )
+    } catch (error) {
+      this.requests.remove()
+      this.contexts.acceptedInAll(index, entry, 0)
+      throw error
+    }
+  }
+
+  /** Gives up an attempt to connect. */
+  cancelConnect(context: number): void {
+    void this.request<void>((batch, callback) => this.native.cancelConnect(batch, callback, context))
+  }
+
+  /** Resolves when its socket is closed and the last connection that it accepted has opened. */
+  closeListener(index: number): Promise<void> {
+    const entry = this.contexts.get(index)
+    if (entry === undefined || entry.closed) return Promise.resolve()
+    return new Promise((resolve) => {
+      entry.onClosed = resolve
+      this.ask<number>(
+        (batch, callback) => this.native.closeListener(batch, callback, index),
+        (accepted) => this.contexts.acceptedInAll(index, entry, accepted),
+      )
+    })
+  }
+}

@@ -1,0 +1,432 @@
+import { runClosed } from '../base/close-hooks.js'
+import { needStack } from '../base/stack.js'
+import { type Connection, type ConnectionContext, connectionEvents, makeConnection } from '../connection/connection.js'
+import { destroyForMemory } from '../connection/want-of-memory.js'
+import { type CommandWriter, commandsOf } from '../io/command-writer.js'
+import { makeEventMemory, makeSlab, slice } from '../io/event-memory.js'
+import type { IoPort, Place } from '../io/io-port.js'
+import {
+  type AdoptSpec,
+  type EventMemory,
+  type Failure,
+  type Full,
+  type NativeIoThread,
+  reportException,
+  startIoThread,
+} from '../native/binding.js'
+import {
+  EVENT_CLOSE,
+  EVENT_DATA,
+  EVENT_DRAIN,
+  EVENT_END,
+  EVENT_FRAMING,
+  EVENT_OPEN,
+  EVENT_SATURATED,
+  EVENT_TIMEOUT,
+  EVENT_WATCH,
+  EVENT_WORDS,
+  OWN_MEMORY,
+  READ_OWNED,
+  STAT_NAMES,
+  SYSCALLS,
+} from '../native/layout.js'
+import { closeError } from '../native/own-errors.js'
+import { type ContextEntry, Contexts } from './contexts.js'
+import { enter } from './initial-data.js'
+import type { IoThreadOwner } from './io-thread-owner.js'
+import { IoThreadRequests } from './io-thread-requests.js'
+import { Memberships } from './memberships.js'
+import { Watches } from './watch.js'
+
+const SLAB_RETRY_MS = 100
+
+/** What whoever adopts a socket waits for. */
+interface Arrival {
+  readonly data: unknown
+  readonly resolve: (conn: Connection<unknown>) => void
+}
+
+/**
+ * The JS side of one I/O thread: its table of connections, its commands, and the delivery of its events.
+ *
+ * A connection is a slot and a generation. The table knows both for all of them, in typed arrays; an object is made
+ * when a handler, or the reactor's user, needs one.
+ */
+export class IoThread extends IoThreadRequests implements IoPort<Connection<unknown>> {
+  readonly commands: CommandWriter
+  readonly native: NativeIoThread
+  readonly watches: Watches
+  readonly contexts: Contexts
+  /** Connections that are open here. */
+  size = 0
+  /** Changes when other connections are. */
+  population = 0
+  /** Those that have closed, but are paused and have yet to hear of it, and of what came before. */
+  readonly closedUntold = new Set<Connection<unknown>>()
+
+  readonly owner: IoThreadOwner
+  readonly #batches: EventMemory[]
+  readonly #flushed: Uint32Array
+  readonly #stats: Float64Array
+  /** By slot: the generation, 0 for none; the context's number; the object, if there is one. */
+  readonly #generations: Uint32Array
+  readonly #contextOf: Uint32Array
+  readonly #objects: (Connection<unknown> | undefined)[] = []
+  #memberships: Memberships | undefined
+  /** Of the batch that is being delivered: its next record. */
+  #at = 0
+  readonly #goOn = () => this.native.goOn()
+  /** Adopted sockets whose `open` is yet to come, by slot. */
+  readonly #arrivals = new Map<number, Arrival>()
+  /** Connections that go to another thread, and what is to be done when they have gone; by slot. */
+  readonly #departures = new Map<number, (errno: number, syscall: number) => void>()
+  #files = 0
+
+  /** As `ps -L` shows it. */
+  readonly name: string
+  /** That it is pinned to; -1 if it isn't. */
+  readonly cpu: number
+
+  constructor(
+    readonly index: number,
+    owner: IoThreadOwner,
+  ) {
+    super()
+    this.owner = owner
+    this.contexts = new Contexts(owner)
+    this.cpu = owner.cpus[index] as number
+    // The system takes no more of it. (pthread_setname_np(3))
+    this.name = `${owner.threadNames}${index}`.slice(0, 15)
+    this.#flushed = new Uint32Array(owner.maxConnections)
+    this.#generations = new Uint32Array(owner.maxConnections)
+    this.#contextOf = new Uint32Array(owner.maxConnections)
+    this.#stats = new Float64Array(STAT_NAMES.length)
+    this.#batches = makeEventMemory()
+    this.native = startIoThread({
+      name: this.name,
+      cpu: this.cpu,
+      maxConnections: owner.maxConnections,
+      connections: owner.held,
+      sharesQuota: owner.cpus.length > 1,
+      level: owner.level,
+      ownFileTable: owner.ownFileTable,
+      flushed: this.#flushed,
+      stats: this.#stats,
+      eventBatches: this.#batches,
+      deliver: (batch, count, wantsSlab, frames) => this.#deliver(batch, count, wantsSlab, frames),
+      flush: () => this.commands.flush(),
+    })
+    this.commands = commandsOf(this.native, () => owner.inFlight.behind(this.fence))
+    this.watches = new Watches(this.native, owner)
+  }
+
+  /** Connections that it holds, and those on their way to it, as far as can be known here. */
+  get load(): number {
+    return this.size + this.requests.count
+  }
+
+  /** Bytes of the connection in this slot that have gone to the kernel, modulo 2^32, as a signed integer. */
+  flushedOf(slot: number): number {
+    return (this.#flushed[slot] as number) | 0
+  }
+
+  /** Whether this connection has not closed yet, or is being told so right now. */
+  holds(slot: number, generation: number): boolean {
+    return this.#generations[slot] === generation
+  }
+
+  /** The connection, if it is open. */
+  get(slot: number, generation: number): Connection<unknown> | undefined {
+    return generation !== 0 && this.holds(slot, generation) ? this.#connection(slot) : undefined
+  }
+
+  /** Slots and generations of the open connections. */
+  *open(): IterableIterator<[slot: number, generation: number]> {
+    for (let slot = 0; slot < this.#objects.length; slot++) {
+      const generation = this.#generations[slot] as number
+      if (generation !== 0) yield [slot, generation]
+    }
+  }
+
+  /** It has heard of its close. */
+  forgetClosed(conn: Connection<unknown>): void {
+    this.closedUntold.delete(conn)
+    this.owner.release()
+    runClosed(conn)
+    this.owner.connectionClosed()
+  }
+
+  /** Ends the connection as a shutdown does. */
+  shutdownConnection(slot: number): void {
+    connectionEvents.shutdown(this.#connection(slot))
+  }
+
+  /** A connection comes from another thread, into a slot that was reserved for it. Answers what is its context here. */
+  arrive(conn: Connection<unknown>, slot: number, generation: number, from: Place): ConnectionContext {
+    const left = ioThreadOf(from)
+    const index = left.#contextOf[from.slot] as number
+    const was = left.contexts.get(index) as ContextEntry
+    const { context } = this.contexts.arrive(index, { ...was.context, io: this })
+    this.owner.moved.moved(
+      conn,
+      conn.id,
+      { thread: left.index, slot: from.slot, generation: from.generation },
+      { thread: this.index, slot, generation },
+    )
+    this.#generations[slot] = generation
+    this.#contextOf[slot] = index
+    this.#objects[slot] = conn
+    this.size++
+    this.population++
+    this.owner.retain()
+    for (const members of left.#memberships?.of(from.slot) ?? []) {
+      this.memberships.join(members.beside(this.index), slot, generation, context.maxWriteQueue)
+    }
+    return context
+  }
+
+  /** It is another thread's from here on. What is still to be told of it is told to its object, and then `left` is called. */
+  depart(slot: number, left: (errno: number, syscall: number) => void): void {
+    const index = this.#contextOf[slot] as number
+    this.#departures.set(slot, left)
+    this.#memberships?.leaveAll(slot)
+    this.#generations[slot] = 0
+    this.size--
+    this.population++
+    this.contexts.closed(index, this.contexts.get(index) as ContextEntry)
+    this.owner.release()
+  }
+
+  /** Whether both are threads of one reactor. */
+  isBeside(other: IoThread): boolean {
+    return this.owner === other.owner
+  }
+
+  /** Of this listener, and of none that has its number since. */
+  connectionsOf(index: number, listener: unknown): number {
+    const entry = this.contexts.get(index)
+    return entry !== undefined && entry.context.listener === listener ? entry.connections : 0
+  }
+
+  /** To abort a `sendFile()` by: unlike that of any other under way. */
+  nextFileId(): number {
+    this.#files = (this.#files + 1) >>> 0
+    return this.#files
+  }
+
+  /** Who of its connections is in which group. */
+  get memberships(): Memberships {
+    this.#memberships ??= new Memberships(this.owner.maxConnections)
+    return this.#memberships
+  }
+
+  /** Of the open connection in this slot. */
+  maxWriteQueueOf(slot: number): number {
+    return (this.contexts.get(this.#contextOf[slot] as number) as ContextEntry).context.maxWriteQueue
+  }
+
+  /**
+   * Takes a socket over. Connections with the same handlers and settings share a context, as those of a listener do, so
+   * that one costs no more than one that was accepted. Resolves before its events.
+   */
+  adopt(spec: AdoptSpec, context: ConnectionContext, data: unknown): Promise<Connection<unknown> | Failure | Full> {
+    const index = spec.connection.context
+    needStack()
+    const entry = this.contexts.join(index, context)
+    return new Promise((resolve) => {
+      try {
+        this.ask<number | Failure | Full>(
+          (batch, callback) => this.native.adopt(batch, callback, spec),
+          (answer) => {
+            if (typeof answer === 'number') {
+              this.#arrivals.set(answer, { data, resolve })
+            } else {
+              this.contexts.leave(index, entry)
+              resolve(answer)
+            }
+          },
+        )
+      } catch (error) {
+        this.contexts.leave(index, entry)
+        throw error
+      }
+    })
+  }
+
+  counters(): Record<(typeof STAT_NAMES)[number], number> {
+    const entries = STAT_NAMES.map((name, index) => [name, this.#stats[index] as number] as const)
+    return Object.fromEntries(entries) as Record<(typeof STAT_NAMES)[number], number>
+  }
+
+  /** Stops the thread; its descriptors are closed when this returns. */
+  close(): void {
+    this.native.close()
+  }
+
+  /** False if a part of it is held back. */
+  #deliver(batch: number, count: number, wantsSlab: boolean, frames: EventMemory['frames']): boolean {
+    this.commands.holdForFlush()
+    const { inFlight } = this.owner
+    const memory = this.#batches[batch] as EventMemory
+    if (frames !== undefined) memory.frames = frames
+    const end = count * EVENT_WORDS
+    while (this.#at < end && !inFlight.full) {
+      try {
+        // In the context of who made the reactor: not all versions of Node restore its AsyncLocalStorage in an addon's own.
+        this.scope.runInAsyncScope(this.#events, this, memory, end)
+      } catch (error) {
+        // A handler threw: the rest of the batch is still delivered.
+        reportException(error)
+      }
+    }
+    if (this.#at < end) {
+      inFlight.hold(this.#goOn)
+      return false
+    }
+    this.#at = 0
+    memory.frames = undefined
+    if (wantsSlab) this.#renewSlab(batch, memory, reportException)
+    return true
+  }
+
+  /** Without memory for it, the batch waits here when it is full, and reading with it; then it is tried again by and by. */
+  #renewSlab(batch: number, memory: EventMemory, report: (error: unknown) => void): void {
+    try {
+      const slab = makeSlab()
+      // Not if the batch is with the I/O thread again, as it had room left.
+      if (this.native.setOwnedSlab(batch, slab)) memory.owned = slab
+    } catch (error) {
+      report(error)
+      setTimeout(() => this.#renewSlab(batch, memory, () => {}), SLAB_RETRY_MS).unref()
+    }
+  }
+
+  /** Up to the end of the batch, or until too much is in flight, or a handler throws. */
+  #events(memory: EventMemory, end: number): void {
+    while (this.#at < end && !this.owner.inFlight.full) {
+      this.#at += EVENT_WORDS
+      this.#event(memory, this.#at - EVENT_WORDS)
+    }
+  }
+
+  #event(memory: EventMemory, at: number): void {
+    const { records } = memory
+    const head = records[at] as number
+    const slot = records[at + 1] as number
+    switch (head & 0xff) {
+      case EVENT_DATA: {
+        const offset = records[at + 2] as number
+        const length = records[at + 3] as number
+        if (head >>> 8 === READ_OWNED) {
+          connectionEvents.data(this.#connection(slot), slice(memory.owned, offset, length), false)
+        } else if (head >>> 8 === OWN_MEMORY) {
+          const frame = memory.frames?.[offset]
+          if (frame === undefined) destroyForMemory(this.#connection(slot))
+          else connectionEvents.data(this.#connection(slot), frame, false)
+        } else {
+          this.#borrowedData(slot, slice(memory.borrowed, offset, length))
+        }
+        return
+      }
+      case EVENT_OPEN:
+        return this.#open(slot, records[at + 2] as number, head >>> 8)
+      case EVENT_CLOSE:
+        return this.#close(slot, records[at + 2] as number, head >>> 8)
+      case EVENT_END:
+        return connectionEvents.end(this.#connection(slot))
+      case EVENT_DRAIN:
+        return connectionEvents.drain(this.#connection(slot))
+      case EVENT_TIMEOUT:
+        return connectionEvents.timeout(this.#connection(slot), head >>> 8, records[at + 2] === 1)
+      case EVENT_FRAMING:
+        return connectionEvents.framing(this.#connection(slot), head >>> 8)
+      case EVENT_WATCH:
+        return this.watches.tell(slot, head >>> 8)
+      case EVENT_SATURATED: {
+        const entry = this.contexts.get(head >>> 8)
+        if (entry !== undefined) this.owner.saturated(entry.context, records[at + 2] as number)
+      }
+    }
+  }
+
+  #borrowedData(slot: number, chunk: Buffer): void {
+    try {
+      connectionEvents.data(this.#connection(slot), chunk, true)
+    } finally {
+      if (this.owner.poisonBorrowed) chunk.fill(0xdd)
+    }
+  }
+
+  #open(slot: number, generation: number, context: number): void {
+    this.#generations[slot] = generation
+    this.#contextOf[slot] = context
+    this.#objects[slot] = undefined
+    this.size++
+    this.population++
+    this.owner.retain()
+    const entry = this.contexts.opened(context)
+    if (entry.onOpen !== undefined) {
+      entry.onOpen(this.#connection(slot))
+      entry.onOpen = undefined
+    }
+    if (this.#arrivals.size > 0) this.#arrive(slot)
+    if (entry.context.handlers.open !== undefined) connectionEvents.open(this.#connection(slot))
+  }
+
+  #arrive(slot: number): void {
+    const arrival = this.#arrivals.get(slot)
+    if (arrival === undefined) return
+    this.#arrivals.delete(slot)
+    const conn = this.#connection(slot)
+    conn.data = arrival.data
+    arrival.resolve(conn)
+  }
+
+  #close(slot: number, errno: number, syscall: number): void {
+    const left = this.#departures.size === 0 ? undefined : this.#departures.get(slot)
+    if (left !== undefined) {
+      this.#departures.delete(slot)
+      this.#objects[slot] = undefined
+      left(errno, syscall)
+      return
+    }
+    const context = this.#contextOf[slot] as number
+    const entry = this.contexts.get(context) as ContextEntry
+    this.#memberships?.leaveAll(slot)
+    try {
+      if (this.#objects[slot] !== undefined || entry.context.handlers.close !== undefined) {
+        const error = errno === 0 ? undefined : closeError(errno, SYSCALLS[syscall] ?? 'read')
+        connectionEvents.close(this.#connection(slot), error)
+      }
+    } finally {
+      const conn = this.#objects[slot]
+      this.#generations[slot] = 0
+      this.#objects[slot] = undefined
+      const untold = conn !== undefined && this.closedUntold.has(conn)
+      if (conn !== undefined && !untold) runClosed(conn)
+      this.size--
+      this.population++
+      this.owner.moved.closed(this.index, slot)
+      this.contexts.closed(context, entry)
+      // What is held back keeps the process alive as an open connection does: there is more to come.
+      if (!untold) this.owner.release()
+      this.owner.connectionClosed()
+    }
+  }
+
+  /** The connection in a slot that is open; made now, if there was none. */
+  #connection(slot: number): Connection<unknown> {
+    return this.#objects[slot] ?? this.#makeConnection(slot)
+  }
+
+  #makeConnection(slot: number): Connection<unknown> {
+    const entry = this.contexts.get(this.#contextOf[slot] as number) as ContextEntry
+    const conn = makeConnection(slot, this.#generations[slot] as number, entry.context)
+    return enter(this.#objects, slot, conn, entry.context)
+  }
+}
+
+/** The I/O thread of a connection: nothing else is an `IoPort`. */
+export function ioThreadOf(place: Place): IoThread {
+  return place.io as IoThread
+}
