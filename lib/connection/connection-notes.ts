@@ -1,6 +1,6 @@
 import type { Held } from '../io/connection-context.js'
 import type { Detachment } from './detach.js'
-import type { RelaySide } from './relay-access.js'
+import type { RelaySide } from './relay-side.js'
 
 // What few connections have, and those for a time: it isn't in their objects.
 

@@ -18,11 +18,11 @@ import { addressesInTransit } from './transit.js'
 /** A connection as far as it is a socket: its identity, its addresses, its options and its timeouts. */
 export abstract class ConnectionSocket {
   /** @internal */
-  protected slot: number
+  slot: number
   /** @internal */
-  protected generation: number
+  generation: number
   /** @internal */
-  protected context: ContextOf<never>
+  context: ContextOf<never>
 
   /** @internal */
   protected constructor(slot: number, generation: number, context: ContextOf<never>) {
@@ -43,7 +43,7 @@ export abstract class ConnectionSocket {
   }
 
   /** @internal Soon, and in the async context of all other events: not in that of whoever causes it. */
-  protected later(run: () => void): void {
+  later(run: () => void): void {
     process.nextTick(() => this.context.io.scope.runInAsyncScope(run))
   }
 

@@ -1,69 +1,39 @@
 import type { Socket } from 'node:net'
-import { C1mError, invalidType, invalidValue, notMade, queueFull } from '../base/errors.js'
+import { invalidType, invalidValue, notMade, queueFull } from '../base/errors.js'
 import { needMoreStack } from '../base/stack.js'
-import { whenFinished } from '../base/unfinished.js'
 import { checkChunk, isError } from '../base/validate.js'
 import type { ContextOf } from '../io/connection-context.js'
 import type { Listener } from '../listener.js'
-import { guard } from '../native/binding.js'
 import * as layout from '../native/layout.js'
 import type { Framing } from '../options/framing.js'
 import type { HandlersOf } from '../options/handlers.js'
-import { runTimeout } from '../options/timeouts.js'
 import { destroyReasons, heldEvents, leaving, refusedAt, relaySides } from './connection-notes.js'
 import { ConnectionSocket } from './connection-socket.js'
-import { cannotDetach, type Detachment, detach } from './detach.js'
-import { checkReframe, finishReframing, holdForReframing, isFramed, reframe } from './reframing.js'
-import type { RelayAccess } from './relay-access.js'
+import { chunksDelivered, closeHeld, drainHeld, release, shutdown } from './delivery.js'
+import { cannotDetach, detach } from './detach.js'
+import { checkReframe, isFramed, reframe } from './reframing.js'
 import { type FileSource, type SendFileOptions, sendFile } from './send-file.js'
-
-const ENDED = 1
-const DESTROYED = 2
-const CLOSED = 4
-const PAUSED = 8
-/** Events wait in `heldEvents`: they came while it was paused, and everything after them queues up there. */
-const HOLDING = 16
-const DRAIN_WANTED = 32
-/** A change of framing is under way. */
-const REFRAMING = 64
-/** A relay has it: its handlers hear only of timeouts, a shutdown, and the close. */
-const RELAYED = 256
-/** `detach()` is under way: what comes is held back, and goes along. */
-const DETACHING = 512
-/** The reactor was shut down while it was `DETACHING`: it is told if it stays. */
-const SHUT_DOWN = 2048
-/**
- * Each pool that has more to do for it than it can: it is paused while there is one, whatever `pause()` and `resume()` say. The
- * bits from here on count them.
- */
-const HOLDER = 1 << 16
-const HELD = -HOLDER
-/** It began `PAUSED`, as nobody is there to have its bytes, and nobody has said anything of that. */
-const UNCLAIMED = 4096
+import {
+  CANNOT_WRITE,
+  CLOSED,
+  DESTROYED,
+  DETACHING,
+  DRAIN_WANTED,
+  ENDED,
+  GONE,
+  HELD,
+  HOLDER,
+  HOLDING,
+  isOver,
+  PAUSED,
+  REFRAMING,
+  RELAYED,
+  SHUT_DOWN,
+  UNCLAIMED,
+} from './state.js'
 
 /** Of `end()` with a chunk: that, one to be read, and the end. */
 const END_RECORDS = 3
-
-const CANNOT_WRITE = ENDED | DESTROYED | CLOSED | RELAYED | DETACHING
-const HELD_UP = PAUSED | HELD | HOLDING | REFRAMING | RELAYED | DETACHING
-const GONE = DESTROYED | CLOSED
-
-/** Chunks given to `data` handlers of this thread's connections, modulo 2^32. */
-let chunksDelivered = 0
-
-/** @internal What the I/O thread's events do to a connection. */
-export interface ConnectionEvents {
-  open(conn: Connection<unknown>): void
-  data(conn: Connection<unknown>, chunk: Buffer, borrowed: boolean): void
-  end(conn: Connection<unknown>): void
-  /** The I/O thread has stopped reading, and says why: FRAMING_STOPPED or FRAMING_MISFIT. */
-  framing(conn: Connection<unknown>, why: number): void
-  drain(conn: Connection<unknown>): void
-  /** `kind` is an index into TIMEOUT_KINDS; `ended`: it was ended a whole such period before. */
-  timeout(conn: Connection<unknown>, kind: number, ended: boolean): void
-  shutdown(conn: Connection<unknown>): void
-  close(conn: Connection<unknown>, error: Error | undefined): void
-}
 
 /**
  * What a listener does with its connections. All handlers are optional; `this` is the handlers object. `T` is the
@@ -85,12 +55,6 @@ export interface Handlers<T = unknown> extends HandlersOf<Connection<T>> {}
 /** @internal */
 export type ConnectionContext = ContextOf<Connection<unknown>>
 
-/** @internal What a relay may do with a connection. */
-export let relayAccess: (conn: Connection<unknown>) => RelayAccess
-/** @internal Stops reading it, or goes on when all who stopped it have, besides what `pause()` and `resume()` do. */
-export let holdReading: (conn: Connection<never>, hold: boolean) => void
-/** @internal */
-export let connectionEvents: ConnectionEvents
 /** @internal */
 export let makeConnection: (slot: number, generation: number, context: ConnectionContext) => Connection<unknown>
 
@@ -114,10 +78,12 @@ export class Connection<T = unknown> extends ConnectionSocket {
   /** Yours; `undefined` at first. */
   data: T = undefined as T
   /** @internal */
-  declare protected context: ConnectionContext
-  private state = 0
-  /** Bytes written, modulo 2^32, and how many of these had gone to the kernel when we last looked. */
-  private submitted = 0
+  declare context: ConnectionContext
+  /** @internal See `state.ts`. */
+  state = 0
+  /** @internal Bytes written, modulo 2^32. */
+  submitted = 0
+  /** How many of these had gone to the kernel when last looked at. */
   private flushed = 0
 
   private constructor(slot: number, generation: number, context: ConnectionContext) {
@@ -274,7 +240,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
    */
   pause(): boolean {
     // One that has closed is still to be held up while it hears of what came before.
-    if (this.over) return false
+    if (isOver(this.state)) return false
     this.state &= ~UNCLAIMED
     if ((this.state & PAUSED) !== 0) return true
     this.command(layout.COMMAND_PAUSE)
@@ -296,9 +262,20 @@ export class Connection<T = unknown> extends ConnectionSocket {
     if ((this.state & UNCLAIMED) !== 0) this.resume()
   }
 
+  /** @internal Stops reading it, or goes on when all that stopped it have, besides what `pause()` and `resume()` do. */
+  holdReading(hold: boolean): void {
+    const state = this.state + (hold ? HOLDER : -HOLDER)
+    const changes = ((state & HELD) !== 0) !== ((this.state & HELD) !== 0)
+    if (changes && !isOver(this.state)) {
+      if (hold) this.command(layout.COMMAND_PAUSE)
+      else if ((this.state & PAUSED) === 0) this.readOn()
+    }
+    this.state = state
+  }
+
   private readOn(): void {
     this.command(layout.COMMAND_RESUME)
-    if ((this.state & HOLDING) !== 0) this.later(() => this.release())
+    if ((this.state & HOLDING) !== 0) this.later(() => release(this))
   }
 
   /**
@@ -355,8 +332,8 @@ export class Connection<T = unknown> extends ConnectionSocket {
       left: (detachment) => leaving.set(this, detachment),
       stays: () => {
         this.state &= ~DETACHING
-        if ((this.state & HOLDING) !== 0) this.later(() => this.release())
-        if ((this.state & SHUT_DOWN) !== 0) connectionEvents.shutdown(this)
+        if ((this.state & HOLDING) !== 0) this.later(() => release(this))
+        if ((this.state & SHUT_DOWN) !== 0) shutdown(this)
       },
     })
   }
@@ -368,8 +345,9 @@ export class Connection<T = unknown> extends ConnectionSocket {
 
   /** A write after `end()`. Each `drain` that it asks for has been paid for by a chunk, of whichever connection. */
   private refuse(): false {
-    if (!this.over && refusedAt.get(this) !== chunksDelivered) {
-      refusedAt.set(this, chunksDelivered)
+    const chunks = chunksDelivered()
+    if (!isOver(this.state) && refusedAt.get(this) !== chunks) {
+      refusedAt.set(this, chunks)
       this.wantDrain()
     }
     return false
@@ -378,19 +356,8 @@ export class Connection<T = unknown> extends ConnectionSocket {
   private wantDrain(): void {
     if ((this.state & DRAIN_WANTED) !== 0) return
     if ((this.state & CLOSED) === 0) this.command(layout.COMMAND_WANT_DRAIN)
-    else this.later(() => this.drainHeld())
+    else this.later(() => drainHeld(this))
     this.state |= DRAIN_WANTED
-  }
-
-  /** Its queue is empty, as it has closed in a regular way; what it pauses for may be the rest of what is held back. */
-  private drainHeld(): void {
-    this.state &= ~DRAIN_WANTED
-    if (!this.over) guard(() => this.context.handlers.drain?.(this))
-  }
-
-  /** Of `data`, `end` and `drain` nothing is to be told any more. */
-  private get over(): boolean {
-    return (this.state & (DESTROYED | RELAYED)) !== 0 || (this.state & (CLOSED | HOLDING)) === CLOSED
   }
 
   private overflow(bytes: number): false {
@@ -398,7 +365,8 @@ export class Connection<T = unknown> extends ConnectionSocket {
     return false
   }
 
-  private close(command: number, error?: Error): boolean {
+  /** @internal By COMMAND_DESTROY or COMMAND_RESET. */
+  close(command: number, error?: Error): boolean {
     if ((this.state & DESTROYED) !== 0) return false
     if ((this.state & CLOSED) !== 0) return this.dropHeld(error)
     if (error !== undefined) destroyReasons.set(this, error)
@@ -412,165 +380,12 @@ export class Connection<T = unknown> extends ConnectionSocket {
   /** It has closed in the kernel, while what came before was held back: destroying it is to give that up. */
   private dropHeld(error?: Error): boolean {
     if ((this.state & HOLDING) === 0) return false
-    this.later(() => this.closeHeld(error))
+    this.later(() => closeHeld(this, error))
     this.state |= DESTROYED
     return true
   }
 
-  /** All that was held back has been let go, or given up. */
-  private closeHeld(error?: Error): void {
-    guard(() => this.context.handlers.close?.(this, error))
-    heldEvents.delete(this)
-    this.context.io.forgetClosed(this)
-  }
-
-  /** It has left, and its last event has come. */
-  private hasLeft(detachment: Detachment): void {
-    const held = heldEvents.get(this)?.events ?? []
-    heldEvents.delete(this)
-    leaving.delete(this)
-    const before = this.state
-    // What it held back goes along.
-    this.state = (before | CLOSED) & ~HOLDING
-    try {
-      this.context.handlers.close?.(this, destroyReasons.get(this))
-    } finally {
-      if ((before & DESTROYED) !== 0) detachment.drop()
-      else detachment.finish(held, (before & ENDED) !== 0)
-    }
-  }
-
-  private hold(event: Buffer | 'end' | 'misfit'): void {
-    if ((this.state & REFRAMING) !== 0) return holdForReframing(this, event)
-    // Of an end the I/O thread knows, and passes it on.
-    if ((this.state & RELAYED) !== 0) return typeof event === 'string' ? undefined : relaySides.get(this)?.data(event)
-    const held = heldEvents.get(this)
-    if (held === undefined) heldEvents.set(this, { events: [event] })
-    else held.events.push(event)
-    this.state |= HOLDING
-  }
-
-  private release(): void {
-    const held = heldEvents.get(this)
-    while (held !== undefined && (this.state & (PAUSED | HELD | DETACHING | DESTROYED | RELAYED)) === 0) {
-      const event = held.events.shift()
-      if (event === undefined) {
-        this.state &= ~HOLDING
-        if (held.closed !== undefined) return this.closeHeld()
-        heldEvents.delete(this)
-        return
-      }
-      if (event === 'misfit') this.misfit()
-      else guard(() => (event === 'end' ? this.deliverEnd() : this.deliverData(event)))
-    }
-  }
-
-  private deliverData(chunk: Buffer): void {
-    chunksDelivered = (chunksDelivered + 1) | 0
-    this.context.handlers.data?.(this, chunk)
-  }
-
-  /** What follows is no frame, unless a handler has changed the framing meanwhile. */
-  private misfit(): void {
-    if ((this.state & (GONE | REFRAMING)) !== 0) return
-    this.destroy(new C1mError('ERR_C1M_FRAME_TOO_LARGE', 'The peer sent no frame, or one beyond maxFrameBytes'))
-  }
-
-  private deliverEnd(): void {
-    try {
-      this.context.handlers.end?.(this)
-    } finally {
-      if (!this.context.allowHalfOpen) whenFinished(this, () => this.end())
-    }
-  }
-
   static {
     makeConnection = (slot, generation, context) => new Connection(slot, generation, context)
-    connectionEvents = {
-      open(conn) {
-        conn.context.handlers.open?.(conn)
-      },
-      data(conn, chunk, borrowed) {
-        if ((conn.state & (GONE | HELD_UP)) !== 0) {
-          if ((conn.state & GONE) === 0) conn.hold(borrowed ? Buffer.from(chunk) : chunk)
-          return
-        }
-        conn.deliverData(chunk)
-      },
-      end(conn) {
-        if ((conn.state & GONE) !== 0) return
-        if ((conn.state & HELD_UP) !== 0) conn.hold('end')
-        else conn.deliverEnd()
-      },
-      framing(conn, why) {
-        // Behind the frames that are held back; and whoever resumes may have changed the framing by then.
-        if (why === layout.FRAMING_MISFIT) return (conn.state & HELD_UP) === 0 ? conn.misfit() : conn.hold('misfit')
-        conn.state &= ~REFRAMING
-        if ((conn.state & GONE) === 0) finishReframing(conn, conn.context.io, conn.slot, conn.generation)
-      },
-      drain(conn) {
-        conn.state &= ~DRAIN_WANTED
-        if ((conn.state & (GONE | RELAYED)) === 0) conn.context.handlers.drain?.(conn)
-      },
-      timeout(conn, index, ended) {
-        const relayed = index === 0 && relaySides.get(conn)?.timeout() === true
-        if ((conn.state & (GONE | DETACHING)) === 0 && !relayed) runTimeout(conn, conn.context.handlers, index, ended)
-      },
-      shutdown(conn) {
-        conn.state |= SHUT_DOWN
-        if ((conn.state & (GONE | DETACHING)) !== 0) return
-        const { handlers } = conn.context
-        if (handlers.shutdown === undefined) whenFinished(conn, () => conn.end())
-        else conn.context.io.scope.runInAsyncScope(guard, undefined, () => handlers.shutdown?.(conn))
-      },
-      close(conn, error) {
-        const left = leaving.get(conn)
-        if (left !== undefined) return conn.hasLeft(left)
-        const held = heldEvents.get(conn)
-        const wasDestroyed = (conn.state & DESTROYED) !== 0
-        conn.state |= CLOSED
-        if (held !== undefined && !wasDestroyed && error === undefined) {
-          // A regular end whose last bytes are held back: `close` comes after them, when they have been let go.
-          held.closed = conn.addresses
-          conn.context.io.closedUntold.add(conn)
-          // The I/O thread has forgotten that one was wanted.
-          if ((conn.state & DRAIN_WANTED) !== 0) conn.later(() => conn.drainHeld())
-          return
-        }
-        heldEvents.delete(conn)
-        conn.state &= ~HOLDING
-        const reason = wasDestroyed ? destroyReasons.get(conn) : undefined
-        relaySides.get(conn)?.closed(wasDestroyed, reason ?? error)
-        conn.context.handlers.close?.(conn, reason ?? error)
-      },
-    }
-
-    holdReading = (conn, hold) => {
-      const state = conn.state + (hold ? HOLDER : -HOLDER)
-      const changes = ((state & HELD) !== 0) !== ((conn.state & HELD) !== 0)
-      if (changes && !conn.over) {
-        if (hold) conn.command(layout.COMMAND_PAUSE)
-        else if ((conn.state & PAUSED) === 0) conn.readOn()
-      }
-      conn.state = state
-    }
-
-    relayAccess = (conn) => ({
-      relayed: (conn.state & (RELAYED | DETACHING)) !== 0,
-      framed: isFramed(conn, conn.context.framing),
-      take(side) {
-        const held = heldEvents.get(conn)
-        heldEvents.delete(conn)
-        conn.state = (conn.state & ~(PAUSED | UNCLAIMED | HOLDING | DRAIN_WANTED)) | RELAYED
-        relaySides.set(conn, side)
-        for (const event of held?.events ?? []) if (typeof event !== 'string') side.data(event)
-      },
-      write(chunk) {
-        if ((conn.state & GONE) !== 0) return
-        conn.context.io.commands.write(conn.slot, conn.generation, chunk)
-        conn.submitted = (conn.submitted + chunk.length) | 0
-      },
-      destroy: (reset, error) => conn.close(reset ? layout.COMMAND_RESET : layout.COMMAND_DESTROY, error),
-    })
   }
 }

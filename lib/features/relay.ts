@@ -2,13 +2,14 @@ import { checkAborted, onAbort, reasonOf } from '../base/abort.js'
 import { asError, C1mError, invalidType, invalidValue, reactorFull } from '../base/errors.js'
 import { needMoreStack } from '../base/stack.js'
 import { checkInteger, checkKeys, checkObject, checkSignal, keysOf } from '../base/validate.js'
-import { Connection, relayAccess } from '../connection/connection.js'
-import type { RelayAccess, RelaySide } from '../connection/relay-access.js'
+import { Connection } from '../connection/connection.js'
+import type { RelaySide } from '../connection/relay-side.js'
 import { filesDone } from '../connection/send-file.js'
 import type { Place } from '../io/io-port.js'
 import { COMMAND_MUTE, COMMAND_PAUSE } from '../native/layout.js'
 import { ioThreadOf } from '../thread/io-thread.js'
 import { move } from './moving.js'
+import { type RelayAccess, relayAccess } from './relay-access.js'
 
 /** Options of `relay()`. */
 export interface RelayOptions {

@@ -6,7 +6,7 @@ import type { IoPort } from './io-port.js'
 
 /** @internal What a connection, `C`, needs of the call that it came from. */
 export interface ContextOf<C> extends ConnectionLimits {
-  readonly io: IoPort<C>
+  readonly io: IoPort
   /** None for an outgoing connection. */
   readonly listener: Listener<unknown> | undefined
   readonly handlers: HandlersOf<C>

@@ -6,8 +6,8 @@ import type { Counted } from './in-flight.js'
 /** Hands a request's payload to the addon, for this batch; answers its place there. */
 export type Submit<A> = (batch: number, callback: (answer: A) => void) => number
 
-/** An I/O thread as its connections know it; `IoThread` is the one that there is. `C`: what it takes for a connection. */
-export interface IoPort<C = never> {
+/** An I/O thread as its connections know it; `IoThread` is the one that there is. */
+export interface IoPort {
   readonly index: number
   readonly native: NativeIoThread
   readonly commands: CommandWriter
@@ -16,7 +16,7 @@ export interface IoPort<C = never> {
   /** Slots of connections that are on their way here: what is asked about them waits until JavaScript has had events. */
   readonly expected: ReadonlySet<number>
   /** Those that have closed, but are paused and have yet to hear of it, and of what came before. */
-  readonly closedUntold: { add(conn: C): unknown }
+  readonly closedUntold: { add(conn: object): unknown }
   /** Bytes of the connection in this slot that have gone to the kernel, modulo 2^32, as a signed integer. */
   flushedOf(slot: number): number
   /** Whether this connection has not closed yet, or is being told so right now. */
@@ -36,7 +36,7 @@ export interface IoPort<C = never> {
   /** Throws ERR_C1M_TOO_MUCH_IN_FLIGHT beyond all bounds. */
   checkInFlight(): void
   /** A connection of `closedUntold` has heard of its close. */
-  forgetClosed(conn: C): void
+  forgetClosed(conn: object): void
 }
 
 /** A connection, as the I/O thread knows it. */

@@ -1,6 +1,7 @@
 import { runClosed } from '../base/close-hooks.js'
 import { needStack } from '../base/stack.js'
-import { type Connection, type ConnectionContext, connectionEvents, makeConnection } from '../connection/connection.js'
+import { type Connection, type ConnectionContext, makeConnection } from '../connection/connection.js'
+import * as delivery from '../connection/delivery.js'
 import { destroyForMemory } from '../connection/want-of-memory.js'
 import { type CommandWriter, commandsOf } from '../io/command-writer.js'
 import { makeEventMemory, makeSlab, slice } from '../io/event-memory.js'
@@ -52,7 +53,7 @@ interface Arrival {
  * A connection is a slot and a generation. The table knows both for all of them, in typed arrays; an object is made
  * when a handler, or the reactor's user, needs one.
  */
-export class IoThread extends IoThreadRequests implements IoPort<Connection<unknown>> {
+export class IoThread extends IoThreadRequests implements IoPort {
   readonly commands: CommandWriter
   readonly native: NativeIoThread
   readonly watches: Watches
@@ -158,7 +159,7 @@ export class IoThread extends IoThreadRequests implements IoPort<Connection<unkn
 
   /** Ends the connection as a shutdown does. */
   shutdownConnection(slot: number): void {
-    connectionEvents.shutdown(this.#connection(slot))
+    delivery.shutdown(this.#connection(slot))
   }
 
   /** A connection comes from another thread, into a slot that was reserved for it. Answers what is its context here. */
@@ -318,11 +319,11 @@ export class IoThread extends IoThreadRequests implements IoPort<Connection<unkn
         const offset = records[at + 2] as number
         const length = records[at + 3] as number
         if (head >>> 8 === READ_OWNED) {
-          connectionEvents.data(this.#connection(slot), slice(memory.owned, offset, length), false)
+          delivery.data(this.#connection(slot), slice(memory.owned, offset, length), false)
         } else if (head >>> 8 === OWN_MEMORY) {
           const frame = memory.frames?.[offset]
           if (frame === undefined) destroyForMemory(this.#connection(slot))
-          else connectionEvents.data(this.#connection(slot), frame, false)
+          else delivery.data(this.#connection(slot), frame, false)
         } else {
           this.#borrowedData(slot, slice(memory.borrowed, offset, length))
         }
@@ -333,13 +334,13 @@ export class IoThread extends IoThreadRequests implements IoPort<Connection<unkn
       case EVENT_CLOSE:
         return this.#close(slot, records[at + 2] as number, head >>> 8)
       case EVENT_END:
-        return connectionEvents.end(this.#connection(slot))
+        return delivery.end(this.#connection(slot))
       case EVENT_DRAIN:
-        return connectionEvents.drain(this.#connection(slot))
+        return delivery.drain(this.#connection(slot))
       case EVENT_TIMEOUT:
-        return connectionEvents.timeout(this.#connection(slot), head >>> 8, records[at + 2] === 1)
+        return delivery.timeout(this.#connection(slot), head >>> 8, records[at + 2] === 1)
       case EVENT_FRAMING:
-        return connectionEvents.framing(this.#connection(slot), head >>> 8)
+        return delivery.framing(this.#connection(slot), head >>> 8)
       case EVENT_WATCH:
         return this.watches.tell(slot, head >>> 8)
       case EVENT_SATURATED: {
@@ -351,7 +352,7 @@ export class IoThread extends IoThreadRequests implements IoPort<Connection<unkn
 
   #borrowedData(slot: number, chunk: Buffer): void {
     try {
-      connectionEvents.data(this.#connection(slot), chunk, true)
+      delivery.data(this.#connection(slot), chunk, true)
     } finally {
       if (this.owner.poisonBorrowed) chunk.fill(0xdd)
     }
@@ -370,7 +371,7 @@ export class IoThread extends IoThreadRequests implements IoPort<Connection<unkn
       entry.onOpen = undefined
     }
     if (this.#arrivals.size > 0) this.#arrive(slot)
-    if (entry.context.handlers.open !== undefined) connectionEvents.open(this.#connection(slot))
+    if (entry.context.handlers.open !== undefined) delivery.open(this.#connection(slot))
   }
 
   #arrive(slot: number): void {
@@ -396,7 +397,7 @@ export class IoThread extends IoThreadRequests implements IoPort<Connection<unkn
     try {
       if (this.#objects[slot] !== undefined || entry.context.handlers.close !== undefined) {
         const error = errno === 0 ? undefined : closeError(errno, SYSCALLS[syscall] ?? 'read')
-        connectionEvents.close(this.#connection(slot), error)
+        delivery.close(this.#connection(slot), error)
       }
     } finally {
       const conn = this.#objects[slot]

@@ -1,6 +1,6 @@
 import { onClosed } from '../../base/close-hooks.js'
 import { beginWork } from '../../base/unfinished.js'
-import { type Connection, holdReading } from '../../connection/connection.js'
+import type { Connection } from '../../connection/connection.js'
 
 /** Of one connection. */
 interface Share<T> {
@@ -65,7 +65,7 @@ export class Shares<T extends object> {
     if (share.held) return
     share.held = true
     this.held++
-    holdReading(conn, true)
+    conn.holdReading(true)
   }
 
   /** The queue has room again. */
@@ -124,6 +124,6 @@ export class Shares<T extends object> {
   #resume(conn: Connection<never>, share: Share<T>): void {
     share.held = false
     this.held--
-    holdReading(conn, false)
+    conn.holdReading(false)
   }
 }

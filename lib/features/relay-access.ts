@@ -1,0 +1,37 @@
+import type { Connection } from '../connection/connection.js'
+import { heldEvents, relaySides } from '../connection/connection-notes.js'
+import { isFramed } from '../connection/reframing.js'
+import type { RelaySide } from '../connection/relay-side.js'
+import { DETACHING, DRAIN_WANTED, GONE, HOLDING, PAUSED, RELAYED, UNCLAIMED } from '../connection/state.js'
+import { COMMAND_DESTROY, COMMAND_RESET } from '../native/layout.js'
+
+/** What a relay may do with a connection. */
+export interface RelayAccess {
+  readonly relayed: boolean
+  /** Its bytes are cut into frames. */
+  readonly framed: boolean
+  /** Nothing comes to its handlers any more, and only the relay writes. What was held back goes to the side immediately. */
+  take(side: RelaySide): void
+  write(chunk: Uint8Array): void
+  destroy(reset: boolean, error: Error): void
+}
+
+export function relayAccess(conn: Connection): RelayAccess {
+  return {
+    relayed: (conn.state & (RELAYED | DETACHING)) !== 0,
+    framed: isFramed(conn, conn.context.framing),
+    take(side) {
+      const held = heldEvents.get(conn)
+      heldEvents.delete(conn)
+      conn.state = (conn.state & ~(PAUSED | UNCLAIMED | HOLDING | DRAIN_WANTED)) | RELAYED
+      relaySides.set(conn, side)
+      for (const event of held?.events ?? []) if (typeof event !== 'string') side.data(event)
+    },
+    write(chunk) {
+      if ((conn.state & GONE) !== 0) return
+      conn.context.io.commands.write(conn.slot, conn.generation, chunk)
+      conn.submitted = (conn.submitted + chunk.length) | 0
+    },
+    destroy: (reset, error) => conn.close(reset ? COMMAND_RESET : COMMAND_DESTROY, error),
+  }
+}
