@@ -1,5 +1,5 @@
 import { C1mError, invalidType, outOfRange, systemError } from '../base/errors.js'
-import { checkBoolean, checkInteger, checkKeys, checkObject, keysOf } from '../base/validate.js'
+import { checkBoolean, checkInteger, checkKeys, checkObject } from '../base/validate.js'
 import type { Failure } from '../native/binding.js'
 
 /** TCP keepalive, see `SocketOptions.keepAlive`. What is left out keeps the system's value. */
@@ -143,52 +143,114 @@ export interface AppliedSocketOptions {
   readonly busyPollMicros?: number
 }
 
-/** @internal */
-export const socketOptionKeys = keysOf<SocketOptions>({
-  noDelay: true,
-  keepAlive: true,
-  userTimeoutMs: true,
-  deferAcceptMs: true,
-  fastOpen: true,
-  receiveBufferBytes: true,
-  sendBufferBytes: true,
-  congestion: true,
-  quickAck: true,
-  lingerMs: true,
-  notSentLowAtBytes: true,
-  ipTos: true,
-  incomingCpu: true,
-  busyPollMicros: true,
+const INT_MAX = 2_147_483_647
+const FAST_OPEN_QUEUE = 1024
+const MAX_KEEP_ALIVE_MS = 32_767_000
+
+/** How an option's value becomes the int that the core takes, and how an int that the kernel applied becomes a value. */
+interface Unit<V> {
+  /** Checks what the user gave. */
+  readonly encode: (name: string, value: unknown) => number
+  readonly decode: (value: number) => V | undefined
+  readonly where?: 'listener'
+}
+
+const flag: Unit<boolean> = {
+  encode: (name, value) => (checkBoolean(name, value) ? 1 : 0),
+  decode: (value) => value !== 0,
+}
+
+const integer = (min: number, max: number): Unit<number> => ({
+  encode: (name, value) => checkInteger(name, value, min, max),
+  decode: (value) => value,
 })
 
-/**
- * @internal The names of the options by their id, which is the index; the same table as `kOptionNames` in
- * `native/net/options.h`. From `congestion` on they have no int value and stand here to be named in failures.
- */
-export const optionNames = [
-  'noDelay',
-  'keepAlive',
-  'keepAlive.idleMs',
-  'keepAlive.intervalMs',
-  'keepAlive.count',
-  'userTimeoutMs',
-  'deferAcceptMs',
-  'fastOpen',
-  'receiveBufferBytes',
-  'sendBufferBytes',
-  'quickAck',
-  'lingerMs',
-  'notSentLowAtBytes',
-  'ipTos',
-  'incomingCpu',
-  'busyPollMicros',
-  'congestion',
-  'reusePort',
-  'ipv6Only',
-  'protocol',
-] as const
+/** Milliseconds here, whole seconds to the kernel. */
+const seconds = (min: number, max: number): Unit<number> => ({
+  encode: (name, value) => Math.ceil(checkInteger(name, value, min, max) / 1000),
+  decode: (value) => value * 1000,
+})
 
-type OptionName = (typeof optionNames)[number]
+const fastOpen: Unit<number | false> = {
+  encode(name, value) {
+    if (typeof value === 'boolean') return value ? FAST_OPEN_QUEUE : 0
+    if (typeof value !== 'number') throw invalidType(name, 'a boolean or a number', value)
+    return checkInteger(name, value, 0, INT_MAX)
+  },
+  decode: (value) => value > 0 && value,
+}
+
+const linger: Unit<number | false> = {
+  encode(name, value) {
+    if (value === false) return -1
+    if (typeof value !== 'number') throw invalidType(name, '0 or false', value)
+    if (value !== 0) throw outOfRange(name, '0 or false', value)
+    return 0
+  },
+  decode: (value) => value >= 0 && value * 1000,
+}
+
+const cpu: Unit<number> = {
+  ...integer(0, 65_535),
+  // -1 as long as no CPU has been chosen and no packet has come.
+  decode: (value) => (value >= 0 ? value : undefined),
+}
+
+/** Without an int value: it stands here to have a number, by which failures name it. */
+const NAME_ONLY = undefined
+
+type KeepAliveName = `keepAlive.${keyof KeepAliveOptions}`
+type Table = {
+  readonly [K in Exclude<keyof SocketOptions, 'keepAlive' | 'congestion'>]: Unit<Required<AppliedSocketOptions>[K]>
+} & { readonly [K in KeepAliveName]: Unit<number> } & { readonly keepAlive: Unit<boolean> }
+
+/**
+ * Each option's row: the one place, besides its doc blocks above, that knows it. The order gives it its number, which is the
+ * same in `kOptionNames` in `native/net/options.h`.
+ */
+const table = {
+  noDelay: flag,
+  keepAlive: flag,
+  'keepAlive.idleMs': seconds(1, MAX_KEEP_ALIVE_MS),
+  'keepAlive.intervalMs': seconds(1, MAX_KEEP_ALIVE_MS),
+  'keepAlive.count': integer(1, 127),
+  userTimeoutMs: integer(0, INT_MAX),
+  deferAcceptMs: { ...seconds(0, INT_MAX), where: 'listener' },
+  fastOpen: { ...fastOpen, where: 'listener' },
+  receiveBufferBytes: integer(1, 2 ** 30 - 1),
+  sendBufferBytes: integer(1, 2 ** 30 - 1),
+  quickAck: flag,
+  lingerMs: linger,
+  notSentLowAtBytes: integer(0, INT_MAX),
+  ipTos: integer(0, 255),
+  incomingCpu: { ...cpu, where: 'listener' },
+  busyPollMicros: integer(0, INT_MAX),
+  congestion: NAME_ONLY,
+  reusePort: NAME_ONLY,
+  ipv6Only: NAME_ONLY,
+  protocol: NAME_ONLY,
+} as const satisfies Table & Readonly<Record<string, Unit<unknown> | undefined>>
+
+const rows: readonly (readonly [name: string, unit: Unit<unknown> | undefined])[] = Object.entries(table)
+/** The rows of the options that are one int each. */
+const units = rows.filter((row): row is readonly [string, Unit<unknown>] => row[1] !== undefined)
+
+const KEEP_ALIVE = 'keepAlive.'
+const keepAliveUnits = units
+  .filter(([name]) => name.startsWith(KEEP_ALIVE))
+  .map(([name, unit]) => [name.slice(KEEP_ALIVE.length) as keyof KeepAliveOptions, unit] as const)
+const plainUnits = units.filter(([name]) => !name.startsWith('keepAlive'))
+
+/** @internal The names of the options by their number, which is the index. */
+export const optionNames: readonly string[] = rows.map(([name]) => name)
+
+/** @internal */
+export const socketOptionKeys: readonly string[] = ['keepAlive', ...plainUnits.map(([name]) => name), 'congestion']
+
+/** @internal Without those that are for listeners only. */
+export const connectionSocketOptionKeys = socketOptionKeys.filter(
+  (key) => plainUnits.find(([name]) => name === key)?.[1].where !== 'listener',
+)
 
 /** @internal Option ids for the core, next to each other with their values: `[id, value, id, value, …]`. */
 export interface EncodedSocketOptions {
@@ -196,65 +258,7 @@ export interface EncodedSocketOptions {
   readonly congestion?: string
 }
 
-const INT_MAX = 2_147_483_647
-const FAST_OPEN_QUEUE = 1024
-
-const seconds = (ms: number): number => Math.ceil(ms / 1000)
-
-/** Checks one value of the user's and answers the int that the core takes. */
-type Encoder = (name: string, value: unknown) => number
-
-const flag: Encoder = (name, value) => (checkBoolean(name, value) ? 1 : 0)
-const integer =
-  (min: number, max: number): Encoder =>
-  (name, value) =>
-    checkInteger(name, value, min, max)
-const durationInSeconds =
-  (min: number, max: number): Encoder =>
-  (name, value) =>
-    seconds(checkInteger(name, value, min, max))
-
-const fastOpen: Encoder = (name, value) => {
-  if (typeof value === 'boolean') return value ? FAST_OPEN_QUEUE : 0
-  if (typeof value !== 'number') throw invalidType(name, 'a boolean or a number', value)
-  return checkInteger(name, value, 0, INT_MAX)
-}
-
-const linger: Encoder = (name, value) => {
-  if (value === false) return -1
-  if (typeof value !== 'number') throw invalidType(name, '0 or false', value)
-  if (value !== 0) throw outOfRange(name, '0 or false', value)
-  return 0
-}
-
-/** The options that are one value each; `keepAlive` and `congestion` are handled apart. */
-const encoders: readonly (readonly [Exclude<keyof SocketOptions, 'keepAlive' | 'congestion'>, Encoder])[] = [
-  ['noDelay', flag],
-  ['userTimeoutMs', integer(0, INT_MAX)],
-  ['deferAcceptMs', durationInSeconds(0, INT_MAX)],
-  ['fastOpen', fastOpen],
-  ['receiveBufferBytes', integer(1, 2 ** 30 - 1)],
-  ['sendBufferBytes', integer(1, 2 ** 30 - 1)],
-  ['quickAck', flag],
-  ['lingerMs', linger],
-  ['notSentLowAtBytes', integer(0, INT_MAX)],
-  ['ipTos', integer(0, 255)],
-  ['incomingCpu', integer(0, 65_535)],
-  ['busyPollMicros', integer(0, INT_MAX)],
-]
-
-const keepAliveEncoders: readonly (readonly [keyof KeepAliveOptions, Encoder])[] = [
-  ['idleMs', durationInSeconds(1, 32_767_000)],
-  ['intervalMs', durationInSeconds(1, 32_767_000)],
-  ['count', integer(1, 127)],
-]
-
-const listenerOnly: ReadonlySet<string> = new Set(['deferAcceptMs', 'fastOpen', 'incomingCpu'])
-
-/** @internal Without those that are for listeners only. */
-export const connectionSocketOptionKeys = socketOptionKeys.filter((name) => !listenerOnly.has(name))
-
-const idOf = (name: OptionName): number => optionNames.indexOf(name)
+const idOf = (name: string): number => optionNames.indexOf(name)
 
 function encodeKeepAlive(keepAlive: unknown, settings: number[]): void {
   if (typeof keepAlive === 'boolean') {
@@ -268,11 +272,11 @@ function encodeKeepAlive(keepAlive: unknown, settings: number[]): void {
   checkKeys(
     'keepAlive',
     times,
-    keepAliveEncoders.map(([key]) => key),
+    keepAliveUnits.map(([key]) => key),
   )
   // The times go first, so that the first probe is already timed by them.
-  for (const [key, encode] of keepAliveEncoders) {
-    const name = `keepAlive.${key}` as const
+  for (const [key, { encode }] of keepAliveUnits) {
+    const name = KEEP_ALIVE + key
     if (times[key] !== undefined) settings.push(idOf(name), encode(name, times[key]))
   }
   settings.push(idOf('keepAlive'), 1)
@@ -288,11 +292,11 @@ function encodeKeepAlive(keepAlive: unknown, settings: number[]): void {
 export function encodeSocketOptions(options: SocketOptions, where: 'listener' | 'connection'): EncodedSocketOptions {
   const settings: number[] = []
   if (options.keepAlive !== undefined) encodeKeepAlive(options.keepAlive, settings)
-  for (const [name, encode] of encoders) {
-    const value: unknown = options[name]
+  for (const [name, unit] of plainUnits) {
+    const value: unknown = options[name as keyof SocketOptions]
     if (value === undefined) continue
-    const encoded = encode(name, value)
-    if (where === 'connection' && listenerOnly.has(name)) throw unsupportedOption(name, 'is for listeners only')
+    const encoded = unit.encode(name, value)
+    if (where === 'connection' && unit.where === 'listener') throw unsupportedOption(name, 'is for listeners only')
     settings.push(idOf(name), encoded)
   }
   const congestion: unknown = options.congestion
@@ -311,48 +315,18 @@ export function encodeSetOptions(options: SocketOptions): EncodedSocketOptions {
 
 /** @internal Makes `[id, value, …]`, as the core read it from a socket, into properties. */
 export function decodeSocketOptions(values: ArrayLike<number>, congestion?: string): AppliedSocketOptions {
-  const read = new Map<OptionName, number>()
+  const applied: Record<string, unknown> = {}
+  const times: Record<string, unknown> = { idleMs: 0, intervalMs: 0, count: 0 }
   for (let at = 0; at + 1 < values.length; at += 2) {
-    const name = optionNames[values[at] ?? -1]
-    const value = values[at + 1]
-    if (name !== undefined && value !== undefined) read.set(name, value)
+    const [name = '', unit] = rows[values[at] as number] ?? []
+    const value = unit?.decode(values[at + 1] as number)
+    if (value === undefined) continue
+    if (name.startsWith(KEEP_ALIVE)) times[name.slice(KEEP_ALIVE.length)] = value
+    else applied[name] = value
   }
-  const get = <T>(name: OptionName, decode: (value: number) => T | undefined): T | undefined => {
-    const value = read.get(name)
-    return value === undefined ? undefined : decode(value)
-  }
-  const same = (value: number): number => value
-  const bool = (value: number): boolean => value !== 0
-  const ms = (value: number): number => value * 1000
-  const keepAlive = (value: number): false | Required<KeepAliveOptions> =>
-    value !== 0 && {
-      idleMs: ms(read.get('keepAlive.idleMs') ?? 0),
-      intervalMs: ms(read.get('keepAlive.intervalMs') ?? 0),
-      count: read.get('keepAlive.count') ?? 0,
-    }
-  return withoutUndefined({
-    noDelay: get('noDelay', bool),
-    keepAlive: get('keepAlive', keepAlive),
-    userTimeoutMs: get('userTimeoutMs', same),
-    deferAcceptMs: get('deferAcceptMs', ms),
-    fastOpen: get('fastOpen', (value): false | number => value > 0 && value),
-    receiveBufferBytes: get('receiveBufferBytes', same),
-    sendBufferBytes: get('sendBufferBytes', same),
-    congestion,
-    quickAck: get('quickAck', bool),
-    lingerMs: get('lingerMs', (value): number | false => value >= 0 && ms(value)),
-    notSentLowAtBytes: get('notSentLowAtBytes', same),
-    ipTos: get('ipTos', same),
-    // -1 as long as no CPU has been chosen and no packet has come.
-    incomingCpu: get('incomingCpu', (value) => (value >= 0 ? value : undefined)),
-    busyPollMicros: get('busyPollMicros', same),
-  })
-}
-
-type WithoutUndefined<T> = { [K in keyof T]?: Exclude<T[K], undefined> }
-
-function withoutUndefined<T extends object>(object: T): WithoutUndefined<T> {
-  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as WithoutUndefined<T>
+  if (applied.keepAlive === true) applied.keepAlive = times
+  if (congestion !== undefined) applied.congestion = congestion
+  return applied
 }
 
 /** @internal The error for an option that the system refused, or for what else went wrong. */
