@@ -1,6 +1,6 @@
 import { C1mError } from '../base/errors.js'
 import type { Place, Submit } from '../io/io-port.js'
-import type { Applied, Closed, Failure } from '../native/binding.js'
+import type { Applied, Closed, Failure } from '../native/binding-types.js'
 import {
   type AppliedSocketOptions,
   decodeSocketOptions,

@@ -1,6 +1,6 @@
 import { C1mError } from '../base/errors.js'
 import { whenFinished } from '../base/unfinished.js'
-import { guard } from '../native/binding.js'
+import { guard } from '../native/guard.js'
 import { FRAMING_MISFIT } from '../native/layout.js'
 import type { HandlersOf } from '../options/handlers.js'
 import { runTimeout } from '../options/timeouts.js'

@@ -1,7 +1,7 @@
 import { Socket, type SocketConstructorOpts } from 'node:net'
 import { asError, C1mError, systemError } from '../base/errors.js'
 import type { Place } from '../io/io-port.js'
-import type { Closed, DetachedSocket, Failure } from '../native/binding.js'
+import type { Closed, DetachedSocket, Failure } from '../native/binding-types.js'
 
 /** @internal What a connection hears of its leaving, before its last event. */
 export interface Departure {

@@ -7,7 +7,7 @@ import { Pending } from '../base/pending.js'
 import { checkReadAllowed } from '../base/permission.js'
 import { checkInteger, checkKeys, checkObject, checkSignal, isBytes, isUrl, keysOf } from '../base/validate.js'
 import type { IoPort } from '../io/io-port.js'
-import type { NativeIoThread } from '../native/binding.js'
+import type { NativeIoThread } from '../native/binding-types.js'
 import { OWN_ERROR_FILE_ABORTED, QUEUE_FILE_COST, QUEUE_LEAST_COST } from '../native/layout.js'
 import { closeError } from '../native/own-errors.js'
 

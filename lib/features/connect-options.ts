@@ -12,7 +12,7 @@ import {
   keysOf,
   type Meant,
 } from '../base/validate.js'
-import type { ConnectSpec } from '../native/binding.js'
+import type { ConnectSpec } from '../native/binding-types.js'
 import {
   type ConnectionOptions,
   checkConnectionOptions,

@@ -1,7 +1,7 @@
 import { invalidValue } from '../base/errors.js'
 import { checkBoolean, checkInteger, checkKeys, checkOneOf, checkString, keysOf, type Meant } from '../base/validate.js'
 import type { Connection } from '../connection/connection.js'
-import type { ListenSpec } from '../native/binding.js'
+import type { ListenSpec } from '../native/binding-types.js'
 import { PLACEMENTS } from '../native/layout.js'
 import {
   type ConnectionOptions,

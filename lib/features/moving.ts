@@ -3,7 +3,7 @@ import type { Addresses } from '../base/address.js'
 import type { Connection } from '../connection/connection.js'
 import { hasFiles } from '../connection/send-file.js'
 import { beginTransit, endTransit } from '../connection/transit.js'
-import type { ClosedOnMove, MoveOutcome } from '../native/binding.js'
+import type { ClosedOnMove, MoveOutcome } from '../native/binding-types.js'
 import { SYSCALLS } from '../native/layout.js'
 import { type IoThread, ioThreadOf } from '../thread/io-thread.js'
 

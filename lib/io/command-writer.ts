@@ -1,4 +1,4 @@
-import type { NativeIoThread } from '../native/binding.js'
+import type { NativeIoThread } from '../native/binding-types.js'
 import { COMMAND_REQUEST, COMMAND_WORDS, COMMAND_WRITE, COMMAND_WRITE_PINNED, DRAIN_WISH } from '../native/layout.js'
 import { MAX_COMMAND_BATCHES } from './in-flight.js'
 

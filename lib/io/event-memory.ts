@@ -1,5 +1,5 @@
 import { markAsUntransferable } from 'node:worker_threads'
-import type { EventMemory } from '../native/binding.js'
+import type { EventMemory } from '../native/binding-types.js'
 import { EVENT_RECORDS, EVENT_WORDS } from '../native/layout.js'
 import { markReadAgain } from './command-writer.js'
 

@@ -1,5 +1,5 @@
 import type { AsyncResource } from 'node:async_hooks'
-import type { NativeIoThread } from '../native/binding.js'
+import type { NativeIoThread } from '../native/binding-types.js'
 import type { CommandWriter } from './command-writer.js'
 import type { Counted } from './in-flight.js'
 

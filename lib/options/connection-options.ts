@@ -1,6 +1,6 @@
 import { invalidType } from '../base/errors.js'
 import { checkBoolean, checkInteger, checkObject, checkOneOf, keysOf, type Meant } from '../base/validate.js'
-import type { ConnectionSettings } from '../native/binding.js'
+import type { ConnectionSettings } from '../native/binding-types.js'
 import { checkFraming, type Framing } from './framing.js'
 
 /** How connections are served: those of a listener, or one that was opened. */

@@ -1,7 +1,7 @@
 import { inspect } from 'node:util'
 import { invalidType, invalidValue, outOfRange } from '../base/errors.js'
 import { checkBoolean, checkInteger, checkKeys, checkObject, checkOneOf, isBytes, keysOf } from '../base/validate.js'
-import type { FramingSpec } from '../native/binding.js'
+import type { FramingSpec } from '../native/binding-types.js'
 
 const DEFAULT_MAX_FRAME_BYTES = 2 ** 20
 const MOST_FRAME_BYTES = 2 ** 30

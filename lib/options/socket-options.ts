@@ -1,6 +1,6 @@
 import { C1mError, invalidType, outOfRange, systemError } from '../base/errors.js'
 import { checkBoolean, checkInteger, checkKeys, checkObject } from '../base/validate.js'
-import type { Failure } from '../native/binding.js'
+import type { Failure } from '../native/binding-types.js'
 
 /** TCP keepalive, see `SocketOptions.keepAlive`. What is left out keeps the system's value. */
 export interface KeepAliveOptions {

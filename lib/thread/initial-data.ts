@@ -1,5 +1,5 @@
 import type { Connection, ConnectionContext } from '../connection/connection.js'
-import { guard } from '../native/binding.js'
+import { guard } from '../native/guard.js'
 
 /**
  * @internal Puts a connection into its table, and then sets what `conn.data` is from the start: the user's function may look for

@@ -5,7 +5,7 @@ import type { Connection, ConnectionContext } from '../connection/connection.js'
 import type { CommandWriter } from '../io/command-writer.js'
 import { Counted, MAX_REQUESTS } from '../io/in-flight.js'
 import type { Submit } from '../io/io-port.js'
-import type { Bound, ConnectSpec, Failure, Full, ListenSpec, NativeIoThread } from '../native/binding.js'
+import type { Bound, ConnectSpec, Failure, Full, ListenSpec, NativeIoThread } from '../native/binding-types.js'
 import type { Contexts } from './contexts.js'
 import type { IoThreadOwner } from './io-thread-owner.js'
 

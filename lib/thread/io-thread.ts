@@ -6,15 +6,8 @@ import { destroyForMemory } from '../connection/want-of-memory.js'
 import { type CommandWriter, commandsOf } from '../io/command-writer.js'
 import { makeEventMemory, makeSlab, slice } from '../io/event-memory.js'
 import type { IoPort, Place } from '../io/io-port.js'
-import {
-  type AdoptSpec,
-  type EventMemory,
-  type Failure,
-  type Full,
-  type NativeIoThread,
-  reportException,
-  startIoThread,
-} from '../native/binding.js'
+import { reportException, startIoThread } from '../native/binding.js'
+import type { AdoptSpec, EventMemory, Failure, Full, NativeIoThread } from '../native/binding-types.js'
 import {
   EVENT_CLOSE,
   EVENT_DATA,

@@ -1,6 +1,6 @@
 import { invalidType, invalidValue, notMade, systemErrorOn } from '../base/errors.js'
 import { checkBoolean, checkInteger, checkKeys, checkObject, keysOf } from '../base/validate.js'
-import type { NativeIoThread } from '../native/binding.js'
+import type { NativeIoThread } from '../native/binding-types.js'
 import { WATCH_ERROR, WATCH_HANGUP, WATCH_PRIORITY, WATCH_READABLE, WATCH_WRITABLE } from '../native/layout.js'
 
 /** What to be told of a descriptor; at least one of them. Each is `false` by default. */

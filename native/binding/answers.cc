@@ -64,7 +64,7 @@ Result<void> set_spread(ListenRequest& request, const Napi::Value& value) {
   return {};
 }
 
-// As ListenSpec in lib/native/binding.ts has it; an address that can't be made into one is an error.
+// As ListenSpec in lib/native/binding-types.ts has it; an address that can't be made into one is an error.
 Result<ListenSpec> to_listen_spec(const Napi::Object& from) {
   ListenSpec spec;
   spec.backlog = from.Get("backlog").ToNumber().Int32Value();

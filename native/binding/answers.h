@@ -13,7 +13,7 @@ namespace c1m {
 
 class ListenAnswer final : public ListenRequest {
  public:
-  // spec: as ListenSpec in lib/native/binding.ts has it.
+  // spec: as ListenSpec in lib/native/binding-types.ts has it.
   ListenAnswer(const Napi::Function& callback, const Napi::Object& spec);
   bool run(Loop& loop) override;
   void answer() override;

@@ -9,8 +9,8 @@
 
 namespace c1m {
 
-// JavaScript's handle on one I/O thread (lib/native/binding.ts has its type). Checks nothing that lib/ has checked; its
-// methods do nothing after close().
+// JavaScript's handle on one I/O thread (lib/native/binding-types.ts has its type). Checks nothing that lib/ has checked;
+// its methods do nothing after close().
 // Owner: JavaScript. Thread: the JS thread's.
 class IoThread {
  public:

@@ -1,6 +1,6 @@
 import { C1mError } from '../../base/errors.js'
 import type { ListenSettings } from '../../features/listen-options.js'
-import type { FramingSpec } from '../../native/binding.js'
+import type { FramingSpec } from '../../native/binding-types.js'
 import { delimited, type Framing, lengthPrefixed } from '../../options/framing.js'
 import type { ReactorOptions } from '../../options/reactor-options.js'
 import type { Wire } from '../wire-error.js'

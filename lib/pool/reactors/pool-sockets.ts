@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs'
 import { listenError, onAnyAddress, resolveHost } from '../../features/listening.js'
-import { type Bound, openListeningSocket } from '../../native/binding.js'
+import { openListeningSocket } from '../../native/binding.js'
+import type { Bound } from '../../native/binding-types.js'
 import type { CheckedPoolListen } from './reactor-pool-options.js'
 import { SocketFile } from './socket-file.js'
 

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { notMade } from '../../base/errors.js'
 import type { Handlers } from '../../connection/connection.js'
-import { guard } from '../../native/binding.js'
+import { guard } from '../../native/guard.js'
 import type { Reactor } from '../../reactor.js'
 
 interface WorkerContextEvents {
