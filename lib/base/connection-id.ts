@@ -4,7 +4,26 @@
  */
 export type ConnectionId = number & { readonly __connectionId: unique symbol }
 
+/** @internal Slots of an I/O thread, and I/O threads of a reactor, for which an id has room. */
+export const MAX_SLOTS = 2 ** 24
+/** @internal */
+export const MAX_THREADS = 2 ** 6
+
+/** @internal Where a connection is: the number of its I/O thread, and its slot there. */
+export interface SlotPlace {
+  readonly thread: number
+  readonly slot: number
+  readonly generation: number
+}
+
 /** @internal */
 export function connectionId(thread: number, slot: number, generation: number): ConnectionId {
-  return (generation * 2 ** 30 + thread * 2 ** 24 + slot) as ConnectionId
+  return ((generation * MAX_THREADS + thread) * MAX_SLOTS + slot) as ConnectionId
+}
+
+/** @internal The place of an id; nothing for a number that is none. */
+export function placeOf(id: number): SlotPlace | undefined {
+  if (!Number.isSafeInteger(id) || id < MAX_THREADS * MAX_SLOTS) return undefined
+  const thread = Math.floor(id / MAX_SLOTS)
+  return { thread: thread % MAX_THREADS, slot: id % MAX_SLOTS, generation: Math.floor(thread / MAX_THREADS) }
 }

@@ -1,11 +1,4 @@
-import { type ConnectionId, connectionId } from '../base/connection-id.js'
-
-/** @internal Where a connection is: the number of its I/O thread, and its slot there. */
-export interface MovedTo {
-  readonly thread: number
-  readonly slot: number
-  readonly generation: number
-}
+import { type ConnectionId, connectionId, MAX_SLOTS, type SlotPlace } from '../base/connection-id.js'
 
 const ids = new WeakMap<object, ConnectionId>()
 /** As a rule there are none, and nobody has to look. */
@@ -18,10 +11,10 @@ export function movedId(conn: object): ConnectionId | undefined {
 
 /** @internal A reactor's connections that have moved between its I/O threads, and keep the id that they opened with. */
 export class MovedIds {
-  readonly #places = new Map<number, MovedTo>()
+  readonly #places = new Map<number, SlotPlace>()
   readonly #ids = new Map<number, ConnectionId>()
 
-  moved(conn: object, id: ConnectionId, from: MovedTo, to: MovedTo): void {
+  moved(conn: object, id: ConnectionId, from: SlotPlace, to: SlotPlace): void {
     any = true
     ids.set(conn, id)
     this.#ids.delete(keyOf(from.thread, from.slot))
@@ -43,11 +36,11 @@ export class MovedIds {
     return id ?? connectionId(thread, slot, generation)
   }
 
-  placeOf(id: number): MovedTo | undefined {
+  placeOf(id: number): SlotPlace | undefined {
     return this.#places.get(id)
   }
 }
 
 function keyOf(thread: number, slot: number): number {
-  return thread * 2 ** 24 + slot
+  return thread * MAX_SLOTS + slot
 }

@@ -1,13 +1,10 @@
 import { inspect } from 'node:util'
-import type { ConnectionId } from '../base/connection-id.js'
+import { type ConnectionId, placeOf } from '../base/connection-id.js'
 import { invalidType, notMade } from '../base/errors.js'
 import type { Connection } from '../connection/connection.js'
 import type { MovedIds } from '../connection/moved-ids.js'
 import type { IoThread } from '../thread/io-thread.js'
 import { audienceOf, type BroadcastResult, Broadcasts, bytesOf, refused } from './broadcast.js'
-
-const SLOTS = 2 ** 24
-const SLOTS_AND_THREADS = 2 ** 30
 
 /** @internal */
 export let makeConnectionMap: (threads: readonly IoThread[], moved: MovedIds) => ConnectionMap
@@ -137,12 +134,10 @@ export class ConnectionMap implements Iterable<[ConnectionId, Connection]> {
 
   /** @internal */
   locate(id: number): { thread: IoThread; slot: number; generation: number } | undefined {
-    if (!Number.isSafeInteger(id) || id < SLOTS_AND_THREADS) return undefined
-    const moved = this.#moved.placeOf(id)
-    if (moved !== undefined) return { ...moved, thread: this.#threads[moved.thread] as IoThread }
-    const place = id % SLOTS_AND_THREADS
-    const thread = this.#threads[Math.floor(place / SLOTS)]
-    if (thread === undefined) return undefined
-    return { thread, slot: place % SLOTS, generation: Math.floor(id / SLOTS_AND_THREADS) }
+    const place = placeOf(id)
+    if (place === undefined) return undefined
+    const { slot, generation, thread: index } = this.#moved.placeOf(id) ?? place
+    const thread = this.#threads[index]
+    return thread === undefined ? undefined : { thread, slot, generation }
   }
 }

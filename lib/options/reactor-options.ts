@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os'
+import { MAX_SLOTS, MAX_THREADS } from '../base/connection-id.js'
 import { invalidType } from '../base/errors.js'
 import { checkBoolean, checkInteger, checkKeys, checkObject, checkOneOf, keysOf } from '../base/validate.js'
 
@@ -68,14 +69,13 @@ export function checkReactorOptions(options: ReactorOptions | undefined): {
   checkKeys('options', given, reactorOptionKeys)
   const { maxConnections = 2 ** 20, trigger = 'edge', poisonBorrowed = false, ioThreads = 1 } = given
   return {
-    maxConnections: checkInteger('maxConnections', maxConnections, 1, 2 ** 24),
+    maxConnections: checkInteger('maxConnections', maxConnections, 1, MAX_SLOTS),
     level: checkOneOf('trigger', trigger, ['edge', 'level']) === 'level',
     poisonBorrowed: checkBoolean('poisonBorrowed', poisonBorrowed),
     ...checkIoThreads(ioThreads),
   }
 }
 
-const MAX_IO_THREADS = 64
 /** Not pinned. */
 const ANY_CPU = -1
 
@@ -106,7 +106,7 @@ export function checkCpus(name: string, cpus: unknown): readonly number[] {
 }
 
 function checkCount(name: string, count: number | 'auto'): number {
-  if (count === 'auto') return Math.min(Math.max(availableParallelism() - 1, 1), MAX_IO_THREADS)
+  if (count === 'auto') return Math.min(Math.max(availableParallelism() - 1, 1), MAX_THREADS)
   if (typeof count !== 'number') throw invalidType(name, "a number or 'auto'", count)
-  return checkInteger(name, count, 1, MAX_IO_THREADS)
+  return checkInteger(name, count, 1, MAX_THREADS)
 }
