@@ -114,12 +114,12 @@ function hint(known: string): string {
 /** @internal The one of `names` that is most like this, if any is like it at all. */
 export function nearest(given: string, names: readonly string[]): string | undefined {
   let found: string | undefined
-  let least = Number.POSITIVE_INFINITY
+  let min = Number.POSITIVE_INFINITY
   for (const name of names) {
     const distance = distanceOf(given.toLowerCase(), name.toLowerCase())
-    if (distance < least) {
+    if (distance < min) {
       found = name
-      least = distance
+      min = distance
     }
   }
   return found

@@ -8,7 +8,7 @@ import { checkReadAllowed } from '../base/permission.js'
 import { checkInteger, checkKeys, checkObject, checkSignal, isBytes, isUrl, keysOf } from '../base/validate.js'
 import type { IoPort } from '../io/io-port.js'
 import type { NativeIoThread } from '../native/binding-types.js'
-import { OWN_ERROR_FILE_ABORTED, QUEUE_FILE_COST, QUEUE_LEAST_COST } from '../native/layout.js'
+import { OWN_ERROR_FILE_ABORTED, QUEUE_FILE_COST, QUEUE_MIN_COST } from '../native/layout.js'
 import { closeError } from '../native/own-errors.js'
 
 /** With the null byte at its end. (limits.h) */
@@ -84,7 +84,7 @@ export async function sendFile(to: FileTarget, source: FileSource, options?: Sen
   const { conn, slot, generation } = to
   const { io, maxWriteQueue } = to.context
   const queued = pending.get(conn)?.count ?? 0
-  if ((queued + 1) * QUEUE_FILE_COST > Math.max(maxWriteQueue, QUEUE_LEAST_COST)) {
+  if ((queued + 1) * QUEUE_FILE_COST > Math.max(maxWriteQueue, QUEUE_MIN_COST)) {
     const full = new C1mError(
       'ERR_C1M_WRITE_QUEUE_FULL',
       `${queued} files queued, with a maxWriteQueue of ${maxWriteQueue}`,

@@ -13,7 +13,7 @@ const PIN_BYTES = 16 * 1024
 
 const NO_BATCH = -1
 /** The most that a record has room for: more makes no difference. */
-const MOST_EXCESS = 2 ** 32 - 1
+const MAX_EXCESS = 2 ** 32 - 1
 /** For writes that are bounded otherwise; what `withLimit()` has room for, and not a `maxWriteQueue`. */
 const NO_LIMIT = 2 ** 31
 
@@ -122,7 +122,7 @@ export class CommandWriter {
     const length = bytes.length
     if (canPin(bytes)) {
       this.makeReady()
-      const excess = Math.min(bytes.buffer.byteLength - length, MOST_EXCESS)
+      const excess = Math.min(bytes.buffer.byteLength - length, MAX_EXCESS)
       const command = withLimit(COMMAND_WRITE_PINNED, limit) | wish
       this.#record(command, slot, generation, this.#native.pin(this.#index, bytes), excess)
       return
@@ -147,13 +147,13 @@ export class CommandWriter {
     wish: number,
   ): number {
     // No encoding makes more than three bytes of a UTF-16 code unit.
-    const most = text.length * 3
-    if (most >= PIN_BYTES) {
+    const maxBytes = text.length * 3
+    if (maxBytes >= PIN_BYTES) {
       const bytes = Buffer.from(text, encoding)
       this.write(slot, generation, bytes, limit, wish)
       return bytes.length
     }
-    this.#reserve(most)
+    this.#reserve(maxBytes)
     const length = this.#arena.write(text, this.#used, encoding)
     this.#appendWrite(slot, generation, length, withLimit(COMMAND_WRITE, limit) | wish)
     return length

@@ -187,8 +187,8 @@ export interface NativeIoThread {
   release(batch: number, callback: (outcome: MoveOutcome) => void, slot: number, generation: number): number
   /** What has become of the connection that this slot was reserved for; `undefined`: it won't come. */
   settle(batch: number, callback: () => void, slot: number, generation: number, outcome: MoveOutcome): number
-  /** Slots and generations of connections, `most` of them, that nothing has moved on for so long. */
-  idle(batch: number, callback: (places: Uint32Array) => void, ms: number, most: number): number
+  /** Slots and generations of connections, at most `max` of them, that nothing has moved on for `ms`. */
+  idle(batch: number, callback: (places: Uint32Array) => void, ms: number, max: number): number
   /** Answers how many connections it accepted, modulo 2^32; the events of some may come later than this. */
   closeListener(batch: number, callback: (accepted: number) => void, index: number): number
   options(

@@ -8,7 +8,7 @@ export const EVENT_WORDS = 4
 /** Events in a batch. */
 export const EVENT_RECORDS = 4096
 /** Room below which a slab counts as full. */
-export const LEAST_READ_BYTES = 16_384
+export const MIN_READ_BYTES = 16_384
 
 /** argument: context, a: generation */
 export const EVENT_OPEN = 1
@@ -71,7 +71,7 @@ export const WATCH_PRIORITY = 16
 
 /** What a file that waits counts for `maxWriteQueue`, and what such costs may come to on any connection. */
 export const QUEUE_FILE_COST = 2048
-export const QUEUE_LEAST_COST = 65_536
+export const QUEUE_MIN_COST = 65_536
 
 /** Generations are 1 to this. */
 export const LAST_GENERATION = 2 ** 23 - 1

@@ -107,8 +107,8 @@ export function checkConnectionOptions(options: ConnectionOptions): {
   const { idleTimeoutMs = 0, readTimeoutMs = 0, writeTimeoutMs = 0, totalTimeoutMs = 0 } = options
   const framing = checkFraming(options.framing)
   const { highWaterMark = DEFAULT_HIGH_WATER_MARK } = options
-  const leastQueue = checkInteger('highWaterMark', highWaterMark, 1, MAX_QUEUE_BYTES)
-  const { maxWriteQueue = Math.max(DEFAULT_MAX_WRITE_QUEUE, leastQueue) } = options
+  const minQueue = checkInteger('highWaterMark', highWaterMark, 1, MAX_QUEUE_BYTES)
+  const { maxWriteQueue = Math.max(DEFAULT_MAX_WRITE_QUEUE, minQueue) } = options
   return {
     settings: {
       borrowed: checkOneOf('read', read, ['owned', 'borrowed']) === 'borrowed',
@@ -121,7 +121,7 @@ export function checkConnectionOptions(options: ConnectionOptions): {
     context: {
       framing,
       highWaterMark,
-      maxWriteQueue: checkInteger('maxWriteQueue', maxWriteQueue, leastQueue, MAX_QUEUE_BYTES),
+      maxWriteQueue: checkInteger('maxWriteQueue', maxWriteQueue, minQueue, MAX_QUEUE_BYTES),
       allowHalfOpen: checkBoolean('allowHalfOpen', allowHalfOpen),
     },
   }

@@ -4,8 +4,8 @@ import { checkBoolean, checkInteger, checkKeys, checkObject, checkOneOf, isBytes
 import type { FramingSpec } from '../native/binding-types.js'
 
 const DEFAULT_MAX_FRAME_BYTES = 2 ** 20
-const MOST_FRAME_BYTES = 2 ** 30
-const MOST_DELIMITER_BYTES = 256
+const MAX_FRAME_BYTES = 2 ** 30
+const MAX_DELIMITER_BYTES = 256
 const EMPTY = Buffer.alloc(0)
 
 /** Options of `lengthPrefixed()`. */
@@ -81,7 +81,7 @@ export abstract class Framing {
 class LengthPrefixed extends Framing {
   readonly maxFrameBytes: number
   readonly spec: FramingSpec
-  readonly #most: number
+  readonly #maxPayload: number
   readonly #extra: number
   readonly #scratch: Buffer
   readonly #little: boolean
@@ -96,9 +96,9 @@ class LengthPrefixed extends Framing {
     this.#little = checkOneOf('endian', endian, ['big', 'little']) === 'little'
     this.#extra = checkBoolean('includesHeader', includesHeader) ? bytes : 0
     this.#scratch = Buffer.alloc(bytes)
-    this.#most = 2 ** (8 * bytes) - 1 - this.#extra
-    const most = Math.min(MOST_FRAME_BYTES, this.#most)
-    this.maxFrameBytes = checkMaxFrameBytes(maxFrameBytes ?? Math.min(DEFAULT_MAX_FRAME_BYTES, most), most)
+    this.#maxPayload = 2 ** (8 * bytes) - 1 - this.#extra
+    const max = Math.min(MAX_FRAME_BYTES, this.#maxPayload)
+    this.maxFrameBytes = checkMaxFrameBytes(maxFrameBytes ?? Math.min(DEFAULT_MAX_FRAME_BYTES, max), max)
     this.spec = Object.freeze({
       lengthBytes: bytes,
       littleEndian: this.#little,
@@ -109,7 +109,8 @@ class LengthPrefixed extends Framing {
   }
 
   check(payload: Uint8Array): void {
-    if (payload.length > this.#most) throw outOfRange('payload.length', `0 to ${this.#most} bytes`, payload.length)
+    if (payload.length > this.#maxPayload)
+      throw outOfRange('payload.length', `0 to ${this.#maxPayload} bytes`, payload.length)
   }
 
   before(length: number): Uint8Array {
@@ -141,13 +142,13 @@ class Delimited extends Framing {
     }
     // A copy: the caller's may change.
     const bytes = Buffer.from(delimiter as Uint8Array)
-    if (bytes.length < 1 || bytes.length > MOST_DELIMITER_BYTES) {
-      throw outOfRange('delimiter.length', `1 to ${MOST_DELIMITER_BYTES} bytes`, bytes.length)
+    if (bytes.length < 1 || bytes.length > MAX_DELIMITER_BYTES) {
+      throw outOfRange('delimiter.length', `1 to ${MAX_DELIMITER_BYTES} bytes`, bytes.length)
     }
     const given = checkObject('options', options)
     checkKeys('options', given, delimitedKeys)
     const { maxFrameBytes = DEFAULT_MAX_FRAME_BYTES } = given
-    this.maxFrameBytes = checkMaxFrameBytes(maxFrameBytes, MOST_FRAME_BYTES)
+    this.maxFrameBytes = checkMaxFrameBytes(maxFrameBytes, MAX_FRAME_BYTES)
     this.#delimiter = bytes
     this.#early = earlyEnds(bytes)
     this.spec = Object.freeze({ delimiter: bytes, maxFrameBytes: this.maxFrameBytes })
@@ -227,8 +228,8 @@ function earlyEnds(delimiter: Buffer): Buffer[] {
   return ends
 }
 
-function checkMaxFrameBytes(value: unknown, most: number): number {
-  return checkInteger('maxFrameBytes', value, 1, most)
+function checkMaxFrameBytes(value: unknown, max: number): number {
+  return checkInteger('maxFrameBytes', value, 1, max)
 }
 
 /** @internal A payload as bytes. */

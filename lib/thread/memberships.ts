@@ -2,9 +2,9 @@ import { needStack } from '../base/stack.js'
 import { TARGET_WORDS } from '../native/layout.js'
 
 /** Members for which an empty group has room; it grows by doubling. */
-const LEAST_ROOM = 8
+const MIN_ROOM = 8
 /** Groups of a connection that are looked through one by one; one that is in more has an index. */
-const MOST_LISTED = 32
+const MAX_LISTED = 32
 /** In the place of a connection's first node: it has an index. No node has this number. */
 const INDEXED = 2 ** 32 - 1
 const NOBODY = new Uint32Array(0)
@@ -39,7 +39,7 @@ export class Members {
   append(slot: number, generation: number, maxWriteQueue: number, node: number): number {
     this.version++
     const at = this.size * TARGET_WORDS
-    if (at === this.targets.length) this.#resize(Math.max(LEAST_ROOM, this.size * 2))
+    if (at === this.targets.length) this.#resize(Math.max(MIN_ROOM, this.size * 2))
     const { targets } = this
     targets[at] = slot
     targets[at + 1] = generation
@@ -52,7 +52,7 @@ export class Members {
   removeAt(position: number): number {
     const left = this.size - 1
     // A room that was full once keeps a quarter of what it had then, at most.
-    if (left > 0 && left * TARGET_WORDS * 4 <= this.targets.length) this.#resize(Math.max(LEAST_ROOM, left * 2))
+    if (left > 0 && left * TARGET_WORDS * 4 <= this.targets.length) this.#resize(Math.max(MIN_ROOM, left * 2))
     const last = left * TARGET_WORDS
     const moved = this.targets[last + 3] as number
     this.targets.copyWithin(position * TARGET_WORDS, last, last + TARGET_WORDS)
@@ -75,7 +75,7 @@ export class Members {
  * Who of one I/O thread's connections is in which groups.
  *
  * ```text
- *   heads[slot] ─▶ node: members, position ─▶ node ─▶ … 0      up to MOST_LISTED of them
+ *   heads[slot] ─▶ node: members, position ─▶ node ─▶ … 0      up to MAX_LISTED of them
  *              └─▶ INDEXED: indexes.get(slot).get(members) ─▶ node: members, position
  * ```
  *
@@ -89,8 +89,8 @@ export class Memberships {
   /** By slot; address space only, until a page of it is written. */
   readonly #heads: Uint32Array
   /** By node, from 1. */
-  #next = new Uint32Array(LEAST_ROOM)
-  #position = new Uint32Array(LEAST_ROOM)
+  #next = new Uint32Array(MIN_ROOM)
+  #position = new Uint32Array(MIN_ROOM)
   readonly #members: (Members | undefined)[] = [undefined]
   #free = 0
   readonly #indexes = new Map<number, Map<Members, number>>()
@@ -190,7 +190,7 @@ export class Memberships {
     if (head === INDEXED) return this.#indexes.get(slot)
     let listed = 0
     for (let node = head; node !== 0; node = this.#next[node] as number) listed++
-    if (listed < MOST_LISTED) return undefined
+    if (listed < MAX_LISTED) return undefined
     const index = new Map<Members, number>()
     for (let node = head; node !== 0; node = this.#next[node] as number) index.set(this.#members[node] as Members, node)
     this.#indexes.set(slot, index)
