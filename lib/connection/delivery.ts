@@ -1,7 +1,7 @@
 import { C1mError } from '../base/errors.js'
 import { whenFinished } from '../base/unfinished.js'
 import { guard } from '../native/guard.js'
-import { FRAMING_MISFIT } from '../native/layout.js'
+import { FRAMING_INVALID } from '../native/layout.js'
 import type { HandlersOf } from '../options/handlers.js'
 import { runTimeout } from '../options/timeouts.js'
 import { destroyReasons, heldEvents, leaving, relaySides } from './connection-notes.js'
@@ -65,10 +65,10 @@ export function end(conn: Receiver): void {
   else deliverEnd(conn)
 }
 
-/** The I/O thread has stopped reading, and says why: FRAMING_STOPPED or FRAMING_MISFIT. */
+/** The I/O thread has stopped reading, and says why: FRAMING_STOPPED or FRAMING_INVALID. */
 export function framing(conn: Receiver, why: number): void {
   // Behind the frames that are held back; and whoever resumes may have changed the framing by then.
-  if (why === FRAMING_MISFIT) return (conn.state & HELD_UP) === 0 ? misfit(conn) : hold(conn, 'misfit')
+  if (why === FRAMING_INVALID) return (conn.state & HELD_UP) === 0 ? invalidFrame(conn) : hold(conn, 'invalid frame')
   conn.state &= ~REFRAMING
   if ((conn.state & GONE) === 0) finishReframing(conn, conn.context.io, conn.slot, conn.generation)
 }
@@ -113,7 +113,7 @@ export function close(conn: Receiver, error: Error | undefined): void {
   handlersOf(conn).close?.(conn, reason ?? error)
 }
 
-function hold(conn: Receiver, event: Buffer | 'end' | 'misfit'): void {
+function hold(conn: Receiver, event: Buffer | 'end' | 'invalid frame'): void {
   if ((conn.state & REFRAMING) !== 0) return holdForReframing(conn, event)
   // Of an end the I/O thread knows, and passes it on.
   if ((conn.state & RELAYED) !== 0) return typeof event === 'string' ? undefined : relaySides.get(conn)?.data(event)
@@ -134,7 +134,7 @@ export function release(conn: Receiver): void {
       heldEvents.delete(conn)
       return
     }
-    if (event === 'misfit') misfit(conn)
+    if (event === 'invalid frame') invalidFrame(conn)
     else guard(() => (event === 'end' ? deliverEnd(conn) : deliverData(conn, event)))
   }
 }
@@ -174,7 +174,7 @@ function deliverData(conn: Receiver, chunk: Buffer): void {
 }
 
 /** What follows is no frame, unless a handler has changed the framing meanwhile. */
-function misfit(conn: Receiver): void {
+function invalidFrame(conn: Receiver): void {
   if ((conn.state & (GONE | REFRAMING)) !== 0) return
   conn.destroy(new C1mError('ERR_C1M_FRAME_TOO_LARGE', 'The peer sent no frame, or one beyond maxFrameBytes'))
 }

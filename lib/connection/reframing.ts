@@ -25,7 +25,7 @@ class Reframing {
   push(event: Held['events'][number]): void {
     if (event === 'end') {
       this.ended = true
-    } else if (event !== 'misfit') {
+    } else if (event !== 'invalid frame') {
       if (this.#from === undefined) this.pieces.push(event)
       else this.pieces.push(Uint8Array.from(this.#from.before(event.length)), event, this.#from.after())
     }

@@ -31,7 +31,7 @@ export const EVENT_FRAMING = 10
 /** As a COMMAND_REFRAME wanted: everything before was cut as before */
 export const FRAMING_STOPPED = 0
 /** What follows is no frame, or too large a one */
-export const FRAMING_MISFIT = 1
+export const FRAMING_INVALID = 1
 /** argument: WATCH bits, slot: the watch's number */
 export const EVENT_WATCH = 9
 

@@ -53,7 +53,7 @@ Napi::Object layout(Napi::Env env) {
   set("READ_BORROWED", ReadMode::kBorrowed);
   set("OWN_MEMORY", kOwnMemory);
   set("FRAMING_STOPPED", FramingNews::kStopped);
-  set("FRAMING_MISFIT", FramingNews::kInvalidFrame);
+  set("FRAMING_INVALID", FramingNews::kInvalidFrame);
   set("TARGET_WORDS", sizeof(BroadcastTarget) / sizeof(uint32_t));
   set("RECENT_LISTS", TargetLists::kRecent);
   set("EVENT_WATCH", Event::kWatch);
