@@ -7,7 +7,6 @@ import { type BroadcastResult, bytesOf } from '../../features/broadcast.js'
 import { guard } from '../../native/guard.js'
 import { STAT_NAMES } from '../../native/layout.js'
 import type { ReactorStats, ShutdownResult } from '../../reactor.js'
-import { Crew } from './crew.js'
 import { careOf, makePoolListener, type PoolListener } from './pool-listener.js'
 import { closeSockets, openSockets } from './pool-sockets.js'
 import type { PoolWorker } from './pool-worker.js'
@@ -18,6 +17,7 @@ import {
   type PoolListenOptions,
   type ReactorPoolOptions,
 } from './reactor-pool-options.js'
+import { Supervisor } from './supervisor.js'
 import type { WorkerExit } from './worker-channel.js'
 
 /** The pool's `crash` event: a worker has ended without having been told to. */
@@ -72,7 +72,7 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
   /** How many workers there are. */
   readonly size: number
   readonly #options: CheckedPool
-  readonly #crew: Crew
+  readonly #supervisor: Supervisor
   readonly #listeners = new Set<PoolListener>()
   readonly #started: Promise<void>
   #numbers = 0
@@ -87,7 +87,7 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
     super()
     this.#options = checkPoolOptions(options)
     this.size = this.#options.size
-    this.#crew = new Crew(this.#options, {
+    this.#supervisor = new Supervisor(this.#options, {
       equip: (worker, place) => this.#equip(worker, place),
       leaving: (worker) => this.#standIn(worker),
       crashed: (worker, how) => {
@@ -97,7 +97,7 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
       message: (value, index) => guard(() => this.emit('message', value, index)),
       room: () => this.#flush(),
     })
-    this.#started = this.#crew.start().catch(async (error: unknown) => {
+    this.#started = this.#supervisor.start().catch(async (error: unknown) => {
       if (this.#shutdown !== undefined) throw poolClosed()
       await this.#end(0)
       throw error
@@ -116,7 +116,7 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
   /** Connections open now in all workers, as they last said: it lags behind by 100 ms at most. */
   get connections(): number {
     let sum = 0
-    for (const { connections } of this.#crew.alive) sum += connections
+    for (const { connections } of this.#supervisor.alive) sum += connections
     return sum
   }
 
@@ -141,7 +141,7 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
     }
     const owner = {
       maxConnections,
-      serving: () => this.#crew.serving,
+      serving: () => this.#supervisor.serving,
       nextSocket: () => this.#numbers++,
       close: (listener: PoolListener) => this.#close(listener),
     }
@@ -192,7 +192,7 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
       const uptimeMs = Math.round(performance.now() - worker.since)
       workers.push({ index: worker.index, id: worker.id, uptimeMs, reactor: answer })
     }
-    const { crashes, restarts } = this.#crew
+    const { crashes, restarts } = this.#supervisor
     return { ...total, crashes, restarts, workers } as unknown as ReactorPoolStats
   }
 
@@ -210,7 +210,7 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
     const timeoutMs = checkShutdownOptions(options)
     if (this.#shutdown !== undefined) throw poolClosed()
     await this.#started
-    this.#restarting ??= this.#crew.restart(timeoutMs).finally(() => {
+    this.#restarting ??= this.#supervisor.restart(timeoutMs).finally(() => {
       this.#restarting = undefined
     })
     return this.#restarting
@@ -239,22 +239,22 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
 
   async #drain(timeoutMs: number): Promise<ShutdownResult> {
     const until = performance.now() + timeoutMs
-    this.#crew.stop()
+    this.#supervisor.stop()
     // First, so that nobody comes any more; what waits in the queues by then is the workers'.
     const listeners = [...this.#listeners]
     await Promise.all(listeners.map((listener) => careOf(listener).stop(until)))
-    const result = await this.#crew.end(Math.max(0, Math.round(until - performance.now())))
+    const result = await this.#supervisor.end(Math.max(0, Math.round(until - performance.now())))
     await this.#restarting?.catch(() => {})
     await Promise.all(listeners.map((listener) => listener.close()))
     return result
   }
 
   #serving(): PoolWorker[] {
-    return this.#crew.serving.filter((worker) => worker !== undefined)
+    return this.#supervisor.serving.filter((worker) => worker !== undefined)
   }
 
   async #askAll<R>(message: Parameters<PoolWorker['ask']>[0]): Promise<{ worker: PoolWorker; answer: R }[]> {
-    const started = [...this.#crew.alive].filter((worker) => worker.started && !worker.silent)
+    const started = [...this.#supervisor.alive].filter((worker) => worker.started && !worker.silent)
     const asked = started.map(async (worker) => {
       try {
         return { worker, answer: await worker.ask<R>(message) }

@@ -3,8 +3,8 @@ import { PoolWorker } from './pool-worker.js'
 import type { CheckedPool } from './reactor-pool-options.js'
 import type { WorkerExit } from './worker-channel.js'
 
-/** @internal Of whom it hears. */
-export interface CrewOwner {
+/** @internal What the supervisor notifies its pool of. */
+export interface SupervisorOwner {
   /** It has started: give it what it serves, and call `place` then. */
   equip(worker: PoolWorker, place: () => void): Promise<void>
   /** It is told to drain now, and its successor serves: what else it accepts from is others'. */
@@ -32,9 +32,9 @@ interface Place {
 }
 
 /** @internal The workers of a pool: it starts them, again after a crash, and one after the other in a rolling restart. */
-export class Crew {
+export class Supervisor {
   readonly #options: CheckedPool
-  readonly #owner: CrewOwner
+  readonly #owner: SupervisorOwner
   readonly #places: Place[]
   /** All that have not ended. */
   readonly #alive = new Set<PoolWorker>()
@@ -43,7 +43,7 @@ export class Crew {
   restarts = 0
   #ending = false
 
-  constructor(options: CheckedPool, owner: CrewOwner) {
+  constructor(options: CheckedPool, owner: SupervisorOwner) {
     this.#options = options
     this.#owner = owner
     this.#places = Array.from({ length: options.size }, (_, index) => {
