@@ -482,7 +482,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
       const owner = {
         io: this.#place(),
         newContext: () => this.#newContext(),
-        settled: (attempt: Connecting<never>) => {
+        ended: (attempt: Connecting<never>) => {
           this.#connecting.delete(attempt)
           if (--this.#active === 0) this.#updateRef()
         },
@@ -519,7 +519,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     const before = this.#left
     // One that has no memory to be closed is closed with its thread.
     const closed = Promise.allSettled([
-      ...this.#adopter.arriving,
+      ...this.#adopter.adopting,
       ...[...this.#listeners()].map((listener) => listener.close()),
     ])
     // What their queues hold has `open` handlers, and these their time.

@@ -4,7 +4,7 @@ import type { Place } from '../io/io-port.js'
 import type { Closed, DetachedSocket, Failure } from '../native/binding-types.js'
 
 /** @internal What a connection hears of its leaving, before its last event. */
-export interface Departure {
+export interface DetachOwner {
   left(detachment: Detachment): void
   stays(): void
 }
@@ -18,15 +18,15 @@ export function isEnding(socket: Socket): boolean {
 }
 
 /** @internal Asks the I/O thread to let a connection go. */
-export function detach(place: Place, allowHalfOpen: boolean, departure: Departure): Promise<Socket> {
+export function detach(place: Place, allowHalfOpen: boolean, owner: DetachOwner): Promise<Socket> {
   const { io, slot, generation } = place
   return new Promise((resolve, reject) => {
     const asked = io.request<DetachedSocket | Failure | Closed>((batch, callback) => {
       const take = (answer: DetachedSocket | Failure | Closed) => {
         if ('fd' in answer) {
-          departure.left(new Detachment(answer, allowHalfOpen, resolve, reject))
+          owner.left(new Detachment(answer, allowHalfOpen, resolve, reject))
         } else {
-          departure.stays()
+          owner.stays()
           reject('errno' in answer ? systemError(answer.errno, answer.syscall) : cannotDetach())
         }
         callback(answer)
@@ -35,7 +35,7 @@ export function detach(place: Place, allowHalfOpen: boolean, departure: Departur
     })
     // It could not be asked, for want of stack or memory: the connection is here as before.
     asked.catch((error) => {
-      departure.stays()
+      owner.stays()
       reject(error)
     })
   })

@@ -143,7 +143,7 @@ interface SharedContext {
  */
 export class Adopter {
   /** Sockets that are in nobody's table, between here and the I/O thread. A shutdown waits for them. */
-  readonly arriving = new Set<Promise<unknown>>()
+  readonly adopting = new Set<Promise<unknown>>()
   readonly #owner: AdopterOwner
   readonly #shared = new WeakMap<Handlers<unknown>, Map<string, SharedContext>>()
   readonly #forget = new Map<number, () => void>()
@@ -184,12 +184,12 @@ export class Adopter {
       const taken = takeOver(from, checked.head)
       onTaken?.()
       // It can't be asked for without memory: then nobody else closes the descriptor.
-      const arrival = this.#bring(io, taken, handlers, checked).catch((error) => {
+      const adoption = this.#bring(io, taken, handlers, checked).catch((error) => {
         closeSync(taken.fd)
         throw error
       })
-      this.arriving.add(arrival)
-      return arrival.finally(() => this.arriving.delete(arrival))
+      this.adopting.add(adoption)
+      return adoption.finally(() => this.adopting.delete(adoption))
     }
     const answer = typeof source === 'number' ? await bring(source) : await quietly(source, bring)
     if ('errno' in answer) throw systemError(answer.errno, answer.syscall)

@@ -16,7 +16,7 @@ export interface ConnectOwner {
   /** A number for the context of a connection. */
   newContext(): number
   /** The attempt is over. */
-  settled(attempt: Connecting<never>): void
+  ended(attempt: Connecting<never>): void
 }
 
 /** As `dns.lookup` reports it: libuv's UV_EAI_NONAME. */
@@ -236,7 +236,7 @@ export class Connecting<T> {
       context.handlers = NO_HANDLERS
       this.#owner.io.cancelConnect(number)
     }
-    this.#owner.settled(this as Connecting<never>)
+    this.#owner.ended(this as Connecting<never>)
     return true
   }
 }

@@ -45,17 +45,17 @@ async function moveNow(conn: Connection<unknown>, to: IoThread, may: () => boole
   )
   if (reserved === undefined) return false
   const [slot, generation] = reserved
-  const arrive = (outcome: MoveOutcome) =>
+  const send = (outcome: MoveOutcome) =>
     to.request<void>((batch, callback) => to.native.settle(batch, callback, slot, generation, outcome))
-  const settle = (outcome: MoveOutcome) => {
+  const finish = (outcome: MoveOutcome) => {
     // The slot must not wait for ever: without memory to bring it there, the connection closes there.
-    const settled = arrive(outcome).catch(() => arrive(outcome === undefined ? undefined : LOST))
+    const finished = send(outcome).catch(() => send(outcome === undefined ? undefined : LOST))
     to.expected.delete(slot)
-    return settled
+    return finished
   }
   const place = conn.here
   if (place === undefined || place.io === to || hasFiles(conn) || !may()) {
-    await settle(undefined)
+    await finish(undefined)
     return false
   }
   const io = ioThreadOf(place)
@@ -68,7 +68,7 @@ async function moveNow(conn: Connection<unknown>, to: IoThread, may: () => boole
   })
   const { addresses } = asked
   if (addresses === undefined) {
-    await settle(undefined)
+    await finish(undefined)
     // For want of memory: it is where it was.
     await released
     return false
@@ -76,14 +76,14 @@ async function moveNow(conn: Connection<unknown>, to: IoThread, may: () => boole
   const answered = released.catch(() => LOST)
   const closed = await new Promise<ClosedOnMove>((resolve) => {
     // Here it changes hands: what was said before has been said to the one thread, what comes is said to the other.
-    const context = to.arrive(conn, slot, generation, place)
+    const context = to.moveIn(conn, slot, generation, place)
     to.expected.add(slot)
     conn.relocate(slot, generation, context)
     beginTransit(conn, addresses)
-    io.depart(place.slot, (errno, syscall) => resolve({ errno, syscall }))
+    io.moveOut(place.slot, (errno, syscall) => resolve({ errno, syscall }))
   })
   const outcome = (await answered) ?? closed
-  await settle(outcome)
+  await finish(outcome)
   // One that has closed on the way has no socket there to ask for its addresses.
   if (!('errno' in outcome)) endTransit(conn, addresses)
   return true

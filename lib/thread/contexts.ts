@@ -56,7 +56,7 @@ export class Contexts {
   }
 
   /** One comes from another thread, where it has opened; the context, if there is none. */
-  arrive(index: number, context: ConnectionContext): ContextEntry {
+  moveIn(index: number, context: ConnectionContext): ContextEntry {
     let entry = this.#entries.get(index)
     if (entry === undefined) {
       entry = { ...fresh(context), accepted: 0, closed: true }

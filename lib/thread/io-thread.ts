@@ -34,8 +34,8 @@ import { Watches } from './watch.js'
 
 const SLAB_RETRY_MS = 100
 
-/** What whoever adopts a socket waits for. */
-interface Arrival {
+/** A socket that is being adopted: what its connection gets, and who waits for it. */
+interface Adoption {
   readonly data: unknown
   readonly resolve: (conn: Connection<unknown>) => void
 }
@@ -71,9 +71,9 @@ export class IoThread extends IoThreadRequests implements IoPort {
   #at = 0
   readonly #goOn = () => this.native.goOn()
   /** Adopted sockets whose `open` is yet to come, by slot. */
-  readonly #arrivals = new Map<number, Arrival>()
+  readonly #adoptions = new Map<number, Adoption>()
   /** Connections that go to another thread, and what is to be done when they have gone; by slot. */
-  readonly #departures = new Map<number, (errno: number, syscall: number) => void>()
+  readonly #movingOut = new Map<number, (errno: number, syscall: number) => void>()
   #files = 0
 
   /** As `ps -L` shows it. */
@@ -156,11 +156,11 @@ export class IoThread extends IoThreadRequests implements IoPort {
   }
 
   /** A connection comes from another thread, into a slot that was reserved for it. Answers what is its context here. */
-  arrive(conn: Connection<unknown>, slot: number, generation: number, from: Place): ConnectionContext {
+  moveIn(conn: Connection<unknown>, slot: number, generation: number, from: Place): ConnectionContext {
     const left = ioThreadOf(from)
     const index = left.#contextOf[from.slot] as number
     const was = left.contexts.get(index) as ContextEntry
-    const { context } = this.contexts.arrive(index, { ...was.context, io: this })
+    const { context } = this.contexts.moveIn(index, { ...was.context, io: this })
     this.owner.moved.moved(
       conn,
       conn.id,
@@ -180,9 +180,9 @@ export class IoThread extends IoThreadRequests implements IoPort {
   }
 
   /** It is another thread's from here on. What is still to be told of it is told to its object, and then `left` is called. */
-  depart(slot: number, left: (errno: number, syscall: number) => void): void {
+  moveOut(slot: number, left: (errno: number, syscall: number) => void): void {
     const index = this.#contextOf[slot] as number
-    this.#departures.set(slot, left)
+    this.#movingOut.set(slot, left)
     this.#memberships?.leaveAll(slot)
     this.#generations[slot] = 0
     this.size--
@@ -233,7 +233,7 @@ export class IoThread extends IoThreadRequests implements IoPort {
           (batch, callback) => this.native.adopt(batch, callback, spec),
           (answer) => {
             if (typeof answer === 'number') {
-              this.#arrivals.set(answer, { data, resolve })
+              this.#adoptions.set(answer, { data, resolve })
             } else {
               this.contexts.leave(index, entry)
               resolve(answer)
@@ -363,23 +363,23 @@ export class IoThread extends IoThreadRequests implements IoPort {
       entry.onOpen(this.#connection(slot))
       entry.onOpen = undefined
     }
-    if (this.#arrivals.size > 0) this.#arrive(slot)
+    if (this.#adoptions.size > 0) this.#finishAdoption(slot)
     if (entry.context.handlers.open !== undefined) delivery.open(this.#connection(slot))
   }
 
-  #arrive(slot: number): void {
-    const arrival = this.#arrivals.get(slot)
-    if (arrival === undefined) return
-    this.#arrivals.delete(slot)
+  #finishAdoption(slot: number): void {
+    const adoption = this.#adoptions.get(slot)
+    if (adoption === undefined) return
+    this.#adoptions.delete(slot)
     const conn = this.#connection(slot)
-    conn.data = arrival.data
-    arrival.resolve(conn)
+    conn.data = adoption.data
+    adoption.resolve(conn)
   }
 
   #close(slot: number, errno: number, syscall: number): void {
-    const left = this.#departures.size === 0 ? undefined : this.#departures.get(slot)
+    const left = this.#movingOut.size === 0 ? undefined : this.#movingOut.get(slot)
     if (left !== undefined) {
-      this.#departures.delete(slot)
+      this.#movingOut.delete(slot)
       this.#objects[slot] = undefined
       left(errno, syscall)
       return
