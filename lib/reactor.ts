@@ -154,10 +154,10 @@ export class Reactor extends EventEmitter<ReactorEvents> {
       ...checked,
       held: new Uint32Array(1),
       threadNames: `c1m-io-${isMainThread ? '' : `w${threadId}.`}${reactors++}.`,
-      retain: () => {
+      ref: () => {
         if (this.#active++ === 0) this.#updateRef()
       },
-      release: () => {
+      unref: () => {
         if (--this.#active === 0) this.#updateRef()
       },
       asked: () => {

@@ -18,8 +18,8 @@ export interface ContextEntry {
 }
 
 interface ContextsOwner {
-  retain(): void
-  release(): void
+  ref(): void
+  unref(): void
   /** Nothing more will come of what this context is for. */
   contextGone(index: number, context: ConnectionContext): void
 }
@@ -40,7 +40,7 @@ export class Contexts {
   add(index: number, context: ConnectionContext): ContextEntry {
     const entry = fresh(context)
     this.#entries.set(index, entry)
-    this.#owner.retain()
+    this.#owner.ref()
     return entry
   }
 
@@ -49,7 +49,7 @@ export class Contexts {
     const entry = this.#entries.get(index) ?? this.add(index, context)
     if (entry.closed) {
       entry.closed = false
-      this.#owner.retain()
+      this.#owner.ref()
     }
     entry.accepted = ((entry.accepted ?? 0) + 1) >>> 0
     return entry
@@ -102,7 +102,7 @@ export class Contexts {
     if (!entry.closed) {
       entry.closed = true
       entry.onClosed?.()
-      this.#owner.release()
+      this.#owner.unref()
     }
     if (entry.connections > 0) return
     this.#entries.delete(index)

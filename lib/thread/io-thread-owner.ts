@@ -26,8 +26,8 @@ export interface IoThreadOwner {
   /** What waits for its threads. */
   readonly inFlight: InFlight
   /** Something began, or ended, that should keep the process alive. */
-  retain(): void
-  release(): void
+  ref(): void
+  unref(): void
   /** Somebody waits for an answer, or has it: that keeps the process alive in any case. */
   asked(): void
   answered(): void

@@ -66,13 +66,13 @@ export abstract class IoThreadRequests {
   }
 
   #began(lasts: boolean): void {
-    if (lasts) this.owner.retain()
+    if (lasts) this.owner.ref()
     else this.owner.asked()
     this.requests.add()
   }
 
   #ended(lasts: boolean): void {
-    if (lasts) this.owner.release()
+    if (lasts) this.owner.unref()
     else this.owner.answered()
     this.requests.remove()
   }

@@ -145,7 +145,7 @@ export class IoThread extends IoThreadRequests implements IoPort {
   /** It has heard of its close. */
   forgetClosed(conn: Connection<unknown>): void {
     this.closedUntold.delete(conn)
-    this.owner.release()
+    this.owner.unref()
     runClosed(conn)
     this.owner.connectionClosed()
   }
@@ -172,7 +172,7 @@ export class IoThread extends IoThreadRequests implements IoPort {
     this.#objects[slot] = conn
     this.size++
     this.population++
-    this.owner.retain()
+    this.owner.ref()
     for (const members of left.#memberships?.of(from.slot) ?? []) {
       this.memberships.join(members.beside(this.index), slot, generation, context.maxWriteQueue)
     }
@@ -188,7 +188,7 @@ export class IoThread extends IoThreadRequests implements IoPort {
     this.size--
     this.population++
     this.contexts.closed(index, this.contexts.get(index) as ContextEntry)
-    this.owner.release()
+    this.owner.unref()
   }
 
   /** Whether both are threads of one reactor. */
@@ -357,7 +357,7 @@ export class IoThread extends IoThreadRequests implements IoPort {
     this.#objects[slot] = undefined
     this.size++
     this.population++
-    this.owner.retain()
+    this.owner.ref()
     const entry = this.contexts.opened(context)
     if (entry.onOpen !== undefined) {
       entry.onOpen(this.#connection(slot))
@@ -403,7 +403,7 @@ export class IoThread extends IoThreadRequests implements IoPort {
       this.owner.moved.closed(this.index, slot)
       this.contexts.closed(context, entry)
       // What is held back keeps the process alive as an open connection does: there is more to come.
-      if (!untold) this.owner.release()
+      if (!untold) this.owner.unref()
       this.owner.connectionClosed()
     }
   }

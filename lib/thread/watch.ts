@@ -102,13 +102,13 @@ interface Watching {
 /** @internal The watched descriptors of one I/O thread. */
 export class Watches {
   readonly #native: NativeIoThread
-  readonly #owner: { retain(): void; release(): void }
+  readonly #owner: { ref(): void; unref(): void }
   readonly #byNumber = new Map<number, Watching>()
   /** Who has a descriptor. If its number was closed and opened again, a later watch has it, and the first one nothing. */
   readonly #byFd = new Map<number, Watch>()
   #nextNumber = 0
 
-  constructor(native: NativeIoThread, owner: { retain(): void; release(): void }) {
+  constructor(native: NativeIoThread, owner: { ref(): void; unref(): void }) {
     this.#native = native
     this.#owner = owner
   }
@@ -125,11 +125,11 @@ export class Watches {
         this.#byFd.delete(fd)
         this.#native.unwatch(fd)
       }
-      this.#owner.release()
+      this.#owner.unref()
     })
     this.#byNumber.set(number, { watch, handler })
     this.#byFd.set(fd, watch)
-    this.#owner.retain()
+    this.#owner.ref()
     return watch
   }
 
