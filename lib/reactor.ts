@@ -152,7 +152,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     const moved = new MovedIds()
     const owner: IoThreadOwner = {
       ...checked,
-      held: new Uint32Array(1),
+      connectionCount: new Uint32Array(1),
       threadNames: `c1m-io-${isMainThread ? '' : `w${threadId}.`}${reactors++}.`,
       ref: () => {
         if (this.#active++ === 0) this.#updateRef()
@@ -551,8 +551,8 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   /** Destroys whatever is open; answers how many of them weren't destroyed before. */
   async #cut(): Promise<number> {
     let count = 0
-    const untold = this.#threads.flatMap((thread) => [...thread.closedUntold])
-    for (const conns of [this.connections.values(), untold]) {
+    const unreported = this.#threads.flatMap((thread) => [...thread.closedUnreported])
+    for (const conns of [this.connections.values(), unreported]) {
       await inTurns(conns, (conn) => {
         if (conn.destroy(new C1mError('ERR_C1M_SHUTDOWN', 'The reactor was shut down'))) count++
       })
@@ -562,7 +562,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
 
   /** Connections that have yet to hear of their close. */
   get #left(): number {
-    return this.#threads.reduce((sum, { closedUntold }) => sum + closedUntold.size, this.connections.size)
+    return this.#threads.reduce((sum, { closedUnreported }) => sum + closedUnreported.size, this.connections.size)
   }
 
   /** Resolves when no connection is left. */

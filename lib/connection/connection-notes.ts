@@ -1,10 +1,10 @@
-import type { Held } from '../io/connection-context.js'
+import type { BufferedEvents } from '../io/connection-context.js'
 import type { Detachment } from './detach.js'
 import type { RelaySide } from './relay-side.js'
 
 // What few connections have, and those for a time: it isn't in their objects.
 
-export const heldEvents = new WeakMap<object, Held>()
+export const bufferedEvents = new WeakMap<object, BufferedEvents>()
 /** How many chunks had been delivered when a write after `end()` last asked for a `drain`. */
 export const refusedAt = new WeakMap<object, number>()
 export const destroyReasons = new WeakMap<object, Error>()

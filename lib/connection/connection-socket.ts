@@ -10,7 +10,7 @@ import { COMMAND_SET_TIMEOUT } from '../native/layout.js'
 import { type AppliedSocketOptions, encodeSetOptions, type SocketOptions } from '../options/socket-options.js'
 import type { TcpInfo } from '../options/tcp-info.js'
 import { checkTimeouts, type Timeouts } from '../options/timeouts.js'
-import { heldEvents } from './connection-notes.js'
+import { bufferedEvents } from './connection-notes.js'
 import { applyOptions, readTcpInfo } from './connection-requests.js'
 import { movedId } from './moved-ids.js'
 import { addressesInTransit } from './transit.js'
@@ -34,7 +34,7 @@ export abstract class ConnectionSocket {
 
   /** @internal */
   protected address(remote: boolean): Address {
-    const known = heldEvents.get(this)?.closed ?? addressesInTransit(this)
+    const known = bufferedEvents.get(this)?.closed ?? addressesInTransit(this)
     if (known !== undefined) return remote ? known.remote : known.local
     // After `close` the slot, and with it the address, is another connection's.
     return this.context.io.holds(this.slot, this.generation)

@@ -7,13 +7,14 @@ import type { Listener } from '../listener.js'
 import * as layout from '../native/layout.js'
 import type { Framing } from '../options/framing.js'
 import type { HandlersOf } from '../options/handlers.js'
-import { destroyReasons, heldEvents, leaving, refusedAt, relaySides } from './connection-notes.js'
+import { bufferedEvents, destroyReasons, leaving, refusedAt, relaySides } from './connection-notes.js'
 import { ConnectionSocket } from './connection-socket.js'
-import { chunksDelivered, closeHeld, drainHeld, release, shutdown } from './delivery.js'
+import { chunksDelivered, closeReplayed, drainClosed, replay, shutdown } from './delivery.js'
 import { cannotDetach, detach } from './detach.js'
 import { checkReframe, isFramed, reframe } from './reframing.js'
 import { type FileSource, type SendFileOptions, sendFile } from './send-file.js'
 import {
+  BUFFERING,
   CANNOT_WRITE,
   CLOSED,
   DESTROYED,
@@ -21,11 +22,10 @@ import {
   DRAIN_WANTED,
   ENDED,
   GONE,
-  HELD,
-  HOLDER,
-  HOLDING,
   isOver,
   PAUSED,
+  POOL_PAUSE,
+  POOL_PAUSED,
   REFRAMING,
   RELAYED,
   SHUT_DOWN,
@@ -250,9 +250,9 @@ export class Connection<T = unknown> extends ConnectionSocket {
 
   /** Takes back `pause()`. What came meanwhile is delivered soon, in order. */
   resume(): boolean {
-    if ((this.state & (DESTROYED | RELAYED)) !== 0 || (this.state & (CLOSED | HOLDING)) === CLOSED) return false
+    if ((this.state & (DESTROYED | RELAYED)) !== 0 || (this.state & (CLOSED | BUFFERING)) === CLOSED) return false
     if ((this.state & PAUSED) === 0) return (this.state & CLOSED) === 0
-    if ((this.state & HELD) === 0) this.readOn()
+    if ((this.state & POOL_PAUSED) === 0) this.readOn()
     this.state &= ~(PAUSED | UNCLAIMED)
     return true
   }
@@ -263,11 +263,11 @@ export class Connection<T = unknown> extends ConnectionSocket {
   }
 
   /** @internal Stops reading it, or goes on when all that stopped it have, besides what `pause()` and `resume()` do. */
-  holdReading(hold: boolean): void {
-    const state = this.state + (hold ? HOLDER : -HOLDER)
-    const changes = ((state & HELD) !== 0) !== ((this.state & HELD) !== 0)
+  pauseForPool(pause: boolean): void {
+    const state = this.state + (pause ? POOL_PAUSE : -POOL_PAUSE)
+    const changes = ((state & POOL_PAUSED) !== 0) !== ((this.state & POOL_PAUSED) !== 0)
     if (changes && !isOver(this.state)) {
-      if (hold) this.command(layout.COMMAND_PAUSE)
+      if (pause) this.command(layout.COMMAND_PAUSE)
       else if ((this.state & PAUSED) === 0) this.readOn()
     }
     this.state = state
@@ -275,7 +275,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
 
   private readOn(): void {
     this.command(layout.COMMAND_RESUME)
-    if ((this.state & HOLDING) !== 0) this.later(() => release(this))
+    if ((this.state & BUFFERING) !== 0) this.later(() => replay(this))
   }
 
   /**
@@ -296,7 +296,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
     checkReframe(framing, rest)
     if ((this.state & CANNOT_WRITE) !== 0) return false
     this.context.io.commands.makeReady()
-    if (!reframe(this, this.context.framing, framing, rest, heldEvents.get(this))) return true
+    if (!reframe(this, this.context.framing, framing, rest, bufferedEvents.get(this))) return true
     this.state |= REFRAMING
     return this.command(layout.COMMAND_REFRAME)
   }
@@ -332,7 +332,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
       left: (detachment) => leaving.set(this, detachment),
       stays: () => {
         this.state &= ~DETACHING
-        if ((this.state & HOLDING) !== 0) this.later(() => release(this))
+        if ((this.state & BUFFERING) !== 0) this.later(() => replay(this))
         if ((this.state & SHUT_DOWN) !== 0) shutdown(this)
       },
     })
@@ -356,7 +356,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
   private wantDrain(): void {
     if ((this.state & DRAIN_WANTED) !== 0) return
     if ((this.state & CLOSED) === 0) this.command(layout.COMMAND_WANT_DRAIN)
-    else this.later(() => drainHeld(this))
+    else this.later(() => drainClosed(this))
     this.state |= DRAIN_WANTED
   }
 
@@ -368,7 +368,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
   /** @internal By COMMAND_DESTROY or COMMAND_RESET. */
   close(command: number, error?: Error): boolean {
     if ((this.state & DESTROYED) !== 0) return false
-    if ((this.state & CLOSED) !== 0) return this.dropHeld(error)
+    if ((this.state & CLOSED) !== 0) return this.dropBuffered(error)
     if (error !== undefined) destroyReasons.set(this, error)
     if ((this.state & RELAYED) !== 0) relaySides.get(this)?.destroyed(command === layout.COMMAND_RESET)
     // It may throw: then this can be called again.
@@ -378,9 +378,9 @@ export class Connection<T = unknown> extends ConnectionSocket {
   }
 
   /** It has closed in the kernel, while what came before was held back: destroying it is to give that up. */
-  private dropHeld(error?: Error): boolean {
-    if ((this.state & HOLDING) === 0) return false
-    this.later(() => closeHeld(this, error))
+  private dropBuffered(error?: Error): boolean {
+    if ((this.state & BUFFERING) === 0) return false
+    this.later(() => closeReplayed(this, error))
     this.state |= DESTROYED
     return true
   }

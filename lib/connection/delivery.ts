@@ -4,22 +4,22 @@ import { guard } from '../native/guard.js'
 import { FRAMING_INVALID } from '../native/layout.js'
 import type { HandlersOf } from '../options/handlers.js'
 import { runTimeout } from '../options/timeouts.js'
-import { destroyReasons, heldEvents, leaving, relaySides } from './connection-notes.js'
+import { bufferedEvents, destroyReasons, leaving, relaySides } from './connection-notes.js'
 import type { ConnectionSocket } from './connection-socket.js'
 import type { Detachment } from './detach.js'
-import { finishReframing, holdForReframing } from './reframing.js'
+import { bufferForReframing, finishReframing } from './reframing.js'
 import {
+  BUFFERING,
   CLOSED,
   DESTROYED,
   DETACHING,
   DRAIN_WANTED,
   ENDED,
   GONE,
-  HELD,
-  HELD_UP,
-  HOLDING,
   isOver,
+  MUST_BUFFER,
   PAUSED,
+  POOL_PAUSED,
   REFRAMING,
   RELAYED,
   SHUT_DOWN,
@@ -52,8 +52,8 @@ export function open(conn: Receiver): void {
 }
 
 export function data(conn: Receiver, chunk: Buffer, borrowed: boolean): void {
-  if ((conn.state & (GONE | HELD_UP)) !== 0) {
-    if ((conn.state & GONE) === 0) hold(conn, borrowed ? Buffer.from(chunk) : chunk)
+  if ((conn.state & (GONE | MUST_BUFFER)) !== 0) {
+    if ((conn.state & GONE) === 0) buffer(conn, borrowed ? Buffer.from(chunk) : chunk)
     return
   }
   deliverData(conn, chunk)
@@ -61,14 +61,15 @@ export function data(conn: Receiver, chunk: Buffer, borrowed: boolean): void {
 
 export function end(conn: Receiver): void {
   if ((conn.state & GONE) !== 0) return
-  if ((conn.state & HELD_UP) !== 0) hold(conn, 'end')
+  if ((conn.state & MUST_BUFFER) !== 0) buffer(conn, 'end')
   else deliverEnd(conn)
 }
 
 /** The I/O thread has stopped reading, and says why: FRAMING_STOPPED or FRAMING_INVALID. */
 export function framing(conn: Receiver, why: number): void {
   // Behind the frames that are held back; and whoever resumes may have changed the framing by then.
-  if (why === FRAMING_INVALID) return (conn.state & HELD_UP) === 0 ? invalidFrame(conn) : hold(conn, 'invalid frame')
+  if (why === FRAMING_INVALID)
+    return (conn.state & MUST_BUFFER) === 0 ? invalidFrame(conn) : buffer(conn, 'invalid frame')
   conn.state &= ~REFRAMING
   if ((conn.state & GONE) === 0) finishReframing(conn, conn.context.io, conn.slot, conn.generation)
 }
@@ -95,43 +96,43 @@ export function shutdown(conn: Receiver): void {
 export function close(conn: Receiver, error: Error | undefined): void {
   const left = leaving.get(conn)
   if (left !== undefined) return hasLeft(conn, left)
-  const held = heldEvents.get(conn)
+  const buffered = bufferedEvents.get(conn)
   const wasDestroyed = (conn.state & DESTROYED) !== 0
   conn.state |= CLOSED
-  if (held !== undefined && !wasDestroyed && error === undefined) {
-    // A regular end whose last bytes are held back: `close` comes after them, when they have been let go.
-    held.closed = conn.addresses
-    conn.context.io.closedUntold.add(conn)
+  if (buffered !== undefined && !wasDestroyed && error === undefined) {
+    // A regular end whose last bytes are held back: `close` comes after them, when they have been delivered.
+    buffered.closed = conn.addresses
+    conn.context.io.closedUnreported.add(conn)
     // The I/O thread has forgotten that one was wanted.
-    if ((conn.state & DRAIN_WANTED) !== 0) conn.later(() => drainHeld(conn))
+    if ((conn.state & DRAIN_WANTED) !== 0) conn.later(() => drainClosed(conn))
     return
   }
-  heldEvents.delete(conn)
-  conn.state &= ~HOLDING
+  bufferedEvents.delete(conn)
+  conn.state &= ~BUFFERING
   const reason = wasDestroyed ? destroyReasons.get(conn) : undefined
   relaySides.get(conn)?.closed(wasDestroyed, reason ?? error)
   handlersOf(conn).close?.(conn, reason ?? error)
 }
 
-function hold(conn: Receiver, event: Buffer | 'end' | 'invalid frame'): void {
-  if ((conn.state & REFRAMING) !== 0) return holdForReframing(conn, event)
+function buffer(conn: Receiver, event: Buffer | 'end' | 'invalid frame'): void {
+  if ((conn.state & REFRAMING) !== 0) return bufferForReframing(conn, event)
   // Of an end the I/O thread knows, and passes it on.
   if ((conn.state & RELAYED) !== 0) return typeof event === 'string' ? undefined : relaySides.get(conn)?.data(event)
-  const held = heldEvents.get(conn)
-  if (held === undefined) heldEvents.set(conn, { events: [event] })
-  else held.events.push(event)
-  conn.state |= HOLDING
+  const buffered = bufferedEvents.get(conn)
+  if (buffered === undefined) bufferedEvents.set(conn, { events: [event] })
+  else buffered.events.push(event)
+  conn.state |= BUFFERING
 }
 
-/** Delivers what was held back, as long as nothing holds it back again. */
-export function release(conn: Receiver): void {
-  const held = heldEvents.get(conn)
-  while (held !== undefined && (conn.state & (PAUSED | HELD | DETACHING | DESTROYED | RELAYED)) === 0) {
-    const event = held.events.shift()
+/** Delivers the buffered events, as long as nothing holds them back again. */
+export function replay(conn: Receiver): void {
+  const buffered = bufferedEvents.get(conn)
+  while (buffered !== undefined && (conn.state & (PAUSED | POOL_PAUSED | DETACHING | DESTROYED | RELAYED)) === 0) {
+    const event = buffered.events.shift()
     if (event === undefined) {
-      conn.state &= ~HOLDING
-      if (held.closed !== undefined) return closeHeld(conn)
-      heldEvents.delete(conn)
+      conn.state &= ~BUFFERING
+      if (buffered.closed !== undefined) return closeReplayed(conn)
+      bufferedEvents.delete(conn)
       return
     }
     if (event === 'invalid frame') invalidFrame(conn)
@@ -140,31 +141,31 @@ export function release(conn: Receiver): void {
 }
 
 /** Its queue is empty, as it has closed in a regular way; what it pauses for may be the rest of what is held back. */
-export function drainHeld(conn: Receiver): void {
+export function drainClosed(conn: Receiver): void {
   conn.state &= ~DRAIN_WANTED
   if (!isOver(conn.state)) guard(() => handlersOf(conn).drain?.(conn))
 }
 
-/** All that was held back has been let go, or given up. */
-export function closeHeld(conn: Receiver, error?: Error): void {
+/** All buffered events have been delivered, or dropped. */
+export function closeReplayed(conn: Receiver, error?: Error): void {
   guard(() => handlersOf(conn).close?.(conn, error))
-  heldEvents.delete(conn)
+  bufferedEvents.delete(conn)
   conn.context.io.forgetClosed(conn)
 }
 
 /** It has left, and its last event has come. */
 function hasLeft(conn: Receiver, detachment: Detachment): void {
-  const held = heldEvents.get(conn)?.events ?? []
-  heldEvents.delete(conn)
+  const buffered = bufferedEvents.get(conn)?.events ?? []
+  bufferedEvents.delete(conn)
   leaving.delete(conn)
   const before = conn.state
   // What it held back goes along.
-  conn.state = (before | CLOSED) & ~HOLDING
+  conn.state = (before | CLOSED) & ~BUFFERING
   try {
     handlersOf(conn).close?.(conn, destroyReasons.get(conn))
   } finally {
     if ((before & DESTROYED) !== 0) detachment.drop()
-    else detachment.finish(held, (before & ENDED) !== 0)
+    else detachment.finish(buffered, (before & ENDED) !== 0)
   }
 }
 

@@ -1,7 +1,7 @@
 import { invalidType } from '../base/errors.js'
 import { needStack } from '../base/stack.js'
 import { isBytes } from '../base/validate.js'
-import type { Held } from '../io/connection-context.js'
+import type { BufferedEvents } from '../io/connection-context.js'
 import type { IoPort } from '../io/io-port.js'
 import { checkFraming, type Framing } from '../options/framing.js'
 import { destroyForMemory } from './want-of-memory.js'
@@ -22,7 +22,7 @@ class Reframing {
     this.#from = from
   }
 
-  push(event: Held['events'][number]): void {
+  push(event: BufferedEvents['events'][number]): void {
     if (event === 'end') {
       this.ended = true
     } else if (event !== 'invalid frame') {
@@ -54,7 +54,7 @@ export function reframe(
   from: Framing | undefined,
   to: Framing | undefined,
   rest: Uint8Array | undefined,
-  held: Held | undefined,
+  buffered: BufferedEvents | undefined,
 ): boolean {
   needStack()
   const underWay = reframings.get(conn)
@@ -63,7 +63,7 @@ export function reframe(
   reframing.to = to
   if (underWay === undefined) {
     // What the handler has not heard of, as it had paused.
-    for (const event of held?.events.splice(0) ?? []) reframing.push(event)
+    for (const event of buffered?.events.splice(0) ?? []) reframing.push(event)
     reframings.set(conn, reframing)
   }
   // Copied: it may be a borrowed chunk's.
@@ -72,7 +72,7 @@ export function reframe(
 }
 
 /** Something that came while it was under way; a chunk must not change any more. */
-export function holdForReframing(conn: object, event: Held['events'][number]): void {
+export function bufferForReframing(conn: object, event: BufferedEvents['events'][number]): void {
   reframings.get(conn)?.push(event)
 }
 

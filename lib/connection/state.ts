@@ -6,8 +6,8 @@ export const ENDED = 1
 export const DESTROYED = 2
 export const CLOSED = 4
 export const PAUSED = 8
-/** Events wait in `heldEvents`: they came while it was paused, and everything after them queues up there. */
-export const HOLDING = 16
+/** Events wait in `bufferedEvents`: they came while it was paused, and everything after them queues up there. */
+export const BUFFERING = 16
 export const DRAIN_WANTED = 32
 /** A change of framing is in progress. */
 export const REFRAMING = 64
@@ -23,14 +23,14 @@ export const UNCLAIMED = 4096
  * Each pool that has more to do for it than it can: it is paused while there is one, whatever `pause()` and `resume()` say. The
  * bits from here on count them.
  */
-export const HOLDER = 1 << 16
-export const HELD = -HOLDER
+export const POOL_PAUSE = 1 << 16
+export const POOL_PAUSED = -POOL_PAUSE
 
 export const CANNOT_WRITE = ENDED | DESTROYED | CLOSED | RELAYED | DETACHING
-export const HELD_UP = PAUSED | HELD | HOLDING | REFRAMING | RELAYED | DETACHING
+export const MUST_BUFFER = PAUSED | POOL_PAUSED | BUFFERING | REFRAMING | RELAYED | DETACHING
 export const GONE = DESTROYED | CLOSED
 
 /** True once no further `data`, `end` or `drain` may be delivered. */
 export function isOver(state: number): boolean {
-  return (state & (DESTROYED | RELAYED)) !== 0 || (state & (CLOSED | HOLDING)) === CLOSED
+  return (state & (DESTROYED | RELAYED)) !== 0 || (state & (CLOSED | BUFFERING)) === CLOSED
 }

@@ -1,8 +1,8 @@
 import type { Connection } from '../connection/connection.js'
-import { heldEvents, relaySides } from '../connection/connection-notes.js'
+import { bufferedEvents, relaySides } from '../connection/connection-notes.js'
 import { isFramed } from '../connection/reframing.js'
 import type { RelaySide } from '../connection/relay-side.js'
-import { DETACHING, DRAIN_WANTED, GONE, HOLDING, PAUSED, RELAYED, UNCLAIMED } from '../connection/state.js'
+import { BUFFERING, DETACHING, DRAIN_WANTED, GONE, PAUSED, RELAYED, UNCLAIMED } from '../connection/state.js'
 import { COMMAND_DESTROY, COMMAND_RESET } from '../native/layout.js'
 
 /** What a relay may do with a connection. */
@@ -21,11 +21,11 @@ export function relayAccess(conn: Connection): RelayAccess {
     relayed: (conn.state & (RELAYED | DETACHING)) !== 0,
     framed: isFramed(conn, conn.context.framing),
     take(side) {
-      const held = heldEvents.get(conn)
-      heldEvents.delete(conn)
-      conn.state = (conn.state & ~(PAUSED | UNCLAIMED | HOLDING | DRAIN_WANTED)) | RELAYED
+      const buffered = bufferedEvents.get(conn)
+      bufferedEvents.delete(conn)
+      conn.state = (conn.state & ~(PAUSED | UNCLAIMED | BUFFERING | DRAIN_WANTED)) | RELAYED
       relaySides.set(conn, side)
-      for (const event of held?.events ?? []) if (typeof event !== 'string') side.data(event)
+      for (const event of buffered?.events ?? []) if (typeof event !== 'string') side.data(event)
     },
     write(chunk) {
       if ((conn.state & GONE) !== 0) return

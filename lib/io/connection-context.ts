@@ -17,7 +17,7 @@ export interface ContextOf<C> extends ConnectionLimits {
 }
 
 /** @internal What a paused connection has yet to hear, in order. */
-export interface Held {
+export interface BufferedEvents {
   readonly events: (Buffer | 'end' | 'invalid frame')[]
   /** It has closed meanwhile; its addresses, which could not be asked for any more. */
   closed?: Addresses

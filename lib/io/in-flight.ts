@@ -40,7 +40,7 @@ export class InFlight {
   /** Of threads whose commands pile up: asks for an answer behind them. */
   readonly #behind = new Set<(passed: () => void) => void>()
   /** Who is to go on with its events. */
-  readonly #held = new Set<() => void>()
+  readonly #waiting = new Set<() => void>()
 
   /** Throws if there is as much as there may ever be. */
   check(): void {
@@ -59,7 +59,7 @@ export class InFlight {
   remove(requests: number, bytes: number): void {
     this.#requests -= requests
     this.#bytes -= bytes
-    this.#release()
+    this.#resume()
   }
 
   /** As many commands, or attempts to connect, as may be have been given to a thread. `fence` asks for an answer behind them. */
@@ -69,8 +69,8 @@ export class InFlight {
   }
 
   /** Somebody holds back events; `goOn` is called when it may deliver them. */
-  hold(goOn: () => void): void {
-    this.#held.add(goOn)
+  holdBack(goOn: () => void): void {
+    this.#waiting.add(goOn)
     this.#ask()
   }
 
@@ -80,20 +80,20 @@ export class InFlight {
       this.#fences++
       fence(() => {
         this.#fences--
-        this.#release()
+        this.#resume()
       })
     }
   }
 
-  #release(): void {
+  #resume(): void {
     const below = this.#requests <= MAX_REQUESTS / 2 && this.#bytes <= MAX_BYTES / 2
     if (!this.full || !below) return
     // Of those who came after the last hold(): another thread's, whose events are held back, may come to no other.
-    if (this.#held.size > 0) this.#ask()
+    if (this.#waiting.size > 0) this.#ask()
     if (this.#fences > 0 || this.#behind.size > 0) return
     this.full = false
-    for (const goOn of this.#held) goOn()
-    this.#held.clear()
+    for (const goOn of this.#waiting) goOn()
+    this.#waiting.clear()
   }
 }
 

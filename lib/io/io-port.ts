@@ -16,7 +16,7 @@ export interface IoPort {
   /** Slots of connections that are on their way here: what is asked about them waits until JavaScript has had events. */
   readonly expected: ReadonlySet<number>
   /** Those that have closed, but are paused and have yet to hear of it, and of what came before. */
-  readonly closedUntold: { add(conn: object): unknown }
+  readonly closedUnreported: { add(conn: object): unknown }
   /** Bytes of the connection in this slot that have gone to the kernel, modulo 2^32, as a signed integer. */
   flushedOf(slot: number): number
   /** Whether this connection has not closed yet, or is being told so right now. */
@@ -35,7 +35,7 @@ export interface IoPort {
   count<A>(submit: Submit<A>, answered: (answer: A) => void, bytes?: number): Counted
   /** Throws ERR_C1M_TOO_MUCH_IN_FLIGHT beyond all bounds. */
   checkInFlight(): void
-  /** A connection of `closedUntold` has heard of its close. */
+  /** A connection of `closedUnreported` has heard of its close. */
   forgetClosed(conn: object): void
 }
 

@@ -10,7 +10,7 @@ export interface IoThreadOwner {
   readonly threadNames: string
   readonly maxConnections: number
   /** How many there are, on all of its threads: for the core, which counts otherwise than JS does. */
-  readonly held: Uint32Array
+  readonly connectionCount: Uint32Array
   /** The CPU of each I/O thread, -1 for any. */
   readonly cpus: readonly number[]
   readonly level: boolean

@@ -56,7 +56,7 @@ export class IoThread extends IoThreadRequests implements IoPort {
   /** Changes when other connections are. */
   population = 0
   /** Those that have closed, but are paused and have yet to hear of it, and of what came before. */
-  readonly closedUntold = new Set<Connection<unknown>>()
+  readonly closedUnreported = new Set<Connection<unknown>>()
 
   readonly owner: IoThreadOwner
   readonly #batches: EventMemory[]
@@ -100,7 +100,7 @@ export class IoThread extends IoThreadRequests implements IoPort {
       name: this.name,
       cpu: this.cpu,
       maxConnections: owner.maxConnections,
-      connections: owner.held,
+      connections: owner.connectionCount,
       sharesQuota: owner.cpus.length > 1,
       level: owner.level,
       ownFileTable: owner.ownFileTable,
@@ -144,7 +144,7 @@ export class IoThread extends IoThreadRequests implements IoPort {
 
   /** It has heard of its close. */
   forgetClosed(conn: Connection<unknown>): void {
-    this.closedUntold.delete(conn)
+    this.closedUnreported.delete(conn)
     this.owner.unref()
     runClosed(conn)
     this.owner.connectionClosed()
@@ -274,7 +274,7 @@ export class IoThread extends IoThreadRequests implements IoPort {
       }
     }
     if (this.#at < end) {
-      inFlight.hold(this.#goOn)
+      inFlight.holdBack(this.#goOn)
       return false
     }
     this.#at = 0
@@ -396,14 +396,14 @@ export class IoThread extends IoThreadRequests implements IoPort {
       const conn = this.#objects[slot]
       this.#generations[slot] = 0
       this.#objects[slot] = undefined
-      const untold = conn !== undefined && this.closedUntold.has(conn)
-      if (conn !== undefined && !untold) runClosed(conn)
+      const unreported = conn !== undefined && this.closedUnreported.has(conn)
+      if (conn !== undefined && !unreported) runClosed(conn)
       this.size--
       this.population++
       this.owner.moved.closed(this.index, slot)
       this.contexts.closed(context, entry)
       // What is held back keeps the process alive as an open connection does: there is more to come.
-      if (!untold) this.owner.unref()
+      if (!unreported) this.owner.unref()
       this.owner.connectionClosed()
     }
   }

@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import { built } from '../fixtures/built.js'
 
-const MASKS = ['HELD', 'HELD_UP', 'CANNOT_WRITE', 'GONE']
+const MASKS = ['POOL_PAUSED', 'MUST_BUFFER', 'CANNOT_WRITE', 'GONE']
 
 test("the flags of a connection's state are bits of their own", (t) => {
   const exported = Object.entries(built<Record<string, unknown>>('connection/state'))
@@ -10,6 +10,6 @@ test("the flags of a connection's state are bits of their own", (t) => {
   for (const [name, bit] of flags) t.equal(bit & (bit - 1), 0, `${name} is a power of two`)
   const bits = flags.map(([, bit]) => bit)
   t.equal(new Set(bits).size, bits.length)
-  t.equal(Math.max(...bits), Object.fromEntries(flags).HOLDER, 'the bits from there on count the holders')
+  t.equal(Math.max(...bits), Object.fromEntries(flags).POOL_PAUSE, 'the bits from there on count pools')
   t.end()
 })

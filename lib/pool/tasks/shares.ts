@@ -65,11 +65,11 @@ export class Shares<T extends object> {
     if (share.held) return
     share.held = true
     this.held++
-    conn.holdReading(true)
+    conn.pauseForPool(true)
   }
 
   /** The queue has room again. */
-  letGo(): void {
+  resumeHeld(): void {
     for (const [conn, share] of this.#shares) {
       if (!share.held || share.tasks > this.#limit / 2) continue
       this.#resume(conn, share)
@@ -124,6 +124,6 @@ export class Shares<T extends object> {
   #resume(conn: Connection<never>, share: Share<T>): void {
     share.held = false
     this.held--
-    conn.holdReading(false)
+    conn.pauseForPool(false)
   }
 }

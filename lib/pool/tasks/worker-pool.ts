@@ -281,7 +281,7 @@ export class WorkerPool {
     if (task.conn !== undefined) this.#shares.remove(task.conn, task, this.#filling)
     if (this.#filling && this.#queue.length <= this.#maxQueue / 2) {
       this.#filling = false
-      this.#shares.letGo()
+      this.#shares.resumeHeld()
     }
     if (this.#running + this.#queue.length === 0) this.#onIdle?.()
   }
