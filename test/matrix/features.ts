@@ -63,7 +63,7 @@ const OF_THE_REACTOR: readonly Feature[] = ['shutdown', 'unref']
 export function impossible(first: Feature, second: Feature): string | undefined {
   if (second === 'connect' && !OF_THE_REACTOR.includes(first)) {
     return first === 'connect' || first === 'adopt'
-      ? 'a connection comes about once'
+      ? 'a connection is established once'
       : 'before `connect()` there is no connection to do anything with'
   }
   if (first === 'connect' && second === 'listener') return 'no listener has accepted an outgoing connection'
