@@ -1,4 +1,4 @@
-// In a server that is already there: c1m holds the device connections, http tells about them, both in one process.
+// In an existing server: c1m holds the device connections, http reports on them, both in one process.
 //   node examples/beside-http.mjs   then: nc localhost 7000   and: curl localhost:8000
 import { createServer } from 'node:http'
 import { Reactor } from 'c1m'

@@ -1,4 +1,4 @@
-// A chat room: each line goes to everyone else in it. `conn.data` holds what is ours of a connection.
+// A chat room: each line goes to all other members. `conn.data` holds the state of a connection.
 //   node examples/chat.mjs          then, in two terminals: nc localhost 7000
 import { delimited, Reactor } from 'c1m'
 
@@ -6,7 +6,7 @@ import { delimited, Reactor } from 'c1m'
 
 const reactor = new Reactor({ maxConnections: 10_000 })
 
-/** Who closes leaves it by himself. @type {import('c1m').Group<Guest>} */
+/** A connection that closes leaves it automatically. @type {import('c1m').Group<Guest>} */
 const room = reactor.createGroup()
 
 /** @param {string} text @param {import('c1m').Connection<Guest>} [except] */
@@ -24,7 +24,7 @@ const handlers = {
     void say(`${conn.data.name}: ${line}\n`, conn)
   },
   timeout(conn) {
-    // A peer that doesn't answer our FIN is cut off when as long has passed again.
+    // A peer that doesn't send its FIN either is disconnected after another such period.
     conn.end('you seem to sleep\n')
   },
   close(conn) {
@@ -36,9 +36,9 @@ const listener = await reactor.listen(
   {
     port: Number(process.env.PORT ?? 7000),
     idleTimeoutMs: 300_000,
-    // A line beyond it ends the connection, so that nobody makes us keep one without an end.
+    // A longer line ends the connection, so that a line without an end takes no more memory.
     framing: delimited('\n', { maxFrameBytes: 4096 }),
-    // What a guest who doesn't read may make us keep.
+    // The memory that a guest who doesn't read may cost.
     maxWriteQueue: 1024 * 1024,
   },
   handlers,

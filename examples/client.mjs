@@ -1,5 +1,5 @@
-// A client: a thousand questions at once to an echo server, each on a connection of its own.
-//   node examples/client.mjs [host port]          without one, the server is here as well
+// A client: a thousand requests at the same time to an echo server, each on a connection of its own.
+//   node examples/client.mjs [host port]          without one, this process is the server as well
 import { Reactor } from 'c1m'
 
 const reactor = new Reactor({ maxConnections: 10_000 })

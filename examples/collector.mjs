@@ -1,4 +1,4 @@
-// A sink for telemetry: reads borrow their memory, so that nothing is allocated for the bytes that only pass by.
+// A telemetry sink: reads borrow their memory, so that nothing is allocated for bytes that are only counted.
 //   node examples/collector.mjs     then: seq 1000000 | nc -N localhost 7000
 import { Reactor } from 'c1m'
 
@@ -9,7 +9,7 @@ const reactor = new Reactor()
 const listener = await reactor.listen(
   { port: Number(process.env.PORT ?? 7000), read: 'borrowed', maxWriteQueue: 64 * 1024 },
   {
-    // `chunk` is valid until we return: to keep some of it, copy it (Buffer.from(chunk)).
+    // `chunk` is valid until the handler returns: to keep some of it, copy it (Buffer.from(chunk)).
     data(_conn, chunk) {
       for (let at = chunk.indexOf(newline); at >= 0; at = chunk.indexOf(newline, at + 1)) lines++
     },

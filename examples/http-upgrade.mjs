@@ -1,5 +1,5 @@
-// WebSockets that cost a few hundred bytes each while they are idle: http answers the upgrade, and the connection moves into the
-// reactor. With the least of RFC 6455 that a chat of short texts needs: the handshake, and frames of up to 125 bytes.
+// WebSockets that cost a few hundred bytes each while they are idle: http accepts the upgrade, and the connection moves into the
+// reactor. It has the minimum of RFC 6455 that a chat of short texts needs: the handshake, and frames of up to 125 bytes.
 //   node examples/http-upgrade.mjs   then: in a browser's console, new WebSocket('ws://localhost:8000').send('hello')
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -29,7 +29,7 @@ function frame(opcode, payload, mask) {
 /** @param {Buffer} bytes @param {Buffer} mask */
 const xor = (bytes, mask) => bytes.map((byte, i) => byte ^ Number(mask[i % 4]))
 
-/** Takes the whole frames off the front; answers them, and what is left. @param {Buffer} bytes */
+/** Takes the whole frames off the front; returns them, and the rest. @param {Buffer} bytes */
 function readFrames(bytes) {
   /** @type {Frame[]} */
   const frames = []
@@ -58,7 +58,7 @@ const handlers = {
     const member = conn.data
     try {
       const { frames, rest } = readFrames(member.rest.length === 0 ? chunk : Buffer.concat([member.rest, chunk]))
-      // A copy: what is kept must not keep the slab that it lies in. As a rule there is nothing.
+      // A copy: what is kept must not keep the slab that it lies in. Usually there is nothing.
       member.rest = rest.length === 0 ? NOTHING : Buffer.from(rest)
       for (const { opcode, payload } of frames) {
         if (opcode === TEXT) conn.write(frame(TEXT, Buffer.concat([Buffer.from(`${member.name}: `), payload])))
@@ -84,7 +84,7 @@ server.on('upgrade', async (incoming, socket, head) => {
   socket.write(
     `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${acceptanceOf(key)}\r\n\r\n`,
   )
-  // Not by new URL(), which throws for some of what a peer may send.
+  // Not with new URL(), which throws for some paths that a peer may send.
   const data = { name: /^\/([\w-]+)/.exec(incoming.url ?? '')?.[1] ?? 'somebody', rest: NOTHING }
   await reactor
     .adopt(/** @type {import('node:net').Socket} */ (socket), handlers, { head, data })
@@ -101,7 +101,7 @@ process.once('SIGINT', async () => {
 })
 console.log('listening on', port)
 
-/** A small client sees to it that all this works. */
+/** A small client that checks all this. */
 async function check() {
   const key = randomBytes(16).toString('base64')
   const headers = {
@@ -114,7 +114,7 @@ async function check() {
   if (response.headers['sec-websocket-accept'] !== acceptanceOf(key)) throw new Error('a wrong handshake')
   const mask = randomBytes(4)
   const [hello, ping] = [frame(TEXT, Buffer.from('hello'), mask), frame(PING, Buffer.from('?'), mask)]
-  // Cut where it hurts: the second part begins in the middle of a frame.
+  // Cut at the worst place: the second part begins in the middle of a frame.
   socket.write(hello.subarray(0, 3))
   setTimeout(() => socket.write(Buffer.concat([hello.subarray(3), ping])), 20)
   let received = head

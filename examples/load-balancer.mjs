@@ -1,4 +1,4 @@
-// A TCP load balancer: each client is joined to one of several upstream servers, and the kernel passes on the bytes.
+// A TCP load balancer: each client is connected to one of several upstream servers, and the kernel forwards the bytes.
 //   node examples/load-balancer.mjs [round-robin|least-connections|source-hash] [host:port ...]
 // Without servers it starts three of its own. Then: nc localhost 7000
 import { Reactor, relay } from 'c1m'
@@ -28,7 +28,7 @@ const order = policies.get(policy)
 if (order === undefined) throw new Error(`no policy ${policy}: there are ${[...policies.keys()].join(', ')}`)
 
 /**
- * Rendezvous hashing: of a server that goes, only its own clients move. FNV-1a, with the mixer of MurmurHash3.
+ * Rendezvous hashing: when a server disappears, only its own clients move. FNV-1a, with the mixer of MurmurHash3.
  * @param {import('c1m').Connection} client @param {Upstream} upstream */
 function weight({ remoteAddress = '' }, { host, port }) {
   let hash = 2166136261
@@ -39,10 +39,10 @@ function weight({ remoteAddress = '' }, { host, port }) {
 
 /** @param {import('c1m').Connection} client */
 async function serve(client) {
-  client.pause() // what it says waits until there is somebody to hear it
+  client.pause() // what it sends waits for the relay
   const best = order?.(client) ?? []
   turn++
-  // Those that refused a connection in the last five seconds are tried last.
+  // Servers that refused a connection in the last five seconds are tried last.
   const isDown = (/** @type {Upstream} */ { failedAt }) => performance.now() - failedAt < 5000
   for (const upstream of [...best.filter((one) => !isDown(one)), ...best.filter(isDown)]) {
     upstream.relays++

@@ -18,7 +18,7 @@ export function setup(_reactor, context) {
       conn.write(`worker ${context.index}, process ${process.pid}: ${line}\n`)
       if (conn.data.leaving) conn.end()
     },
-    // The worker drains: the next answer is the last, so that no question is lost on the way.
+    // The worker drains: the next reply is the last, so that no request in flight is lost.
     shutdown(conn) {
       conn.data.leaving = true
     },

@@ -1,4 +1,4 @@
-// Requests and answers as JSON, each with its length in front; and a client that checks them.
+// Requests and replies as JSON, each preceded by its length; and a client that checks them.
 //   node examples/rpc.mjs
 import { once } from 'node:events'
 import { connect } from 'node:net'
@@ -7,7 +7,7 @@ import { delimited, lengthPrefixed, Reactor, writeFrame } from 'c1m'
 const frames = lengthPrefixed({ bytes: 4, maxFrameBytes: 64 * 1024 })
 /** @type {Record<string, (numbers: number[]) => number>} */
 const methods = {
-  // No name of Object.prototype is one of them.
+  // Names of Object.prototype are no methods.
   // @ts-expect-error: TypeScript takes it for a method
   __proto__: null,
   sum: (numbers) => numbers.reduce((sum, number) => sum + number, 0),
@@ -17,7 +17,7 @@ const names = new WeakMap()
 
 const reactor = new Reactor()
 const listener = await reactor.listen(
-  // First a line, which says who it is; then requests.
+  // First a line with the client's name; then requests.
   { port: Number(process.env.PORT ?? 0), noDelay: true, framing: delimited('\n', { maxFrameBytes: 100 }) },
   {
     data(conn, frame) {
@@ -30,7 +30,7 @@ const listener = await reactor.listen(
       const result = methods[method]?.(params)
       writeFrame(conn, frames, JSON.stringify({ id, for: names.get(conn), result }))
     },
-    // What is no JSON, or no numbers, ends its connection, and not the process.
+    // Invalid JSON, or no numbers, ends its connection, and not the process.
     error(conn, error) {
       conn.destroy(error instanceof Error ? error : undefined)
     },
@@ -40,7 +40,7 @@ const listener = await reactor.listen(
   },
 )
 
-// As one that isn't written with c1m would: several requests in one segment, and the last one in two.
+// As a client that isn't written with c1m would: several requests in one segment, and the last one in two.
 const socket = connect(Number(listener.port))
 const requests = [1, 2, 3].map((id) => frames.encode(JSON.stringify({ id, method: 'sum', params: [id, 40] })))
 const bytes = Buffer.concat([Buffer.from('the checker\n'), ...requests])
@@ -61,7 +61,7 @@ while (client.answers.length < 3) {
 console.log('answers:', client.answers.map(({ result }) => result).join(', '))
 if (client.answers.some(({ id, result }) => result !== id + 40)) process.exitCode = 1
 
-// A length beyond the most ends the connection.
+// A length beyond the max ends the connection.
 socket.write(Buffer.from([0xff, 0xff, 0xff, 0xff]))
 await once(socket, 'end')
 await reactor.shutdown()

@@ -1,4 +1,4 @@
-// A small HTTP/1.1 server of files: GET and HEAD, ranges, connections that are kept.
+// A small HTTP/1.1 file server: GET and HEAD, ranges, keep-alive.
 //   node examples/static-files.mjs [directory]     then: curl -O localhost:7000/README.md
 import { open } from 'node:fs/promises'
 import { join, normalize, resolve } from 'node:path'
@@ -14,7 +14,7 @@ function respond(conn, status, headers = 'Content-Length: 0\r\n') {
   conn.write(`HTTP/1.1 ${status} -\r\n${headers}\r\n`)
 }
 
-/** The bytes that are asked for; nothing for a range that isn't there. @param {string} head @param {number} size */
+/** The requested bytes; nothing for a range that doesn't exist. @param {string} head @param {number} size */
 function rangeOf(head, size) {
   const [, from, to] = /^range: *bytes=(\d*)-(\d*)\s*$/im.exec(head) ?? []
   if (from === undefined || (from === '' && to === '')) return { start: 0, end: size, part: false }
@@ -29,7 +29,7 @@ async function answer(conn, head) {
   if (method === undefined) return respond(conn, 405)
   let file
   try {
-    // Decoded and normalised, it can't lead out of the root.
+    // Decoded and normalised, it can't leave the root.
     file = await open(join(root, normalize(decodeURIComponent(target))))
     const stat = await file.stat()
     if (!stat.isFile()) return respond(conn, 404)
@@ -39,11 +39,11 @@ async function answer(conn, head) {
     const where = part ? `Content-Range: bytes ${start}-${end - 1}/${stat.size}\r\n` : ''
     respond(conn, part ? 206 : 200, `Accept-Ranges: bytes\r\n${where}Content-Length: ${end - start}\r\n`)
     if (method === 'HEAD') return
-    // The head and the beginning of the file share a packet. The length is promised: a file that has become shorter
-    // since must not pass for whole.
+    // The head and the beginning of the file share a packet. The length was announced: a file that has become shorter
+    // since must not look complete.
     if ((await conn.sendFile(file, { start, end })) < end - start) conn.reset()
   } catch {
-    // Before the head. After it the connection has closed, and this is not sent.
+    // Before the head was sent. After it the connection has closed, and this is not sent.
     respond(conn, 404)
   } finally {
     await file?.close()
@@ -59,7 +59,7 @@ function endOfHead(conn) {
 async function serve(conn) {
   if (conn.data.busy) return
   conn.data.busy = true
-  // Nobody waits for an answer on a connection that has gone.
+  // A connection that has closed needs no reply.
   for (let end = endOfHead(conn); end >= 0 && !conn.closed; end = endOfHead(conn)) {
     const head = conn.data.input.slice(0, end)
     conn.data.input = conn.data.input.slice(end + 4)

@@ -1,4 +1,4 @@
-// Answers that take CPU time are worked out on worker threads, which hold back who asks too much; and a client that checks
+// Replies that take CPU time are computed on worker threads, which throttle clients that ask too much; and a client that checks
 // them.
 //   node examples/worker-pool.mjs
 import { once } from 'node:events'
@@ -8,7 +8,7 @@ import { isMainThread } from 'node:worker_threads'
 import { delimited, Reactor, WorkerPool } from 'c1m'
 
 /**
- * What a worker does: counts primes, and answers by itself.
+ * What a worker does: counts primes, and writes the reply itself.
  * @param {number} limit
  * @param {{ connection: import('c1m').RemoteConnection }} context
  */

@@ -1,4 +1,4 @@
-// Handlers on several cores: each worker has a reactor of its own, and the kernel shares the port out between them.
+// Handlers on several cores: each worker has a reactor of its own, and the kernel distributes the port's connections.
 //   node examples/workers.mjs       then: nc localhost 7000, several times
 import { isMainThread, parentPort, threadId, Worker, workerData } from 'node:worker_threads'
 import { Reactor } from 'c1m'
