@@ -32,7 +32,10 @@ function problemsOf(commit) {
 }
 
 const range = git('cat-file', '-e', `${FIRST}^{commit}`) === undefined ? ['HEAD'] : [`${FIRST}..HEAD`]
-const commits = git('rev-list', '--no-merges', `--max-count=${MAX_COMMITS}`, ...range)?.split(/\s+/).filter(Boolean) ?? []
+const commits =
+  git('rev-list', '--no-merges', `--max-count=${MAX_COMMITS}`, ...range)
+    ?.split(/\s+/)
+    .filter(Boolean) ?? []
 const problems = commits.flatMap(problemsOf)
 for (const problem of problems) console.error(problem)
 console.log(`${commits.length} commits, ${problems.length} problems`)
