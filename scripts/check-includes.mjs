@@ -61,7 +61,8 @@ function includesOf(file) {
 /** @param {string} file */
 function problemsOf(file) {
   const text = readFileSync(join(root, file), 'utf8')
-  const calls = layerOf(file) === 'net' || file === transport ? [] : streamCalls.flatMap((call) => call.exec(text)?.[0] ?? [])
+  const calls =
+    layerOf(file) === 'net' || file === transport ? [] : streamCalls.flatMap((call) => call.exec(text)?.[0] ?? [])
   const found = calls.map((call) => `${file}: ${call}…: only through ${transport}`)
   if (file.endsWith('.h') && !text.startsWith('#pragma once')) found.push(`${file}: no #pragma once at the top`)
   for (const { header, quoted } of includes.get(file) ?? []) {

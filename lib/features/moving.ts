@@ -11,7 +11,7 @@ import { type IoThread, ioThreadOf } from '../thread/io-thread.js'
 const LOST: ClosedOnMove = { errno: constants.errno.ENOMEM, syscall: SYSCALLS.indexOf('read'), lost: true }
 
 /**
- * @internal Moves a connection to another I/O thread of its reactor (`native/loop/move.h` has the steps). Nobody but the
+ * @internal Moves a connection to another I/O thread of its reactor (`native/features/handover/migration.h` has the steps). Nobody but the
  * kernel notices: the object, its id, its groups, its timeouts, what is paused, unread and unsent are as before. Whatever
  * is said to it meanwhile waits for it there.
  *

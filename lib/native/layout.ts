@@ -1,5 +1,5 @@
 /**
- * The records that cross the thread boundary, as `native/loop/event_batch.h` and `native/loop/command_batch.h` define
+ * The records that cross the thread boundary, as `native/exchange/event_batch.h` and `native/exchange/command_batch.h` define
  * them. The addon exports its own values under the same names, and a test compares the two.
  */
 
@@ -76,7 +76,7 @@ export const QUEUE_MIN_COST = 65_536
 /** Generations are 1 to this. */
 export const LAST_GENERATION = 2 ** 23 - 1
 
-/** What a connection's time may run out for, as `native/loop/timeouts.h` says. */
+/** What a connection's time may run out for, as `native/table/timeouts.h` says. */
 export const TIMEOUT_KINDS = ['idle', 'read', 'write', 'total'] as const
 /** What has run out, as the `timeout` handler is told. */
 export type TimeoutKind = (typeof TIMEOUT_KINDS)[number]
@@ -87,13 +87,13 @@ export const PLACEMENTS = ['least-connections', 'round-robin', 'source-hash'] as
 /** The system calls that an EVENT_CLOSE may name. */
 export const SYSCALLS = ['read', 'write', 'sendfile'] as const
 
-/** Why the I/O thread closed a connection by itself: `OwnError` in `native/loop/event_batch.h`. No errno is as large. */
+/** Why the I/O thread closed a connection by itself: `OwnError` in `native/exchange/event_batch.h`. No errno is as large. */
 export const OWN_ERROR_FILE_TRUNCATED = 4097
 export const OWN_ERROR_RELAY_FAILED = 4098
 export const OWN_ERROR_WRITE_QUEUE_FULL = 4104
 export const OWN_ERROR_FILE_ABORTED = 4110
 
-/** The counters that an I/O thread shares, in order; `native/loop/stats.h` says what each counts. */
+/** The counters that an I/O thread shares, in order; `native/exchange/stats.h` says what each counts. */
 export const STAT_NAMES = [
   'accepted',
   'connected',

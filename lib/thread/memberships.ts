@@ -11,7 +11,7 @@ const NOBODY = new Uint32Array(0)
 
 /**
  * Those of a group's members that are on one I/O thread, side by side, as the I/O thread takes them: slot, generation,
- * maxWriteQueue, and the number of the membership (`BroadcastTarget` in `native/loop/broadcast_request.h`).
+ * maxWriteQueue, and the number of the membership (`BroadcastTarget` in `native/features/groups/broadcast_request.h`).
  *
  * ```text
  *   targets: | slot generation limit node | slot generation limit node | … room

@@ -18,7 +18,7 @@
 
 namespace c1m {
 
-// How a connection migrates from one loop to another. JavaScript takes the three steps (lib/moving.ts):
+// How a connection migrates from one loop to another. JavaScript takes the three steps (lib/features/moving.ts):
 //
 //   old loop                      JavaScript                         new loop
 //                                 reserve ─────────────────────────▶ a slot; commands for it are deferred
@@ -28,7 +28,7 @@ namespace c1m {
 //
 // So nothing is read by the new loop before JavaScript has had all that the old one read, and nothing that JavaScript writes
 // overtakes what it wrote before. No step waits for a peer, or for a disk: a connection with a file in its queue can't go, as
-// JavaScript knows; it asks for none (lib/moving.ts), and the connection stays. What a broadcast in progress has put into the
+// JavaScript knows; it asks for none (lib/features/moving.ts), and the connection stays. What a broadcast in progress has put into the
 // queue goes along.
 
 // What of a connection migrates.

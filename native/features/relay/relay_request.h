@@ -10,7 +10,7 @@
 namespace c1m {
 
 // The first step of a relay: nothing more is read for JavaScript, so that what is not delivered yet is in the batches before
-// the answer, or with it. See lib/relay.ts.
+// the answer, or with it. See lib/features/relay.ts.
 class HoldRelayRequest : public Request {
  public:
   uint32_t slots[2]{};

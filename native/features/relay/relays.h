@@ -18,7 +18,7 @@ class RelayRequest;
 //   held ─▶ started ─▶ ended: both have closed, or are closing
 //
 // `held`: nothing is read any more for JavaScript, and nothing yet by the relay. JavaScript goes through the batches that
-// are in flight, and forwards as writes what they bring of the two; then it says start. See lib/relay.ts.
+// are in flight, and forwards as writes what they bring of the two; then it says start. See lib/features/relay.ts.
 struct Relay {
   uint32_t slots[2];                // a, b
   RelayFlow flows[2];               // of what a sent, of what b sent
