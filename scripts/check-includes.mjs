@@ -34,7 +34,7 @@ const reserved = {
 // Their system calls, and what those headers call them, of a descriptor.
 const streamCalls = [
   /(?<!\w)::(recv|recvfrom|recvmsg|readv|send|sendto|sendmsg|writev|sendfile|splice|shutdown)\(/,
-  /\b(receive|send_bytes|send_vector|send_file|splice_bytes|shutdown_write)\([^(),]*\.get\(\)/,
+  /(?<!transport::)\b(receive|send_bytes|send_vector|send_file|splice_bytes|shutdown_write)\([^()]*(\.get\(\)|\bfd\b|socket\b)/,
 ]
 // Only the binding knows Node.
 const nodeHeader = /^(napi|node|node_api|js_native_api|uv|v8)(-inl|_types)?\.h$/

@@ -68,7 +68,6 @@ class RelayFlow {
 
   [[nodiscard]] uint64_t bytes() const { return bytes_; }
   [[nodiscard]] bool queued() const { return queued_; }
-  [[nodiscard]] bool has_pipe() const { return pipe_.valid(); }
   // Its last wake-up brought many bytes, or some of them are still under way.
   [[nodiscard]] bool is_bulk() const { return bulk_ || in_pipe_ > 0; }
 

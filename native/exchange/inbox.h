@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <deque>
 #include <iterator>
-#include <memory>
 #include <mutex>
 #include <utility>
 
@@ -138,14 +137,14 @@ class Inbox {
   void add_load(int32_t change) { load_.fetch_add(static_cast<uint32_t>(change), std::memory_order_relaxed); }
 
  private:
-  // Under the mutex. The memory of a burst goes with it.
+  // Under the mutex.
   template <class T>
   void move_behind(std::deque<T>& to, std::deque<T>& from) {
     if (to.empty()) {
       to.swap(from);
     } else {
       std::move(from.begin(), from.end(), std::back_inserter(to));
-      from.clear();
+      from = std::deque<T>();
     }
     waiting_.store(!arrivals_.empty() || !writes_.empty(), std::memory_order_relaxed);
   }

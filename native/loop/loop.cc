@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "native/mem/spare_memory.h"
 
@@ -51,6 +52,7 @@ Loop::Loop(Poller poller, const LoopOptions& options, Mailbox& mailbox, JsWaker 
       transfer_(table_, frames_, files_, relays_),
       commands_(*this, mailbox, table_, reservations_, replies_, broadcaster_, relays_) {
   table_.observe_relays(relays_);
+  table_.timers.observe_attempts(connector_);
   table_.events.before_publish([](void* files) { static_cast<FileSender*>(files)->finish(); }, &files_);
   spare_memory::refill();
 }
@@ -90,7 +92,7 @@ void Loop::turn() {
   acceptor_.announce();
   watcher_.serve();
   transfer_.serve_ready();
-  fire_timers();
+  table_.timers.fire();
   if (table_.poller.trigger() == Trigger::kLevel) {
     for (const Readiness& one : ready) {
       Entry* entry = table_.find(slot_of(one.word), generation_of(one.word));
@@ -176,11 +178,6 @@ void Loop::collect_connection(uint32_t slot, Entry& entry, const Readiness& read
   } else if (ready.error) {
     table_.close_broken(slot, entry);
   }
-}
-
-void Loop::fire_timers() {
-  table_.timers.fire(expired_attempts_);
-  if (!expired_attempts_.empty()) connector_.on_timeouts(expired_attempts_);
 }
 
 void Loop::close_all() {

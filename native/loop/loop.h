@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <vector>
 
 #include "native/base/result.h"
 #include "native/exchange/mailbox.h"
@@ -56,7 +55,7 @@ class Loop {
   [[nodiscard]] Watcher& watcher() { return watcher_; }
   [[nodiscard]] const std::shared_ptr<Inbox>& shared_inbox() const { return table_.places.shared_inbox(); }
 
-  // For requests, which run on it.
+  // For requests, which run on it; table() also for the JS thread, as far as ConnectionTable says.
   [[nodiscard]] ConnectionTable& table() { return table_; }
   [[nodiscard]] Commands& commands() { return commands_; }
   [[nodiscard]] Acceptor& acceptor() { return acceptor_; }
@@ -75,10 +74,9 @@ class Loop {
   [[nodiscard]] int sleep_ms();
   void collect(std::span<const Readiness> ready);
   void collect_connection(uint32_t slot, Entry& entry, const Readiness& ready);
-  void fire_timers();
   void close_all();
 
-  // Each works on those above it.
+  // Each works on those above it. What was not completed outlives the table: a request's destructor may not use it.
   Mailbox& mailbox_;
   double* shared_stats_;
   FileTable file_table_;
@@ -97,7 +95,6 @@ class Loop {
   FileSender files_;  // its jobs point to requests: it goes before they do
   Transfer transfer_;
   Commands commands_;
-  std::vector<uint32_t> expired_attempts_;  // empty between turns
 };
 
 }  // namespace c1m

@@ -53,7 +53,7 @@ bool refill() {
   if (kept == MAP_FAILED) return false;
   if (!came) before = std::set_new_handler(give_back);
   came = true;
-  // The last time ended without memory; it may be there again already, if the handler before this one has freed some.
+  // The handler was uninstalled when it had nothing left; the one before it may have installed itself again since.
   const std::new_handler now = std::get_new_handler();
   if (now == nullptr || now == before) std::set_new_handler(give_back);
   memory.store(kept, std::memory_order_relaxed);

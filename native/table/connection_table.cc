@@ -3,6 +3,7 @@
 #include <cassert>
 #include <utility>
 
+#include "native/base/clock.h"
 #include "native/conn/transport.h"
 #include "native/net/socket.h"
 
@@ -42,11 +43,6 @@ ConnectionTable::ConnectionTable(Poller made, const LoopOptions& options, Mailbo
       events(mailbox, replies, pool, stats, waker),
       timers(slots, ready, clock, events),
       local_addresses_(options.own_file_table ? std::make_unique<LocalAddresses>(options.max_connections) : nullptr) {}
-
-Entry* ConnectionTable::find(uint32_t slot, uint32_t generation) {
-  Entry* entry = slots.find(slot, generation);
-  return entry == nullptr || !entry->fd.valid() || entry->has(Connection::kClosing) ? nullptr : entry;
-}
 
 Result<uint32_t> ConnectionTable::take(Fd fd, const PackedAddress& peer) {
   const uint32_t slot = slots.allocate();
@@ -135,8 +131,8 @@ void ConnectionTable::read_first(uint32_t slot, std::unique_ptr<Framer> bytes) {
   ready.push(slot);
 }
 
-void ConnectionTable::sync_interest(uint32_t slot, Entry& entry) {
-  if (poller.trigger() == Trigger::kEdge || entry.has(Connection::kClosing)) return;
+void ConnectionTable::sync_level(uint32_t slot, Entry& entry) {
+  if (entry.has(Connection::kClosing)) return;
   uint8_t interest = 0;
   if (!entry.has(Connection::kReadable | Connection::kEndSeen)) interest |= Interest::kRead;
   if (!entry.has(Connection::kWritable)) interest |= Interest::kWrite;
@@ -154,7 +150,7 @@ void ConnectionTable::close(uint32_t slot, Entry& entry, int error, Syscall sysc
   }
   poller.remove(entry.fd.get());
   timers.cancel(slot);
-  stop_lingering(entry);
+  dont_linger(entry);
   work.spend_on_drop(entry.out);
   entry.out.clear(pool);
   entry.drop_framer();
@@ -197,8 +193,8 @@ void ConnectionTable::close_overflowed(uint32_t slot, Entry& entry) {
 }
 
 // Not where it is to be reset, which is a time of 0.
-void ConnectionTable::stop_lingering(Entry& entry) {
-  if (entry.has(Connection::kLingers) && lingers(entry.fd.get())) c1m::stop_lingering(entry.fd.get());
+void ConnectionTable::dont_linger(Entry& entry) {
+  if (entry.has(Connection::kLingers) && lingers(entry.fd.get())) stop_lingering(entry.fd.get());
 }
 
 // A FIN would make what has gone out look whole. Without a queue it is: the kernel sends what it has, and then the FIN.
@@ -236,7 +232,7 @@ void ConnectionTable::free_slot(uint32_t slot) {
 void ConnectionTable::close_all() {
   for (uint32_t slot = 0; slot < slots.used(); ++slot) {
     Entry& entry = slots[slot];
-    stop_lingering(entry);
+    dont_linger(entry);
     if (entry.fd.valid()) cut(entry);
     entry.out.clear(pool);
     entry.fd.reset();

@@ -27,7 +27,8 @@ namespace c1m {
 //   allocated ─ take() ─▶ registered ─ open() ─▶ open ─ close() ─▶ closing ─ kClose handed back ─▶ free
 //                             └──────── drop() ────────────────────────────────────────────────────▲
 //
-// Owner: one loop. Thread: the loop's; local_address() is for the JS thread.
+// Owner: one loop. Thread: the loop's; local_address(), and what of a live slot never
+// changes, are for the JS thread.
 class ConnectionTable {
  public:
   // Is notified when a relayed connection closes.
@@ -47,7 +48,10 @@ class ConnectionTable {
   void observe_relays(RelayObserver& observer) { relays_ = &observer; }
 
   // Finds the connection of this identity, unless it is closing or gone.
-  [[nodiscard]] Entry* find(uint32_t slot, uint32_t generation);
+  [[nodiscard]] Entry* find(uint32_t slot, uint32_t generation) {
+    Entry* entry = slots.find(slot, generation);
+    return entry == nullptr || !entry->fd.valid() || entry->has(Connection::kClosing) ? nullptr : entry;
+  }
   [[nodiscard]] Entry& entry(uint32_t slot) { return slots[slot]; }
   // What the poller reports it by.
   [[nodiscard]] uint64_t word_of(uint32_t slot) const { return uint64_t{slots.generation(slot)} << 32 | slot; }
@@ -70,7 +74,9 @@ class ConnectionTable {
   void read_first(uint32_t slot, std::unique_ptr<Framer> bytes);
   // Asks a level-triggered poller for just what is not known. What is known and not acted on (a paused connection's bytes, a
   // full batch) would otherwise be reported for ever.
-  void sync_interest(uint32_t slot, Entry& entry);
+  void sync_interest(uint32_t slot, Entry& entry) {
+    if (poller.trigger() == Trigger::kLevel) sync_level(slot, entry);
+  }
 
   // Closes with an errno, an OwnError, or 0. Its kClose follows all that was due before.
   void close(uint32_t slot, Entry& entry, int error, Syscall syscall);
@@ -83,7 +89,7 @@ class ConnectionTable {
   // The closing of a slot whose connection never came, or is no longer here: there is only its kClose to deliver.
   void begin_close(uint32_t slot, Entry& entry);
   // In front of a close: close(2) is not to wait for the peer.
-  void stop_lingering(Entry& entry);
+  void dont_linger(Entry& entry);
   // In front of a close: with a part of a stream that was ended lost, its peer gets a RST in place of the FIN.
   void cut(Entry& entry);
 
@@ -91,7 +97,7 @@ class ConnectionTable {
   void take_returned() { events.take_returned(closed_); }
   void free_closed();
   [[nodiscard]] bool has_closed() const { return !closed_.empty(); }
-  // Slots whose kClose has not come back.
+  // Slots that are closing, and not free yet.
   [[nodiscard]] bool any_closing() const { return closing_ > 0; }
   // At the loop's end: closes all sockets.
   void close_all();
@@ -119,11 +125,12 @@ class ConnectionTable {
 
  private:
   void end_of_stream(uint32_t slot, Entry& entry);
+  void sync_level(uint32_t slot, Entry& entry);
   void free_slot(uint32_t slot);
 
   std::unique_ptr<LocalAddresses> local_addresses_;  // with a file table of its own
   RelayObserver* relays_ = nullptr;
-  uint32_t closing_ = 0;         // slots whose kClose is with JavaScript, or on its way there or back
+  uint32_t closing_ = 0;         // slots that are closing, and not free yet
   std::deque<uint32_t> closed_;  // of these, those whose kClose has come back
 };
 

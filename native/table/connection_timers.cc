@@ -167,7 +167,7 @@ void ConnectionTimers::note_acknowledged(Entry& entry) {
   entry.tidy();
 }
 
-void ConnectionTimers::fire(std::vector<uint32_t>& attempts) {
+void ConnectionTimers::fire() {
   uint32_t looked = 0;
   TimeBudget time(kTimerMicros, 1);
   // The clock is read where there are many, only.
@@ -179,7 +179,7 @@ void ConnectionTimers::fire(std::vector<uint32_t>& attempts) {
   };
   const auto expired = [&](uint32_t slot) {
     Entry& entry = slots_[slot];
-    if (entry.has(Connection::kConnecting)) return attempts.push_back(slot);
+    if (entry.has(Connection::kConnecting)) return attempts_->on_timeout(slot);
     const uint32_t due = expire(entry);
     if (due != 0) {
       set_due(entry, due_of(entry) | due);

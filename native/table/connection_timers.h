@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <vector>
 
 #include "native/table/event_sink.h"
 #include "native/table/slot_list.h"
@@ -27,8 +26,20 @@ struct PackedTimeouts {
 // Owner: one loop's table. Thread: the loop's.
 class ConnectionTimers {
  public:
+  // Is notified when the time of a connection that is still being established has run out.
+  class AttemptObserver {
+   public:
+    AttemptObserver() = default;
+    AttemptObserver(const AttemptObserver&) = delete;
+    AttemptObserver& operator=(const AttemptObserver&) = delete;
+    virtual ~AttemptObserver() = default;
+    virtual void on_timeout(uint32_t slot) = 0;
+  };
+
   ConnectionTimers(EntrySlab& slots, ReadyList& ready, const TurnClock& clock, EventSink& events)
       : slots_(slots), ready_(ready), clock_(clock), events_(events), wheel_(TimerOf{&slots}) {}
+
+  void observe_attempts(AttemptObserver& observer) { attempts_ = &observer; }
 
   // Starts one of them again, with this period in milliseconds; 0 for none.
   void set(uint32_t slot, TimeoutKind kind, uint32_t ms);
@@ -50,9 +61,8 @@ class ConnectionTimers {
   // Drops what is due for a silence: the peer has sent something before that was delivered.
   void clear_silence(Entry& entry);
 
-  // Fires what has run out, as far as the turn's share goes. Slots of connections that are still being established, whose time
-  // is the connector's, are appended to `attempts`.
-  void fire(std::vector<uint32_t>& attempts);
+  // Fires what has run out, as far as the turn's share goes.
+  void fire();
   // Delivers those that are due. False for lack of room.
   [[nodiscard]] bool deliver(uint32_t slot, Entry& entry);
   // Milliseconds until fire() has something to do; -1 for never.
@@ -80,6 +90,7 @@ class ConnectionTimers {
   const TurnClock& clock_;
   EventSink& events_;
   Wheel wheel_;
+  AttemptObserver* attempts_ = nullptr;
 };
 
 }  // namespace c1m

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <span>
-#include <vector>
 
 #include "native/base/fd.h"
 #include "native/base/result.h"

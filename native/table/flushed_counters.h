@@ -7,7 +7,7 @@
 namespace c1m {
 
 // For each slot the bytes of JavaScript's writes that the kernel has taken, modulo 2^32, in memory that JavaScript reads.
-// Bytes of broadcasts, of workers and of files don't count: it knows nothing of them.
+// Bytes of broadcasts, of workers, of relays and of files don't count: it knows nothing of them.
 // Owner: the memory is JavaScript's. Thread: the loop's, which is its only writer.
 class FlushedCounters {
  public:

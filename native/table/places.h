@@ -33,7 +33,6 @@ class Places {
   }
 
   [[nodiscard]] Quota& quota() { return quota_; }
-  [[nodiscard]] const Quota& quota() const { return quota_; }
   [[nodiscard]] bool shared() const { return shared_; }
   [[nodiscard]] Inbox& inbox() { return *inbox_; }
   // Loops that hand connections over to this one use it, also after this loop's end.

@@ -337,6 +337,36 @@ TEST_CASE("timers that run out in one tick have their time, and none is lost") {
   for (const Told* one : many) CHECK(one->times('T') == 1);
 }
 
+TEST_CASE("attempts to connect whose time runs out in one tick share that time") {
+  constexpr uint32_t kMany = 300;
+  Harness h({.max_connections = kMany});
+  h.hooks.connect = [](int, const sockaddr*, socklen_t) { return shim::fail(EINPROGRESS); };
+  h.hooks.add = [](Poller&, int, uint64_t) { return Result<void>{}; };
+  for (uint32_t i = 0; i < kMany; ++i) {
+    auto request = std::make_unique<ConnectRequest>();
+    request->spec.address = Address::ip("127.0.0.1", 9).value();
+    request->connection.context = 100 + i;
+    request->connect_timeout_ms = 1000;
+    h.js.request(std::move(request));
+  }
+  h.settle();
+  REQUIRE(h.loop->table().slots.live() == kMany);
+  uint32_t closes = 0;
+  h.hooks.close = [&](int fd) {
+    ++closes;
+    ++h.now_ms;
+    return shim::__real_close(fd);
+  };
+  h.now_ms += 2000;
+  h.turn();
+  // The clock is read after 64 timers for the first time, and after 64 more.
+  CHECK(closes == 128);
+  h.settle();
+  CHECK(closes == kMany);
+  CHECK(h.js.completed.size() == kMany);
+  h.hooks.close = nullptr;
+}
+
 TEST_CASE("reading has its time in a turn, and who was cut off comes first in the next") {
   constexpr int kMany = 200;
   Harness h({.max_connections = kMany});

@@ -49,7 +49,7 @@ bool concerns_one_connection(int error) {
 
 void Acceptor::listen(ListenRequest& request) {
   Listening listening;
-  if (request.accepts && !request.open(files_, listening)) return;
+  if (request.accepts && !request.open(file_table_, listening)) return;
   listening.connections = request.connections;
   listening.after_accept = settings_after_accept(request.spec);
   const Result<void> added = add(std::move(listening));
@@ -266,7 +266,7 @@ void Acceptor::take_arrivals(size_t max) {
     const auto found = listeners_.find(arrival.listener);
     int error = 0;
     if (!arrival.fd.valid()) {
-      Result<Fd> received = files_.receive();
+      Result<Fd> received = file_table_.receive();
       if (received) {
         arrival.fd = std::move(received.value());
       } else {

@@ -5,12 +5,10 @@
 #include <deque>
 #include <map>
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "native/base/clock.h"
 #include "native/base/fd.h"
-#include "native/exchange/quota.h"
 #include "native/exchange/replies.h"
 #include "native/features/accept/placement.h"
 #include "native/net/address.h"
@@ -58,7 +56,7 @@ struct Listening {
 class Acceptor {
  public:
   Acceptor(ConnectionTable& table, Replies& replies, const FileTable& files)
-      : table_(table), replies_(replies), files_(files) {}
+      : table_(table), replies_(replies), file_table_(files) {}
 
   // Opens a listener, or takes part in one that another loop accepts for; the request has what came of it.
   void listen(ListenRequest& request);
@@ -109,7 +107,7 @@ class Acceptor {
 
   ConnectionTable& table_;
   Replies& replies_;
-  const FileTable& files_;
+  const FileTable& file_table_;
   std::map<uint32_t, Listening> listeners_;  // few, and their addresses must not change
   uint32_t last_served_ = 0;                 // listener
   uint32_t closing_ = 0;                     // listeners that are

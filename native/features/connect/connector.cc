@@ -104,10 +104,7 @@ void Connector::on_ready(uint32_t slot) {
   replies_.complete(request);
 }
 
-void Connector::on_timeouts(std::vector<uint32_t>& slots) {
-  for (const uint32_t slot : slots) fail(table_.entry(slot).context, ETIMEDOUT);
-  slots.clear();
-}
+void Connector::on_timeout(uint32_t slot) { fail(table_.entry(slot).context, ETIMEDOUT); }
 
 void Connector::cancel(uint32_t context) {
   if (attempts_.contains(context)) fail(context, ECANCELED);

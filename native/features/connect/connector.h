@@ -18,7 +18,7 @@ class ConnectRequest;
 // A turn begins a number of them, and has a time for them; the others wait in a queue, so that thousands that are asked for at
 // the same time delay no other connection, and a listener of this same loop gets to accept in between.
 // Owner: one loop. Thread: the loop's.
-class Connector {
+class Connector final : public ConnectionTimers::AttemptObserver {
  public:
   Connector(ConnectionTable& table, Replies& replies) : table_(table), replies_(replies) {}
 
@@ -32,8 +32,7 @@ class Connector {
   [[nodiscard]] bool busy() const { return !queue_.empty(); }
   // The poller has reported the slot of an attempt.
   void on_ready(uint32_t slot);
-  // The time of these slots' attempts has run out; empties the list.
-  void on_timeouts(std::vector<uint32_t>& slots);
+  void on_timeout(uint32_t slot) override;
   // Cancels the attempt whose connection would have this context, if there is one.
   void cancel(uint32_t context);
 

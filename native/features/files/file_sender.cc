@@ -40,7 +40,7 @@ bool FileSender::send(SendFileRequest& request) {
     return true;
   }
   if (request.source.valid()) {
-    Result<Fd> brought = files_.bring(request.source);
+    Result<Fd> brought = file_table_.bring(request.source);
     if (!brought) {
       request.error = brought.error();
       return true;

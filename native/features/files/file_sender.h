@@ -19,7 +19,7 @@ class CancelFileRequest;
 class FileSender {
  public:
   FileSender(ConnectionTable& table, Replies& replies, const FileTable& files, uint32_t threads)
-      : table_(table), replies_(replies), files_(files), workers_(table.poller, threads) {}
+      : table_(table), replies_(replies), file_table_(files), workers_(table.poller, threads) {}
 
   // Sends a file behind what is queued already. True if the request is complete; otherwise it is completed later.
   [[nodiscard]] bool send(SendFileRequest& request);
@@ -45,7 +45,7 @@ class FileSender {
 
   ConnectionTable& table_;
   Replies& replies_;
-  const FileTable& files_;
+  const FileTable& file_table_;
   FileWorkers workers_;
 };
 

@@ -69,7 +69,7 @@ bool FileWorkers::start_thread(const std::shared_ptr<Shared>& with) {
   pthread_t thread{};
   const bool started = pthread_create(&thread, &attributes, work, shared.get()) == 0;
   pthread_attr_destroy(&attributes);
-  // The job is the thread's from here on. The thread names itself, because no other may use the number of a detached one.
+  // The reference to `Shared` is the thread's from here on. The thread names itself, because no other may use the number of a detached one.
   if (started) (void)shared.release();
   return started;
 }

@@ -1,7 +1,6 @@
 #include "native/features/groups/broadcaster.h"
 
 #include <algorithm>
-#include <cassert>
 
 #include "native/features/groups/broadcast_request.h"
 

@@ -9,7 +9,7 @@ namespace c1m {
 void AdoptDetach::adopt(AdoptRequest& request) {
   request.full = !table_.places.try_claim();
   if (request.full) return;
-  Result<Fd> brought = files_.bring(request.fd);
+  Result<Fd> brought = file_table_.bring(request.fd);
   if (!brought) {
     table_.places.give_back();
     request.error = brought.error();
@@ -39,7 +39,7 @@ bool AdoptDetach::detach(DetachRequest& request) {
     request.error = left.error();
   }
   // unix(7): too many are in flight to the JS thread.
-  const bool later = files_.is_own() && is_for_now(request.error.code);
+  const bool later = file_table_.is_own() && is_for_now(request.error.code);
   if (later) request.error = {};
   return !later;
 }
@@ -54,7 +54,7 @@ Result<Detached> AdoptDetach::take_out(uint32_t slot, Entry& entry) {
   // Before anything happens: from there on nothing fails.
   Detached left;
   if (!left.unsent.make_room(entry.out.bytes())) return Error{ENOMEM, "malloc"};
-  Result<Fd> copy = files_.hand_out(entry.fd.get());
+  Result<Fd> copy = file_table_.hand_out(entry.fd.get());
   if (!copy) return copy.error();
   // The code that has the socket from now on knows nothing of it: small writes would wait 200 ms each for more to come.
   uncork(entry);

@@ -52,7 +52,7 @@ class DetachRequest : public DepartRequest {
 // Owner: one loop. Thread: the loop's.
 class AdoptDetach {
  public:
-  AdoptDetach(ConnectionTable& table, const FileTable& files) : table_(table), files_(files) {}
+  AdoptDetach(ConnectionTable& table, const FileTable& files) : table_(table), file_table_(files) {}
 
   void adopt(AdoptRequest& request);
   // Takes the connection out: to JavaScript it closes, in order behind all that was delivered; to its peer it doesn't. After an
@@ -63,7 +63,7 @@ class AdoptDetach {
   [[nodiscard]] Result<Detached> take_out(uint32_t slot, Entry& entry);
 
   ConnectionTable& table_;
-  const FileTable& files_;
+  const FileTable& file_table_;
 };
 
 }  // namespace c1m

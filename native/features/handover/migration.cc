@@ -72,8 +72,8 @@ bool Migration::release(ReleaseRequest& request) {
   Entry* entry = table_.find(request.slot, request.generation);
   // It has closed, and counts as that where it did.
   if (entry == nullptr) return true;
-  if (files_.is_own()) {
-    const Result<Fd> handed = files_.hand_out(entry->fd.get());
+  if (file_table_.is_own()) {
+    const Result<Fd> handed = file_table_.hand_out(entry->fd.get());
     if (!handed) {
       if (is_for_now(handed.error().code)) return false;
       table_.cut(*entry);
@@ -107,7 +107,7 @@ std::unique_ptr<Parcel> Migration::pack(uint32_t slot, Entry& entry) {
   entry.flags &= ~kMigrates;
   entry.set(Connection::kLeft);
   table_.close(slot, entry, 0, Syscall::kRead);
-  if (!files_.is_own()) parcel->fd = std::move(entry.fd);
+  if (!file_table_.is_own()) parcel->fd = std::move(entry.fd);
   return parcel;
 }
 
@@ -140,7 +140,7 @@ void Migration::fail_to_come(uint32_t slot, uint16_t error, uint8_t syscall) {
 
 void Migration::unpack(uint32_t slot, Parcel& parcel) {
   Entry& entry = table_.slots[slot];
-  Result<Fd> brought = files_.bring(parcel.fd);
+  Result<Fd> brought = file_table_.bring(parcel.fd);
   if (!brought) return fail_to_come(slot, static_cast<uint16_t>(brought.error().code), 0);
   entry.fd = std::move(brought.value());
   table_.note_local_address(slot);

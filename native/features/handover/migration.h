@@ -101,7 +101,7 @@ class IdleRequest : public Request {
 class Migration {
  public:
   Migration(ConnectionTable& table, Reservations& reservations, Replies& replies, const FileTable& files)
-      : table_(table), reservations_(reservations), replies_(replies), files_(files) {}
+      : table_(table), reservations_(reservations), replies_(replies), file_table_(files) {}
 
   // Reserves a slot for a connection that comes here.
   void reserve(ReserveRequest& request);
@@ -126,7 +126,7 @@ class Migration {
   ConnectionTable& table_;
   Reservations& reservations_;
   Replies& replies_;
-  const FileTable& files_;
+  const FileTable& file_table_;
   std::deque<IdleRequest*> searches_;  // they take turns as they came
 };
 
