@@ -5,19 +5,19 @@ import { notMade } from './base/errors.js'
 import { needStack } from './base/stack.js'
 import type { AppliedSocketOptions } from './options/socket-options.js'
 
-/** @internal Where a listener is, once it is. */
+/** @internal The state of a listener. */
 export interface ListenerState {
-  /** Settles when it is open on all of its threads, or on none. */
+  /** Settles when the listener is open on all of its threads, or on none. */
   opened: Promise<unknown>
   address: AddressParts
   options: AppliedSocketOptions
 }
 
-/** @internal An I/O thread, as far as a listener needs it. */
+/** @internal The part of an I/O thread that a listener needs. */
 export interface ListenerPart {
-  /** Of this listener, and of none that has its number since. */
+  /** Returns the number of connections of this listener, and not of another one that got the same number later. */
   connectionsOf(index: number, listener: unknown): number
-  /** Resolves when its socket is closed and the last connection that it accepted has opened. */
+  /** Resolves when the listener's socket is closed and the last connection that it accepted has opened. */
   closeListener(index: number): Promise<void>
 }
 
@@ -33,11 +33,14 @@ export let makeListener: <T>(parts: readonly ListenerPart[], index: number, stat
  * await listener.close()
  */
 export class Listener<T = unknown> {
-  /** Only a type: it tells listeners of different data apart. A private one would lose its type in the declarations. */
+  /**
+   * A type only, which keeps listeners of different data apart. A private member would lose its type in the
+   * declarations.
+   */
   declare protected readonly __data: T
-  /** What `JSON.stringify()` shows. Own, and a function, so that `structuredClone()` refuses what it can't clone. */
+  /** The value that `JSON.stringify()` shows. An own property and a function, so that `structuredClone()` throws. */
   readonly toJSON = () => ({ address: this.address(), connections: this.connections, closed: this.closed })
-  /** As `openOn()` has them. */
+  /** The threads of the listener, in the order that `openOn()` gives them. */
   readonly #parts: readonly ListenerPart[]
   readonly #index: number
   readonly #state: ListenerState
@@ -56,14 +59,14 @@ export class Listener<T = unknown> {
   }
 
   /**
-   * Where it listens: `{ address, family, port }` as in `node:net`, or the path of a Unix socket. Still answers after
-   * `close()`. (getsockname(2))
+   * Returns the address on which it listens: `{ address, family, port }` as in `node:net`, or the path of a Unix
+   * socket. Works after `close()` as well. (getsockname(2))
    */
   address(): AddressInfo | string {
     return boundAddress(this.#state.address)
   }
 
-  /** The port it listens on; `undefined` on a Unix socket. */
+  /** The port on which it listens; `undefined` on a Unix socket. */
   get port(): number | undefined {
     return boundPort(this.#state.address)
   }
@@ -73,52 +76,56 @@ export class Listener<T = unknown> {
     return this.#state.options
   }
 
-  /** How many connections that it accepted have not closed. */
+  /** The number of connections that it accepted and that have not closed. */
   get connections(): number {
     return this.#parts.reduce((sum, io) => sum + io.connectionsOf(this.#index, this), 0)
   }
 
-  /** Whether `close()` was called. */
+  /** True if `close()` was called. */
   get closed(): boolean {
     return this.#closing !== undefined
   }
 
   /**
-   * Stops listening; resolves when the socket is closed, the file of a Unix socket removed, and the last connection
-   * that it had accepted has opened. Connections stay. What waits in the kernel's queue is accepted before, unless accepting is
-   * paused; then the kernel resets it.
-   * Called again, it answers the same promise. (close(2))
+   * Stops listening; resolves when the socket is closed, the file of a Unix socket is removed, and the last connection
+   * that it had accepted has opened. Connections stay open. Connections in the kernel's queue are accepted first,
+   * unless accepting is paused; then the kernel resets them.
+   * A second call returns the same promise. (close(2))
    */
   close(): Promise<void> {
     needStack()
-    // One thing at a time: where it is half open, as for a connection that comes before listen() has resolved, that is
-    // finished first.
+    // Opening is finished before closing begins: the listener may be half open, as when it is closed by a connection
+    // that opens before listen() has resolved.
     this.#closing ??= this.#state.opened
       .then(() => closeOn(this.#parts, this.#index))
       .catch((error) => {
-        // For want of memory: it listens, and may be closed again.
+        // No memory: the listener still listens, and may be closed again.
         this.#closing = undefined
         throw error
       })
     return this.#closing
   }
 
-  /** The same, for `await using`. */
+  /** Calls `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
 
-  /** What `console.log` shows. */
+  /** The text that `console.log` shows. */
   [inspect.custom](): string {
     const where = showBound(this.#state.address)
     return `Listener ${where}, ${this.connections} connections${this.closed ? ', closed' : ''}`
   }
 }
 
-/** @internal Closes it, first on the thread that accepts; resolves when the last connection that was accepted has opened. */
+/**
+ * @internal Closes a listener, first on the thread that accepts; resolves when the last connection that was accepted
+ * has opened.
+ */
 export async function closeOn(parts: readonly ListenerPart[], index: number): Promise<void> {
   const [home, ...others] = parts
-  // Nothing is handed over any more once it has answered, and what was has reached the others' inboxes.
+  // After this reply no connection is handed over any more, and those handed over have reached the other threads'
+  // inboxes.
   await home?.closeListener(index)
   await Promise.all(others.map((thread) => thread.closeListener(index)))
 }

@@ -35,44 +35,48 @@ import { checkWatch, type Watch, type WatchHandler, type WatchInterest } from '.
 /**
  * `reactor.stats()`: counters since the reactor's start, except where they say "now".
  *
- * - `accepted`: connections taken from a listener; `connected`: outgoing ones that came about; `adopted`: sockets taken
- *   over; `closed`: those of all three whose slot and descriptor are free again
- * - `moved`: connections that went from one I/O thread to another
- * - `acceptErrors`: accept(2) calls that failed, for another reason than an empty queue
- * - `shed`: connections closed at once for want of a descriptor, or of memory; `saturations`: times that
- *   accepting had to stop
+ * - `accepted`: connections taken from a listener; `connected`: outgoing ones that were established; `adopted`: sockets
+ *   taken over; `closed`: connections of all three kinds whose slot and descriptor are free again
+ * - `moved`: connections that moved from one I/O thread to another
+ * - `acceptErrors`: accept(2) calls that failed for another reason than an empty queue
+ * - `shed`: connections closed immediately for lack of a descriptor or of memory; `saturations`: times that accepting
+ *   had to stop
  * - `reads`, `bytesRead`: recv(2) calls that brought bytes, and the bytes; `writes`, `bytesWritten`: send(2) and
  *   sendmsg(2) calls that took bytes, and the bytes
- * - `turns`: of the I/O thread's loop; `batches`: of events, handed to this thread; `jsWakeups`: times that it had to
- *   be woken for one
- * - `queueBytes`: memory that all queues hold now: blocks of 4 KiB of what was copied, large buffers that are sent from where
- *   they lie, the payloads of broadcasts once each, and what an entry costs besides (docs/capacity.md)
- * - `relays`: started; `bytesRelayed`: by them, in both directions; `relayPipes`: pipes that they have bytes in now
+ * - `turns`: turns of the I/O thread's loop; `batches`: batches of events that this thread was given; `jsWakeups`:
+ *   times that this thread had to be woken for one
+ * - `queueBytes`: memory that all queues hold now: blocks of 4 KiB of copied bytes, large buffers that are sent from
+ *   where they lie, the payloads of broadcasts (each counted once), and the cost of each entry (docs/capacity.md)
+ * - `relays`: relays started; `bytesRelayed`: bytes relayed in both directions; `relayPipes`: pipes of relays that
+ *   contain bytes now
  */
 export interface ReactorStats extends Readonly<Record<(typeof STAT_NAMES)[number], number>> {
   /** Connections open now. */
   readonly connections: number
   /**
-   * One for each I/O thread: its name, as `ps -L` shows it, the connections open there now, and its CPU time in
+   * One entry for each I/O thread: its name, as `ps -L` shows it, its open connections now, and its CPU time in
    * microseconds, user and system.
    */
   readonly ioThreads: readonly { readonly name: string; readonly connections: number; readonly cpuMicros: number }[]
 }
 
-/** The reactor's `saturated` event: a listener has stopped accepting for a while. Once for each phase and listener. */
+/**
+ * The reactor's `saturated` event: a listener has stopped accepting for a while. Emitted once for each phase and
+ * listener.
+ */
 export interface Saturated {
   /**
-   * ERR_C1M_MAX_CONNECTIONS at `maxConnections`, or the system's: `EMFILE` or `ENFILE` without descriptors, `ENOBUFS`
-   * or `ENOMEM` without memory, `ENOSPC` at `fs.epoll.max_user_watches`, or another error of accept(2).
+   * ERR_C1M_MAX_CONNECTIONS at `maxConnections`, or the system's code: `EMFILE` or `ENFILE` without descriptors,
+   * `ENOBUFS` or `ENOMEM` without memory, `ENOSPC` at `fs.epoll.max_user_watches`, or another error of accept(2).
    */
   readonly code: string
   /** The listener that has stopped accepting. */
   readonly listener: Listener<unknown>
 }
 
-/** How a shutdown went. */
+/** The result of a shutdown. */
 export interface ShutdownResult {
-  /** Connections that closed by themselves before the deadline. */
+  /** Connections that closed on their own before the deadline. */
   readonly drained: number
   /** Connections that were still open at the deadline, and were destroyed. */
   readonly cut: number
@@ -82,7 +86,7 @@ interface ReactorEvents {
   saturated: [Saturated]
 }
 
-/** Made so far by this thread. */
+/** The number of reactors that this thread has made. */
 let reactors = 0
 
 /** @internal */
@@ -91,11 +95,11 @@ export let adopterOf: (reactor: Reactor) => Adopter
 /**
  * Holds and serves TCP and Unix connections on an I/O thread of its own; handlers run on this thread.
  *
- * A reactor with an open listener or connection keeps the process alive, unless `unref()` says otherwise. Several may
- * live in one thread, and in `worker_threads`.
+ * A reactor with an open listener or connection keeps the process alive, unless `unref()` was called. One thread may
+ * have several reactors, and so may `worker_threads`.
  *
- * Emits `saturated` when accepting has to stop for a while, for want of descriptors or memory or at `maxConnections`;
- * once for each such phase, and for each listener that it stops. It emits no `error`.
+ * Emits `saturated` when accepting has to stop for a while, for lack of descriptors or memory or at `maxConnections`:
+ * once for each such phase and each listener that stops. It emits no `error`.
  *
  * @example
  * import { Reactor } from 'c1m'
@@ -108,7 +112,7 @@ export let adopterOf: (reactor: Reactor) => Adopter
 export class Reactor extends EventEmitter<ReactorEvents> {
   /** The open connections. */
   readonly connections: ConnectionMap
-  /** What `JSON.stringify()` shows. Own, and a function, so that `structuredClone()` refuses what it can't clone. */
+  /** The value that `JSON.stringify()` shows. An own property and a function, so that `structuredClone()` throws. */
   readonly toJSON = () => ({
     connections: this.connections.size,
     listeners: [...this.#listeners()],
@@ -125,7 +129,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   })
   readonly #maxConnections: number
   #nextContext = 0
-  /** Numbers of contexts that are gone, to be used again: an event has 24 bits for them. */
+  /** Numbers of contexts that are no longer in use, to be used again: an event has 24 bits for them. */
   readonly #freeContexts: number[] = []
   readonly #connecting = new Set<Connecting<never>>()
   readonly #operations = new Pending()
@@ -142,9 +146,9 @@ export class Reactor extends EventEmitter<ReactorEvents> {
 
   /**
    * Starts the I/O threads. Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE) or RangeError
-   * (ERR_C1M_OUT_OF_RANGE) for bad options, and the system's error if it refuses the thread or its descriptors: EMFILE,
-   * ENFILE, ENOMEM, EAGAIN; a RangeError for a CPU on which it may not run; and ERR_C1M_UNSUPPORTED_OPTION for an `ownFileTable`
-   * that can't be had. (epoll_create1(2), eventfd(2), pthread_create(3), close_range(2))
+   * (ERR_C1M_OUT_OF_RANGE) for bad options; the system's error if it refuses the thread or its descriptors: EMFILE,
+   * ENFILE, ENOMEM, EAGAIN; a RangeError for a CPU on which the process may not run; and ERR_C1M_UNSUPPORTED_OPTION for
+   * an `ownFileTable` that isn't available. (epoll_create1(2), eventfd(2), pthread_create(3), close_range(2))
    */
   constructor(options?: ReactorOptions) {
     super()
@@ -167,13 +171,13 @@ export class Reactor extends EventEmitter<ReactorEvents> {
         if (--this.#questions === 0) this.#updateRef()
       },
       moved,
-      // Made with the reactor, as that of the core's calls is.
+      // The resource is made with the reactor, as that of the core's calls is.
       scope: new AsyncResource('c1m'),
       operations: this.#operations,
       moves: this.#moves,
       inFlight: new InFlight(),
       contextGone: (index, context) => {
-        // Connections that have moved may have it on other threads.
+        // Connections of this context that have moved may be on other threads.
         if (this.#threads.some(({ contexts }) => contexts.get(index) !== undefined)) return
         if (context.listener === undefined) this.#adopter.contextGone(index)
         this.#freeContexts.push(index)
@@ -191,15 +195,15 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     this.connections = makeConnectionMap(this.#threads, moved)
   }
 
-  // Narrower than EventEmitter's own, which take any name: a listener of an event that is never emitted, such as `error`,
-  // doesn't compile.
+  // These types are narrower than EventEmitter's own, which take any name: a listener of an event that is never
+  // emitted, such as `error`, doesn't compile.
   declare on: <K extends keyof ReactorEvents>(event: K, listener: (...args: ReactorEvents[K]) => void) => this
   declare once: <K extends keyof ReactorEvents>(event: K, listener: (...args: ReactorEvents[K]) => void) => this
   declare addListener: <K extends keyof ReactorEvents>(event: K, listener: (...args: ReactorEvents[K]) => void) => this
 
   /**
-   * Listens on a TCP port or a Unix socket. Resolves when connections are accepted. Without handlers, what arrives is
-   * read and thrown away. `T` is the type of `conn.data`, `unknown` if it isn't given.
+   * Listens on a TCP port or a Unix socket. Resolves when connections are accepted. Without handlers, received data is
+   * read and dropped. `T` is the type of `conn.data`; the default is `unknown`.
    *
    * Rejects, before anything happens, with a TypeError or RangeError for bad options (ERR_C1M_INVALID_ARG_TYPE,
    * ERR_C1M_INVALID_ARG_VALUE, ERR_C1M_OUT_OF_RANGE); with ERR_C1M_UNSUPPORTED_OPTION for a socket option that this
@@ -238,21 +242,22 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   }
 
   /**
-   * Connects to a TCP port or a Unix socket; resolves with the connection when it is there. `open` has been called by
-   * then, and other handlers may have been; they are those of `listen()`, in the async context of this call. `T` is the type
-   * of `conn.data`.
+   * Connects to a TCP port or a Unix socket; resolves with the connection when it is established. The `open` handler
+   * has been called by then, and other handlers may have been called. The handlers are those of `listen()`, and run in
+   * the async context of this call. `T` is the type of `conn.data`.
    *
    * Without a `data` handler it is paused: nothing is read before `relay()`, `detach()`, `resume()` or `end()`.
    *
-   * A name is resolved, and its addresses are tried as RFC 8305 says ("happy eyeballs"): the families in turn, the next
-   * 250 ms after the one before or as soon as that has failed. The first that connects wins.
+   * A name is resolved, and its addresses are tried as RFC 8305 specifies ("happy eyeballs"): the families in turn,
+   * each address 250 ms after the one before or as soon as that one has failed. The first that connects wins.
    *
    * Rejects, before anything happens, with a TypeError or RangeError for bad options (ERR_C1M_INVALID_ARG_TYPE,
-   * ERR_C1M_INVALID_ARG_VALUE, ERR_C1M_OUT_OF_RANGE), and with the reason of a signal that has been aborted; with
-   * ERR_C1M_MAX_CONNECTIONS if the reactor holds `maxConnections`; with ERR_C1M_TOO_MUCH_IN_FLIGHT if 262,144 are under way;
-   * with ERR_C1M_UNSUPPORTED_OPTION for a socket option that this system lacks; with ERR_C1M_REACTOR_CLOSED after `shutdown()`,
-   * also one that is called meanwhile; and with the system's errors: ECONNREFUSED, ETIMEDOUT, ENETUNREACH, EADDRNOTAVAIL, EMFILE and others with `connect` as their
-   * `syscall`, those of the local address with `bind`, and ENOTFOUND for a host name. If several addresses fail it is an
+   * ERR_C1M_INVALID_ARG_VALUE, ERR_C1M_OUT_OF_RANGE), and with the reason of an aborted signal; with
+   * ERR_C1M_MAX_CONNECTIONS if the reactor holds `maxConnections`; with ERR_C1M_TOO_MUCH_IN_FLIGHT if 262,144 attempts
+   * are in progress; with ERR_C1M_UNSUPPORTED_OPTION for a socket option that this system lacks; with
+   * ERR_C1M_REACTOR_CLOSED after `shutdown()`, also one that is called during the attempt; and with the system's
+   * errors: ECONNREFUSED, ETIMEDOUT, ENETUNREACH, EADDRNOTAVAIL, EMFILE and others with `connect` as their `syscall`,
+   * those of the local address with `bind`, and ENOTFOUND for a host name. If several addresses fail, the error is an
    * AggregateError with the `code` of the first. (socket(2), bind(2), connect(2))
    *
    * @example
@@ -277,7 +282,8 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   }
 
   /**
-   * A group of connections that are told the same, empty at first. `T` is the type of its members' `conn.data`.
+   * Creates a group of connections that are sent the same bytes, empty at first. `T` is the type of its members'
+   * `conn.data`.
    * @example
    * const room = reactor.createGroup()
    * room.add(conn)
@@ -289,26 +295,27 @@ export class Reactor extends EventEmitter<ReactorEvents> {
 
   /**
    * Takes over a connected socket: a `net.Socket`, TCP or Unix, for example one that `http` has upgraded, or the number
-   * of a descriptor. Resolves with the connection, whose `open` handler is called as for one that was accepted. Without a
-   * `data` handler it is paused, as one of `connect()` is.
+   * of a descriptor. Resolves with the connection, whose `open` handler is called as for an accepted connection.
+   * Without a `data` handler it is paused, as a connection of `connect()` is.
    *
-   * A `net.Socket` is paused at once. What has been written to it is sent first, and the promise waits for that; what it
-   * has read and nobody has taken becomes the first `data`, behind `head`. Then it is destroyed, and emits `close`: to
-   * `node:net` it is over, its handle, timer and descriptor are gone, and its server counts one connection less. Its peer
-   * notices nothing. A descriptor becomes c1m's, which closes it in the end; it must belong to nobody else, in particular
-   * to no `net.Socket`.
+   * A `net.Socket` is paused immediately. Bytes that were written to it are sent first, and the promise waits for that.
+   * Bytes that it has read and that no code has taken become the first `data`, behind `head`. Then the socket is
+   * destroyed and emits `close`: for `node:net` it has ended, its handle, timer and descriptor are gone, and its server
+   * counts one connection less. The peer notices nothing. A descriptor becomes c1m's, which closes it in the end; it
+   * must have no other owner, in particular no `net.Socket`.
    *
    * Rejects before anything happens, and the socket is as it was: with a TypeError or RangeError for a bad argument
    * (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE, ERR_C1M_OUT_OF_RANGE), in particular a socket that is not
-   * connected, destroyed, has ended or been ended, decodes what it reads, or is a TLS socket; with ERR_C1M_REACTOR_CLOSED
+   * connected, is destroyed, has ended or been ended, decodes its data, or is a TLS socket; with ERR_C1M_REACTOR_CLOSED
    * after `shutdown()`; with ERR_C1M_MAX_CONNECTIONS when the reactor is full; and with the system's errors: ENOTSOCK,
-   * EPROTOTYPE or EBADF for a descriptor that is no stream socket, ENOTCONN without a peer, EMFILE. If the epoll instance
-   * refuses it (ENOSPC, ENOMEM), or the last free slot went to another meanwhile, the socket is closed.
+   * EPROTOTYPE or EBADF for a descriptor that is no stream socket, ENOTCONN without a peer, EMFILE. If the epoll
+   * instance refuses the socket (ENOSPC, ENOMEM), or another connection took the last free slot meanwhile, the socket
+   * is closed.
    * (fcntl(2) with F_DUPFD_CLOEXEC, getpeername(2), epoll_ctl(2))
    *
    * @param source The socket, or its descriptor.
-   * @param handlers As for `listen()`. Sockets that share a handlers object, and have equal options, share their settings:
-   *   then one costs no more memory than one that was accepted.
+   * @param handlers As for `listen()`. Sockets that share a handlers object, and have equal options, share their
+   *   settings: then each costs no more memory than an accepted connection.
    * @example
    * httpServer.on('upgrade', async (request, socket, head) => {
    *   socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n')
@@ -325,10 +332,10 @@ export class Reactor extends EventEmitter<ReactorEvents> {
 
   /**
    * Watches a descriptor that is not a connection: a pipe, an eventfd, a timerfd, inotify, a serial line, a tun device.
-   * It stays yours: it is neither read nor closed here. Edge-triggered: the handler is called, with what the descriptor
-   * is ready for, soon after this call if it is ready already, and then each time that something new happens; so read,
-   * or write, until EAGAIN. What happens while this thread is busy comes together, in a
-   * few calls at most, and is never lost. See `Watch`.
+   * The descriptor stays yours: c1m neither reads nor closes it. Watching is edge-triggered: the handler is called,
+   * with the descriptor's readiness, soon after this call if the descriptor is ready already, and then each time that
+   * something new happens. So read, or write, until EAGAIN. Events that happen while this thread is busy are reported
+   * together, in a few calls at most, and are never lost. See `Watch`.
    *
    * Throws a TypeError or RangeError for a bad argument (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE,
    * ERR_C1M_OUT_OF_RANGE), ERR_C1M_REACTOR_CLOSED after `shutdown()`, and the system's errors: EPERM for a file that
@@ -336,7 +343,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
    * that isn't open, ENOSPC and ENOMEM. (epoll_ctl(2) with EPOLLET)
    *
    * @param fd The descriptor. It should be non-blocking.
-   * @param interest What to tell; hang-ups and errors are told in any case.
+   * @param interest The events to report; hang-ups and errors are always reported.
    * @example
    * const watch = reactor.watch(fd, { readable: true }, ({ readable, hangup }) => {
    *   if (readable) drain(fd)
@@ -346,16 +353,17 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   watch(fd: number, interest: WatchInterest, handler: WatchHandler): Watch {
     const bits = checkWatch(fd, interest, handler)
     this.#checkOpen()
-    // On one of them, so that no descriptor is watched twice.
+    // One thread watches for all, so that no descriptor is watched twice.
     return (this.#threads[0] as IoThread).watches.add(fd, bits, handler)
   }
 
   /**
-   * Moves connections from I/O threads that hold more than their share to those that hold fewer, until all hold as many,
-   * or no more of them are idle: after a phase in which most of one thread's have closed, for example. Neither they nor their peers
-   * notice: object, id, groups, timeouts and order are as before. Resolves with how many were moved; 0 with one I/O
-   * thread. A connection that a WorkerPool has a task of, that has a file to send, that is being relayed or detached, or whose
-   * framing is being changed, isn't moved. One that is moved costs about 200 bytes more from then on, since it keeps its id.
+   * Moves connections from I/O threads that hold more than their share to those that hold fewer, until all hold the
+   * same number or no more of the connections are idle: for example after a phase in which most of one thread's
+   * connections have closed. Neither the connections nor their peers notice: object, id, groups, timeouts and order
+   * stay the same. Resolves with the number of moved connections; 0 with one I/O thread. A connection isn't moved while
+   * a WorkerPool has a task of it, it has a file to send, it is being relayed or detached, or its framing is being
+   * changed. A moved connection costs about 200 bytes more from then on, because it keeps its id.
    *
    * Rejects, before anything happens, with a TypeError (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE) or
    * RangeError (ERR_C1M_OUT_OF_RANGE) for bad options, and with ERR_C1M_REACTOR_CLOSED after `shutdown()`.
@@ -371,7 +379,9 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     )
   }
 
-  /** Counters, as of the end of the I/O thread's last turn; read from shared memory, cheap enough for any rate. */
+  /**
+   * Returns the counters as of the end of the I/O thread's last turn; reads shared memory, cheap enough for any rate.
+   */
   stats(): ReactorStats {
     const total: Record<string, number> = { connections: this.connections.size }
     for (const thread of this.#threads) {
@@ -387,8 +397,9 @@ export class Reactor extends EventEmitter<ReactorEvents> {
 
   /**
    * Lets the process exit although the reactor is in use, whatever connections, transfers (`sendFile()`, `relay()`) and
-   * attempts to connect are in progress. Two things keep it all the same, for the moment that they take: a question that
-   * the I/O thread answers by itself, such as `listen()` or `tcpInfo()`, and a `shutdown()`, which has its deadline.
+   * attempts to connect are in progress. Two things still keep the process alive for the moment that they take: a
+   * request to which the I/O thread replies on its own, such as `listen()` or `tcpInfo()`, and a `shutdown()`, which
+   * has its deadline.
    */
   unref(): this {
     this.#unrefed = true
@@ -396,7 +407,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     return this
   }
 
-  /** Takes back `unref()`. */
+  /** Undoes `unref()`. */
   ref(): this {
     this.#unrefed = false
     this.#updateRef()
@@ -404,33 +415,34 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   }
 
   /**
-   * Stops accepting; tells every connection (its `shutdown` handler, or else `end()`); waits until all have closed;
-   * destroys those that are left at the deadline with ERR_C1M_SHUTDOWN; and stops the I/O thread. Called again, it
-   * answers with the same result. A paused connection doesn't read its peer's FIN: resume it in `shutdown`, or it is cut.
+   * Stops accepting; notifies every connection (calls its `shutdown` handler, or else `end()`); waits until all have
+   * closed; destroys the remaining ones at the deadline with ERR_C1M_SHUTDOWN; and stops the I/O thread. A second call
+   * resolves with the same result. A paused connection doesn't read its peer's FIN: resume it in `shutdown`, or it is
+   * cut.
    *
    * Rejects, before anything happens, with a TypeError (ERR_C1M_INVALID_ARG_TYPE) or RangeError (ERR_C1M_OUT_OF_RANGE)
    * for a bad `timeoutMs`.
    *
-   * @param options.timeoutMs Milliseconds until the deadline. 0 cuts at once, without a call of `shutdown` handlers;
-   *   up to 2^31-1. Default: 10,000.
+   * @param options.timeoutMs Milliseconds until the deadline. 0 cuts immediately, without a call of `shutdown`
+   *   handlers; up to 2^31-1. Default: 10,000.
    * @example
    * process.once('SIGTERM', () => reactor.shutdown({ timeoutMs: 5000 }))
    */
   async shutdown(options?: { timeoutMs?: number | undefined }): Promise<ShutdownResult> {
     const timeoutMs = checkShutdownOptions(options)
-    // What it rejected with would be its result for good.
+    // An error after this line would be the result of every later shutdown().
     needMoreStack()
     this.#shutdown ??= this.#drain(timeoutMs)
     this.#updateRef()
     return this.#shutdown
   }
 
-  /** `shutdown()`, for `await using`. */
+  /** Calls `shutdown()`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.shutdown()
   }
 
-  /** What `console.log` shows. */
+  /** The text that `console.log` shows. */
   [inspect.custom](): string {
     const listeners = this.#listeners().size
     const state = this.#shutdown === undefined ? '' : ', shut down'
@@ -446,7 +458,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     const index = this.#newContext()
     const spec = { ...where, connections: { ...checked.settings, context: index } }
     const state: ListenerState = { opened: Promise.resolve(), address: ['', 0, 0], options: {} }
-    // Listeners take turns, so that not one thread accepts for all of them.
+    // Listeners take turns in the thread that accepts, so that no single thread accepts for all of them.
     const first = checked.placement === 'cpu' ? 0 : index % this.#threads.length
     const parts = [...this.#threads.slice(first), ...this.#threads.slice(0, first)]
     const listener = makeListener<T>(parts, index, state)
@@ -476,7 +488,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   }
 
   #connect<T>(checked: CheckedConnect, handlers: Handlers<T>): Promise<Connection<T>> {
-    // An attempt that throws on its way would be one that never ends.
+    // An attempt that throws after this line would never end.
     needMoreStack()
     return new Promise((resolve, reject) => {
       const owner = {
@@ -502,12 +514,12 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     return this.#freeContexts.pop() ?? this.#nextContext++
   }
 
-  /** The I/O thread for a connection that is opened or taken over: one that has fewest. */
+  /** Returns the I/O thread for a connection that is opened or taken over: one with the fewest. */
   #place(): IoThread {
     return this.#threads.reduce((least, thread) => (thread.load < least.load ? thread : least))
   }
 
-  /** Those that are open, or about to be. */
+  /** Returns the listeners that are open, or about to be. */
   #listeners(): Set<Listener<unknown>> {
     return new Set(this.#threads.flatMap((thread) => thread.contexts.listeners()))
   }
@@ -517,12 +529,12 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     for (const attempt of this.#connecting) attempt.fail(reactorClosed())
     for (const thread of this.#threads) thread.watches.clear()
     const before = this.#left
-    // One that has no memory to be closed is closed with its thread.
+    // A listener that can't be closed for lack of memory is closed with its thread.
     const closed = Promise.allSettled([
       ...this.#adopter.adopting,
       ...[...this.#listeners()].map((listener) => listener.close()),
     ])
-    // What their queues hold has `open` handlers, and these their time.
+    // Connections in the listeners' queues get their `open` handlers, and time for them.
     if (timeoutMs > 0) await within(deadline, closed)
     const accepted = Math.max(before, this.#left)
     if (timeoutMs > 0) {
@@ -532,14 +544,15 @@ export class Reactor extends EventEmitter<ReactorEvents> {
       await within(deadline, this.#empty())
     }
     this.#moves.stopped = true
-    // A pass goes from thread to thread, and none is to change over meanwhile.
+    // A pass visits one thread after the other, and no connection may change threads during it.
     await this.#moves.none()
     const cut = this.#left
     await this.#cut()
     await closed
     const late = await this.#cut()
     await this.#empty()
-    // A promise that waits for its answer would wait for ever. An operation makes requests, and an answer may begin another.
+    // A promise whose reply doesn't come would stay pending. An operation makes requests, and a reply may begin another
+    // operation.
     while (this.#operations.count > 0 || this.#threads.some(({ requests }) => requests.count > 0)) {
       await this.#operations.none()
       await Promise.all(this.#threads.map(({ requests }) => requests.none()))
@@ -548,7 +561,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     return { drained: Math.max(0, accepted - cut), cut: cut + late }
   }
 
-  /** Destroys whatever is open; answers how many of them weren't destroyed before. */
+  /** Destroys all open connections; returns how many of them weren't destroyed before. */
   async #cut(): Promise<number> {
     let count = 0
     const unreported = this.#threads.flatMap((thread) => [...thread.closedUnreported])
@@ -560,7 +573,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     return count
   }
 
-  /** Connections that have yet to hear of their close. */
+  /** The number of connections whose close has not been delivered. */
   get #left(): number {
     return this.#threads.reduce((sum, { closedUnreported }) => sum + closedUnreported.size, this.connections.size)
   }
@@ -578,7 +591,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   }
 
   #updateRef(): void {
-    // Whoever waits for a promise of ours waits to its end: an `await` alone keeps no process alive.
+    // A caller that awaits a promise of this reactor must see it settle: an `await` alone keeps no process alive.
     const awaited = this.#questions > 0 || (this.#active > 0 && this.#shutdown !== undefined)
     const ref = awaited || (this.#active > 0 && !this.#unrefed)
     for (const thread of this.#threads) thread.native.setRef(ref)
