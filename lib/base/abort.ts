@@ -1,20 +1,23 @@
 /**
- * Who waits for a signal: one listener of ours for all of them, as a signal may end thousands of operations, and Node warns
- * of a leak from eleven listeners on.
+ * The operations that wait for a signal. The library adds one listener for all of them, because a signal may end
+ * thousands of operations, and Node warns of a leak from eleven listeners on.
  */
 const waiting = new WeakMap<AbortSignal, Set<() => void>>()
 
-/** @internal Why it was aborted. Signals that other libraries make may lack a reason, and `throwIfAborted()`. */
+/**
+ * @internal Returns the reason of an aborted signal. Signals that other libraries make may lack a reason, and
+ * `throwIfAborted()`.
+ */
 export function reasonOf(signal: AbortSignal): unknown {
   return signal.reason === undefined ? new DOMException('This operation was aborted', 'AbortError') : signal.reason
 }
 
-/** @internal Throws the reason if it is aborted. */
+/** @internal Throws the signal's reason if it is aborted. */
 export function checkAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw reasonOf(signal)
 }
 
-/** @internal Calls back once if the signal is aborted from now on; what it answers takes that back. */
+/** @internal Calls `callback` once when the signal is aborted from now on; returns a function that cancels that. */
 export function onAbort(signal: AbortSignal, callback: () => void): () => void {
   let callbacks = waiting.get(signal)
   if (callbacks === undefined) {
@@ -42,6 +45,6 @@ function callAll(event: Event): void {
       errors.push(error)
     }
   }
-  // For the others, too, the signal is aborted. An event's listener that throws is an uncaught exception.
+  // The other callbacks must see the abort, too. An event's listener that throws is an uncaught exception.
   if (errors.length > 0) throw errors[0]
 }

@@ -1,6 +1,9 @@
 const hooks = new WeakMap<object, Set<() => void>>()
 
-/** @internal Calls back once when the connection has closed, after its `close` handler; what it answers takes that back. */
+/**
+ * @internal Calls `callback` once when the connection has closed, after its `close` handler; returns a function that
+ * cancels that.
+ */
 export function onClosed(conn: object, callback: () => void): () => void {
   let callbacks = hooks.get(conn)
   if (callbacks === undefined) {
@@ -11,12 +14,12 @@ export function onClosed(conn: object, callback: () => void): () => void {
   return () => callbacks.delete(callback)
 }
 
-/** @internal Whether somebody waits for that. */
+/** @internal True if the connection has close callbacks. */
 export function hasCloseHooks(conn: object): boolean {
   return (hooks.get(conn)?.size ?? 0) > 0
 }
 
-/** @internal It has. */
+/** @internal Runs the connection's close callbacks. */
 export function runClosed(conn: object): void {
   const callbacks = hooks.get(conn)
   if (callbacks === undefined) return

@@ -14,22 +14,22 @@ export type ErrorCode =
   | 'ERR_C1M_UNSUPPORTED_PLATFORM'
   /** The reactor has been shut down. */
   | 'ERR_C1M_REACTOR_CLOSED'
-  /** The reactor holds `maxConnections`; a `saturated` event says so. */
+  /** The reactor holds `maxConnections`; a `saturated` event reports it. */
   | 'ERR_C1M_MAX_CONNECTIONS'
   /** The connection has closed, so that its socket can't be read or set any more. */
   | 'ERR_C1M_CONNECTION_CLOSED'
   /** More bytes were queued on a connection than `maxWriteQueue` allows; the connection was destroyed. */
   | 'ERR_C1M_WRITE_QUEUE_FULL'
   /**
-   * The connection was idle for its timeout and no `timeout` handler took care of it; or it was ended, and idle for as
-   * long after that. So with the other timeouts.
+   * The connection was idle for its timeout and no `timeout` handler took care of it; or it was ended, and idle for the
+   * same time after that. The same goes for the other timeouts.
    */
   | 'ERR_C1M_IDLE_TIMEOUT'
-  /** The peer sent a frame beyond `maxFrameBytes`, or a length that can be none; the connection was destroyed. */
+  /** The peer sent a frame beyond `maxFrameBytes`, or an impossible length; the connection was destroyed. */
   | 'ERR_C1M_FRAME_TOO_LARGE'
   /** The peer sent nothing for the read timeout. */
   | 'ERR_C1M_READ_TIMEOUT'
-  /** What was written waited, and the peer took none of it, for the write timeout. */
+  /** Written bytes waited, and the peer took none of them, for the write timeout. */
   | 'ERR_C1M_WRITE_TIMEOUT'
   /** The connection has been open for its total timeout. */
   | 'ERR_C1M_CONNECTION_TIMEOUT'
@@ -39,11 +39,13 @@ export type ErrorCode =
   | 'ERR_C1M_FILE_TRUNCATED'
   /** A `sendFile()` was aborted when part of the file had been sent; the connection was reset. */
   | 'ERR_C1M_FILE_ABORTED'
-  /** So much has been broadcast, or asked of connections, and not been done, that no more is taken. */
+  /** No more is taken, because too many broadcasts and requests are in flight. */
   | 'ERR_C1M_TOO_MUCH_IN_FLIGHT'
-  /** As many tasks wait in a `WorkerPool` as may. */
+  /** `maxQueue` tasks wait in a `WorkerPool`. */
   | 'ERR_C1M_TASK_QUEUE_FULL'
-  /** A worker of a `ReactorPool` could not start; the error's `cause` says why. Or it ended before it had answered. */
+  /**
+   * A worker of a `ReactorPool` could not start, and the error's `cause` has the reason; or it ended before its reply.
+   */
   | 'ERR_C1M_WORKER_FAILED'
   /** The pool has been closed. */
   | 'ERR_C1M_POOL_CLOSED'
@@ -72,15 +74,18 @@ export interface SystemError extends Error {
   readonly errno: number
   /** The system call that failed, for example `read`. */
   readonly syscall: string
-  /** The address it was about, where there is one. */
+  /** The address that the call was about, where there is one. */
   readonly address?: string
-  /** The port it was about, where there is one. */
+  /** The port that the call was about, where there is one. */
   readonly port?: number
-  /** The path it was about, where there is one. */
+  /** The path that the call was about, where there is one. */
   readonly path?: string
 }
 
-/** @internal Makes a SystemError from a positive errno; `words` with those that the system has for it, as `node:net`'s listen. */
+/**
+ * @internal Makes a SystemError from a positive errno; with `words` its message has the system's text, as that of
+ * `node:net`'s listen.
+ */
 export function systemError(
   errno: number,
   syscall: string,
@@ -93,13 +98,13 @@ export function systemError(
   return Object.assign(systemErrorOn(errno, syscall, what), where === '' ? {} : about)
 }
 
-/** @internal The same, with words of our own on what it was about. */
+/** @internal Makes a SystemError whose message describes in the library's own words what the call was about. */
 export function systemErrorOn(errno: number, syscall: string, what: string): SystemError {
   const code = getSystemErrorName(-errno)
   return Object.assign(new Error(`${syscall} ${code}${what}`), { code, errno: -errno, syscall })
 }
 
-/** The system's, as Node has them: `address already in use`. */
+/** Returns the system's text for an errno, as Node has it: `address already in use`. */
 function wordsOf(errno: number): string {
   return getSystemErrorMap().get(-errno)?.[1] ?? 'unknown error'
 }
@@ -130,12 +135,15 @@ export function invalidValue(message: string): TypeError {
   return Object.assign(new TypeError(message), { code: 'ERR_C1M_INVALID_ARG_VALUE' })
 }
 
-/** @internal Of `new` with a class whose objects something else makes. */
+/** @internal Returns the error for `new` with a class whose objects another function makes. */
 export function notMade(name: string, by: string): TypeError {
   return invalidValue(`A ${name} is made by ${by}`)
 }
 
-/** @internal What was thrown, or is the reason of an abort, as an error: anything may be, also what has no text. */
+/**
+ * @internal Returns a thrown value, or the reason of an abort, as an error. It may be any value, also one that has no
+ * text.
+ */
 export function asError(reason: unknown): Error {
   if (reason instanceof Error || types.isNativeError(reason)) return reason
   try {

@@ -1,13 +1,13 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 
-/** So long a pass over very many may keep Node's loop: a million calls of 0.5 µs alone are half a second. */
+/** The max time for which a long pass may keep Node's loop: a million calls of 0.5 µs alone are half a second. */
 const TURN_MS = 5
-/** The clock is read once in so many. */
+/** The number of calls after which the clock is read. */
 const CALLS_PER_LOOK = 16
 
 /**
- * @internal Calls `work` for each of them, some in each turn of Node's loop, and gives up at `until`, a time of
- * `performance.now()`. What comes up meanwhile is in it or not, as the iterator has it.
+ * @internal Calls `work` for each item, some in each turn of Node's loop, and stops at `until`, a time of
+ * `performance.now()`. An item that is added meanwhile is included or not, depending on the iterator.
  */
 export async function inTurns<T>(items: Iterable<T>, work: (item: T) => void, until = Infinity): Promise<void> {
   let begun = performance.now()
@@ -23,7 +23,7 @@ export async function inTurns<T>(items: Iterable<T>, work: (item: T) => void, un
   }
 }
 
-/** @internal Resolves when it does, or at this time of `performance.now()`. */
+/** @internal Resolves when `promise` does, or at `until`, a time of `performance.now()`. */
 export function within(until: number, promise: Promise<unknown>): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, Math.max(0, until - performance.now()))

@@ -1,4 +1,4 @@
-/** @internal What has been asked of an I/O thread and not been answered. */
+/** @internal Counts the requests to an I/O thread that have no reply yet. */
 export class Pending {
   count = 0
   #onNone: (() => void) | undefined
@@ -11,7 +11,7 @@ export class Pending {
     if (--this.count === 0) this.#onNone?.()
   }
 
-  /** Resolves when nothing is left. */
+  /** Resolves when the count is 0. */
   none(): Promise<void> {
     if (this.count === 0) return Promise.resolve()
     return new Promise((resolve) => {
@@ -20,8 +20,8 @@ export class Pending {
   }
 }
 
-/** @internal Connections that change from one I/O thread of a reactor to another. */
+/** @internal Counts the connections that are being moved between I/O threads of a reactor. */
 export class Moves extends Pending {
-  /** A shutdown destroys what is left: none begins any more. */
+  /** True once no further move may begin: a shutdown destroys the remaining connections. */
   stopped = false
 }

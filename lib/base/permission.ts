@@ -3,17 +3,17 @@ type Permissions = NodeJS.Process & {
 }
 
 /**
- * @internal Throws as Node does if it has a permission for the network, of Node 25 and later (`--allow-net`), and this
- * process doesn't have it: system calls of an addon are beyond Node's own checks.
+ * @internal Throws as Node does if it has a permission for the network, as of Node 25 (`--allow-net`), and this process
+ * doesn't have it: Node's own checks don't see the system calls of an addon.
  */
 export function checkNetworkAllowed(): void {
   const { permission, allowedNodeEnvironmentFlags } = process as Permissions
-  // Before, has() answers false to the scope `net`, as to any that it doesn't know.
+  // Earlier versions return false from has() for the scope `net`, as for any that they don't know.
   if (permission === undefined || !allowedNodeEnvironmentFlags.has('--allow-net') || permission.has('net')) return
   throw denied('Net', '--allow-net')
 }
 
-/** @internal The same of a file that is to be read (`--allow-fs-read`). */
+/** @internal Throws in the same way for a file to be read (`--allow-fs-read`). */
 export function checkReadAllowed(path: string | Uint8Array): void {
   const { permission } = process as Permissions
   if (permission === undefined) return

@@ -1,4 +1,4 @@
-/** What is under way for a connection outside of its handlers, and what waits for it. */
+/** The work that is in progress for a connection outside of its handlers, and the callbacks that wait for it. */
 interface Work {
   count: number
   waiting: (() => void)[]
@@ -7,8 +7,8 @@ interface Work {
 const unfinished = new WeakMap<object, Work>()
 
 /**
- * @internal Something is under way for this connection, such as a task of a `WorkerPool`, whose result may be written to it: an
- * end that nobody asked for is to wait. What it answers with says, once, that it is over.
+ * @internal Notes that work is in progress for this connection, such as a task of a `WorkerPool`, whose result may be
+ * written to it: an automatic end must wait. Returns a function that reports, once, that the work has ended.
  */
 export function beginWork(conn: object): () => void {
   let work = unfinished.get(conn)
@@ -21,12 +21,13 @@ export function beginWork(conn: object): () => void {
   return () => {
     if (over) return
     over = true
-    // Whoever waits for the result is to have had it, and to have written or begun something else. (All promise jobs run before.)
+    // The code that awaits the result must have run, and have written or begun something else. (All promise jobs run
+    // before.)
     setImmediate(() => endWork(conn))
   }
 }
 
-/** @internal Runs this when nothing is under way for the connection: immediately, as a rule. */
+/** @internal Calls `run` when no work is in progress for the connection: usually immediately. */
 export function whenFinished(conn: object, run: () => void): void {
   const work = unfinished.get(conn)
   if (work === undefined) run()

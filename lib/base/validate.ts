@@ -23,8 +23,8 @@ export function checkString(name: string, value: unknown): string {
 }
 
 /**
- * @internal An options bag; left out, it is empty. Answers a copy of its own properties: what others have put on
- * Object.prototype is no option. `instead`: how to give what was given in its place.
+ * @internal Checks an options object; it is empty if left out. Returns a copy of its own properties: what other code
+ * has put on Object.prototype is no option. `instead` names the right way to pass what was passed in its place.
  */
 export function checkObject<T extends object>(name: string, value: T | undefined, instead?: string): Partial<T> {
   if (value === undefined) return { __proto__: null } as object
@@ -45,7 +45,7 @@ export function checkOneOf<T extends string>(name: string, value: unknown, allow
   throw invalidValue(`"${name}" must be ${list}, got '${value}'`)
 }
 
-/** @internal An AbortSignal, of whichever realm: a test environment may have a class of its own. */
+/** @internal Checks an AbortSignal, of whichever realm: a test environment may have a class of its own. */
 export function checkSignal(signal: unknown): void {
   if (signal === undefined || signal instanceof AbortSignal) return
   const { aborted, addEventListener, removeEventListener } = Object(signal) as Partial<AbortSignal>
@@ -53,23 +53,26 @@ export function checkSignal(signal: unknown): void {
   if (typeof aborted !== 'boolean' || !isOne) throw invalidType('signal', 'an AbortSignal', signal)
 }
 
-/** @internal A URL, of whichever realm. */
+/** @internal True for a URL, of whichever realm. */
 export function isUrl(value: unknown): value is URL {
   const { href, protocol } = Object(value) as Partial<URL>
   return typeof href === 'string' && typeof protocol === 'string'
 }
 
-/** @internal Bytes, of whichever realm: those of `vm` contexts, and so of Jest, are no instances of our class. */
+/**
+ * @internal True for bytes, of whichever realm: those of `vm` contexts, and so of Jest, are no instances of this
+ * realm's class.
+ */
 export function isBytes(value: unknown): value is Uint8Array {
   return types.isUint8Array(value)
 }
 
-/** @internal An error, of whichever realm. */
+/** @internal True for an error, of whichever realm. */
 export function isError(value: unknown): value is Error {
   return types.isNativeError(value) || value instanceof Error
 }
 
-/** @internal What `write()` takes. */
+/** @internal Checks the arguments of `write()`. */
 export function checkChunk(chunk: unknown, encoding: unknown): asserts chunk is string | Uint8Array {
   if (typeof chunk === 'string') return checkEncoding(encoding)
   if (!isBytes(chunk)) throw invalidType('chunk', 'a string, a Buffer or a Uint8Array', chunk)
@@ -82,22 +85,22 @@ export function checkEncoding(encoding: unknown): void {
   if (!Buffer.isEncoding(name)) throw invalidValue(`"encoding" must be one that Node has, got '${name}'`)
 }
 
-/** @internal The names of an options type: one that is missing here, or too many, doesn't compile. */
+/** @internal Returns the names of an options type: a missing name, or one too many, doesn't compile. */
 export function keysOf<T>(keys: { readonly [K in keyof Required<T>]: true }): readonly string[] {
   return Object.keys(keys)
 }
 
-/** @internal Refuses a callback, which nothing would call. */
+/** @internal Refuses further arguments, such as a callback, which nothing would call. */
 export function checkNoMore(name: string, others: readonly unknown[]): void {
   if (others.length > 0) throw invalidValue(`${name}() takes options and handlers, and returns a promise: no callback`)
 }
 
-/** @internal What users write for an option whose name is another one: that name, or a sentence. */
+/** @internal The names of other libraries for an option: each with its name here, or a sentence. */
 export type Meant = Readonly<Record<string, string>>
 
 /**
- * @internal Refuses unknown options, and so finds misspelt ones; one that is `undefined` is left out. `meant` names what
- * other libraries call so; a sentence is used as it is.
+ * @internal Refuses unknown options, and so finds misspelt ones; one that is `undefined` counts as left out. `meant`
+ * has other libraries' names for options; a sentence is used as it is.
  */
 export function checkKeys(name: string, options: object, allowed: readonly string[], meant: Meant = {}): void {
   for (const [key, value] of Object.entries(options)) {
@@ -111,7 +114,7 @@ function hint(known: string): string {
   return known.includes(' ') ? `: ${known}` : `; is "${known}" meant?`
 }
 
-/** @internal The one of `names` that is most like this, if any is like it at all. */
+/** @internal Returns the one of `names` that is most similar to `given`, if any is similar at all. */
 export function nearest(given: string, names: readonly string[]): string | undefined {
   let found: string | undefined
   let min = Number.POSITIVE_INFINITY
@@ -125,7 +128,7 @@ export function nearest(given: string, names: readonly string[]): string | undef
   return found
 }
 
-/** Whether the shorter one is a beginning and an end of the longer one. */
+/** True if the shorter one is a beginning and an end of the longer one. */
 function hasAround(a: string, b: string): boolean {
   const [short, long] = a.length < b.length ? [a, b] : [b, a]
   let start = 0
@@ -134,9 +137,9 @@ function hasAround(a: string, b: string): boolean {
 }
 
 /**
- * How many letters have to be changed, left out or put in; at most 2, and of a short name 1, as `data` is no `path`.
- * Where one is the other with a piece put in, it is a little more than that, and the more the longer the piece. Infinity if
- * the two have nothing to do with each other.
+ * Returns the number of letters to be changed, left out or inserted; at most 2, and for a short name 1, because `data`
+ * is no `path`. If one name is the other with a piece inserted, it is a little more than that, and grows with the
+ * piece. Infinity if the two have nothing in common.
  */
 function distanceOf(a: string, b: string): number {
   const shorter = Math.min(a.length, b.length)
@@ -164,7 +167,7 @@ function distanceOf(a: string, b: string): number {
 
 const DEFAULT_SHUTDOWN_MS = 10_000
 
-/** Options of a `shutdown()`; answers `timeoutMs`. */
+/** Checks the options of a `shutdown()`; returns `timeoutMs`. */
 export function checkShutdownOptions(options: { timeoutMs?: number | undefined } | undefined): number {
   const given = checkObject('options', options)
   checkKeys('options', given, ['timeoutMs'])
