@@ -9,7 +9,10 @@ import {
 } from '../options/socket-options.js'
 import { decodeTcpInfo, type TcpInfo } from '../options/tcp-info.js'
 
-/** Asks the I/O thread about a connection. Rejects if it has closed by then, with the system's error, or if too much is in flight. */
+/**
+ * Sends a request about a connection. Rejects if it has closed by then, with the system's error, or if too much is in
+ * flight.
+ */
 export async function ask<A extends object>(
   place: Place | undefined,
   submit: (place: Place, batch: number, callback: (answer: A | Failure | Closed) => void) => number,
@@ -25,14 +28,15 @@ export async function ask<A extends object>(
 }
 
 function request<A>({ io, slot }: Place, submit: Submit<A>): Promise<A> {
-  // Events would be held back for what waits for events. What waits there is limited as the connection's queue is.
+  // A counted request would hold back events, and this one waits for events. Its number is limited as the connection's
+  // queue is.
   if (io.expected.has(slot)) return io.request(submit)
   return new Promise((resolve) => {
     io.count(submit, resolve)
   })
 }
 
-/** Sets these options, if any, and answers all. */
+/** Sets these options, if any; resolves with all options. */
 export async function applyOptions(
   place: Place | undefined,
   { settings, congestion }: EncodedSocketOptions,

@@ -15,7 +15,7 @@ import { applyOptions, readTcpInfo } from './connection-requests.js'
 import { movedId } from './moved-ids.js'
 import { addressesInTransit } from './transit.js'
 
-/** A connection as far as it is a socket: its identity, its addresses, its options and its timeouts. */
+/** The socket part of a connection: its identity, its addresses, its options and its timeouts. */
 export abstract class ConnectionSocket {
   /** @internal */
   slot: number
@@ -36,20 +36,22 @@ export abstract class ConnectionSocket {
   protected address(remote: boolean): Address {
     const known = bufferedEvents.get(this)?.closed ?? addressesInTransit(this)
     if (known !== undefined) return remote ? known.remote : known.local
-    // After `close` the slot, and with it the address, is another connection's.
+    // The slot, and with it the address, belongs to another connection after `close`.
     return this.context.io.holds(this.slot, this.generation)
       ? this.context.io.native.address(this.slot, remote)
       : undefined
   }
 
-  /** @internal Soon, and in the async context of all other events: not in that of whoever causes it. */
+  /**
+   * @internal Calls `run` soon, and in the async context of all other events: not in that of the code that causes it.
+   */
   later(run: () => void): void {
     process.nextTick(() => this.context.io.scope.runInAsyncScope(run))
   }
 
   abstract get closed(): boolean
 
-  /** Its identity, as in `reactor.connections.get(id)`. */
+  /** The connection's identity, as in `reactor.connections.get(id)`. */
   get id(): ConnectionId {
     return movedId(this) ?? connectionId(this.context.io.index, this.slot, this.generation)
   }
@@ -71,13 +73,14 @@ export abstract class ConnectionSocket {
     return familyName(this.address(true)?.[2])
   }
   /**
-   * Our address of this connection, or the path of a Unix socket. Readable until the `close` handler has returned.
+   * The local address of this connection, or the path of a Unix socket. Readable until the `close` handler has
+   * returned.
    * (getsockname(2))
    */
   get localAddress(): string | undefined {
     return this.address(false)?.[0] || undefined
   }
-  /** Our port; `undefined` on a Unix socket. */
+  /** The local port; `undefined` on a Unix socket. */
   get localPort(): number | undefined {
     const address = this.address(false)
     return address?.[2] ? address[1] : undefined
@@ -88,20 +91,20 @@ export abstract class ConnectionSocket {
   }
 
   /**
-   * Sets its idle timeout in place of the listener's `idleTimeoutMs`, and starts it anew. Throws a TypeError
+   * Sets the connection's idle timeout in place of the listener's `idleTimeoutMs`, and restarts it. Throws a TypeError
    * (ERR_C1M_INVALID_ARG_TYPE) or RangeError (ERR_C1M_OUT_OF_RANGE) for a bad `ms`.
    * @param ms Milliseconds without a byte read or written; 0 is never. 0 to 2^31-1; never early, up to 16 ms late.
    */
   setTimeout(ms: number, callback?: undefined): boolean {
     checkInteger('ms', ms, 0, 2 ** 31 - 1)
-    // node:net's takes one.
+    // The setTimeout() of node:net takes a callback.
     if (callback !== undefined) throw invalidValue('"setTimeout" takes no callback: the "timeout" handler is called')
     if (this.closed) return false
     return this.command(COMMAND_SET_TIMEOUT, ms)
   }
 
   /**
-   * Sets those of its timeouts that are given, in place of the listener's, and starts them anew. Throws a TypeError
+   * Sets the given timeouts of the connection, in place of the listener's, and restarts them. Throws a TypeError
    * (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE) or RangeError (ERR_C1M_OUT_OF_RANGE) for bad ones.
    *
    * @example
@@ -110,7 +113,7 @@ export abstract class ConnectionSocket {
   setTimeouts(timeouts: Timeouts): boolean {
     const checked = checkTimeouts(timeouts)
     if (this.closed) return false
-    // All of them, or none.
+    // All timeouts are set, or none.
     needStack()
     this.context.io.commands.makeReady(checked.length)
     for (const [kind, ms] of checked) this.command(COMMAND_SET_TIMEOUT | (kind << 8), ms)
@@ -120,7 +123,7 @@ export abstract class ConnectionSocket {
   /**
    * Sets socket options; resolves with all of them as the kernel applied them. Rejects with a TypeError or RangeError
    * for bad values (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_OUT_OF_RANGE), with ERR_C1M_UNSUPPORTED_OPTION,
-   * ERR_C1M_CONNECTION_CLOSED, or the error of setsockopt(2); those before the one that failed stay set.
+   * ERR_C1M_CONNECTION_CLOSED, or the error of setsockopt(2); the options before the one that failed stay set.
    *
    * @example
    * const { keepAlive } = await conn.setOptions({ keepAlive: { idleMs: 30_000 } })
@@ -135,8 +138,8 @@ export abstract class ConnectionSocket {
   }
 
   /**
-   * What the kernel knows of the connection: round-trip time, congestion window, retransmits, delivery rate
-   * (TCP_INFO, tcp(7)). Rejects with ERR_C1M_CONNECTION_CLOSED; on a Unix socket with ERR_C1M_UNSUPPORTED_OPTION.
+   * Resolves with the kernel's figures for the connection: round-trip time, congestion window, retransmits, delivery
+   * rate (TCP_INFO, tcp(7)). Rejects with ERR_C1M_CONNECTION_CLOSED; on a Unix socket with ERR_C1M_UNSUPPORTED_OPTION.
    *
    * @example
    * const { rttMicros, totalRetransmits } = await conn.tcpInfo()
@@ -145,13 +148,13 @@ export abstract class ConnectionSocket {
     return readTcpInfo(this.here)
   }
 
-  /** What `console.log` shows. */
+  /** The text that `console.log` shows. */
   [inspect.custom](): string {
     const where = this.remoteAddress === undefined ? '' : ` ${this.remoteAddress} ${this.remotePort}`
     return `Connection ${this.id}${where}${this.closed ? ' closed' : ''}`
   }
 
-  /** What `JSON.stringify()` shows: who it is, and how it stands. */
+  /** The value that `JSON.stringify()` shows: the connection's identity and state. */
   toJSON(): { id: number; remoteAddress?: string; remotePort?: number; closed: boolean } {
     const { id, remoteAddress, remotePort, closed } = this
     return {
@@ -162,7 +165,7 @@ export abstract class ConnectionSocket {
     }
   }
 
-  /** @internal Where requests about it go; nowhere, when it has closed. */
+  /** @internal The place to which requests about it go; `undefined` when it has closed. */
   get here(): Place | undefined {
     return this.closed ? undefined : { io: this.context.io, slot: this.slot, generation: this.generation }
   }
@@ -172,7 +175,7 @@ export abstract class ConnectionSocket {
     return { local: this.address(false), remote: this.address(true) }
   }
 
-  /** @internal From here on it is there. */
+  /** @internal Gives the connection another place, which it has from here on. */
   relocate(slot: number, generation: number, context: ContextOf<never>): void {
     this.slot = slot
     this.generation = generation

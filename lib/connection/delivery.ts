@@ -25,7 +25,7 @@ import {
   SHUT_DOWN,
 } from './state.js'
 
-/** A connection, as far as events are delivered to it. */
+/** A connection as the delivery of events sees it. */
 export interface Receiver extends ConnectionSocket {
   state: number
   readonly writableEnded: boolean
@@ -33,19 +33,19 @@ export interface Receiver extends ConnectionSocket {
   destroy(error?: Error): boolean
 }
 
-/** Chunks given to `data` handlers of this thread's connections, modulo 2^32. */
+/** The number of chunks given to `data` handlers of this thread's connections, modulo 2^32. */
 let chunks = 0
 
 export function chunksDelivered(): number {
   return chunks
 }
 
-/** Its context's handlers are those of its own class. */
+/** The handlers of its context, with the type of its own class. */
 function handlersOf(conn: Receiver): HandlersOf<Receiver> {
   return conn.context.handlers as HandlersOf<Receiver>
 }
 
-// What the I/O thread's events do to a connection.
+// The effects of the I/O thread's events on a connection.
 
 export function open(conn: Receiver): void {
   handlersOf(conn).open?.(conn)
@@ -65,9 +65,9 @@ export function end(conn: Receiver): void {
   else deliverEnd(conn)
 }
 
-/** The I/O thread has stopped reading, and says why: FRAMING_STOPPED or FRAMING_INVALID. */
+/** Handles the end of reading for a reason, `why`: FRAMING_STOPPED or FRAMING_INVALID. */
 export function framing(conn: Receiver, why: number): void {
-  // Behind the frames that are held back; and whoever resumes may have changed the framing by then.
+  // The event comes after the buffered frames; and by the time it is delivered a handler may have changed the framing.
   if (why === FRAMING_INVALID)
     return (conn.state & MUST_BUFFER) === 0 ? invalidFrame(conn) : buffer(conn, 'invalid frame')
   conn.state &= ~REFRAMING
@@ -79,7 +79,7 @@ export function drain(conn: Receiver): void {
   if ((conn.state & (GONE | RELAYED)) === 0) handlersOf(conn).drain?.(conn)
 }
 
-/** `kind` is an index into TIMEOUT_KINDS; `ended`: it was ended a whole such period before. */
+/** `kind` is an index into TIMEOUT_KINDS; `ended` is true if the connection was ended a whole such period before. */
 export function timeout(conn: Receiver, kind: number, ended: boolean): void {
   const relayed = kind === 0 && relaySides.get(conn)?.timeout() === true
   if ((conn.state & (GONE | DETACHING)) === 0 && !relayed) runTimeout(conn, handlersOf(conn), kind, ended)
@@ -100,10 +100,10 @@ export function close(conn: Receiver, error: Error | undefined): void {
   const wasDestroyed = (conn.state & DESTROYED) !== 0
   conn.state |= CLOSED
   if (buffered !== undefined && !wasDestroyed && error === undefined) {
-    // A regular end whose last bytes are held back: `close` comes after them, when they have been delivered.
+    // A regular end while the last bytes are buffered: `close` comes after they have been delivered.
     buffered.closed = conn.addresses
     conn.context.io.closedUnreported.add(conn)
-    // The I/O thread has forgotten that one was wanted.
+    // The I/O thread's flag for a wanted drain went with the connection.
     if ((conn.state & DRAIN_WANTED) !== 0) conn.later(() => drainClosed(conn))
     return
   }
@@ -116,7 +116,7 @@ export function close(conn: Receiver, error: Error | undefined): void {
 
 function buffer(conn: Receiver, event: Buffer | 'end' | 'invalid frame'): void {
   if ((conn.state & REFRAMING) !== 0) return bufferForReframing(conn, event)
-  // Of an end the I/O thread knows, and passes it on.
+  // The I/O thread knows of an end, and passes it on itself.
   if ((conn.state & RELAYED) !== 0) return typeof event === 'string' ? undefined : relaySides.get(conn)?.data(event)
   const buffered = bufferedEvents.get(conn)
   if (buffered === undefined) bufferedEvents.set(conn, { events: [event] })
@@ -124,7 +124,7 @@ function buffer(conn: Receiver, event: Buffer | 'end' | 'invalid frame'): void {
   conn.state |= BUFFERING
 }
 
-/** Delivers the buffered events, as long as nothing holds them back again. */
+/** Delivers the buffered events, until the connection is paused again. */
 export function replay(conn: Receiver): void {
   const buffered = bufferedEvents.get(conn)
   while (buffered !== undefined && (conn.state & (PAUSED | POOL_PAUSED | DETACHING | DESTROYED | RELAYED)) === 0) {
@@ -140,26 +140,29 @@ export function replay(conn: Receiver): void {
   }
 }
 
-/** Its queue is empty, as it has closed in a regular way; what it pauses for may be the rest of what is held back. */
+/**
+ * Calls `drain`: the queue of a connection that closed in a regular way is empty. A handler may have paused the
+ * buffered rest until `drain`.
+ */
 export function drainClosed(conn: Receiver): void {
   conn.state &= ~DRAIN_WANTED
   if (!isOver(conn.state)) guard(() => handlersOf(conn).drain?.(conn))
 }
 
-/** All buffered events have been delivered, or dropped. */
+/** Calls `close`, after all buffered events have been delivered or dropped. */
 export function closeReplayed(conn: Receiver, error?: Error): void {
   guard(() => handlersOf(conn).close?.(conn, error))
   bufferedEvents.delete(conn)
   conn.context.io.forgetClosed(conn)
 }
 
-/** It has left, and its last event has come. */
+/** Completes a detach, after the connection's last event. */
 function hasLeft(conn: Receiver, detachment: Detachment): void {
   const buffered = bufferedEvents.get(conn)?.events ?? []
   bufferedEvents.delete(conn)
   leaving.delete(conn)
   const before = conn.state
-  // What it held back goes along.
+  // The buffered events go along with the socket.
   conn.state = (before | CLOSED) & ~BUFFERING
   try {
     handlersOf(conn).close?.(conn, destroyReasons.get(conn))
@@ -174,7 +177,7 @@ function deliverData(conn: Receiver, chunk: Buffer): void {
   handlersOf(conn).data?.(conn, chunk)
 }
 
-/** What follows is no frame, unless a handler has changed the framing meanwhile. */
+/** Destroys the connection for an invalid frame, unless a handler has changed the framing meanwhile. */
 function invalidFrame(conn: Receiver): void {
   if ((conn.state & (GONE | REFRAMING)) !== 0) return
   conn.destroy(new C1mError('ERR_C1M_FRAME_TOO_LARGE', 'The peer sent no frame, or one beyond maxFrameBytes'))

@@ -3,21 +3,21 @@ import { asError, C1mError, systemError } from '../base/errors.js'
 import type { Place } from '../io/io-port.js'
 import type { Closed, DetachedSocket, Failure } from '../native/binding-types.js'
 
-/** @internal What a connection hears of its leaving, before its last event. */
+/** @internal The callbacks for a connection that is being detached, before its last event. */
 export interface DetachOwner {
   left(detachment: Detachment): void
   stays(): void
 }
 
-/** Sockets that are ended a turn after they were handed over. */
+/** Sockets on which `end()` is called a turn after they were handed over. */
 const ending = new WeakSet<Socket>()
 
-/** @internal Whether `end()` is called on it in a moment: nobody else may take it over before. */
+/** @internal True if `end()` is about to be called on the socket: no other code may take it over before. */
 export function isEnding(socket: Socket): boolean {
   return ending.has(socket)
 }
 
-/** @internal Asks the I/O thread to let a connection go. */
+/** @internal Requests that the I/O thread hands out a connection. */
 export function detach(place: Place, allowHalfOpen: boolean, owner: DetachOwner): Promise<Socket> {
   const { io, slot, generation } = place
   return new Promise((resolve, reject) => {
@@ -33,7 +33,7 @@ export function detach(place: Place, allowHalfOpen: boolean, owner: DetachOwner)
       }
       return io.native.detach(batch, take, slot, generation)
     })
-    // It could not be asked, for want of stack or memory: the connection is here as before.
+    // The request failed for lack of stack or memory: the connection is here as before.
     asked.catch((error) => {
       owner.stays()
       reject(error)
@@ -43,7 +43,7 @@ export function detach(place: Place, allowHalfOpen: boolean, owner: DetachOwner)
 
 /**
  * @internal A connection that has left, until its last event has come. The socket is made as soon as the I/O thread has
- * answered, so that the descriptor has an owner.
+ * replied, so that the descriptor has an owner.
  */
 export class Detachment {
   readonly #socket: Socket
@@ -54,8 +54,8 @@ export class Detachment {
     private readonly resolve: (socket: Socket) => void,
     private readonly reject: (error: Error) => void,
   ) {
-    // `manualStart`, which Node's types don't have: nothing is read before somebody wants it, so that what has been read
-    // already can go in front.
+    // `manualStart`, which Node's types don't have: nothing is read before a consumer wants it, so that bytes that have
+    // been read already can be put in front.
     const options: SocketConstructorOpts & { manualStart: boolean } = {
       fd: answer.fd,
       readable: true,
@@ -66,19 +66,19 @@ export class Detachment {
     this.#socket = new Socket(options)
   }
 
-  /** It has been destroyed meanwhile. */
+  /** Drops the socket of a connection that has been destroyed meanwhile. */
   drop(): void {
     this.#socket.destroy()
     this.reject(cannotDetach())
   }
 
-  /** Hands the socket over, with what the connection held back to be read first, and ended if that was. */
+  /** Hands the socket over, with the buffered events to be read first, and ended if the connection was ended. */
   finish(held: readonly (Buffer | string)[], ended: boolean): void {
     try {
       this.#fill(held, ended)
       this.resolve(this.#socket)
     } catch (error) {
-      // For want of memory. Part of the stream is lost, and so is the rest.
+      // There is no memory. Part of the stream is lost, so the socket is destroyed.
       this.#socket.destroy()
       this.reject(asError(error))
     }
@@ -86,13 +86,14 @@ export class Detachment {
 
   #fill(held: readonly (Buffer | string)[], ended: boolean): void {
     const socket = this.#socket
-    // Its end, the socket finds by itself: read(2) answers 0 again.
+    // The socket notices the end of the stream on its own: read(2) returns 0 again.
     const unread = Buffer.concat([...held.filter((event) => typeof event !== 'string'), this.answer.unread])
     if (unread.length > 0) socket.unshift(unread)
     if (this.answer.unsent.length === 0) {
       if (ended) socket.end()
     } else {
-      // Sent when whoever waits for the socket has had it, and put a handler on `error`; in front of all that they write.
+      // The unsent bytes are sent after the caller has got the socket and added an `error` listener, and before all
+      // that it writes.
       socket.cork()
       socket.write(this.answer.unsent)
       if (ended) ending.add(socket)

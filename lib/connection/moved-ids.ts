@@ -1,7 +1,7 @@
 import { type ConnectionId, connectionId, MAX_SLOTS, type SlotPlace } from '../base/connection-id.js'
 
 const ids = new WeakMap<object, ConnectionId>()
-/** As a rule there are none, and nobody has to look. */
+/** True once any connection has moved. Usually none has, and no look-up is needed. */
 let any = false
 
 /** @internal The id of a connection that has moved: that of the place where it opened. */
@@ -9,7 +9,10 @@ export function movedId(conn: object): ConnectionId | undefined {
   return any ? ids.get(conn) : undefined
 }
 
-/** @internal A reactor's connections that have moved between its I/O threads, and keep the id that they opened with. */
+/**
+ * @internal The ids of a reactor's connections that have moved between its I/O threads: they keep the id that they
+ * opened with.
+ */
 export class MovedIds {
   readonly #places = new Map<number, SlotPlace>()
   readonly #ids = new Map<number, ConnectionId>()
@@ -30,7 +33,7 @@ export class MovedIds {
     this.#places.delete(id)
   }
 
-  /** Of the connection that is there. */
+  /** Returns the id of the connection in that place. */
   idAt(thread: number, slot: number, generation: number): ConnectionId {
     const id = this.#ids.size === 0 ? undefined : this.#ids.get(keyOf(thread, slot))
     return id ?? connectionId(thread, slot, generation)

@@ -7,15 +7,15 @@ import { checkFraming, type Framing } from '../options/framing.js'
 import { destroyForMemory } from './want-of-memory.js'
 
 /**
- * A change of framing that is under way. From `setFraming()` on nothing is delivered. The I/O thread stops reading, and
- * says so behind all that it had read before; that, cut as it was, comes here, is made into the bytes again that it had
- * been, and goes back, to be cut anew in front of what is read next.
+ * A change of framing that is in progress. Nothing is delivered from `setFraming()` on. The I/O thread stops reading,
+ * and reports that behind all that it had read before. Those events, cut by the old framing, come here and are joined
+ * into the original bytes. They go back, to be cut again in front of what is read next.
  */
 class Reframing {
   readonly #from: Framing | undefined
   readonly pieces: Uint8Array[] = []
   to: Framing | undefined
-  /** The peer's FIN is behind them. */
+  /** True if the peer's FIN is behind the pieces. */
   ended = false
 
   constructor(from: Framing | undefined) {
@@ -33,7 +33,7 @@ class Reframing {
 }
 
 const reframings = new WeakMap<object, Reframing>()
-/** Of connections that have changed it: how their bytes are cut. */
+/** The framing of each connection that has changed it. */
 const framings = new WeakMap<object, { readonly framing: Framing | undefined }>()
 
 /** Checks the arguments of `setFraming()`. */
@@ -42,13 +42,13 @@ export function checkReframe(framing: unknown, rest: unknown): void {
   if (rest !== undefined && !isBytes(rest)) throw invalidType('rest', 'a Buffer or a Uint8Array', rest)
 }
 
-/** Whether its bytes are cut into frames, or a change of that is under way. */
+/** True if its bytes are cut into frames, or a change of that is in progress. */
 export function isFramed(conn: object, from: Framing | undefined): boolean {
   const own = framings.get(conn)
   return reframings.has(conn) || (own === undefined ? from : own.framing) !== undefined
 }
 
-/** True if it begins a change; false if it changes the aim of one that is under way. */
+/** Returns true if it begins a change; false if it changes the target of one that is in progress. */
 export function reframe(
   conn: object,
   from: Framing | undefined,
@@ -62,21 +62,21 @@ export function reframe(
   const reframing = underWay ?? new Reframing(own === undefined ? from : own.framing)
   reframing.to = to
   if (underWay === undefined) {
-    // What the handler has not heard of, as it had paused.
+    // Events that the handler has not been given, because the connection was paused.
     for (const event of buffered?.events.splice(0) ?? []) reframing.push(event)
     reframings.set(conn, reframing)
   }
-  // Copied: it may be a borrowed chunk's.
+  // A copy, because the bytes may belong to a borrowed chunk.
   if (rest !== undefined) reframing.pieces.unshift(Uint8Array.from(rest))
   return underWay === undefined
 }
 
-/** Something that came while it was under way; a chunk must not change any more. */
+/** Buffers an event that came during the change; a chunk must not change any more. */
 export function bufferForReframing(conn: object, event: BufferedEvents['events'][number]): void {
   reframings.get(conn)?.push(event)
 }
 
-/** The I/O thread has stopped reading: it gets back what came meanwhile, and goes on. */
+/** Completes the change after the I/O thread has stopped reading: it gets back the buffered bytes, and continues. */
 export function finishReframing(
   conn: { destroy(error: Error): void },
   io: IoPort,
@@ -92,7 +92,7 @@ export function finishReframing(
     const bytes = Buffer.concat(pieces)
     io.commands.request((batch) => io.native.reframe(batch, slot, generation, to?.spec, bytes, ended))
   } catch {
-    // Nobody else would have it read on.
+    // Without this request, nothing would resume reading.
     destroyForMemory(conn)
   }
 }

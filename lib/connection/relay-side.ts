@@ -1,11 +1,11 @@
-/** @internal A relay, in the place of a connection's handlers. */
+/** @internal A relay, as a connection calls it in place of its handlers. */
 export interface RelaySide {
-  /** Bytes that were on their way to `data` when it began; valid until this returns. */
+  /** Takes bytes that were in flight to `data` when the relay began; valid until this returns. */
   data(chunk: Buffer): void
-  /** True if it has taken care of it. */
+  /** Returns true if the relay has handled the timeout. */
   timeout(): boolean
-  /** `destroy()` or `reset()` was called. */
+  /** Called when `destroy()` or `reset()` was called. */
   destroyed(reset: boolean): void
-  /** Right before its `close` handler is called. */
+  /** Called right before the connection's `close` handler. */
   closed(destroyed: boolean, error: Error | undefined): void
 }

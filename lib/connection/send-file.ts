@@ -11,10 +11,10 @@ import type { NativeIoThread } from '../native/binding-types.js'
 import { OWN_ERROR_FILE_ABORTED, QUEUE_FILE_COST, QUEUE_MIN_COST } from '../native/layout.js'
 import { closeError } from '../native/own-errors.js'
 
-/** With the null byte at its end. (limits.h) */
+/** The max length of a path, including the null byte at its end. (limits.h) */
 const PATH_MAX = 4096
 
-/** What `conn.sendFile()` takes: a path, an open file, or its descriptor. */
+/** The source of `conn.sendFile()`: a path, an open file, or its descriptor. */
 export type FileSource = string | Buffer | URL | FileHandle | number
 
 /** Options of `conn.sendFile()`. */
@@ -22,17 +22,17 @@ export interface SendFileOptions {
   /** The first byte to send. 0 to 2^53-1; beyond the end of the file nothing is sent. Default: 0. */
   start?: number | undefined
   /**
-   * The byte before which to stop, as in `slice()`: `{ start: 0, end: 1024 }` are the first 1,024 bytes. From `start` to
-   * 2^53-1; beyond the size that the file has when it is opened, it is that size. Default: that size.
+   * The byte before which to stop, as in `slice()`: `{ start: 0, end: 1024 }` is the first 1,024 bytes. From `start` to
+   * 2^53-1; an end beyond the file's size at opening means that size. Default: that size.
    */
   end?: number | undefined
-  /** Gives it up: the promise rejects with `signal.reason`. */
+  /** Cancels the transfer: the promise rejects with `signal.reason`. */
   signal?: AbortSignal | undefined
 }
 
 const OPTIONS = keysOf<SendFileOptions>({ start: true, end: true, signal: true })
 
-/** @internal A connection that can be written to, or `open: false`. */
+/** @internal A connection as the target of a file; `open` is false if it can't be written to. */
 export interface FileTarget {
   readonly conn: { destroy(error: Error): boolean }
   readonly context: { readonly io: IoPort; readonly maxWriteQueue: number }
@@ -42,17 +42,20 @@ export interface FileTarget {
 }
 
 /**
- * Files in the queues of connections, or on their way to them. The I/O thread bounds what waits there as a whole; but a handler
- * may call `sendFile()` tens of thousands of times before that hears of the first.
+ * The number of files that are queued on connections, or in flight to their queues. The I/O thread limits the whole
+ * queue; but a handler may call `sendFile()` tens of thousands of times before the I/O thread sees the first.
  */
 const pending = new WeakMap<object, Pending>()
 
-/** @internal Whether a file is in its queue, or may be. */
+/** @internal True if a file is in the connection's queue, or may be. */
 export function hasFiles(conn: object): boolean {
   return pending.has(conn)
 }
 
-/** @internal Resolves when none is: they have been sent, or have failed, or the connection has closed. One waits at a time. */
+/**
+ * @internal Resolves when no file is queued: all have been sent or have failed, or the connection has closed. Only one
+ * caller may wait at a time.
+ */
 export async function filesDone(conn: object): Promise<void> {
   await pending.get(conn)?.none()
 }
@@ -69,7 +72,7 @@ function finish(conn: object, files: Pending): void {
   files.remove()
 }
 
-/** @internal See `Connection.sendFile`. */
+/** @internal Sends a file, see `Connection.sendFile`. */
 export async function sendFile(to: FileTarget, source: FileSource, options?: SendFileOptions): Promise<number> {
   const from = checkSource(source)
   const given = checkObject('options', options)
@@ -118,7 +121,7 @@ function checkSource(source: unknown): { readonly path?: string | Uint8Array; re
   if (typeof source === 'number') return { fd: checkInteger('source', source, 0, 2 ** 31 - 1) }
   if (typeof source === 'string' || isBytes(source)) return { path: checkPath(source) }
   if (isUrl(source)) return { path: checkPath(pathOf(source)) }
-  // FileHandle has no public constructor to ask for. Closed, it has the descriptor -1: that answers EBADF.
+  // FileHandle has no public constructor for `instanceof`. A closed one has the descriptor -1, which gives EBADF.
   const { fd } = Object(source) as { readonly fd?: unknown }
   if (typeof fd === 'number') return { fd: checkInteger('source.fd', fd, -1, 2 ** 31 - 1) }
   throw invalidType('source', 'a path, a file: URL, a FileHandle or a file descriptor', source)
@@ -132,13 +135,13 @@ function pathOf(url: URL): string {
   }
 }
 
-/** Its bytes are copied at once. */
+/** Checks a path, whose bytes are copied immediately. */
 function checkPath(path: string | Uint8Array): string | Uint8Array {
   if (path.length === 0) throw invalidValue('"source" must not be an empty path')
   if (typeof path === 'string' ? path.includes('\0') : path.includes(0)) {
     throw invalidValue('"source" must be a path without null bytes')
   }
-  // Of any length, it need not be copied to be refused. (path_resolution(7))
+  // A path that is too long is refused without being copied. (path_resolution(7))
   if (path.length >= PATH_MAX) throw systemError(constants.errno.ENAMETOOLONG, 'open')
   return path
 }
@@ -149,7 +152,7 @@ function connectionClosed(): C1mError {
 
 function fileError(errno: number, syscall: string, path: string | Uint8Array | undefined): SystemError {
   const error = systemError(errno, syscall)
-  // Those of the connection are of no path: reading a file fails otherwise than reading a socket.
+  // Errors of the connection have no path: reading a file has other error codes than reading a socket.
   const ofFile = syscall === 'read' ? FILE_READ_ERRORS.includes(error.code) : syscall !== 'write'
   if (path === undefined || !ofFile) return error
   const name = Buffer.from(path as string).toString()

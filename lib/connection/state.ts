@@ -1,4 +1,4 @@
-// What a connection's `state` is made of: what JavaScript knows of it, as bits.
+// The bits of a connection's `state`, which is what JavaScript knows of it.
 
 /** `end()` was called. */
 export const ENDED = 1
@@ -6,22 +6,22 @@ export const ENDED = 1
 export const DESTROYED = 2
 export const CLOSED = 4
 export const PAUSED = 8
-/** Events wait in `bufferedEvents`: they came while it was paused, and everything after them queues up there. */
+/** Events are in `bufferedEvents`: they came while it was paused, and all later ones are queued behind them. */
 export const BUFFERING = 16
 export const DRAIN_WANTED = 32
 /** A change of framing is in progress. */
 export const REFRAMING = 64
-/** A relay has it: its handlers are called only for timeouts, a shutdown, and the close. */
+/** The connection is being relayed: its handlers are called only for timeouts, a shutdown, and the close. */
 export const RELAYED = 256
-/** `detach()` is in progress: what comes is held back, and goes along. */
+/** `detach()` is in progress: events are buffered, and go along. */
 export const DETACHING = 512
-/** The reactor was shut down while it was `DETACHING`: its handler is called if it stays. */
+/** The reactor was shut down while the connection was `DETACHING`: its handler is called if the detach fails. */
 export const SHUT_DOWN = 2048
 /** It began `PAUSED`, for lack of a `data` handler, and neither `pause()` nor `resume()` has been called since. */
 export const UNCLAIMED = 4096
 /**
- * Each pool that has more to do for it than it can: it is paused while there is one, whatever `pause()` and `resume()` say. The
- * bits from here on count them.
+ * Counts the pools that have more tasks of the connection than they can run: it is paused while there is one, whatever
+ * `pause()` and `resume()` do. The count takes all bits from here on.
  */
 export const POOL_PAUSE = 1 << 16
 export const POOL_PAUSED = -POOL_PAUSE

@@ -1,6 +1,6 @@
 import type { Addresses } from '../base/address.js'
 
-/** @internal The addresses of connections on their way to another I/O thread: neither can be asked for them. */
+/** @internal The addresses of connections that are migrating to another I/O thread: neither thread can report them. */
 const transits = new WeakMap<object, Addresses>()
 
 /** @internal */
@@ -8,7 +8,7 @@ export function beginTransit(conn: object, addresses: Addresses): void {
   transits.set(conn, addresses)
 }
 
-/** @internal It may be on another such way by now, and that isn't over. */
+/** @internal Ends the transit, unless another one of the same connection has begun meanwhile. */
 export function endTransit(conn: object, addresses: Addresses): void {
   if (transits.get(conn) === addresses) transits.delete(conn)
 }
