@@ -12,11 +12,11 @@ import { checkHandlers, containErrors } from '../options/handlers.js'
 import type { IoThread } from '../thread/io-thread.js'
 import { QuietSocket } from './quiet-socket.js'
 
-/** How a socket that is taken over is served. */
+/** Options for a socket that is taken over. */
 export interface AdoptOptions<T = undefined> extends ConnectionOptions {
   /** Bytes that were read from the socket already, as in the `upgrade` event of `http`: the first `data`. */
   head?: Uint8Array | undefined
-  /** What `conn.data` is from the start, in `open` already. */
+  /** The value of `conn.data` from the start, in `open` already. */
   data?: T | undefined
 }
 
@@ -38,10 +38,10 @@ function checkAdoptOptions<T>(options: AdoptOptions<T>): CheckedAdopt<T> {
   return { ...checkConnectionOptions(given), head, data }
 }
 
-/** What is used of libuv's handle, which Node documents as `_handle` in passing only. */
+/** The part of libuv's handle that is used. Node documents `_handle` in passing only. */
 type Handled = Socket & { readonly _handle?: { readonly fd?: number; readonly constructor: { readonly name: string } } }
 
-/** Throws unless it can be adopted, at any time before it is. */
+/** Throws unless the source can be adopted. Called at any time before that. */
 function checkAdoptable(source: unknown): asserts source is Socket | number {
   if (typeof source === 'number') {
     checkInteger('socket', source, 0, 2 ** 31 - 1)
@@ -66,8 +66,9 @@ function refusalOf(socket: Socket): string | undefined {
 }
 
 /**
- * Calls `take` when the kernel has all that was written to the socket: immediately, as a rule. From the call on the socket
- * hands out nothing that it reads, and a FIN of its peer doesn't end it. It goes on as before if that fails.
+ * Calls `take` when the kernel has all that was written to the socket: usually immediately. From the call on the socket
+ * hands out no data that it reads, and a FIN of its peer doesn't end it. If `take` fails, the socket continues as
+ * before.
  */
 async function quietly<A>(socket: Socket, take: (quiet: QuietSocket) => Promise<A>): Promise<A> {
   const quiet = new QuietSocket(socket)
@@ -84,13 +85,13 @@ async function quietly<A>(socket: Socket, take: (quiet: QuietSocket) => Promise<
   }
 }
 
-/** Rejects if the socket closes before. */
+/** Resolves when the socket's writes have been flushed; rejects if the socket closes before. */
 function flushed(socket: Socket): Promise<void> {
   return new Promise((resolve, reject) => {
     const closed = () => reject(invalidValue('"socket" closed before all that had been written to it was sent'))
     socket.once('close', closed)
     socket.write('', (error) => {
-      // With an error `close` follows, and says more than that a stream was destroyed.
+      // An error is followed by `close`, which says more than that a stream was destroyed.
       if (error) return
       socket.off('close', closed)
       resolve()
@@ -99,8 +100,8 @@ function flushed(socket: Socket): Promise<void> {
 }
 
 /**
- * Takes the descriptor out of a socket, and the bytes that it has read; nothing of libuv's is left behind.
- * Throws the system's error if that can't be, and then nothing has happened.
+ * Takes the descriptor, and the bytes that it has read, out of a socket; nothing of libuv's is left behind.
+ * Throws the system's error if that is impossible, and then nothing has happened.
  */
 function takeOver(source: QuietSocket | number, head: Uint8Array | undefined): { fd: number; unread: Uint8Array } {
   const own = typeof source === 'number'
@@ -113,20 +114,21 @@ function takeOver(source: QuietSocket | number, head: Uint8Array | undefined): {
   try {
     unread = Buffer.concat(head === undefined ? chunks : [head, ...chunks])
   } catch (error) {
-    // Nobody else has the duplicate, and without what was read there is no stream to go on with.
+    // The duplicate has no other owner, and without the bytes that were read the stream can't continue.
     closeSync(taken)
     source.socket.destroy()
     throw error
   }
   source.socket.setTimeout(0)
-  // close(2) without shutdown(2): our descriptor keeps the connection. It stays quiet, but for its close.
+  // This is close(2) without shutdown(2): the duplicate keeps the connection. The old socket emits nothing more but its
+  // close.
   source.socket.destroy()
   return { fd: taken, unread }
 }
 
-/** @internal What is needed of the reactor. */
+/** @internal The part of the reactor that an adopter needs. */
 export interface AdopterOwner {
-  /** Throws if there can't be a connection more. */
+  /** Throws if there is no room for another connection. */
   checkRoom(): void
   place(): IoThread
   newContext(): number
@@ -139,10 +141,10 @@ interface SharedContext {
 
 /**
  * @internal Takes sockets over. Those with the same handlers and equal options share a context, as the connections of a
- * listener do: so one costs no more memory than one that was accepted.
+ * listener do: then each costs no more memory than an accepted connection.
  */
 export class Adopter {
-  /** Sockets that are in nobody's table, between here and the I/O thread. A shutdown waits for them. */
+  /** Sockets in flight to the I/O thread, which are in no table. A shutdown waits for them. */
   readonly adopting = new Set<Promise<unknown>>()
   readonly #owner: AdopterOwner
   readonly #shared = new WeakMap<Handlers<unknown>, Map<string, SharedContext>>()
@@ -152,7 +154,7 @@ export class Adopter {
     this.#owner = owner
   }
 
-  /** A descriptor that is the reactor's from here on: one that is refused is closed. */
+  /** Adopts a descriptor that the reactor owns from here on: it is closed if it is refused. */
   async adoptOwned<T>(fd: number, handlers: Handlers<T>, options: AdoptOptions<T>): Promise<Connection<T>> {
     let taken = false
     try {
@@ -165,7 +167,7 @@ export class Adopter {
     }
   }
 
-  /** `onTaken` is called as soon as the source isn't its owner's any more. */
+  /** Adopts a socket; `onTaken` is called as soon as the source no longer belongs to its owner. */
   async adopt<T>(
     source: Duplex | number,
     handlers: Handlers<T>,
@@ -176,14 +178,14 @@ export class Adopter {
     checkHandlers(handlers)
     checkAdoptable(source)
     this.#owner.checkRoom()
-    // In one go: in between, nobody would have the socket.
+    // These steps are synchronous: between two of them the socket would have no owner.
     const bring = (from: QuietSocket | number) => {
       needMoreStack()
       this.#owner.checkRoom()
       const io = this.#owner.place()
       const taken = takeOver(from, checked.head)
       onTaken?.()
-      // It can't be asked for without memory: then nobody else closes the descriptor.
+      // The request may fail for lack of memory: then no other code closes the descriptor.
       const adoption = this.#bring(io, taken, handlers, checked).catch((error) => {
         closeSync(taken.fd)
         throw error
@@ -211,7 +213,7 @@ export class Adopter {
     return io.adopt({ ...taken, connection: { ...settings, context: shared.index } }, shared.context, checked.data)
   }
 
-  /** No connection of this context is left, and its number is somebody else's from now on. */
+  /** Forgets a context that has no connection left; its number is used again from now on. */
   contextGone(index: number): void {
     this.#forget.get(index)?.()
     this.#forget.delete(index)

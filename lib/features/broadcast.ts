@@ -6,63 +6,69 @@ import { RECENT_LISTS, TARGET_WORDS } from '../native/layout.js'
 import type { IoThread } from '../thread/io-thread.js'
 
 /**
- * What became of a broadcast, when each of those that it was for has had its turn. Connections that had ended, closed or
- * failed meanwhile are in none of the three.
+ * The result of a broadcast, when each of its targets has been served. Connections that had ended, closed or failed by
+ * then are counted in none of the three.
  */
 export interface BroadcastResult {
-  /** To these all of it has gone: their socket has taken it whole. */
+  /** The number of connections whose socket has taken all of it. */
   readonly reached: number
-  /** In the queues of these a part of it still waits, or all; it goes when their socket has room. */
+  /** The number of connections that have a part or all of it in their queue; it is sent when their socket has room. */
   readonly queued: number
-  /** These were destroyed, with ERR_C1M_WRITE_QUEUE_FULL: it would have brought their queue over `maxWriteQueue`; or with ENOMEM. */
+  /**
+   * The number of connections that were destroyed: with ERR_C1M_WRITE_QUEUE_FULL, because their queue would have
+   * exceeded `maxWriteQueue`; or with ENOMEM.
+   */
   readonly cut: number
 }
 
-/** @internal Those of one I/O thread that a broadcast is for: `count` targets, as `Members` has them. */
+/** @internal The targets of a broadcast on one I/O thread: `count` of them, as `Members` stores them. */
 export interface Audience {
   readonly thread: IoThread
   readonly targets: Uint32Array
   readonly count: number
 }
 
-/** @internal The bytes of a chunk. Throws as `Connection.write()` does. */
+/** @internal Returns the bytes of a chunk. Throws as `Connection.write()` does. */
 export function bytesOf(chunk: string | Uint8Array, encoding: BufferEncoding = 'utf8'): Uint8Array {
   checkChunk(chunk, encoding)
   return typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk
 }
 
-/** @internal What `broadcast()` returns when it throws inside. */
+/** @internal Returns the promise of a `broadcast()` that throws inside. */
 export function refused(error: unknown): Promise<never> {
   const result = Promise.reject(error)
-  // Whoever doesn't wait for a broadcast needs not know what became of it: no process is to end because it has fallen behind.
+  // A caller may ignore the result of a broadcast: a process must not end because its broadcasts have piled up.
   if (error instanceof C1mError && error.code === 'ERR_C1M_TOO_MUCH_IN_FLIGHT') result.catch(() => {})
   return result
 }
 
-/** @internal A slot that is left out. */
+/** @internal A slot that is left out of a broadcast. */
 export interface Except {
   readonly thread: IoThread
   readonly slot: number
 }
 
-/** Broadcasts are joined up to as many bytes as are copied at all; so a member's queue grows by no more at a time. */
+/**
+ * The max size of joined broadcasts. It is also the max that is copied at all, so a member's queue grows by no more at
+ * a time.
+ */
 const MAX_JOINT_BYTES = 16 * 1024
 
 const recentLists = new WeakMap<IoThread, readonly object[]>()
 
 /**
- * @internal What is broadcast to a group, or to all. Broadcasts to the same connections, one right after the other, are joined:
- * one request, one place in each queue, one result. So many small ones cost little more than the bytes that they are.
+ * @internal The broadcasts to a group, or to all. Broadcasts to the same connections, one right after the other, are
+ * joined: one request, one place in each queue, one result. So many small ones cost little more than their bytes.
  */
 export class Broadcasts {
   #last: Joint | undefined
   #version = -1
-  /** For its list of targets. */
+  /** The identity of the current list of targets. */
   #list = {}
 
   /**
-   * @param version Changes when it would be for others.
-   * @param audiences Those that it is for, by thread; asked for when it can't be joined.
+   * @param version Changes when the targets change.
+   * @param audiences Returns the targets by thread; called when the broadcast can't be joined.
    */
   send(
     bytes: Uint8Array,
@@ -82,7 +88,7 @@ export class Broadcasts {
   }
 }
 
-/** One, or several that are joined. */
+/** One broadcast, or several that are joined. */
 class Joint {
   readonly result: Promise<BroadcastResult>
   readonly #parts: readonly Part[]
@@ -92,7 +98,7 @@ class Joint {
   #left: number
   #bytes: number
 
-  /** @param list The same object for the same list of targets: with one that the addon remembers, it counts once. */
+  /** @param list The same object for the same list of targets: a list that the addon remembers counts once. */
   constructor(audiences: readonly Audience[], bytes: Uint8Array, except: Except | undefined, list: object) {
     this.#except = except
     this.#bytes = bytes.length
@@ -124,7 +130,7 @@ class Joint {
     return this.result
   }
 
-  /** By one of its parts. */
+  /** Adds the result of a part. */
   readonly #answered = ({ reached, queued, cut }: BroadcastResult): void => {
     this.#sum.reached += reached
     this.#sum.queued += queued
@@ -133,7 +139,7 @@ class Joint {
   }
 }
 
-/** One thread's part of it. */
+/** The part of a broadcast for one thread. */
 class Part {
   readonly #thread: IoThread
   readonly #counted: Counted
@@ -164,7 +170,7 @@ class Part {
     this.#position = thread.commands.position
   }
 
-  /** Nothing has been asked of the thread since. */
+  /** True if no later request has been made to the thread. */
   isLast(): boolean {
     return this.#thread.commands.position === this.#position
   }
@@ -175,7 +181,7 @@ class Part {
   }
 }
 
-/** Whether the addon has a copy of it, as of the last few lists of a thread. (native/binding/broadcast_answer.h) */
+/** True if the addon has a copy of the list, as one of the last few of a thread. (native/binding/broadcast_answer.h) */
 function isRemembered(thread: IoThread, list: object): boolean {
   const recent = recentLists.get(thread) ?? []
   if (recent.includes(list)) return true
@@ -183,7 +189,7 @@ function isRemembered(thread: IoThread, list: object): boolean {
   return false
 }
 
-/** @internal The open connections of a thread, or those that `filter` takes; without it no objects are made. */
+/** @internal Returns the open connections of a thread, or those that `filter` takes; without it no objects are made. */
 export function audienceOf(thread: IoThread, filter?: (slot: number, generation: number) => boolean): Audience {
   const targets = new Uint32Array(thread.size * TARGET_WORDS)
   let count = 0

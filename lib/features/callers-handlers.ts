@@ -2,8 +2,8 @@ import { AsyncResource } from 'node:async_hooks'
 import { type HandlersOf, handlerNames } from '../options/handlers.js'
 
 /**
- * Handlers that run in the async context of whoever made the connection, as those of `net.connect()` do: what
- * an AsyncLocalStorage held there, they find. In the place of the user's own, which are looked up at each call.
+ * Handlers that run in the async context of the code that opened the connection, as those of `net.connect()` do: they
+ * see the values that an AsyncLocalStorage had there. They replace the user's own, which are looked up at each call.
  */
 class CallersHandlers {
   constructor(
@@ -16,7 +16,7 @@ class CallersHandlers {
       const run = function (this: CallersHandlers, ...args: unknown[]): unknown {
         return this.scope.runInAsyncScope(this.own[name] as (...given: unknown[]) => unknown, this.own, ...args)
       }
-      // One that isn't there must not seem to be.
+      // A missing handler must read as undefined.
       const get = function (this: CallersHandlers) {
         return this.own[name] === undefined ? undefined : run
       }
@@ -25,7 +25,7 @@ class CallersHandlers {
   }
 }
 
-/** @internal The same handlers, in the async context that there is now. */
+/** @internal Returns the same handlers, bound to the current async context. */
 export function inCallersContext<C>(handlers: HandlersOf<C>): HandlersOf<C> {
   return new CallersHandlers(new AsyncResource('c1m.connect'), handlers) as HandlersOf<C>
 }

@@ -3,12 +3,15 @@ import { isIP } from 'node:net'
 import { inspect } from 'node:util'
 import { invalidValue } from '../base/errors.js'
 
-/** @internal The family of a literal, which may name an interface; 0 for a name. */
+/** @internal Returns the family of a literal, which may name an interface; 0 for a name. */
 export function familyOf(address: string): 0 | 4 | 6 {
   return isIP(address.replace(/%.*$/, '')) as 0 | 4 | 6
 }
 
-/** @internal What a `lookup` has given: one address or a list, of objects or of plain strings. Throws if it is anything else. */
+/**
+ * @internal Returns the addresses that a `lookup` found: one or a list, of objects or of plain strings. Throws for
+ * anything else.
+ */
 export function addressesOf(found: unknown): string[] {
   return (Array.isArray(found) ? found : [found]).map((one: unknown) => {
     const address = typeof one === 'object' ? (one as Partial<LookupAddress> | null)?.address : one
@@ -17,7 +20,9 @@ export function addressesOf(found: unknown): string[] {
   })
 }
 
-/** @internal The families in turn, beginning with that of the first address (RFC 8305, section 4). */
+/**
+ * @internal Returns the addresses with their families in turn, beginning with that of the first (RFC 8305, section 4).
+ */
 export function interleave(addresses: readonly string[]): string[] {
   const first = familyOf(addresses[0] as string)
   const preferred = addresses.filter((address) => familyOf(address) === first)

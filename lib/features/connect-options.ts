@@ -38,53 +38,55 @@ export interface ConnectSettings<T = unknown>
   host?: string | undefined
   /** Path of a Unix socket, up to 107 bytes; a leading NUL makes it an abstract one. (unix(7)) */
   path?: string | undefined
-  /** Only addresses of this family: 4, 6, or 0 for both. Default: 0, or the family of `localAddress`. */
+  /** The only family of addresses to try: 4, 6, or 0 for both. Default: 0, or the family of `localAddress`. */
   family?: 0 | 4 | 6 | undefined
   /**
-   * Resolves the host name in place of `dns.lookup`, as in `node:net`. It is called with `all: true`, and may answer
-   * with one address or with a list.
+   * Resolves the host name in place of `dns.lookup`, as in `node:net`. It is called with `all: true`, and may return
+   * one address or a list.
    */
   lookup?: LookupFunction | undefined
   /**
    * Tries all addresses of a name, both families in turn, each one a while after the one before (RFC 8305, "happy
-   * eyeballs"); the first that connects wins, and the others are given up. `false` tries the first address only.
+   * eyeballs"); the first that connects wins, and the others are cancelled. `false` tries the first address only.
    * Default: `true`.
    */
   autoSelectFamily?: boolean | undefined
   /**
-   * Milliseconds that one address may take before the next is tried beside it; one that fails is followed at once. 10
-   * to 2^31-1. Default: 250.
+   * Milliseconds that one address may take before the next is tried in addition; one that fails is followed
+   * immediately. 10 to 2^31-1. Default: 250.
    */
   autoSelectFamilyAttemptTimeout?: number | undefined
-  /** Address literal that the connection comes from. Default: the kernel's choice. (bind(2)) */
+  /** Address literal from which to connect. Default: the kernel's choice. (bind(2)) */
   localAddress?: string | undefined
   /**
-   * Port that it comes from, 0 to 65535. 0 lets the kernel choose when it knows the destination, so that one local
+   * Port from which to connect, 0 to 65535. 0 lets the kernel choose when it knows the destination, so that one local
    * address has all its ports for each destination (IP_BIND_ADDRESS_NO_PORT, ip(7)). Default: 0.
    */
   localPort?: number | undefined
   /**
-   * Milliseconds after which the attempt is given up with ETIMEDOUT, name resolution and all addresses included. 0 to
+   * Milliseconds after which the attempt is cancelled with ETIMEDOUT, name resolution and all addresses included. 0 to
    * 2^31-1; 0 leaves it to the kernel, which takes two minutes by default (`net.ipv4.tcp_syn_retries`). Default: 0.
    */
   connectTimeoutMs?: number | undefined
-  /** Gives the attempt up, and rejects with the signal's reason. It does nothing to the connection once that is open. */
+  /**
+   * Cancels the attempt, and rejects with the signal's reason. It has no effect on the connection once that is open.
+   */
   signal?: AbortSignal | undefined
   /**
-   * The first bytes that are written go with the SYN, if the server has given us a cookie before: a round trip less. The
-   * promise then resolves before the server has answered, and a refusal is the error of `close`, at the first write. A
-   * SYN may be repeated: only for requests that do no harm when they come twice. Needs the client's bit, 1, in
-   * `net.ipv4.tcp_fastopen`, or rejects with ERR_C1M_UNSUPPORTED_OPTION. Default: `false`. (TCP_FASTOPEN_CONNECT, tcp(7);
-   * RFC 7413)
+   * Sends the first bytes that are written with the SYN, if the server has given this client a cookie before: it saves
+   * a round trip. The promise then resolves before the server has replied, and a refusal is the error of `close`, at
+   * the first write. A SYN may be repeated: use it only for requests that do no harm when they arrive twice. Needs the
+   * client's bit, 1, in `net.ipv4.tcp_fastopen`, or rejects with ERR_C1M_UNSUPPORTED_OPTION. Default: `false`.
+   * (TCP_FASTOPEN_CONNECT, tcp(7); RFC 7413)
    */
   fastOpen?: boolean | undefined
   /** `'mptcp'` connects with Multipath TCP (RFC 8684), or plain TCP if the peer has none. Default: `'tcp'`. */
   protocol?: 'tcp' | 'mptcp' | undefined
-  /** What `conn.data` is from the start, in `open` already. Default: `undefined`. */
+  /** The value of `conn.data` from the start, in `open` already. Default: `undefined`. */
   data?: T | undefined
 }
 
-/** Where and how to connect: to a `port` (TCP) or a `path` (Unix socket). */
+/** Target and options of `connect()`: a `port` (TCP) or a `path` (Unix socket). */
 export type ConnectOptions<T = unknown> = ConnectSettings<T> &
   ({ port: number; path?: undefined } | { path: string; port?: undefined; host?: undefined })
 
@@ -193,7 +195,7 @@ function checkWhere(
   return { host, family: checkFamily(options, host), port, path: undefined, localAddress, localPort }
 }
 
-/** The one family that it may be, or 0. */
+/** Returns the only possible family, or 0. */
 function checkFamily({ family = 0, localAddress }: Partial<ConnectSettings>, host: string): 0 | 4 | 6 {
   if (typeof family !== 'number') throw invalidType('family', '0, 4 or 6', family)
   if (family !== 0 && family !== 4 && family !== 6) throw invalidValue(`"family" must be 0, 4 or 6, got ${family}`)

@@ -10,16 +10,16 @@ import { inCallersContext } from './callers-handlers.js'
 import { addressesOf, familyOf, interleave } from './connect-addresses.js'
 import type { CheckedConnect } from './connect-options.js'
 
-/** @internal What an attempt needs of its reactor. */
+/** @internal The part of its reactor that an attempt needs. */
 export interface ConnectOwner {
   readonly io: IoThread
-  /** A number for the context of a connection. */
+  /** Returns a number for the context of a connection. */
   newContext(): number
-  /** The attempt is over. */
+  /** Called when the attempt has ended. */
   ended(attempt: Connecting<never>): void
 }
 
-/** As `dns.lookup` reports it: libuv's UV_EAI_NONAME. */
+/** The error number of `dns.lookup` for no result: libuv's UV_EAI_NONAME. */
 const UV_EAI_NONAME = -3008
 const NO_HANDLERS: Handlers<unknown> = {}
 
@@ -30,19 +30,19 @@ interface Try {
 }
 
 /**
- * @internal One call of `connect()`: addresses tried until one of them connects, or all have failed, or it is given up.
+ * @internal One call of `connect()`: addresses are tried until one connects, all have failed, or the call is cancelled.
  */
 export class Connecting<T> {
   readonly #owner: ConnectOwner
   readonly #options: CheckedConnect
   readonly #handlers: Handlers<unknown>
-  /** Nobody is there to have its bytes: whoever waits for the promise will say who gets them. */
+  /** True without a `data` handler: the code that awaits the promise will say who gets the bytes. */
   readonly #paused: boolean
   readonly #resolve: (conn: Connection<T>) => void
   readonly #reject: (error: unknown) => void
   readonly #deadline: number
   readonly #forgetSignal: (() => void) | undefined
-  /** Those that have not been tried. */
+  /** Addresses that have not been tried. */
   #addresses: string[] = []
   readonly #tries = new Set<Try>()
   readonly #errors: Error[] = []
@@ -74,19 +74,19 @@ export class Connecting<T> {
     this.#next()
   }
 
-  /** Gives it up, unless it is over. */
+  /** Cancels the call, unless it has ended. */
   fail(error: unknown): void {
     if (this.#finish()) this.#reject(error)
   }
 
   #lookup(): void {
     const { host, family, lookup, connectTimeoutMs } = this.#options
-    // While addresses are tried, the I/O thread watches the time.
+    // The I/O thread watches the time while addresses are tried; this timer is for the lookup.
     if (connectTimeoutMs > 0) this.#timer = setTimeout(() => this.fail(this.#timedOut()), connectTimeoutMs).unref()
     const hints = family === 0 ? ADDRCONFIG : 0
     try {
       const result: unknown = lookup(host, { all: true, family, hints }, (error, found) => this.#found(error, found))
-      // One that is async may reject, and calls nothing back then.
+      // An async lookup may reject, and doesn't call back then.
       const { then } = Object(result) as Partial<PromiseLike<unknown>>
       if (typeof then === 'function') then.call(result, undefined, (error) => this.fail(error))
     } catch (error) {
@@ -130,7 +130,7 @@ export class Connecting<T> {
     const { io } = this.#owner
     const { spec, settings } = this.#options
     const { highWaterMark, maxWriteQueue, allowHalfOpen, framing } = this.#options.context
-    // No spreads: V8 makes a hidden class for each object that is spread and then extended, and here are very many.
+    // There are no spreads here: V8 makes a hidden class for each object that is spread and then extended.
     const context = {
       io,
       listener: undefined,
@@ -174,7 +174,7 @@ export class Connecting<T> {
     )
   }
 
-  /** Where the connection to this address comes from, if that was asked for. */
+  /** Returns the local address for a connection to this address, if there must be one. */
   #localAddress(address: string): string | undefined {
     const { localAddress, localPort } = this.#options.spec
     if (localAddress !== undefined || localPort === 0) return localAddress
@@ -186,7 +186,7 @@ export class Connecting<T> {
     if (this.#finish()) {
       this.#resolve(conn as Connection<T>)
     } else {
-      // Another was first, or it was given up just then. Nobody has heard of this one, and nobody will.
+      // Another address was first, or the call was cancelled just then. No handler has been called, and none will be.
       conn.destroy()
     }
   }
@@ -197,7 +197,7 @@ export class Connecting<T> {
     if ('full' in failure) {
       this.#errors.push(reactorFull())
     } else if (failure.option !== undefined) {
-      // It would be refused for the other addresses as well.
+      // The other addresses would be refused for the same reason.
       return this.fail(failureOf(failure))
     } else if (failure.errno === constants.errno.ETIMEDOUT && performance.now() >= this.#deadline) {
       return this.fail(this.#timedOut())
@@ -215,7 +215,7 @@ export class Connecting<T> {
       const local = this.#localAddress(address)
       return systemError(errno, 'bind', { address: local, ...(localPort > 0 && { port: localPort }) })
     }
-    // One name for all that it takes, as in `node:net`: programs compare it.
+    // The system calls share one name, as in `node:net`, because programs compare it.
     return systemError(errno, 'connect', { address, port })
   }
 
@@ -225,14 +225,14 @@ export class Connecting<T> {
     return systemError(constants.errno.ETIMEDOUT, 'connect', about)
   }
 
-  /** False if it was over already. */
+  /** Ends the call; returns false if it had ended already. */
   #finish(): boolean {
     if (this.#over) return false
     this.#over = true
     clearTimeout(this.#timer)
     this.#forgetSignal?.()
     for (const { number, context } of this.#tries) {
-      // It may be there already, and its events on their way: those are not for the user.
+      // The connection may be open already, with events in flight: those must not reach the user's handlers.
       context.handlers = NO_HANDLERS
       this.#owner.io.cancelConnect(number)
     }
@@ -241,7 +241,7 @@ export class Connecting<T> {
   }
 }
 
-/** One error stands for itself; several are one with the code of the first, as in `node:net`. */
+/** Returns a single error itself; several become one with the code of the first, as in `node:net`. */
 function allFailed(errors: readonly Error[]): Error {
   const [first] = errors as readonly [Error & { code?: string }]
   if (errors.length === 1) return first

@@ -12,14 +12,14 @@ export let makeConnectionMap: (threads: readonly IoThread[], moved: MovedIds) =>
 /**
  * The open connections of a reactor, by id: from before their `open` handler until after their `close` handler.
  *
- * Iterating makes an object for each connection that had none yet: over very many idle ones, prefer `ids()` and `get()`
- * what you need. What opens or closes during an iteration may or may not be in it.
+ * Iterating makes an object for each connection that had none yet: with many idle ones, prefer `ids()`, and `get()`
+ * only those that you need. A connection that opens or closes during an iteration may or may not be in it.
  *
  * @example
  * for (const [id, conn] of reactor.connections) conn.write('hello\n')
  */
 export class ConnectionMap implements Iterable<[ConnectionId, Connection]> {
-  /** What `JSON.stringify()` shows. Own, and a function, so that `structuredClone()` refuses what it can't clone. */
+  /** The value that `JSON.stringify()` shows. An own property and a function, so that `structuredClone()` throws. */
   readonly toJSON = () => ({ size: this.size })
   readonly #threads: readonly IoThread[]
   readonly #moved: MovedIds
@@ -35,33 +35,36 @@ export class ConnectionMap implements Iterable<[ConnectionId, Connection]> {
     makeConnectionMap = (threads, moved) => new ConnectionMap(threads, moved)
   }
 
-  /** How many connections are open. */
+  /** The number of open connections. */
   get size(): number {
     let size = 0
     for (const thread of this.#threads) size += thread.size
     return size
   }
 
-  /** The connection, or `undefined` if it has closed, or the id is none of this reactor's; it never throws. `T` is yours to know: `get<Peer>(id)`. */
+  /**
+   * Returns the connection, or `undefined` if it has closed, or the id is none of this reactor's; never throws. `T`
+   * isn't checked: `get<Peer>(id)`.
+   */
   get<T = unknown>(id: ConnectionId | number): Connection<T> | undefined {
     const place = this.locate(id)
     return place?.thread.get(place.slot, place.generation) as Connection<T> | undefined
   }
 
-  /** Whether the connection is open. */
+  /** True if the connection is open. */
   has(id: ConnectionId | number): boolean {
     const place = this.locate(id)
     return place?.thread.holds(place.slot, place.generation) ?? false
   }
 
-  /** The ids of the open connections; makes no objects. */
+  /** Iterates over the ids of the open connections; makes no objects. */
   *ids(): IterableIterator<ConnectionId> {
     for (const thread of this.#threads) {
       for (const [slot, generation] of thread.open()) yield this.idAt(thread.index, slot, generation)
     }
   }
 
-  /** The open connections; `values<Peer>()` if all are of a kind. */
+  /** Iterates over the open connections; `values<Peer>()` if all have the same type of data. */
   *values<T = unknown>(): IterableIterator<Connection<T>> {
     for (const id of this.ids()) {
       const conn = this.get<T>(id)
@@ -69,7 +72,7 @@ export class ConnectionMap implements Iterable<[ConnectionId, Connection]> {
     }
   }
 
-  /** Ids with their connections. */
+  /** Iterates over ids with their connections. */
   *entries(): IterableIterator<[ConnectionId, Connection]> {
     for (const conn of this.values()) yield [conn.id, conn]
   }
@@ -83,7 +86,7 @@ export class ConnectionMap implements Iterable<[ConnectionId, Connection]> {
     for (const [id, conn] of this) callback(conn, id, this)
   }
 
-  /** What `console.log` shows: not all of them, there may be a million. */
+  /** The text that `console.log` shows: without the connections, of which there may be a million. */
   [inspect.custom](): string {
     return `ConnectionMap(${this.size})`
   }
@@ -91,14 +94,14 @@ export class ConnectionMap implements Iterable<[ConnectionId, Connection]> {
   /**
    * Sends the same bytes to all open connections, or to those that `filter` takes, as `Group.broadcast()` does to its
    * members: from one copy, on the I/O thread, in order with `write()`. Without a filter no objects are made; with one,
-   * an object for each connection that had none. Who is told often is better kept in a group.
+   * an object for each connection that had none. Use a group for connections that are often sent the same.
    *
    * Rejects, before anything happens, with a TypeError for bad arguments (ERR_C1M_INVALID_ARG_TYPE), and with what
    * `filter` throws.
    *
-   * @param chunk A string, as UTF-8, or bytes. Of 16 KiB and more they are sent from where they lie: don't change or
+   * @param chunk A string, as UTF-8, or bytes. Bytes of 16 KiB and more are sent from where they lie: don't change or
    *   transfer them while connections have them in their queues.
-   * @param filter Called at once, for each open connection.
+   * @param filter Called synchronously, for each open connection.
    * @example
    * await reactor.connections.broadcast('going down\n', (conn) => conn.listener === admin)
    */
@@ -106,7 +109,7 @@ export class ConnectionMap implements Iterable<[ConnectionId, Connection]> {
     chunk: string | Uint8Array,
     filter?: (conn: Connection<T>) => boolean,
   ): Promise<BroadcastResult> {
-    // Not async: those that are joined have one promise.
+    // This function isn't async, because joined broadcasts have one promise.
     try {
       return this.#broadcast(chunk, filter)
     } catch (error) {
@@ -127,7 +130,7 @@ export class ConnectionMap implements Iterable<[ConnectionId, Connection]> {
     return new Broadcasts().send(bytes, 0, undefined, () => audiences)
   }
 
-  /** @internal Of the connection that is there. */
+  /** @internal Returns the id of the connection in that place. */
   idAt(thread: number, slot: number, generation: number): ConnectionId {
     return this.#moved.idAt(thread, slot, generation)
   }

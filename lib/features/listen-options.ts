@@ -15,16 +15,17 @@ import {
 import { encodeSocketOptions, type SocketOptions, socketOptionKeys } from '../options/socket-options.js'
 
 /**
- * Which I/O thread gets a new connection.
+ * The rule for which I/O thread gets a new connection.
  *
- * - `'least-connections'`: one that holds fewest, those of other listeners and outgoing ones included
+ * - `'least-connections'`: one with the fewest connections, counting those of other listeners and outgoing ones
  * - `'round-robin'`: each in turn
- * - `'source-hash'`: by the peer's address, so that all its connections meet; on a Unix socket each in turn
- * - `'reuse-port'`: each thread listens and accepts by itself, and the kernel chooses by a hash of both addresses and
+ * - `'source-hash'`: by the peer's address, so that all its connections are on one thread; each in turn on a Unix
+ *   socket
+ * - `'reuse-port'`: each thread listens and accepts on its own, and the kernel chooses by a hash of both addresses and
  *   ports: the way to accept the most connections a second. (SO_REUSEPORT, socket(7))
- * - `'cpu'`: the same, but the thread that is pinned to the CPU on which the kernel received the connection, the first
- *   CPU's thread being the first if they aren't pinned; so a connection's packets and its thread stay on one CPU where
- *   the network card spreads them. (SO_ATTACH_REUSEPORT_CBPF, socket(7))
+ * - `'cpu'`: the same, but the kernel chooses the thread that is pinned to the CPU on which it received the connection.
+ *   If the threads aren't pinned, the first CPU belongs to the first thread. So a connection's packets and its thread
+ *   stay on one CPU if the network card spreads them. (SO_ATTACH_REUSEPORT_CBPF, socket(7))
  *
  * With the first three one thread accepts for all.
  */
@@ -40,7 +41,7 @@ export interface ListenSettings<T = unknown> extends SocketOptions, ConnectionOp
    */
   host?: string | undefined
   /**
-   * Takes only IPv6 on an IPv6 address; on an IPv4 address it is ERR_C1M_UNSUPPORTED_OPTION. Default: `false`.
+   * Accepts only IPv6 on an IPv6 address; on an IPv4 address it is ERR_C1M_UNSUPPORTED_OPTION. Default: `false`.
    * (IPV6_V6ONLY, ipv6(7))
    */
   ipv6Only?: boolean | undefined
@@ -50,35 +51,35 @@ export interface ListenSettings<T = unknown> extends SocketOptions, ConnectionOp
    */
   path?: string | undefined
   /**
-   * The descriptor of a listening socket that there is already, for example of systemd's socket activation. It is
-   * duplicated: the number stays yours, and the socket with its queue lives until both are closed; a Unix socket's file
-   * stays. It is made non-blocking, for all who have it. With it there is no `port`, `path`, `host`, `ipv6Only`, `backlog`,
-   * `reusePort`, `exclusive` or `protocol`. (fcntl(2) with F_DUPFD_CLOEXEC)
+   * The descriptor of an existing listening socket, for example of systemd's socket activation. It is duplicated: the
+   * number stays yours, and the socket with its queue lives until both are closed; a Unix socket's file stays. It
+   * becomes non-blocking for all of its users. It excludes `port`, `path`, `host`, `ipv6Only`, `backlog`, `reusePort`,
+   * `exclusive` and `protocol`. (fcntl(2) with F_DUPFD_CLOEXEC)
    */
   fd?: number | undefined
   /**
-   * Connections that may wait to be accepted; capped by `net.core.somaxconn`. 1 to 2^31-1. Default: 4096. (listen(2))
+   * Connections that may wait to be accepted; the max is `net.core.somaxconn`. 1 to 2^31-1. Default: 4096. (listen(2))
    */
   backlog?: number | undefined
   /**
-   * Lets several listeners share the port, if all of them set this. Default: `false`, in a `cluster` worker `true`.
+   * Lets several listeners share the port, if all of them set this. Default: `false`; `true` in a `cluster` worker.
    * (SO_REUSEPORT, socket(7))
    */
   reusePort?: boolean | undefined
-  /** In a `cluster` worker: don't share the port with the other workers. Default: `false`. */
+  /** Keeps a `cluster` worker from sharing the port with the other workers. Default: `false`. */
   exclusive?: boolean | undefined
-  /** Which of the reactor's I/O threads gets a connection. Default: `'least-connections'`. */
+  /** The rule for which of the reactor's I/O threads gets a connection. Default: `'least-connections'`. */
   placement?: Placement | undefined
   /** `'mptcp'` listens with Multipath TCP (RFC 8684); plain TCP clients are served as well. Default: `'tcp'`. */
   protocol?: 'tcp' | 'mptcp' | undefined
   /**
-   * What `conn.data` is from the start, in `open` already. A function is called for each connection, when its object is
-   * made, and returns it; anything else is the same for all. Default: `undefined`.
+   * The value of `conn.data` from the start, in `open` already. A function is called for each connection, when its
+   * object is made, and returns the value; any other value is the same for all. Default: `undefined`.
    */
   data?: T | ((conn: Connection<T>) => T) | undefined
 }
 
-/** Where and how to listen: on a `port` (TCP), on a `path` (Unix socket), or by the socket of an `fd`. */
+/** Address and options of `listen()`: a `port` (TCP), a `path` (Unix socket), or the socket of an `fd`. */
 export type ListenOptions<T = unknown> = ListenSettings<T> &
   (
     | { port: number; path?: undefined; fd?: undefined }

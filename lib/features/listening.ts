@@ -19,10 +19,13 @@ export interface Opening {
   bound(answer: Bound): void
 }
 
-/** One thread accepts, for itself. */
+/** The settings of a thread that accepts for itself alone. */
 const ALONE = { accepts: true, reusePortOnceBound: false, steerByCpu: undefined, spread: undefined } as const
 
-/** @internal Opens the listener on the threads it concerns, its `parts`: the one that accepts for others comes first. */
+/**
+ * @internal Opens the listener on `parts`, the threads that it concerns; the thread that accepts for others comes
+ * first.
+ */
 export async function openOn(parts: readonly IoThread[], opening: Opening): Promise<Bound | Failure> {
   const [home, ...others] = parts
   if (home === undefined) throw new RangeError('A listener needs a thread')
@@ -31,7 +34,7 @@ export async function openOn(parts: readonly IoThread[], opening: Opening): Prom
   return chosen === -1 ? openBeside(parts, opening) : openBehind(home, others, opening, chosen)
 }
 
-/** One socket: its thread accepts, and hands connections to the others. */
+/** Opens one socket, whose thread accepts and hands connections to the others. */
 async function openBehind(
   home: IoThread,
   others: readonly IoThread[],
@@ -46,14 +49,14 @@ async function openBehind(
   return orCloseAll(all, opening, await openPart(home, opening, { spread: { placement, threads } }))
 }
 
-/** A socket for each thread, of the same address: the kernel chooses among them. */
+/** Opens a socket with the same address for each thread; the kernel chooses among them. */
 async function openBeside(threads: readonly IoThread[], opening: Opening): Promise<Bound | Failure> {
   const [first, ...others] = threads
   const { spec } = opening
   let answer = await openPart(first as IoThread, opening, { reusePortOnceBound: !spec.reusePort })
   if ('errno' in answer) return orCloseAll(threads, opening, answer)
   const port = answer.address[1]
-  // One after the other: steering counts them in this order, and is set up with the last.
+  // The sockets are opened one after the other: steering counts them in this order, and is set up with the last.
   for (const [at, thread] of others.entries()) {
     const steers = opening.placement === 'cpu' && at === others.length - 1
     const steerByCpu = steers ? threads.map(({ cpu, index }) => (cpu < 0 ? index : cpu)) : undefined
@@ -67,7 +70,7 @@ async function openBeside(threads: readonly IoThread[], opening: Opening): Promi
   return orCloseAll(threads, opening, answer)
 }
 
-/** What could not be opened on all of them, or be answered for want of memory, is open on none. */
+/** Closes a listener on all threads if it could not be opened on one, or memory was lacking for the reply. */
 async function orCloseAll(threads: readonly IoThread[], { spec }: Opening, answer: Bound | Failure) {
   if ('errno' in answer) await closeOn(threads, spec.connections.context)
   return answer
@@ -82,7 +85,7 @@ function openPart(thread: IoThread, opening: Opening, how: Partial<Pick<ListenSp
 
 type Where = Pick<ListenSpec, 'fd' | 'host' | 'port' | 'path'>
 
-/** @internal Without a host on `::`, or on a system without IPv6 on `0.0.0.0`. */
+/** @internal Opens without a host on `::`, or on `0.0.0.0` if the system has no IPv6. */
 export async function onAnyAddress<L>(
   { host, path, fd }: Where,
   open: (host: string | undefined) => L | Promise<L>,
@@ -97,7 +100,7 @@ export async function onAnyAddress<L>(
   }
 }
 
-/** @internal The address of a host name; literals and nothing stay as they are. */
+/** @internal Resolves with the address of a host name; literals and `undefined` stay as they are. */
 export async function resolveHost(host: string | undefined): Promise<string | undefined> {
   if (host === undefined || isIP(host.replace(/%.*$/, '')) !== 0) return host
   return (await lookup(host)).address
@@ -106,7 +109,7 @@ export async function resolveHost(host: string | undefined): Promise<string | un
 /** @internal */
 export function listenError(failure: Failure, { path, host, port }: Where): Error {
   if (failure.option !== undefined) return failureOf(failure)
-  // One name for socket(2), bind(2) and listen(2), as in `node:net`: programs compare it.
+  // The calls socket(2), bind(2) and listen(2) share one name, as in `node:net`, because programs compare it.
   const about = { address: path ?? host, ...(path === undefined && { port }) }
   return systemError(failure.errno, 'listen', about, true)
 }

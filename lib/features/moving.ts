@@ -7,17 +7,20 @@ import type { ClosedOnMove, MoveOutcome } from '../native/binding-types.js'
 import { SYSCALLS } from '../native/layout.js'
 import { type IoThread, ioThreadOf } from '../thread/io-thread.js'
 
-/** It has left the one thread, and can't come to the other: nobody has counted its close yet. */
+/**
+ * The outcome for a connection that has left its thread and can't reach the other: its close has not been counted yet.
+ */
 const LOST: ClosedOnMove = { errno: constants.errno.ENOMEM, syscall: SYSCALLS.indexOf('read'), lost: true }
 
 /**
- * @internal Moves a connection to another I/O thread of its reactor (`native/features/handover/migration.h` has the steps). Nobody but the
- * kernel notices: the object, its id, its groups, its timeouts, what is paused, unread and unsent are as before. Whatever
- * is said to it meanwhile waits for it there.
+ * @internal Moves a connection to another I/O thread of its reactor (`native/features/handover/migration.h` has the
+ * steps). The move is visible to the kernel only: the object, its id, its groups and its timeouts stay the same, and so
+ * does what is paused, unread and unsent. Commands that come meanwhile wait on the new thread.
  *
- * Resolves when it is there, or has closed on the way, with whether it was moved: false if it had closed before it could
- * be, if a file is in its queue or `may` says no at that moment, if a shutdown cuts, or if there is no slot for it; then it is where it was, and
- * nothing has been said to it. It waits for the two I/O threads, and for nobody else. `muted`: on its way it takes no broadcasts.
+ * Resolves when the connection is there or has closed during the move, with whether it was moved. False if it had
+ * closed before, if a file is in its queue or `may` returns false at that moment, if a shutdown cuts, or if there is no
+ * slot for it; then it is where it was, and nothing has happened to it. The move waits for the two I/O threads only.
+ * `muted`: it takes no broadcasts during the move.
  */
 export async function move(
   conn: Connection<unknown>,
@@ -48,7 +51,7 @@ async function moveNow(conn: Connection<unknown>, to: IoThread, may: () => boole
   const send = (outcome: MoveOutcome) =>
     to.request<void>((batch, callback) => to.native.settle(batch, callback, slot, generation, outcome))
   const finish = (outcome: MoveOutcome) => {
-    // The slot must not wait for ever: without memory to bring it there, the connection closes there.
+    // The slot must not stay reserved: without memory for the outcome, the connection closes on the new thread.
     const finished = send(outcome).catch(() => send(outcome === undefined ? undefined : LOST))
     to.expected.delete(slot)
     return finished
@@ -69,13 +72,13 @@ async function moveNow(conn: Connection<unknown>, to: IoThread, may: () => boole
   const { addresses } = asked
   if (addresses === undefined) {
     await finish(undefined)
-    // For want of memory: it is where it was.
+    // There is no memory: the connection is where it was.
     await released
     return false
   }
   const answered = released.catch(() => LOST)
   const closed = await new Promise<ClosedOnMove>((resolve) => {
-    // Here it changes hands: what was said before has been said to the one thread, what comes is said to the other.
+    // The connection changes threads here: earlier commands went to the old thread, later ones go to the new one.
     const context = to.moveIn(conn, slot, generation, place)
     to.expected.add(slot)
     conn.relocate(slot, generation, context)
@@ -84,7 +87,7 @@ async function moveNow(conn: Connection<unknown>, to: IoThread, may: () => boole
   })
   const outcome = (await answered) ?? closed
   await finish(outcome)
-  // One that has closed on the way has no socket there to ask for its addresses.
+  // A connection that closed during the move has no socket on the new thread to ask for its addresses.
   if (!('errno' in outcome)) endTransit(conn, addresses)
   return true
 }

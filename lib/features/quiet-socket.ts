@@ -1,17 +1,17 @@
 import { Socket } from 'node:net'
 
-/** What a stream is read by. Of the rest, errors and the close for example, its owner still hears. */
+/** The events by which a stream is read. The owner still gets the others, for example errors and the close. */
 const READING = ['data', 'readable', 'end']
 
 /**
- * @internal A socket that hands out nothing more of what it reads: not to listeners or pipes, not to whoever calls `read()`,
- * as an async iterator does. What they would have got is kept here.
+ * @internal A socket that hands out no more of the data that it reads: neither to listeners or pipes, nor to code that
+ * calls `read()`, as an async iterator does. The data is kept here instead.
  *
- * As both are done by the stream itself, as well as by `read()` from outside, its two methods are covered by others: the
- * listeners stay as they are, in case it is given back.
+ * The stream itself uses its `emit()` and `read()` for both, so these two methods are covered by others. The listeners
+ * stay as they are, in case the socket is given back.
  */
 export class QuietSocket {
-  /** Of someone who has made it flow again, before what is in its buffer. */
+  /** Chunks from code that has made the stream flow again; they come before what is in its buffer. */
   readonly #chunks: Buffer[] = []
   readonly #missed = new Set<string>()
   readonly #wasFlowing: boolean
@@ -24,7 +24,7 @@ export class QuietSocket {
     this.#allowHalfOpen = socket.allowHalfOpen
     this.#own = (['emit', 'read'] as const).map((name) => [name, Object.getOwnPropertyDescriptor(socket, name)])
     if (this.#wasFlowing) socket.pause()
-    // A FIN of the peer doesn't end it.
+    // A FIN of the peer must not end the socket.
     socket.allowHalfOpen = true
     const emit = socket.emit.bind(socket) as (name: string | symbol, ...args: unknown[]) => boolean
     cover(socket, 'emit', (name: string | symbol, ...args: unknown[]) => {
@@ -33,11 +33,11 @@ export class QuietSocket {
       else if (!this.#taking) this.#hold(args[0] as Buffer)
       return true
     })
-    // 0 asks the kernel, and takes nothing.
+    // A size of 0 asks the kernel, and takes nothing.
     cover(socket, 'read', (size?: number) => (size === 0 ? Socket.prototype.read.call(socket, 0) : null))
   }
 
-  /** All that it has read. */
+  /** Returns all bytes that the socket has read. */
   take(): Buffer[] {
     const { socket } = this
     const taken = this.#chunks.splice(0)
@@ -51,7 +51,7 @@ export class QuietSocket {
     return taken
   }
 
-  /** As before. */
+  /** Restores the socket's methods and state. */
   giveBack(): void {
     const { socket } = this
     for (const [name, descriptor] of this.#own) {
@@ -62,7 +62,7 @@ export class QuietSocket {
     if (socket.destroyed) return
     const chunks = this.#chunks.splice(0)
     if (this.#missed.has('end')) {
-      // Nothing can be put back in front of an end that the stream takes for told.
+      // The stream takes its end as delivered, and refuses unshift().
       for (const chunk of chunks) socket.emit('data', chunk)
     } else if (chunks.length > 0) {
       socket.unshift(Buffer.concat(chunks))

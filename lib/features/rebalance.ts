@@ -6,15 +6,17 @@ import { move } from './moving.js'
 
 /** Options of `reactor.rebalance()`. */
 export interface RebalanceOptions {
-  /** Milliseconds that nothing was read from or written to a connection before it is moved. 0 to 2^31-1. Default: 1,000. */
+  /**
+   * Milliseconds without a byte read from or written to a connection before it is moved. 0 to 2^31-1. Default: 1,000.
+   */
   idleMs?: number | undefined
 }
 
 const DEFAULT_IDLE_MS = 1000
-/** Moves under way at a time. */
+/** The max number of moves in progress at the same time. */
 const ABREAST = 256
 
-/** @internal Checks them; answers `idleMs`. */
+/** @internal Checks the options; returns `idleMs`. */
 export function checkRebalanceOptions(options: unknown): number {
   const given = checkObject('options', options as RebalanceOptions | undefined)
   checkKeys('options', given, ['idleMs'])
@@ -24,13 +26,13 @@ export function checkRebalanceOptions(options: unknown): number {
 }
 
 /**
- * @internal Moves idle connections from those that hold more than their share to the others, as long as `mayGoOn()`; answers how
- * many.
+ * @internal Moves idle connections from threads that hold more than their share to the others, as long as `mayGoOn()`;
+ * returns how many.
  */
 export async function rebalance(threads: readonly IoThread[], idleMs: number, mayGoOn: () => boolean): Promise<number> {
   const total = threads.reduce((sum, { size }) => sum + size, 0)
   const share = Math.floor(total / threads.length)
-  // Some hold one more; let those be it that have most already.
+  // Some threads hold one more than the share: those that hold the most already.
   const fullest = [...threads].sort((a, b) => b.size - a.size)
   const excess = new Map(
     fullest.map((thread, rank) => [thread, thread.size - share - (rank < total % threads.length ? 1 : 0)]),
@@ -46,7 +48,8 @@ export async function rebalance(threads: readonly IoThread[], idleMs: number, ma
     const moves: Promise<boolean>[] = []
     for (let at = 0; at < idle.length; at += 2) {
       const conn = from.get(idle[at] as number, idle[at + 1] as number)
-      // A task has its place, to answer it from another thread.
+      // A connection with a close hook may have a task of a WorkerPool, which has its place, to write to it from
+      // another thread.
       const may = () =>
         mayGoOn() && conn?.movable === true && addressesInTransit(conn) === undefined && !hasCloseHooks(conn)
       const to = wanting.at(-1)

@@ -5,12 +5,15 @@ import type { RelaySide } from '../connection/relay-side.js'
 import { BUFFERING, DETACHING, DRAIN_WANTED, GONE, PAUSED, RELAYED, UNCLAIMED } from '../connection/state.js'
 import { COMMAND_DESTROY, COMMAND_RESET } from '../native/layout.js'
 
-/** What a relay may do with a connection. */
+/** The part of a connection that a relay may use. */
 export interface RelayAccess {
   readonly relayed: boolean
-  /** Its bytes are cut into frames. */
+  /** True if the connection's bytes are cut into frames. */
   readonly framed: boolean
-  /** Nothing comes to its handlers any more, and only the relay writes. What was held back goes to the side immediately. */
+  /**
+   * Stops the calls of the connection's handlers; from then on only the relay writes. Buffered events go to the side
+   * immediately.
+   */
   take(side: RelaySide): void
   write(chunk: Uint8Array): void
   destroy(reset: boolean, error: Error): void

@@ -24,17 +24,17 @@ export interface RelayOptions {
   signal?: AbortSignal | undefined
 }
 
-/** How a relay ended. */
+/** The result of a relay. */
 export interface RelayResult {
-  /** Bytes that came from `a` and were given to the kernel for `b`, and the other way round. */
+  /** Bytes that were received from `a` and given to the kernel for `b`, and the other way round. */
   readonly bytesFromA: number
   readonly bytesFromB: number
   /**
    * - `'end'`: both have sent their FIN, and all that they sent was passed on
    * - `'error'`: the socket of `side` failed with `error`; the other connection was reset
-   * - `'destroyed'`: the connection of `side` was destroyed or reset here, by a `shutdown()` for example, with `error`
-   *   if it was given one; so was the other
-   * - `'timeout'`: nothing came from either side for the idle timeout
+   * - `'destroyed'`: the connection of `side` was destroyed or reset locally, by a `shutdown()` for example, with
+   *   `error` if there was one; so was the other
+   * - `'timeout'`: no bytes came from either side for the idle timeout
    * - `'aborted'`: by the signal; `error` is its reason
    */
   readonly reason: 'end' | 'error' | 'destroyed' | 'timeout' | 'aborted'
@@ -48,23 +48,24 @@ const SIDES = ['a', 'b'] as const
 type Side = (typeof SIDES)[number]
 
 /**
- * Passes on what each of two connections receives to the other, on the I/O thread and in the kernel: no handler is
- * called for it, and a busy JS thread doesn't hold it up. A FIN is passed on behind the last byte, and the other direction
- * goes on; a slow receiver slows its sender; an idle relay holds no buffer and no pipe. (splice(2))
+ * Forwards what each of two connections receives to the other, on the I/O thread and in the kernel: no handler is
+ * called for it, and a busy JS thread doesn't delay it. A FIN is forwarded behind the last byte, and the other
+ * direction continues; a slow receiver slows its sender; an idle relay holds no buffer and no pipe. (splice(2))
  *
- * What `data` handlers have been given before the call is theirs. All else is relayed, once and in order: bytes that
- * `pause()` held back, those on their way to this thread, and those still in the kernel. What was written to either before
- * goes out first. From the call on `data`, `end` and `drain` aren't called for the two, `write()`, `end()`, `pause()` and
- * `resume()` do nothing and answer `false`. `destroy()` and `reset()` of one do the same to the other; its `close` gets
- * ERR_C1M_RELAY_FAILED. An error of one side resets the other, so that its peer doesn't take half a stream for a whole one.
+ * Bytes that `data` handlers were given before the call are not relayed. All others are, once and in order: bytes that
+ * were buffered by `pause()`, those in flight to this thread, and those still in the kernel. Earlier writes to either
+ * connection go out first. From the call on, `data`, `end` and `drain` aren't called for the two; `write()`, `end()`,
+ * `pause()` and `resume()` do nothing and return `false`. `destroy()` and `reset()` of one do the same to the other;
+ * its `close` gets ERR_C1M_RELAY_FAILED. An error of one side resets the other, so that its peer doesn't take half a
+ * stream for a whole one.
  *
- * If they are on different I/O threads `b` moves to that of `a` first; where files are in its queue, when these have been sent, and
- * until then neither is read.
+ * If the two are on different I/O threads, `b` moves to that of `a` first. If files are in its queue, it moves after
+ * they have been sent, and until then neither is read.
  *
  * Resolves when both have closed and their `close` handlers have returned. Rejects, before anything happens, with a
- * TypeError or RangeError for bad arguments (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE, ERR_C1M_OUT_OF_RANGE),
- * and with the reason of a signal that is aborted already; and with ERR_C1M_CONNECTION_CLOSED if one of the two has closed
- * or has been ended, and then the other is destroyed.
+ * TypeError or RangeError for bad arguments (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE,
+ * ERR_C1M_OUT_OF_RANGE), and with the reason of an aborted signal. Rejects with ERR_C1M_CONNECTION_CLOSED if one of the
+ * two has closed or has been ended, and then the other is destroyed.
  *
  * @example
  * await reactor.listen({ port: 80, allowHalfOpen: true }, {
@@ -89,7 +90,8 @@ export async function relay<A, B>(a: Connection<A>, b: Connection<B>, options?: 
   if ((a as Connection) === (b as Connection)) throw invalidValue('"a" and "b" are one connection')
   const gone = whyGone('a', a as Connection) ?? whyGone('b', b as Connection)
   if (gone !== undefined) {
-    // As if it had closed a moment later: a connection that was made for the relay alone is nobody's.
+    // The result is as if it had closed a moment later: a connection that was made for the relay alone has no other
+    // user.
     for (const conn of [a, b] as Connection[]) abandon(conn)
     throw gone
   }
@@ -118,19 +120,19 @@ function whyGone(name: Side, conn: Connection): C1mError | undefined {
   return new C1mError('ERR_C1M_CONNECTION_CLOSED', `"${name}" has ${gone ? 'closed' : 'been ended'}`)
 }
 
-/** One that was ended closes by itself, and one that is relayed is somebody else's. */
+/** Destroys a connection that no relay will use, unless it was ended and closes on its own, or another relay has it. */
 function abandon(conn: Connection): void {
   const { relayed, destroy } = relayAccess(conn)
   if (!relayed && !conn.writableEnded) destroy(false, relayFailed())
 }
 
-/** One end, of a connection that is open. */
+/** Returns the end for a connection that is open. */
 function end(name: Side, conn: Connection): End {
   const access = relayAccess(conn)
   const { relayed, framed } = access
   const place = conn.here as Place
   if (relayed) throw invalidValue(`"${name}" is being relayed, or detached`)
-  // The I/O thread holds the beginning of a frame, and frames have lost their length or delimiter.
+  // The I/O thread has the beginning of a frame, and frames have lost their length or delimiter.
   if (framed)
     throw invalidValue(`"${name}" has a framing: it is relayed once setFraming(undefined) has brought a chunk`)
   return { ...access, conn, place }
@@ -143,24 +145,24 @@ interface Closed {
 }
 
 /**
- * How a relay begins without a byte lost or out of its place:
+ * The start of a relay, without a byte lost or out of its place:
  *
  * 1. From the call on, `data` events of one connection become writes to the other.
- * 2. `holdRelay` goes to the I/O thread, behind all that was written before. From then on that reads neither connection.
- *    Its answer comes with the batch of events that was being filled at that time, or with a later one: what was read
- *    before is in that batch, or in one that was delivered earlier.
- * 3. A promise's callbacks run when a batch has been delivered as a whole, and batches are delivered in order. So when the
- *    answer's are called, each `data` event there was has become a write.
- * 4. `relay` is sent behind these writes. The I/O thread sends a connection's queue to its end before it moves the first
- *    byte to it by itself, and nothing is added to a queue from here any more.
+ * 2. `holdRelay` goes to the I/O thread, behind all earlier writes. From then on that thread reads neither connection.
+ *    The reply comes with the batch of events that was being filled at that time, or with a later one: data that was
+ *    read before is in that batch, or in one that was delivered earlier.
+ * 3. A promise's callbacks run when a batch has been delivered as a whole, and batches are delivered in order. So when
+ *    the callbacks of the reply run, each earlier `data` event has become a write.
+ * 4. `relay` is sent behind these writes. The I/O thread sends a connection's queue to its end before it moves the
+ *    first byte to it on its own, and JavaScript adds nothing more to a queue.
  */
 class Relay {
   readonly #sides: Readonly<Record<Side, End>>
   readonly #idleTimeoutMs: number | undefined
-  /** Forwarded by us, before the I/O thread took over. */
+  /** Bytes forwarded by JavaScript, before the I/O thread took over. */
   readonly #forwarded = { a: 0, b: 0 }
   readonly #closed: Closed[] = []
-  /** The I/O thread knows of it, and does to one what is done to the other. */
+  /** True once the I/O thread knows the relay, and does to one side what is done to the other. */
   #known = false
   #onClosed: (() => void) | undefined
   #stopped: { readonly reason: 'timeout' | 'aborted'; readonly error: Error } | undefined
@@ -171,7 +173,7 @@ class Relay {
   }
 
   async run(signal: AbortSignal | undefined): Promise<RelayResult> {
-    // It begins in several steps.
+    // The relay begins in several steps, which must not fail for lack of stack.
     needMoreStack()
     const forget = signal && onAbort(signal, () => this.#stop('aborted', reasonOf(signal)))
     try {
@@ -184,7 +186,7 @@ class Relay {
         ...this.#end(),
       }
     } catch (error) {
-      // For want of memory: neither hears of its bytes any more, and nobody passes them on.
+      // There is no memory: neither side's handlers are called any more, and the bytes are not forwarded.
       for (const side of SIDES) this.#sides[side].destroy(false, asError(error))
       throw error
     } finally {
@@ -194,11 +196,11 @@ class Relay {
 
   async #start(): Promise<readonly [number, number]> {
     const { a, b } = this.#sides
-    // `holdRelay` may have to wait for one that is on its way to another thread: broadcasts don't.
+    // `holdRelay` may have to wait for a connection that is migrating; broadcasts must not.
     const apart = a.place.io !== b.place.io
     for (const { io, slot, generation } of [a.place, b.place]) {
       io.commands.push(COMMAND_MUTE, slot, generation)
-      // What is read meanwhile would go into the other's queue, however long that is. `holdRelay` takes it back.
+      // Bytes that are read meanwhile would go into the other's queue, without a bound. `holdRelay` undoes the pause.
       if (apart) io.commands.push(COMMAND_PAUSE, slot, generation)
     }
     if (this.#idleTimeoutMs !== undefined) {
@@ -209,13 +211,13 @@ class Relay {
     this.#known = true
     const { io, slot, generation } = a.conn.here ?? a.place
     const other = b.conn.here
-    // No connection has generation 0.
+    // Generation 0 stands for no connection.
     const places = [slot, generation, ...(other?.io === io ? [other.slot, other.generation] : [0, 0])]
     const held = await io.request<false | readonly [Buffer, Buffer]>((batch, callback) =>
       io.native.holdRelay(batch, callback, places),
     )
     if (held === false) {
-      // One of them closes, and the other has been reset: we shall be told so in a moment.
+      // One of them closes, and the other has been reset: both closes are delivered in a moment.
       return [0, 0]
     }
     for (const [i, side] of SIDES.entries()) {
@@ -225,10 +227,10 @@ class Relay {
     return io.request((batch, callback) => io.native.relay(batch, callback, slot, generation), { lasts: true })
   }
 
-  /** A relay is one I/O thread's: `b` goes to that of `a`. */
+  /** Moves `b` to the I/O thread of `a`, because a relay belongs to one thread. */
   async #join(): Promise<void> {
     const { a, b } = this.#sides
-    // From here on there come no more. Whatever ends the connection, its idle timeout for example, ends the waiting.
+    // No more files are added from here on. The wait ends when the connection ends, for example by its idle timeout.
     await filesDone(b.conn)
     const to = ioThreadOf(a.place)
     if (await move(b.conn, to, () => true, true)) return
@@ -245,7 +247,7 @@ class Relay {
       },
       destroyed: (reset) => {
         if (this.#known || this.#stopped !== undefined) return
-        // Whoever destroys both, as a shutdown does, gives each its reason.
+        // Code that destroys both, as a shutdown does, gives each its reason.
         process.nextTick(() => this.#sides[other].destroy(reset, relayFailed()))
       },
       timeout: () => {
@@ -255,7 +257,7 @@ class Relay {
       },
       closed: (destroyed, error) => {
         this.#closed.push({ side, destroyed, error })
-        // The I/O thread, which would do it, doesn't know of the two yet. `destroyed()` has seen to the others.
+        // The I/O thread, which would do it, doesn't know of the two yet. `destroyed()` has handled the other cases.
         if (!this.#known && !destroyed) this.#sides[other].destroy(error !== undefined, relayFailed())
         if (this.#closed.length === 2) this.#onClosed?.()
       },
@@ -276,7 +278,7 @@ class Relay {
 
   #end(): Pick<RelayResult, 'reason' | 'side' | 'error'> {
     if (this.#stopped !== undefined) return this.#stopped
-    // The first that didn't close for the other's sake.
+    // The first side that didn't close because of the other.
     const culprit = this.#closed.find(
       ({ destroyed, error }) => (destroyed || error !== undefined) && !isConsequence(error),
     )

@@ -3,12 +3,12 @@ import { needMoreStack } from '../base/stack.js'
 import type { Connection } from '../connection/connection.js'
 import { Framing, payloadBytes } from '../options/framing.js'
 
-/** A payload below this is copied to its length or delimiter. */
+/** The size below which a payload is copied to its length or delimiter. */
 const COPIED_FRAME = 4096
 
 /**
- * Writes a frame: its length, the payload, its delimiter, as `conn.write()` would, and answers like that. Nothing is put
- * together before: a large payload is sent from where it lies. Throws as `framing.encode()` does, before anything is
+ * Writes a frame: its length, the payload, its delimiter, as `conn.write()` would, and returns the same. Nothing is
+ * joined before: a large payload is sent from where it lies. Throws as `framing.encode()` does, before anything is
  * written.
  *
  * @example
@@ -21,7 +21,7 @@ export function writeFrame<T>(conn: Connection<T>, framing: Framing, payload: st
   framing.check(bytes)
   const before = framing.before(bytes.length)
   const after = framing.after()
-  // A write is there as a whole or not at all, whatever is caught; half a frame must not be.
+  // A write is queued as a whole or not at all, even if it throws; half a frame must not be queued.
   if (bytes.length < COPIED_FRAME) return conn.write(Buffer.concat([before, bytes, after]))
   needMoreStack()
   if (before.length > 0) conn.write(before)
