@@ -2,30 +2,30 @@ import type { NativeIoThread } from '../native/binding-types.js'
 import { COMMAND_REQUEST, COMMAND_WORDS, COMMAND_WRITE, COMMAND_WRITE_PINNED, DRAIN_WISH } from '../native/layout.js'
 import { MAX_COMMAND_BATCHES } from './in-flight.js'
 
-/** Commands in a batch, and bytes of small writes. A batch that is full is published early. */
+/** The number of commands in a batch, and of bytes of small writes. A full batch is published early. */
 const RECORDS = 4096
 const ARENA_BYTES = 256 * 1024
 /**
- * Writes of this many bytes or more are sent from where they lie. Below, a copy into the arena costs less than
+ * The size from which writes are sent from where they lie. For smaller ones, a copy into the arena costs less than
  * pinning the buffer and releasing it.
  */
 const PIN_BYTES = 16 * 1024
 
 const NO_BATCH = -1
-/** The most that a record has room for: more makes no difference. */
+/** The max that a record has room for: more makes no difference. */
 const MAX_EXCESS = 2 ** 32 - 1
-/** For writes that are bounded otherwise; what `withLimit()` has room for, and not a `maxWriteQueue`. */
+/** The limit of writes that are bounded in another way: it fits `withLimit()`, and is above any `maxWriteQueue`. */
 const NO_LIMIT = 2 ** 31
 
-/** A command's first word, with what may wait on the connection: in KiB, rounded up. */
+/** Returns a command's first word, with the max that may wait on the connection: in KiB, rounded up. */
 function withLimit(command: number, limit: number): number {
   return command | (((limit + 1023) >>> 10) << 8)
 }
 
-/** The slabs of borrowed reads: a chunk that is echoed must outlive its handler. */
+/** The slabs of borrowed reads, from which no write is sent: a chunk that is echoed must outlive its handler. */
 const readAgain = new WeakSet<ArrayBufferLike>()
 
-/** Says that this memory is read into again and again, so that writes are never sent from there. */
+/** Marks memory that is read into again and again, so that writes are never sent from there. */
 export function markReadAgain(slab: Uint8Array): void {
   readAgain.add(slab.buffer)
 }
@@ -36,12 +36,12 @@ interface Batch {
 }
 
 /**
- * Writes commands for one I/O thread into memory that it shares: no call into the addon for each, one to publish a
- * batch. While events are delivered, the addon calls `flush()` after them; at other times the first command schedules
- * it for when the current microtasks have run.
+ * Writes commands for one I/O thread into memory that it shares: there is no call into the addon for each command, and
+ * one to publish a batch. While events are delivered, the addon calls `flush()` after them; at other times the first
+ * command schedules it for when the current microtasks have run.
  *
- * Any call may throw, for want of stack or memory, and its caller may catch that: so what can throw comes first (`#next()`,
- * `#schedule()`), then a command's payload, and last the record that names it, in plain stores.
+ * Any call may throw, for lack of stack or memory, and its caller may catch that. So whatever can throw comes first
+ * (`#next()`, `#schedule()`), then a command's payload, and last the record that names it, in plain stores.
  */
 export class CommandWriter {
   readonly #native: NativeIoThread
@@ -49,13 +49,13 @@ export class CommandWriter {
   #index = NO_BATCH
   #records: Uint32Array = new Uint32Array(0)
   #arena: Buffer = Buffer.alloc(0)
-  /** Without a batch it counts as full: the next command makes one, or throws. */
+  /** The number of records in the batch. No batch counts as a full one: the next command makes one, or throws. */
   #count = RECORDS
   #used = 0
   #scheduled = false
   #published = 0
 
-  /** @param behind Called when MAX_COMMAND_BATCHES or more are not carried out. */
+  /** @param behind Called when MAX_COMMAND_BATCHES or more are not executed. */
   constructor(
     native: NativeIoThread,
     readonly behind: () => void,
@@ -64,25 +64,25 @@ export class CommandWriter {
     this.#next()
   }
 
-  /** Someone else calls `flush()` soon. */
+  /** Defers publishing to a `flush()` that the caller will cause soon. */
   holdForFlush(): void {
     this.#scheduled = true
   }
 
-  /** Publishes all that was written. */
+  /** Publishes all commands that were written. */
   readonly flush = (): void => {
     this.#scheduled = false
     if (this.#count === 0 || this.#index === NO_BATCH) return
     try {
       this.#publish()
     } catch (error) {
-      // The batch is still here, and nobody may write anything else.
+      // The batch is still here, and there may be no later command to publish it.
       setImmediate(this.flush)
       throw error
     }
   }
 
-  /** Where the next command goes: it changes with each. */
+  /** The place of the next command: it changes with each. */
   get position(): number {
     return this.#published * (RECORDS + 1) + this.#count
   }
@@ -97,7 +97,10 @@ export class CommandWriter {
     this.#record(command, slot, generation, a, b)
   }
 
-  /** Throws now what the next `request()` or `push()` would throw for want of memory; so many of them, with no `write()` between. */
+  /**
+   * Throws now if the next `request()` or `push()` would throw for lack of memory. Covers `records` of them, with no
+   * `write()` between.
+   */
   makeReady(records = 1): void {
     if (this.#count + records > RECORDS) this.#next()
     if (!this.#scheduled) this.#schedule()
@@ -115,8 +118,8 @@ export class CommandWriter {
   }
 
   /**
-   * Bytes to send; large ones must not change until they are sent. Beyond `limit` bytes of memory that wait on the connection
-   * the I/O thread destroys it. `wish`: DRAIN_WISH or 0.
+   * Queues bytes to send; large ones must not change until they are sent. The I/O thread destroys the connection if its
+   * queues would take more than `limit` bytes of memory. `wish`: DRAIN_WISH or 0.
    */
   write(slot: number, generation: number, bytes: Uint8Array, limit = NO_LIMIT, wish = 0): void {
     const length = bytes.length
@@ -128,7 +131,8 @@ export class CommandWriter {
       return
     }
     if (length > ARENA_BYTES) {
-      // In one piece, so that all of it is queued, or nothing. Memory of its own can be pinned.
+      // The bytes stay in one piece, so that all are queued or none. The copy has memory of its own, which can be
+      // pinned.
       this.write(slot, generation, Buffer.from(bytes), limit, wish)
       return
     }
@@ -137,7 +141,7 @@ export class CommandWriter {
     this.#appendWrite(slot, generation, length, withLimit(COMMAND_WRITE, limit) | wish)
   }
 
-  /** A string to send; answers its length in bytes. */
+  /** Queues a string to send; returns its length in bytes. */
   writeString(
     slot: number,
     generation: number,
@@ -159,7 +163,10 @@ export class CommandWriter {
     return length
   }
 
-  /** A request: `submit` hands its payload to the addon for the batch of this number, and answers its place there. */
+  /**
+   * Queues a request: `submit` hands its payload to the addon for the batch of this number, and returns its place
+   * there.
+   */
   request(submit: (batch: number) => number): void {
     this.makeReady()
     this.#record(COMMAND_REQUEST, 0, 0, submit(this.#index), 0)
@@ -174,7 +181,7 @@ export class CommandWriter {
     const offset = this.#used
     const records = this.#records
     const last = (this.#count - 1) * COMMAND_WORDS
-    // Successive writes to one connection lie side by side in the arena: they are one.
+    // Successive writes to one connection lie side by side in the arena, so they become one.
     const joins =
       last >= 0 &&
       ((records[last] as number) | DRAIN_WISH) === (command | DRAIN_WISH) &&
@@ -191,18 +198,18 @@ export class CommandWriter {
   }
 
   #schedule(): void {
-    // If it throws, nobody has scheduled anything.
+    // The flag is set last: if nextTick() throws, nothing is scheduled.
     process.nextTick(this.flush)
     this.#scheduled = true
   }
 
-  /** On to a batch with room. */
+  /** Goes to a batch with room. */
   #next(): void {
     if (this.#index !== NO_BATCH) this.#publish()
     if (this.#index === NO_BATCH) this.#addBatch()
   }
 
-  // The batch is gone when the addon has returned: from there on nothing throws. So with one that the addon has been given.
+  // The batch belongs to the addon when that has returned: nothing may throw after it. The same goes for #addBatch().
   #publish(): void {
     const index = this.#native.publish(this.#index, this.#count)
     const batch = this.#batches[index]
@@ -234,14 +241,14 @@ export class CommandWriter {
   }
 }
 
-/** Whether they may lie there for long: they are pinned with all of their buffer, which for a slice of a slab is far more. */
+/** True if the bytes may be pinned for long. All of their buffer is pinned, which for a slice of a slab is far more. */
 export function canKeep(bytes: Uint8Array): boolean {
   return canPin(bytes) && bytes.buffer.byteLength <= bytes.length * 2
 }
 
 /**
- * Whether these bytes are to be sent from where they lie. Memory that may shrink, or be filled anew, is copied. That of WebAssembly
- * only grows, and doesn't move: V8 reserves the addresses for all that it may become.
+ * True if the bytes are sent from where they lie. Memory that may shrink, or be filled again, is copied. WebAssembly's
+ * memory only grows, and doesn't move: V8 reserves the addresses for its max size.
  */
 export function canPin(bytes: Uint8Array): boolean {
   if (bytes.length < PIN_BYTES) return false
@@ -249,7 +256,9 @@ export function canPin(bytes: Uint8Array): boolean {
   return buffer.resizable !== true && !readAgain.has(buffer)
 }
 
-/** A new thread's. Without memory for them it ends, as nobody else knows of it yet. */
+/**
+ * Makes the commands of a new thread. The thread ends if there is no memory for them, because no other code has it yet.
+ */
 export function commandsOf(native: NativeIoThread, behind: () => void): CommandWriter {
   try {
     return new CommandWriter(native, behind)

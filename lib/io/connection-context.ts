@@ -4,21 +4,21 @@ import type { ConnectionLimits, NewData } from '../options/connection-options.js
 import type { HandlersOf } from '../options/handlers.js'
 import type { IoPort } from './io-port.js'
 
-/** @internal What a connection, `C`, needs of the call that it came from. */
+/** @internal The state that a connection, `C`, needs of the call that it came from. */
 export interface ContextOf<C> extends ConnectionLimits {
   readonly io: IoPort
-  /** None for an outgoing connection. */
+  /** The listener; `undefined` for an outgoing connection. */
   readonly listener: Listener<unknown> | undefined
   readonly handlers: HandlersOf<C>
-  /** Makes what `conn.data` is from the start. */
+  /** Makes the first value of `conn.data`. */
   readonly newData: NewData
-  /** It begins paused: nobody is there to have its bytes. */
+  /** True if the connection begins paused, for lack of a `data` handler. */
   readonly paused?: boolean
 }
 
-/** @internal What a paused connection has yet to hear, in order. */
+/** @internal The events that a paused connection has not been given, in order. */
 export interface BufferedEvents {
   readonly events: (Buffer | 'end' | 'invalid frame')[]
-  /** It has closed meanwhile; its addresses, which could not be asked for any more. */
+  /** Set when the connection has closed meanwhile: its addresses, which are no longer available elsewhere. */
   closed?: Addresses
 }

@@ -3,43 +3,47 @@ import type { NativeIoThread } from '../native/binding-types.js'
 import type { CommandWriter } from './command-writer.js'
 import type { Counted } from './in-flight.js'
 
-/** Hands a request's payload to the addon, for this batch; answers its place there. */
+/** Hands a request's payload to the addon, for this batch; returns its place there. */
 export type Submit<A> = (batch: number, callback: (answer: A) => void) => number
 
-/** An I/O thread as its connections know it; `IoThread` is the one that there is. */
+/** An I/O thread as its connections know it; `IoThread` is the only implementation. */
 export interface IoPort {
   readonly index: number
   readonly native: NativeIoThread
   readonly commands: CommandWriter
   /** The async context of the reactor's events. */
   readonly scope: AsyncResource
-  /** Slots of connections that are on their way here: what is asked about them waits until JavaScript has had events. */
+  /**
+   * The slots of connections that are being moved here: a request about one waits until JavaScript has had its events.
+   */
   readonly expected: ReadonlySet<number>
-  /** Those that have closed, but are paused and have yet to hear of it, and of what came before. */
+  /** Paused connections that have closed, and have not been given their close and the events before it. */
   readonly closedUnreported: { add(conn: object): unknown }
-  /** Bytes of the connection in this slot that have gone to the kernel, modulo 2^32, as a signed integer. */
+  /**
+   * Returns the bytes of the connection in this slot that have gone to the kernel, modulo 2^32, as a signed integer.
+   */
   flushedOf(slot: number): number
-  /** Whether this connection has not closed yet, or is being told so right now. */
+  /** True if this connection has not closed yet, or its close is being delivered right now. */
   holds(slot: number, generation: number): boolean
-  /** To abort a `sendFile()` by: unlike that of any other under way. */
+  /** Returns a number by which to abort a `sendFile()`: no other in progress has it. */
   nextFileId(): number
   /**
-   * Asks the I/O thread. The process stays alive until it has answered; if `lasts`, as a peer or a disk decides when, only
-   * while the reactor keeps it.
+   * Sends a request to the I/O thread. The process stays alive until the reply; with `lasts`, for a request whose end
+   * depends on a peer or a disk, only while the reactor keeps it alive.
    */
   request<A>(submit: Submit<A>, how?: { lasts?: boolean }): Promise<A>
   /**
-   * The same of what an I/O thread does without waiting for anybody, and whose answer says nothing of the order of events. It
-   * counts as in flight, with `bytes`. Call `checkInFlight()` before.
+   * Sends a request for which the I/O thread waits for nothing, and whose reply has no order with events. It counts as
+   * in flight, with `bytes`. Call `checkInFlight()` before.
    */
   count<A>(submit: Submit<A>, answered: (answer: A) => void, bytes?: number): Counted
-  /** Throws ERR_C1M_TOO_MUCH_IN_FLIGHT beyond all bounds. */
+  /** Throws ERR_C1M_TOO_MUCH_IN_FLIGHT beyond the hard limit. */
   checkInFlight(): void
-  /** A connection of `closedUnreported` has heard of its close. */
+  /** Removes a connection from `closedUnreported`, when its close has been delivered. */
   forgetClosed(conn: object): void
 }
 
-/** A connection, as the I/O thread knows it. */
+/** The place of a connection: its I/O thread, and its slot there. */
 export interface Place {
   readonly io: IoPort
   readonly slot: number

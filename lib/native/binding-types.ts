@@ -3,39 +3,45 @@ import type { AddressParts } from '../base/address.js'
 /** The memory of one event batch, which the I/O thread fills. */
 export interface EventMemory {
   readonly records: Uint32Array
-  /** Replaced when little of it is left. */
+  /** The slab for owned chunks; replaced when little of it is left. */
   owned: Buffer
   readonly borrowed: Buffer
-  /** While it is delivered: frames that were too large for a slab; those that there was no memory for are missing. */
+  /**
+   * Frames that were too large for a slab, while the batch is delivered; those that there was no memory for are
+   * missing.
+   */
   frames?: readonly (Buffer | undefined)[] | undefined
 }
 
 export interface IoThreadConfig {
   readonly name: string
-  /** The only CPU that it may run on; -1 for those of this thread. */
+  /** The only CPU on which the thread may run; -1 for those of this thread. */
   readonly cpu: number
   readonly maxConnections: number
-  /** How many there are, on all of the reactor's threads. */
+  /** The number of connections on all of the reactor's threads. */
   readonly connections: Uint32Array
-  /** There are other threads that have it in common. */
+  /** True if other threads share `connections`. */
   readonly sharesQuota: boolean
   readonly level: boolean
   readonly ownFileTable: boolean
   readonly flushed: Uint32Array
   readonly stats: Float64Array
   readonly eventBatches: readonly EventMemory[]
-  /** A batch of events is there. False if a part of it is held back: after `goOn()` it is called for that batch again. */
+  /**
+   * Called with a batch of events. Returns false if a part of it is held back: after `goOn()` it is called for that
+   * batch again.
+   */
   readonly deliver: (batch: number, count: number, wantsSlab: boolean, frames: EventMemory['frames']) => boolean
-  /** Handlers, nextTick callbacks and promises have run: publish what they wrote. */
+  /** Called when handlers, nextTick callbacks and promises have run: publishes what they wrote. */
   readonly flush: () => void
 }
 
-/** How the I/O thread serves a connection: the same for all of a listener's. */
+/** Settings by which the I/O thread serves a connection: the same for all of a listener's. */
 export interface ConnectionSettings {
   /** The number of its `ConnectionContext`; a listener's is never used again. */
   readonly context: number
   readonly borrowed: boolean
-  /** Nothing is read before it is resumed. */
+  /** True if nothing is read before it is resumed. */
   readonly paused?: boolean
   readonly idleTimeoutMs: number
   readonly readTimeoutMs: number
@@ -44,7 +50,7 @@ export interface ConnectionSettings {
   readonly framing: FramingSpec | undefined
 }
 
-/** How bytes are cut into frames. */
+/** The spec of a framing: how bytes are cut into frames. */
 export type FramingSpec =
   | { readonly delimiter: Uint8Array; readonly maxFrameBytes: number }
   | {
@@ -55,20 +61,20 @@ export type FramingSpec =
     }
 
 export interface ListenSpec {
-  /** A listening socket that there is; it is duplicated. */
+  /** An existing listening socket; it is duplicated. */
   readonly fd: number | undefined
   readonly host: string | undefined
   readonly port: number
   readonly path: string | undefined
   readonly backlog: number
   readonly reusePort: boolean
-  /** The same, but only once it is bound. */
+  /** Sets `reusePort`, but only once the socket is bound. */
   readonly reusePortOnceBound: boolean
-  /** By the order of the sockets that share the port. */
+  /** The CPUs, in the order of the sockets that share the port. */
   readonly steerByCpu: readonly number[] | undefined
   /** False if another thread accepts, and hands connections to this one. */
   readonly accepts: boolean
-  /** Index into PLACEMENTS, and who gets connections. */
+  /** An index into PLACEMENTS, and the threads that get connections. */
   readonly spread: { readonly placement: number; readonly threads: readonly NativeIoThread[] } | undefined
   readonly ipv6Only: boolean
   readonly mptcp: boolean
@@ -77,7 +83,7 @@ export interface ListenSpec {
   readonly connections: ConnectionSettings
 }
 
-/** The part of it that a socket has which nobody accepts from yet. */
+/** The part of a spec that applies to a socket without a thread that accepts from it. */
 export type ListenSocketSpec = Omit<ListenSpec, 'accepts' | 'spread' | 'connections'>
 
 export interface ConnectSpec {
@@ -97,7 +103,7 @@ export interface ConnectSpec {
 export interface SendFileSpec {
   readonly slot: number
   readonly generation: number
-  /** To cancel it by. */
+  /** The number by which the transfer is cancelled. */
   readonly id: number
   readonly path?: string | Uint8Array
   readonly fd?: number
@@ -130,12 +136,15 @@ export interface DetachedSocket {
   readonly unread: Buffer
   readonly unsent: Buffer
 }
-/** A connection on its way between two I/O threads. */
+/** A connection that is migrating between two I/O threads. */
 declare const parcel: unique symbol
 export type Parcel = { readonly [parcel]: never }
-/** What has become of a connection that was to move; `undefined`: it had closed, or won't come. */
+/** The outcome of a move; `undefined`: the connection had closed before, or won't come. */
 export type MoveOutcome = Parcel | ClosedOnMove | undefined
-/** Its close; `lost`: on its way, so that the thread that it left doesn't count it. */
+/**
+ * The close of a connection during its move; `lost`: between the threads, so that the one that it left doesn't count
+ * it.
+ */
 export interface ClosedOnMove {
   readonly errno: number
   readonly syscall: number
@@ -150,22 +159,22 @@ export interface Bound extends Applied {
 }
 
 /**
- * One I/O thread. Requests answer by callback, in order with the commands around them; `options`, `tcpInfo`, `broadcast` and
- * `fence` also while events are held back. They return the place of their payload in the batch, as `pin()` does, for the record
- * that names it.
+ * One I/O thread. Requests reply by callback, in order with the commands around them; `options`, `tcpInfo`, `broadcast`
+ * and `fence` also while events are held back. They return the place of their payload in the batch, as `pin()` does,
+ * for the record that names it.
  */
 export interface NativeIoThread {
   addCommandBatch(records: Uint32Array, arena: Uint8Array): number
   publish(batch: number, count: number): number
   pin(batch: number, bytes: Uint8Array): number
   listen(batch: number, callback: (answer: Bound | Failure) => void, spec: ListenSpec): number
-  /** Answers why not, or with nothing; the connection's `open` comes with that or later. */
+  /** Replies with a failure, or with nothing; the connection's `open` comes with that or later. */
   connect(batch: number, callback: (failure: Failure | Full | undefined) => void, spec: ConnectSpec): number
-  /** By the number of its context. The attempt answers for itself. */
+  /** Cancels an attempt, by the number of its context. The attempt has a reply of its own. */
   cancelConnect(batch: number, callback: () => void, context: number): number
-  /** Answers its slot, before its first event. The descriptor is the I/O thread's from here on. */
+  /** Replies with the slot, before its first event. The descriptor belongs to the I/O thread from here on. */
   adopt(batch: number, callback: (answer: number | Failure | Full) => void, spec: AdoptSpec): number
-  /** Answers before the connection's last event. The descriptor is whoever's asked. */
+  /** Replies before the connection's last event. The descriptor belongs to the caller from then on. */
   detach(
     batch: number,
     callback: (answer: DetachedSocket | Failure | Closed) => void,
@@ -173,8 +182,8 @@ export interface NativeIoThread {
     generation: number,
   ): number
   /**
-   * A slot for a connection that is to move here; nothing if there is none. `flushed` is its counter for now; `muted`: it
-   * takes no broadcasts. What waits for it there counts for `maxWriteQueue`.
+   * Replies with a slot for a connection that will move here, or with nothing if there is none. `flushed` is its
+   * counter for now; `muted`: it takes no broadcasts. Bytes that wait for it there count for `maxWriteQueue`.
    */
   reserve(
     batch: number,
@@ -183,13 +192,18 @@ export interface NativeIoThread {
     muted: boolean,
     maxWriteQueue: number,
   ): number
-  /** Lets it go to another I/O thread: no file is in its queue. Answers before its last event; with nothing if it has closed. */
+  /**
+   * Hands a connection out to another I/O thread; it has no file in its queue. Replies before its last event; with
+   * nothing if it has closed.
+   */
   release(batch: number, callback: (outcome: MoveOutcome) => void, slot: number, generation: number): number
-  /** What has become of the connection that this slot was reserved for; `undefined`: it won't come. */
+  /**
+   * Completes a move, with the outcome for the connection that this slot was reserved for; `undefined`: it won't come.
+   */
   settle(batch: number, callback: () => void, slot: number, generation: number, outcome: MoveOutcome): number
-  /** Slots and generations of connections, at most `max` of them, that nothing has moved on for `ms`. */
+  /** Replies with slots and generations of connections, at most `max`, that have been idle for `ms`. */
   idle(batch: number, callback: (places: Uint32Array) => void, ms: number, max: number): number
-  /** Answers how many connections it accepted, modulo 2^32; the events of some may come later than this. */
+  /** Replies with the number of connections that it accepted, modulo 2^32; events of some may come later than this. */
   closeListener(batch: number, callback: (accepted: number) => void, index: number): number
   options(
     batch: number,
@@ -205,20 +219,23 @@ export interface NativeIoThread {
     slot: number,
     generation: number,
   ): number
-  /** `[slot, generation]` of a, then of b. Answers, if they are held, what they were adopted with and had yet to read. */
+  /**
+   * Takes `[slot, generation]` of a, then of b. Replies, if both are held, with the bytes that they were adopted with
+   * and had not read.
+   */
   holdRelay(
     batch: number,
     callback: (held: false | readonly [unreadA: Buffer, unreadB: Buffer]) => void,
     places: readonly number[],
   ): number
-  /** The relay that this connection is held for. Answers when it is over. */
+  /** Starts the relay for which this connection is held. Replies when it has ended. */
   relay(
     batch: number,
     callback: (bytes: readonly [fromA: number, fromB: number]) => void,
     slot: number,
     generation: number,
   ): number
-  /** Copies the targets, `count` of them, and the bytes if they aren't pinned; `except` is a slot. */
+  /** Copies the `count` targets, and the bytes if they aren't pinned; `except` is a slot. */
   broadcast(
     batch: number,
     callback: (reached: number, queued: number, cut: number) => void,
@@ -228,9 +245,9 @@ export interface NativeIoThread {
     count: number,
     except: number | undefined,
   ): number
-  /** More bytes for the broadcast that is the last command of the batch; they are copied. */
+  /** Adds bytes to the broadcast that is the last command of the batch; they are copied. */
   extendBroadcast(batch: number, bytes: Uint8Array): void
-  /** Answers when all before it is carried out. */
+  /** Replies when all earlier commands have been executed. */
   fence(batch: number, callback: () => void): number
   goOn(): void
   sendFile(
@@ -239,7 +256,7 @@ export interface NativeIoThread {
     spec: SendFileSpec,
   ): number
   cancelFile(batch: number, callback: () => void, slot: number, generation: number, id: number): number
-  /** The answer to an EVENT_FRAMING. */
+  /** Responds to an EVENT_FRAMING. */
   reframe(
     batch: number,
     slot: number,
@@ -250,17 +267,17 @@ export interface NativeIoThread {
   ): number
   watch(fd: number, interest: number, number: number): Failure | undefined
   unwatch(fd: number): void
-  /** False if the I/O thread has the batch. */
+  /** Returns false if the I/O thread has the batch. */
   setOwnedSlab(batch: number, slab: Buffer): boolean
   address(slot: number, remote: boolean): AddressParts | undefined
   cpuMicros(): number
-  /** By which other threads of the process know it. */
+  /** Returns the number by which other threads of the process know it. */
   loopNumber(): number
   setRef(ref: boolean): void
   close(): void
 }
 
-/** What the addon exports. */
+/** The addon's exports. */
 export interface Addon {
   readonly IoThread: new (config: IoThreadConfig) => NativeIoThread
   readonly layout: Readonly<Record<string, number | readonly string[]>>

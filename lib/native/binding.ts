@@ -6,7 +6,7 @@ import type { Addon, Failure, IoThreadConfig, NativeIoThread } from './binding-t
 function load(): Addon {
   if (process.versions.bun !== undefined) throw unsupported('Bun')
   if (process.platform !== 'linux') throw unsupported(process.platform)
-  // node-gyp-build finds a build of our own, or the prebuild for this platform.
+  // The function finds a local build, or the prebuild for this platform.
   const nodeGypBuild = require('node-gyp-build') as (root: string) => Addon
   const root = join(__dirname, '../..')
   try {
@@ -28,7 +28,10 @@ function unsupported(what: string): C1mError {
 
 const addon = load()
 
-/** What a kernel before Linux 5.9, or a sandbox, says to the system calls that `ownFileTable` needs. */
+/**
+ * The system calls that `ownFileTable` needs, and the errors with which a kernel before Linux 5.9, or a sandbox,
+ * refuses them.
+ */
 const FILE_TABLE_CALLS = ['close_range', 'pidfd_open', 'pidfd_getfd']
 const LACKING: readonly number[] = [constants.errno.ENOSYS, constants.errno.EINVAL, constants.errno.EPERM]
 
@@ -48,16 +51,16 @@ export function startIoThread(config: IoThreadConfig): NativeIoThread {
 }
 /** The addon's record layout, to be compared with `layout.ts`. */
 export const nativeLayout = addon.layout
-/** Opens a listening socket, whose descriptor is the caller's. */
+/** Opens a listening socket, whose descriptor belongs to the caller. */
 export const openListeningSocket = addon.openListeningSocket
 /** Makes a connected socket ready for `adopt()`: its descriptor, or another one of the same socket. */
 export const takeSocket = addon.takeSocket
-/** How many descriptors this process may have open. Throws the system's error if it refuses. */
+/** Sets the number of descriptors that this process may have open. Throws the system's error if it refuses. */
 export function setDescriptorLimit(count: number): void {
   const failure = addon.setDescriptorLimit(count)
   if (failure !== undefined) throw systemError(failure.errno, failure.syscall)
 }
-/** Writes to a connection of any thread of the process; copies the bytes. False if that thread takes none. */
+/** Writes to a connection of any thread of the process; copies the bytes. Returns false if that thread takes none. */
 export const loopWriter = addon.writeRemote
-/** Raises an uncaught exception at once, on behalf of a handler that threw; returns if the process survives it. */
+/** Raises an uncaught exception immediately, for a handler that threw; returns if the process survives it. */
 export const reportException = addon.reportException

@@ -3,11 +3,11 @@
  * them. The addon exports its own values under the same names, and a test compares the two.
  */
 
-/** 32-bit words in an event: `event | argument << 8`, slot, a, b. */
+/** The number of 32-bit words in an event: `event | argument << 8`, slot, a, b. */
 export const EVENT_WORDS = 4
-/** Events in a batch. */
+/** The number of events in a batch. */
 export const EVENT_RECORDS = 4096
-/** Room below which a slab counts as full. */
+/** The room below which a slab counts as full. */
 export const MIN_READ_BYTES = 16_384
 
 /** argument: context, a: generation */
@@ -28,19 +28,19 @@ export const EVENT_CLOSE = 6
 export const EVENT_SATURATED = 7
 /** argument: one of the next two. Nothing is read until a `reframe` */
 export const EVENT_FRAMING = 10
-/** As a COMMAND_REFRAME wanted: everything before was cut as before */
+/** Reading stopped as a COMMAND_REFRAME requested: all earlier bytes were cut by the old framing */
 export const FRAMING_STOPPED = 0
-/** What follows is no frame, or too large a one */
+/** The bytes that follow are no frame, or one that is too large */
 export const FRAMING_INVALID = 1
 /** argument: WATCH bits, slot: the watch's number */
 export const EVENT_WATCH = 9
 
-/** 32-bit words in a target of a broadcast: slot, generation, maxWriteQueue, one of ours. */
+/** The number of 32-bit words in a target of a broadcast: slot, generation, maxWriteQueue, and one that lib/ uses. */
 export const TARGET_WORDS = 4
-/** Of each thread, how many lists of targets the addon remembers. */
+/** The number of target lists that the addon remembers for each thread. */
 export const RECENT_LISTS = 8
 
-/** 32-bit words in a command: `command | argument << 8`, slot, generation, a, b. */
+/** The number of 32-bit words in a command: `command | argument << 8`, slot, generation, a, b. */
 export const COMMAND_WORDS = 5
 
 /** argument: `maxWriteQueue` in KiB, and DRAIN_WISH; a: offset in the arena, b: length */
@@ -54,46 +54,52 @@ export const COMMAND_RESUME = 7
 /** argument: index into TIMEOUT_KINDS, a: milliseconds */
 export const COMMAND_SET_TIMEOUT = 8
 export const COMMAND_WANT_DRAIN = 9
-/** In a write's first word: a COMMAND_WANT_DRAIN behind it */
+/** A bit of a write's first word: a COMMAND_WANT_DRAIN behind it */
 export const DRAIN_WISH = 2 ** 30
 export const COMMAND_REQUEST = 10
-/** Stop reading, and say EVENT_FRAMING */
+/** Stops reading, and raises EVENT_FRAMING */
 export const COMMAND_REFRAME = 13
-/** Take no more broadcasts, nor writes of workers */
+/** Stops broadcasts to the connection, and writes of workers */
 export const COMMAND_MUTE = 14
 
-/** Of a watched descriptor: what is asked for, and what is told. */
+/** The bits for a watched descriptor: the requested events, and the reported ones. */
 export const WATCH_READABLE = 1
 export const WATCH_WRITABLE = 2
 export const WATCH_HANGUP = 4
 export const WATCH_ERROR = 8
 export const WATCH_PRIORITY = 16
 
-/** What a file that waits counts for `maxWriteQueue`, and what such costs may come to on any connection. */
+/**
+ * The bytes that a waiting file counts for `maxWriteQueue`, and the sum of such costs that is allowed on any
+ * connection.
+ */
 export const QUEUE_FILE_COST = 2048
 export const QUEUE_MIN_COST = 65_536
 
-/** Generations are 1 to this. */
+/** The last generation; the first is 1. */
 export const LAST_GENERATION = 2 ** 23 - 1
 
-/** What a connection's time may run out for, as `native/table/timeouts.h` says. */
+/** The kinds of a connection's timeouts, as in `native/table/timeouts.h`. */
 export const TIMEOUT_KINDS = ['idle', 'read', 'write', 'total'] as const
-/** What has run out, as the `timeout` handler is told. */
+/** The timeout that has run out, as the `timeout` handler gets it. */
 export type TimeoutKind = (typeof TIMEOUT_KINDS)[number]
 
-/** How an acceptor spreads connections over I/O threads. */
+/** The rules by which an acceptor distributes connections over I/O threads. */
 export const PLACEMENTS = ['least-connections', 'round-robin', 'source-hash'] as const
 
 /** The system calls that an EVENT_CLOSE may name. */
 export const SYSCALLS = ['read', 'write', 'sendfile'] as const
 
-/** Why the I/O thread closed a connection by itself: `OwnError` in `native/exchange/event_batch.h`. No errno is as large. */
+/**
+ * The reasons for which the I/O thread closed a connection on its own: `OwnError` in `native/exchange/event_batch.h`.
+ * No errno is as large.
+ */
 export const OWN_ERROR_FILE_TRUNCATED = 4097
 export const OWN_ERROR_RELAY_FAILED = 4098
 export const OWN_ERROR_WRITE_QUEUE_FULL = 4104
 export const OWN_ERROR_FILE_ABORTED = 4110
 
-/** The counters that an I/O thread shares, in order; `native/exchange/stats.h` says what each counts. */
+/** The counters that an I/O thread shares, in order; `native/exchange/stats.h` describes each. */
 export const STAT_NAMES = [
   'accepted',
   'connected',

@@ -13,7 +13,7 @@ const OWN_ERRORS: ReadonlyMap<number, readonly [code: ErrorCode, message: string
   [OWN_ERROR_FILE_ABORTED, ['ERR_C1M_FILE_ABORTED', 'A file was aborted when part of it had been sent']],
 ] as const)
 
-/** @internal The error for an I/O thread's number: an errno, or one of the library's own. */
+/** @internal Returns the error for an I/O thread's number: an errno, or one of the library's own. */
 export function closeError(number: number, syscall: string): SystemError | C1mError {
   const own = OWN_ERRORS.get(number)
   return own === undefined ? systemError(number, syscall) : new C1mError(...own)
