@@ -3,34 +3,37 @@ import { checkBoolean, checkInteger, checkObject, checkOneOf, keysOf, type Meant
 import type { ConnectionSettings } from '../native/binding-types.js'
 import { checkFraming, type Framing } from './framing.js'
 
-/** How connections are served: those of a listener, or one that was opened. */
+/** Options of connections: those of a listener, or one that was opened. */
 export interface ConnectionOptions {
   /**
-   * `'owned'`: a chunk is the handler's to keep; it is a slice of a slab of 256 KiB, which it keeps alive, so copy what
-   * you keep for long. `'borrowed'`: it is valid until the handler returns, and its memory is then used again;
-   * nothing is allocated. Default: `'owned'`.
+   * The lifetime of chunks. `'owned'`: the handler may keep a chunk; it is a slice of a slab of 256 KiB, which it keeps
+   * alive, so copy what you keep for long. `'borrowed'`: a chunk is valid until the handler returns, and its memory is
+   * then used again; nothing is allocated. Default: `'owned'`.
    */
   read?: 'owned' | 'borrowed' | undefined
-  /** Bytes queued on a connection from which `write()` answers `false`. 1 to 2^30. Default: 65,536. */
+  /** The number of queued bytes from which `write()` returns `false`. 1 to 2^30. Default: 65,536. */
   highWaterMark?: number | undefined
   /**
-   * Bytes that may be queued on a connection, also by broadcasts and workers; and what entries, as of files, cost besides
-   * (docs/capacity.md). A write beyond, also a single large one, destroys it with ERR_C1M_WRITE_QUEUE_FULL. `highWaterMark` to 2^30. Default: 16 MiB (and at least `highWaterMark`).
+   * The max number of bytes that may be queued on a connection, also by broadcasts and workers, plus the costs of
+   * entries such as files (docs/capacity.md). A write beyond it, also a single large one, destroys the connection with
+   * ERR_C1M_WRITE_QUEUE_FULL. `highWaterMark` to 2^30. Default: 16 MiB (and at least `highWaterMark`).
    */
   maxWriteQueue?: number | undefined
   /**
-   * Milliseconds without a byte read, written or acknowledged by the peer after which `timeout` is called (or, without that handler, the
-   * connection destroyed with ERR_C1M_IDLE_TIMEOUT). 0 is never; up to 2^31-1. Default: 0.
+   * Milliseconds without a byte read, written or acknowledged by the peer after which `timeout` is called (or, without
+   * that handler, the connection is destroyed with ERR_C1M_IDLE_TIMEOUT). 0 is never; up to 2^31-1. Default: 0.
    */
   idleTimeoutMs?: number | undefined
   /**
-   * Milliseconds without a byte read, while it isn't paused and the peer hasn't sent its FIN: against peers that keep a
-   * connection and send nothing, whatever is sent to them. As above, with ERR_C1M_READ_TIMEOUT. Default: 0.
+   * Milliseconds without a byte read, while the connection isn't paused and the peer hasn't sent its FIN: against peers
+   * that keep a connection open and send nothing, whatever is sent to them. As above, with ERR_C1M_READ_TIMEOUT.
+   * Default: 0.
    */
   readTimeoutMs?: number | undefined
   /**
-   * Milliseconds during which bytes are queued, none goes to the kernel, and the peer acknowledges none: against peers that
-   * don't read. What the kernel has taken doesn't begin it, see `userTimeoutMs`. As above, with ERR_C1M_WRITE_TIMEOUT.
+   * Milliseconds during which bytes are queued, none goes to the kernel, and the peer acknowledges none: against peers
+   * that don't read. Bytes that the kernel has taken don't start it, see `userTimeoutMs`. As above, with
+   * ERR_C1M_WRITE_TIMEOUT.
    * Default: 0.
    */
   writeTimeoutMs?: number | undefined
@@ -40,12 +43,14 @@ export interface ConnectionOptions {
    */
   totalTimeoutMs?: number | undefined
   /**
-   * Cuts what arrives into frames, see `lengthPrefixed()` and `delimited()`: `data` gets one whole frame at a time. A frame
-   * beyond its `maxFrameBytes` closes the connection with ERR_C1M_FRAME_TOO_LARGE, after those before it have been
-   * delivered. Default: bytes as they come.
+   * Cuts received bytes into frames, see `lengthPrefixed()` and `delimited()`: `data` gets one whole frame at a time. A
+   * frame beyond its `maxFrameBytes` closes the connection with ERR_C1M_FRAME_TOO_LARGE, after earlier frames have been
+   * delivered. Default: bytes as they arrive.
    */
   framing?: Framing | undefined
-  /** `false` ends our side by itself once the `end` handler has returned, as in `node:net`. Default: `false`. */
+  /**
+   * `false` ends the local side automatically once the `end` handler has returned, as in `node:net`. Default: `false`.
+   */
   allowHalfOpen?: boolean | undefined
 }
 
@@ -63,7 +68,7 @@ export const connectionOptionKeys = keysOf<ConnectionOptions>({
 })
 
 const HANDLERS_APART = 'handlers are the second argument'
-/** @internal What `node:net`, `tls` and Bun have, and how it is done here. */
+/** @internal The options of `node:net`, `tls` and Bun, and their equivalents here. */
 export const MEANT_OF_ANY: Meant = {
   timeout: 'idleTimeoutMs',
   keepAliveInitialDelay: 'it is keepAlive: { idleMs } here',
@@ -87,7 +92,7 @@ const MAX_QUEUE_BYTES = 2 ** 30
 const DEFAULT_HIGH_WATER_MARK = 64 * 1024
 const DEFAULT_MAX_WRITE_QUEUE = 16 * 1024 * 1024
 
-/** @internal What lib/ needs of a connection's options. */
+/** @internal The options of a connection that lib/ uses itself. */
 export interface ConnectionLimits {
   readonly highWaterMark: number
   readonly maxWriteQueue: number
@@ -95,10 +100,13 @@ export interface ConnectionLimits {
   readonly framing: Framing | undefined
 }
 
-/** @internal Makes what `conn.data` is from the start, of the connection. */
+/** @internal Makes the first value of `conn.data` for a connection. */
 export type NewData = ((conn: never) => unknown) | undefined
 
-/** @internal Checks what listeners and connections have in common; parts it into what the core and what lib/ needs. */
+/**
+ * @internal Checks the options that listeners and connections have in common; divides them into the core's and those of
+ * lib/.
+ */
 export function checkConnectionOptions(options: ConnectionOptions): {
   settings: Omit<ConnectionSettings, 'context'>
   context: ConnectionLimits
@@ -127,19 +135,19 @@ export function checkConnectionOptions(options: ConnectionOptions): {
   }
 }
 
-/** How `listen()` and `connect()` take what `node:net` takes as an argument of its own; undefined for anything else. */
+/** Returns the option for what `node:net` takes as an argument of its own; `undefined` for anything else. */
 function asOption(given: unknown): string | undefined {
   if (typeof given === 'number') return `{ port: ${given} }`
   return typeof given === 'string' ? (/^\d+$/.test(given) ? `{ port: ${given} }` : '{ path }') : undefined
 }
 
-/** @internal The options of `listen()` and `connect()`, which have to be given. */
+/** @internal Checks the options of `listen()` and `connect()`, which are mandatory. */
 export function checkGiven<T extends object>(options: T): Partial<T> {
   if (options === undefined) throw invalidType('options', 'an object', options)
   return checkObject('options', options, asOption(options))
 }
 
-/** @internal What makes a connection's `data` of the same value. */
+/** @internal Returns a function that gives each connection the same `data`. */
 export function constant(value: unknown): NewData {
   return value === undefined ? undefined : () => value
 }

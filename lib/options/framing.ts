@@ -12,14 +12,14 @@ const EMPTY = Buffer.alloc(0)
 export interface LengthPrefixedOptions {
   /** Bytes of the length: 1, 2 or 4. Default: 4. */
   bytes?: 1 | 2 | 4 | undefined
-  /** Its byte order; `'big'` is that of the network. Default: `'big'`. */
+  /** The byte order of the length; `'big'` is network byte order. Default: `'big'`. */
   endian?: 'big' | 'little' | undefined
-  /** The length counts its own bytes, too. Default: `false`. */
+  /** True if the length counts its own bytes, too. Default: `false`. */
   includesHeader?: boolean | undefined
   /**
-   * The longest frame that is taken, without its length. A longer one closes the connection with
-   * ERR_C1M_FRAME_TOO_LARGE. So many bytes, and some more, may wait for the rest of a frame, on each connection.
-   * 1 to 2^30, or to what the length can say. Default: 1 MiB, or what the length can say.
+   * The max length of a frame, without its length field. A longer one closes the connection with
+   * ERR_C1M_FRAME_TOO_LARGE. On each connection this number of bytes, and some more, may wait for the rest of a frame.
+   * 1 to 2^30, or to the max of the length field. Default: 1 MiB, or the max of the length field.
    */
   maxFrameBytes?: number | undefined
 }
@@ -27,9 +27,9 @@ export interface LengthPrefixedOptions {
 /** Options of `delimited()`. */
 export interface DelimitedOptions {
   /**
-   * The longest frame that is taken, without the delimiter. A longer one closes the connection with
-   * ERR_C1M_FRAME_TOO_LARGE, as soon as so many bytes have come without a delimiter. So many, and some more, may wait
-   * for it, on each connection. 1 to 2^30. Default: 1 MiB.
+   * The max length of a frame, without the delimiter. A longer one closes the connection with ERR_C1M_FRAME_TOO_LARGE,
+   * as soon as this number of bytes has come without a delimiter. On each connection this number of bytes, and some
+   * more, may wait for it. 1 to 2^30. Default: 1 MiB.
    */
   maxFrameBytes?: number | undefined
 }
@@ -43,22 +43,23 @@ const prefixedKeys = keysOf<LengthPrefixedOptions>({
 const delimitedKeys = keysOf<DelimitedOptions>({ maxFrameBytes: true })
 
 /**
- * How a stream of bytes is cut into frames: made by `lengthPrefixed()` or `delimited()`, for the `framing` of a listener
- * or an outgoing connection, for `conn.setFraming()` and `writeFrame()`. Immutable, and to be shared.
+ * The rule by which a stream of bytes is cut into frames: made by `lengthPrefixed()` or `delimited()`, for the
+ * `framing` of a listener or an outgoing connection, for `conn.setFraming()` and `writeFrame()`. Immutable, and may be
+ * shared.
  */
 export abstract class Framing {
-  /** The longest frame that is taken, without length or delimiter. */
+  /** The max length of a frame, without length field or delimiter. */
   abstract readonly maxFrameBytes: number
-  /** @internal What the core is told. */
+  /** @internal The framing as the core takes it. */
   abstract readonly spec: FramingSpec
 
   /**
-   * A whole frame, as bytes to be sent, in a buffer of its own: for what is written to many connections. Otherwise
-   * `writeFrame()` copies less.
+   * Returns a whole frame, as bytes to be sent, in a buffer of its own: for a frame that is written to many
+   * connections. Otherwise `writeFrame()` copies less.
    *
    * Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE) for a payload that is neither a string nor bytes, a RangeError
-   * (ERR_C1M_OUT_OF_RANGE) for one that its length can't express, and a TypeError (ERR_C1M_INVALID_ARG_VALUE) for one
-   * that holds the delimiter: it would arrive as two.
+   * (ERR_C1M_OUT_OF_RANGE) for one that the length field can't express, and a TypeError (ERR_C1M_INVALID_ARG_VALUE) for
+   * one that contains the delimiter, because it would arrive as two.
    *
    * @param payload A string is sent as UTF-8.
    * @example
@@ -70,11 +71,11 @@ export abstract class Framing {
     return Buffer.concat([this.before(bytes.length), bytes, this.after()])
   }
 
-  /** @internal Throws if this can't be a frame's payload. */
+  /** @internal Throws if these bytes can't be a frame's payload. */
   abstract check(payload: Uint8Array): void
-  /** @internal What goes before a payload of so many bytes; valid until the next call. */
+  /** @internal Returns the bytes in front of a payload of this length; valid until the next call. */
   abstract before(length: number): Uint8Array
-  /** @internal What goes after a payload. */
+  /** @internal Returns the bytes behind a payload. */
   abstract after(): Uint8Array
 }
 
@@ -132,7 +133,10 @@ class Delimited extends Framing {
   readonly maxFrameBytes: number
   readonly spec: FramingSpec
   readonly #delimiter: Buffer
-  /** Ends of a payload that the delimiter behind them makes into a delimiter: one that ends as it begins has some. */
+  /**
+   * The ends of a payload that would complete a delimiter with the one behind them; there are some if a delimiter ends
+   * as it begins.
+   */
   readonly #early: readonly Buffer[]
 
   constructor(delimiter: string | Uint8Array, options: DelimitedOptions | undefined) {
@@ -140,7 +144,7 @@ class Delimited extends Framing {
     if (typeof delimiter !== 'string' && !isBytes(delimiter)) {
       throw invalidType('delimiter', 'a string, a Buffer or a Uint8Array', delimiter)
     }
-    // A copy: the caller's may change.
+    // The bytes are copied, because the caller's may change.
     const bytes = Buffer.from(delimiter as Uint8Array)
     if (bytes.length < 1 || bytes.length > MAX_DELIMITER_BYTES) {
       throw outOfRange('delimiter.length', `1 to ${MAX_DELIMITER_BYTES} bytes`, bytes.length)
@@ -195,12 +199,13 @@ export function lengthPrefixed(options?: LengthPrefixedOptions): Framing {
 }
 
 /**
- * Frames that end in these bytes, for example lines. `data` gets what is between two of them, without the delimiter; an
- * empty frame is an empty chunk. What comes after the last one, before the peer's FIN, is no frame, and dropped.
+ * Frames that end in these bytes, for example lines. `data` gets the bytes between two of them, without the delimiter;
+ * an empty frame is an empty chunk. Bytes after the last delimiter, before the peer's FIN, are no frame, and are
+ * dropped.
  *
  * Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE) or RangeError (ERR_C1M_OUT_OF_RANGE) for a bad delimiter or options.
  *
- * @param delimiter 1 to 256 bytes; a string is taken as UTF-8.
+ * @param delimiter 1 to 256 bytes; a string is converted to UTF-8.
  * @example
  * await reactor.listen({ port: 7000, framing: delimited('\r\n', { maxFrameBytes: 4096 }) }, {
  *   data(conn, line) { console.log(line.toString()) },
@@ -232,7 +237,7 @@ function checkMaxFrameBytes(value: unknown, max: number): number {
   return checkInteger('maxFrameBytes', value, 1, max)
 }
 
-/** @internal A payload as bytes. */
+/** @internal Returns a payload as bytes. */
 export function payloadBytes(payload: unknown): Uint8Array {
   if (typeof payload === 'string') return Buffer.from(payload)
   if (isBytes(payload)) return payload

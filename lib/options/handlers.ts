@@ -5,53 +5,56 @@ import type { TimeoutKind } from '../native/layout.js'
 
 /** The handlers of connections of the type `C`: see `Handlers`. */
 export interface HandlersOf<C> {
-  /** A connection has been accepted. Without this handler, a connection has no object until another needs one. */
+  /** A connection has been accepted. Without this handler, a connection has no object until other code needs one. */
   open?: ((conn: C) => void) | undefined
   /**
-   * Bytes have arrived, at most 64 KiB; with a `framing`, one frame, without its length or delimiter. Without this handler
-   * they are read and thrown away.
+   * Bytes have arrived, at most 64 KiB; with a `framing`, one frame, without its length or delimiter. Without this
+   * handler received bytes are read and dropped.
    */
   data?: ((conn: C, chunk: Buffer) => void) | undefined
-  /** All queued bytes have gone to the kernel, after a `write()` that answered `false`, be it because of `end()`. */
+  /**
+   * All queued bytes have gone to the kernel, after a `write()` that returned `false`, for example because of `end()`.
+   */
   drain?: ((conn: C) => void) | undefined
   /**
-   * The peer has sent its FIN, and all it sent before has been delivered. Once. Our side then ends, see
+   * The peer has sent its FIN, and all bytes before it have been delivered. Called once. The local side then ends, see
    * `allowHalfOpen`.
    */
   end?: ((conn: C) => void) | undefined
   /**
-   * A timeout of the connection has run out; called again after each further such period. Without this handler it is
-   * destroyed with ERR_C1M_IDLE_TIMEOUT, ERR_C1M_READ_TIMEOUT, ERR_C1M_WRITE_TIMEOUT or ERR_C1M_CONNECTION_TIMEOUT; and
-   * so it is in any case when a whole period has passed after `end()`, so that a handler which ends is rid of a peer that
-   * never answers.
+   * A timeout of the connection has run out; called again after each further such period. Without this handler the
+   * connection is destroyed with ERR_C1M_IDLE_TIMEOUT, ERR_C1M_READ_TIMEOUT, ERR_C1M_WRITE_TIMEOUT or
+   * ERR_C1M_CONNECTION_TIMEOUT. It is always destroyed when a whole period has passed after `end()`, so that a handler
+   * that ends it gets rid of a peer that never responds.
    */
   timeout?: ((conn: C, kind: TimeoutKind) => void) | undefined
-  /** The reactor is shutting down: say goodbye and `end()`. Without this handler the connection is ended. */
+  /** The reactor is shutting down: send a last message and `end()`. Without this handler the connection is ended. */
   shutdown?: ((conn: C) => void) | undefined
   /**
-   * The connection has closed; exactly once for each, and last. `error` says why; it is `undefined` after the FINs of
-   * both sides, and after our own `reset()` or `destroy()` without an error.
+   * The connection has closed; called exactly once for each, and last. `error` is the reason; it is `undefined` after
+   * the FINs of both sides, and after a local `reset()` or `destroy()` without an error.
    */
   close?: ((conn: C, error?: CloseError) => void) | undefined
   /**
-   * One of the other handlers threw `error`, or is async and its promise rejected with it: then this is called in place of
-   * an uncaught exception or an unhandled rejection. The connection is as it was; destroy it if its state can't be
-   * trusted any more. It may have closed meanwhile. What this handler itself throws is uncaught, as without it.
+   * One of the other handlers threw `error`, or is async and its promise rejected with it: then this handler is called
+   * in place of an uncaught exception or an unhandled rejection. The connection is as it was; destroy it if its state
+   * can't be trusted any more. It may have closed meanwhile. An error that this handler throws is uncaught, as without
+   * it.
    */
   error?: ((conn: C, error: unknown) => void) | undefined
 }
 
 /**
- * Why a connection closed: a `C1mError`, a `SystemError` (with `errno` and `syscall`), or what was given to
- * `destroy()`.
+ * The reason why a connection closed: a `C1mError`, a `SystemError` (with `errno` and `syscall`), or the error that was
+ * passed to `destroy()`.
  */
 export interface CloseError extends Error {
-  /** ERR_C1M_…, the system's (`ECONNRESET`), or that of the error that was given. */
+  /** ERR_C1M_…, the system's code (`ECONNRESET`), or that of the error passed to `destroy()`. */
   // An intersection with {} keeps editors from folding the known codes into string.
   readonly code?: ErrorCode | (string & {})
-  /** The negative error number, if it is the system's. */
+  /** The negative error number, if the error is the system's. */
   readonly errno?: number
-  /** The system call that failed, if it is the system's. */
+  /** The system call that failed, if the error is the system's. */
   readonly syscall?: string
 }
 
@@ -59,7 +62,7 @@ export interface CloseError extends Error {
 export const handlerNames = ['open', 'data', 'drain', 'end', 'timeout', 'shutdown', 'close', 'error'] as const
 type Name = (typeof handlerNames)[number]
 
-/** What other libraries call so. */
+/** Other libraries' names for handlers. */
 const MEANT: Meant = {
   connection: 'open',
   connect: 'open',
@@ -69,8 +72,9 @@ const MEANT: Meant = {
 }
 
 /**
- * @internal Throws unless these can be handlers. A literal has no function but handlers, since one that is misspelt would be
- * silent; an instance of a class may have methods of its own, beside one handler at least.
+ * @internal Throws unless these can be handlers. An object literal must have no other functions, because a misspelt
+ * handler would never be called; an instance of a class may have methods of its own, in addition to at least one
+ * handler.
  */
 export function checkHandlers<C>(handlers: HandlersOf<C>): void {
   checkObject('handlers', handlers, '{ data() {} }')
@@ -91,12 +95,12 @@ export function checkHandlers<C>(handlers: HandlersOf<C>): void {
   }
 }
 
-/** The end of a prototype chain: Object.prototype, of whichever realm, or nothing. */
+/** True at the end of a prototype chain: Object.prototype, of whichever realm, or null. */
 function isRoot(prototype: object | null): boolean {
   return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
-/** Names of its functions, those of its class included. */
+/** Returns the names of the object's functions, including those of its class. */
 function functionsOf(handlers: object): string[] {
   const names: string[] = []
   for (let at = handlers; at === handlers || !isRoot(at); at = Object.getPrototypeOf(at)) {
@@ -110,8 +114,8 @@ function functionsOf(handlers: object): string[] {
 const contained = new WeakMap<object, Contained>()
 
 /**
- * @internal These handlers, or if `error` is one of them, handlers that call it with what the others throw or reject with. Both
- * look a handler up when they call it: one that is replaced on the object takes effect.
+ * @internal Returns these handlers; or, if `error` is one of them, handlers that call it with errors of the others.
+ * Both look a handler up when they call it: one that is replaced on the object takes effect.
  */
 export function containErrors<C>(handlers: HandlersOf<C>): HandlersOf<C> {
   if (handlers.error === undefined) return handlers
@@ -123,7 +127,7 @@ export function containErrors<C>(handlers: HandlersOf<C>): HandlersOf<C> {
   return made as HandlersOf<C>
 }
 
-/** Has a handler whenever the user's object has it. */
+/** Handlers that exist whenever the user's object has them, and that contain their errors. */
 class Contained {
   readonly #handlers: HandlersOf<never>
   readonly #calls = new Map<Name, (conn: never, detail: never) => void>()
@@ -131,7 +135,7 @@ class Contained {
   constructor(handlers: HandlersOf<never>) {
     this.#handlers = handlers
     for (const name of handlerNames) {
-      if (name === 'error') continue // which nothing contains
+      if (name === 'error') continue // has no handler to contain its errors
       this.#calls.set(name, (conn, detail) => this.#call(name, conn, detail))
       Object.defineProperty(this, name, {
         get: () => (handlers[name] === undefined ? undefined : this.#calls.get(name)),

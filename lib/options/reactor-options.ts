@@ -6,44 +6,45 @@ import { checkBoolean, checkInteger, checkKeys, checkObject, checkOneOf, keysOf 
 /** Options of a `Reactor`. */
 export interface ReactorOptions {
   /**
-   * The most connections held at once, over all listeners. At the limit the listeners stop accepting, and new
-   * connections wait in the kernel's backlog; accepting goes on once 1/32 of the limit (at least one) has become free.
+   * The max number of connections at the same time, over all listeners. At the limit the listeners stop accepting, and
+   * new connections wait in the kernel's backlog; accepting continues once 1/32 of the limit (at least one) has become
+   * free.
    * Each costs 12 bytes of address space, used or not.
    * An integer from 1 to 16,777,216. Default: 1,048,576 (Linux's default `fs.nr_open`).
    */
   maxConnections?: number | undefined
   /**
-   * How readiness is asked of the kernel: `'edge'` registers each socket once (EPOLLET), `'level'` changes the
-   * registration as interest changes. It exists to be measured against; the behaviour is the same. Default: `'edge'`.
+   * The way in which the kernel reports readiness: `'edge'` registers each socket once (EPOLLET), `'level'` changes the
+   * registration as interest changes. It exists for comparison; the behaviour is the same. Default: `'edge'`.
    */
   trigger?: 'edge' | 'level' | undefined
   /**
-   * Overwrites every borrowed chunk with 0xDD when its handler returns, so that code which keeps one fails at once
+   * Overwrites every borrowed chunk with 0xDD when its handler returns, so that code that keeps one fails immediately
    * instead of seldom. Default: `false`.
    */
   poisonBorrowed?: boolean | undefined
   /**
-   * How many I/O threads serve the connections, or more about them. 1 to 64; `'auto'` is one for each CPU but one, which is
-   * for handlers. Each is a loop of its own; a connection stays on one. Default: 1, which feeds one busy JS thread with
-   * simple handlers only in part: see the guide on capacity.
+   * The number of I/O threads that serve the connections, or more options of them. 1 to 64; `'auto'` is one for each
+   * CPU but one, which is for handlers. Each is a loop of its own; a connection stays on one. Default: 1, which only
+   * partly feeds a busy JS thread with simple handlers: see the guide on capacity.
    */
   ioThreads?: number | 'auto' | IoThreadsOptions | undefined
 }
 
 /** The I/O threads of a `Reactor`. */
 export interface IoThreadsOptions {
-  /** 1 to 64, or `'auto'`. Default: as many as there are `cpus`, or else 1. */
+  /** The number of threads, 1 to 64, or `'auto'`. Default: the number of `cpus`, or else 1. */
   count?: number | 'auto' | undefined
   /**
-   * The CPUs to pin them to, one each, in turn if there are more threads than CPUs; 0 to 1023. Default: they run where
-   * this thread may run. (pthread_attr_setaffinity_np(3))
+   * The CPUs to which the threads are pinned, one each, in turn if there are more threads than CPUs; 0 to 1023.
+   * Default: they run where this thread may run. (pthread_attr_setaffinity_np(3))
    */
   cpus?: readonly number[] | undefined
   /**
-   * Gives each thread a file table of its own, so that RLIMIT_NOFILE and `fs.nr_open` count for each of them by itself: 16
-   * threads hold 16 times as many connections as the limit allows a process. Sockets that are adopted and descriptors of
-   * files are passed on, and nothing else changes. Linux 5.9; where the kernel or a sandbox has no such calls the
-   * constructor throws ERR_C1M_UNSUPPORTED_OPTION. Default: `false`.
+   * Gives each thread a file table of its own, so that RLIMIT_NOFILE and `fs.nr_open` apply to each separately: 16
+   * threads hold 16 times as many connections as the limit allows a process. Adopted sockets and descriptors of files
+   * are passed between the tables, and nothing else changes. Needs Linux 5.9; where the kernel or a sandbox lacks the
+   * system calls, the constructor throws ERR_C1M_UNSUPPORTED_OPTION. Default: `false`.
    * (close_range(2) with CLOSE_RANGE_UNSHARE, pidfd_getfd(2), SCM_RIGHTS)
    */
   ownFileTable?: boolean | undefined
@@ -76,10 +77,10 @@ export function checkReactorOptions(options: ReactorOptions | undefined): {
   }
 }
 
-/** Not pinned. */
+/** The CPU of a thread that isn't pinned. */
 const ANY_CPU = -1
 
-/** A CPU for each thread, and their file tables. */
+/** Returns a CPU for each thread, and whether they have their own file tables. */
 function checkIoThreads(ioThreads: Exclude<ReactorOptions['ioThreads'], undefined>): {
   cpus: number[]
   ownFileTable: boolean
@@ -98,7 +99,7 @@ function checkIoThreads(ioThreads: Exclude<ReactorOptions['ioThreads'], undefine
   }
 }
 
-/** @internal Numbers of CPUs. */
+/** @internal Checks numbers of CPUs. */
 export function checkCpus(name: string, cpus: unknown): readonly number[] {
   if (!Array.isArray(cpus)) throw invalidType(name, 'an array', cpus)
   for (const [at, cpu] of cpus.entries()) checkInteger(`${name}[${at}]`, cpu, 0, 1023)

@@ -2,20 +2,20 @@ import { C1mError, invalidType, outOfRange, systemError } from '../base/errors.j
 import { checkBoolean, checkInteger, checkKeys, checkObject } from '../base/validate.js'
 import type { Failure } from '../native/binding-types.js'
 
-/** TCP keepalive, see `SocketOptions.keepAlive`. What is left out keeps the system's value. */
+/** TCP keepalive, see `SocketOptions.keepAlive`. A property that is left out keeps the system's value. */
 export interface KeepAliveOptions {
   /**
-   * Milliseconds without traffic before the first probe; whole seconds to the kernel, rounded up.
+   * Milliseconds without traffic before the first probe; the kernel takes whole seconds, rounded up.
    * 1 to 32,767,000. Default: the system's `net.ipv4.tcp_keepalive_time`, two hours. (TCP_KEEPIDLE, tcp(7))
    */
   idleMs?: number | undefined
   /**
-   * Milliseconds between probes; whole seconds to the kernel, rounded up. 1 to 32,767,000.
+   * Milliseconds between probes; the kernel takes whole seconds, rounded up. 1 to 32,767,000.
    * Default: `net.ipv4.tcp_keepalive_intvl`, 75 seconds. (TCP_KEEPINTVL, tcp(7))
    */
   intervalMs?: number | undefined
   /**
-   * Probes without an answer after which the connection closes with ETIMEDOUT. 1 to 127.
+   * Unacknowledged probes after which the connection closes with ETIMEDOUT. 1 to 127.
    * Default: `net.ipv4.tcp_keepalive_probes`, 9. (TCP_KEEPCNT, tcp(7))
    */
   count?: number | undefined
@@ -24,7 +24,7 @@ export interface KeepAliveOptions {
 /**
  * Socket options, for a listener (then its connections have them from the start) and for a single connection.
  *
- * What is left out keeps the system's default. An option that the platform or the protocol lacks fails with
+ * An option that is left out keeps the system's default. One that the platform or the protocol lacks fails with
  * ERR_C1M_UNSUPPORTED_OPTION and is never dropped silently: a Unix socket has `sendBufferBytes` only, and Multipath
  * TCP lacks `userTimeoutMs`, `quickAck` and, over IPv6, `ipTos`. A wrong type throws a TypeError with
  * ERR_C1M_INVALID_ARG_TYPE, a value out of range a RangeError with ERR_C1M_OUT_OF_RANGE.
@@ -34,43 +34,44 @@ export interface KeepAliveOptions {
  */
 export interface SocketOptions {
   /**
-   * Sends small writes at once instead of collecting them while older data is unacknowledged (Nagle's algorithm).
+   * Sends small writes immediately instead of collecting them while older data is unacknowledged (Nagle's algorithm).
    * Everything that a turn wrote goes out in one system call anyway, so that request and response protocols want
    * `true`. Default: `false`. (TCP_NODELAY, tcp(7))
    */
   noDelay?: boolean | undefined
   /**
-   * Probes an idle peer, and so finds those that vanished without a FIN. `true` uses the system's times; an object
-   * switches it on with its own. Default: `false`. (SO_KEEPALIVE, socket(7))
+   * Probes an idle peer, and so detects one that vanished without a FIN. `true` uses the system's times; an object
+   * enables it with its own. Default: `false`. (SO_KEEPALIVE, socket(7))
    */
   keepAlive?: boolean | KeepAliveOptions | undefined
   /**
    * Milliseconds that sent data may stay unacknowledged, or unsent because of a closed window, before the connection
-   * closes with ETIMEDOUT. With keepalive on, it decides in place of `keepAlive.count`. 0 to 2,147,483,647; 0 is the
-   * system's time, about 15 minutes. Default: 0. (TCP_USER_TIMEOUT, tcp(7); RFC 5482)
+   * closes with ETIMEDOUT. With keepalive enabled, it replaces `keepAlive.count`. 0 to 2,147,483,647; 0 is the system's
+   * time, about 15 minutes. Default: 0. (TCP_USER_TIMEOUT, tcp(7); RFC 5482)
    */
   userTimeoutMs?: number | undefined
   /**
-   * A connection is accepted only when its first data has arrived, or after this many milliseconds without any. Whole
-   * seconds to the kernel, rounded up by us, and by the kernel to the next step of its SYN-ACK timer: 1, 3, 7, 15,
-   * 31, 63 s and so on. 0 to 2,147,483,647; 0 is off. Default: 0. Listeners only. (TCP_DEFER_ACCEPT, tcp(7))
+   * Accepts a connection only when its first data has arrived, or after this many milliseconds without any. The kernel
+   * takes whole seconds, rounded up by c1m, and by the kernel to the next step of its SYN-ACK timer: 1, 3, 7, 15, 31,
+   * 63 s and so on. 0 to 2,147,483,647; 0 is off. Default: 0. Listeners only. (TCP_DEFER_ACCEPT, tcp(7))
    */
   deferAcceptMs?: number | undefined
   /**
-   * Takes data in the SYN of clients that have been here before, and saves them a round trip. A number is how many
-   * such connections may be pending at once, 0 (off) to 2,147,483,647, capped at `net.core.somaxconn`; `true` is 1024.
-   * Needs the server's bit, 2, in `net.ipv4.tcp_fastopen`; without it nothing happens. A SYN may be repeated: only for
-   * requests that do no harm when they come twice. Default: `false`. Listeners only. (TCP_FASTOPEN, tcp(7); RFC 7413)
+   * Takes data in the SYN of clients that have connected before, and saves them a round trip. A number is how many such
+   * connections may be pending at the same time, 0 (off) to 2,147,483,647, at most `net.core.somaxconn`; `true` is
+   * 1024. Needs the server's bit, 2, in `net.ipv4.tcp_fastopen`; without it the option has no effect. A SYN may be
+   * repeated: use it only for requests that do no harm when they arrive twice. Default: `false`. Listeners only.
+   * (TCP_FASTOPEN, tcp(7); RFC 7413)
    */
   fastOpen?: boolean | number | undefined
   /**
-   * Bytes of the kernel's receive buffer, 1 to 1,073,741,823. The kernel caps it at `net.core.rmem_max`, doubles it
+   * Bytes of the kernel's receive buffer, 1 to 1,073,741,823. The kernel limits it to `net.core.rmem_max`, doubles it
    * for its own overhead, and stops adapting it to the connection. The doubled value is read back. Default: adapted
    * within `net.ipv4.tcp_rmem`. (SO_RCVBUF, socket(7))
    */
   receiveBufferBytes?: number | undefined
   /**
-   * Bytes of the kernel's send buffer, 1 to 1,073,741,823; capped at `net.core.wmem_max`, doubled, and no longer
+   * Bytes of the kernel's send buffer, 1 to 1,073,741,823; limited to `net.core.wmem_max`, doubled, and no longer
    * adapted, as above. Default: adapted within `net.ipv4.tcp_wmem`. (SO_SNDBUF, socket(7))
    */
   sendBufferBytes?: number | undefined
@@ -81,14 +82,14 @@ export interface SocketOptions {
    */
   congestion?: string | undefined
   /**
-   * `true` acknowledges what arrives at once, `false` lets the kernel delay it, to send it along with data. It is a
-   * hint for now: the kernel soon decides by itself again. For a listener it is set on each connection after accept,
-   * one system call each. Default: the kernel decides. (TCP_QUICKACK, tcp(7))
+   * `true` acknowledges received data immediately, `false` lets the kernel delay that, to send it along with data. It
+   * is a hint for now: the kernel soon decides on its own again. For a listener it is set on each connection after
+   * accept, one system call each. Default: the kernel decides. (TCP_QUICKACK, tcp(7))
    */
   quickAck?: boolean | undefined
   /**
-   * What closing does with data the peer hasn't acknowledged. `false`: the kernel goes on sending it by itself. `0`:
-   * it is dropped and the peer gets a RST, on every close. A longer time is refused (ERR_C1M_OUT_OF_RANGE): with one,
+   * The effect of closing on data that the peer hasn't acknowledged. `false`: the kernel continues to send it. `0`: it
+   * is dropped and the peer gets a RST, on every close. A longer time is refused (ERR_C1M_OUT_OF_RANGE): with one,
    * close(2) waits on a non-blocking socket too, and every connection of the I/O thread with it. Default: `false`.
    * (SO_LINGER, socket(7))
    */
@@ -106,22 +107,22 @@ export interface SocketOptions {
    */
   ipTos?: number | undefined
   /**
-   * Of several listeners that share a port (`reusePort`), prefers this one for packets that this CPU handles. 0 to
+   * Prefers this listener, among several that share a port (`reusePort`), for packets that this CPU handles. 0 to
    * 65,535. Read back from a connection, it is the CPU that handled its last packet. Default: none. Listeners only.
    * (SO_INCOMING_CPU, socket(7))
    */
   incomingCpu?: number | undefined
   /**
-   * Microseconds to poll the network device for data instead of waiting for its interrupt: lower latency for more
-   * CPU, with drivers that can. 0 to 2,147,483,647; more than `net.core.busy_read` needs CAP_NET_ADMIN (EPERM).
+   * Microseconds to poll the network device for data instead of waiting for its interrupt: lower latency for more CPU
+   * time, with drivers that support it. 0 to 2,147,483,647; more than `net.core.busy_read` needs CAP_NET_ADMIN (EPERM).
    * Default: `net.core.busy_read`, 0. (SO_BUSY_POLL, socket(7))
    */
   busyPollMicros?: number | undefined
 }
 
 /**
- * The options as the kernel applied them, rounded and capped. A property is absent where the socket lacks the option;
- * `deferAcceptMs` and `fastOpen` are there on listeners only, `quickAck` on connections only. `keepAlive` has all its
+ * The options as the kernel applied them, rounded and limited. A property is absent where the socket lacks the option;
+ * `deferAcceptMs` and `fastOpen` exist on listeners only, `quickAck` on connections only. `keepAlive` has all its
  * values, or is `false`.
  */
 export interface AppliedSocketOptions {
@@ -147,9 +148,11 @@ const INT_MAX = 2_147_483_647
 const FAST_OPEN_QUEUE = 1024
 const MAX_KEEP_ALIVE_MS = 32_767_000
 
-/** How an option's value becomes the int that the core takes, and how an int that the kernel applied becomes a value. */
+/**
+ * The conversion of an option's value to the int that the core takes, and of an int that the kernel applied to a value.
+ */
 interface Unit<V> {
-  /** Checks what the user gave. */
+  /** Checks the user's value, and converts it. */
   readonly encode: (name: string, value: unknown) => number
   readonly decode: (value: number) => V | undefined
   readonly where?: 'listener'
@@ -165,7 +168,7 @@ const integer = (min: number, max: number): Unit<number> => ({
   decode: (value) => value,
 })
 
-/** Milliseconds here, whole seconds to the kernel. */
+/** A unit of milliseconds, for whole seconds in the kernel. */
 const seconds = (min: number, max: number): Unit<number> => ({
   encode: (name, value) => Math.ceil(checkInteger(name, value, min, max) / 1000),
   decode: (value) => value * 1000,
@@ -192,11 +195,11 @@ const linger: Unit<number | false> = {
 
 const cpu: Unit<number> = {
   ...integer(0, 65_535),
-  // -1 as long as no CPU has been chosen and no packet has come.
+  // The value is -1 as long as no CPU has been chosen and no packet has come.
   decode: (value) => (value >= 0 ? value : undefined),
 }
 
-/** Without an int value: it stands here to have a number, by which failures name it. */
+/** A row without an int value: it gives the option a number, by which failures name it. */
 const NAME_ONLY = undefined
 
 type KeepAliveName = `keepAlive.${keyof KeepAliveOptions}`
@@ -205,8 +208,8 @@ type Table = {
 } & { readonly [K in KeepAliveName]: Unit<number> } & { readonly keepAlive: Unit<boolean> }
 
 /**
- * Each option's row: the one place, besides its doc blocks above, that knows it. The order gives it its number, which is the
- * same in `kOptionNames` in `native/net/options.h`.
+ * A row for each option: the only place, besides its doc blocks above, that knows it. The order gives an option its
+ * number, which is the same in `kOptionNames` in `native/net/options.h`.
  */
 const table = {
   noDelay: flag,
@@ -247,12 +250,12 @@ export const optionNames: readonly string[] = rows.map(([name]) => name)
 /** @internal */
 export const socketOptionKeys: readonly string[] = ['keepAlive', ...plainUnits.map(([name]) => name), 'congestion']
 
-/** @internal Without those that are for listeners only. */
+/** @internal The names of the options that aren't for listeners only. */
 export const connectionSocketOptionKeys = socketOptionKeys.filter(
   (key) => plainUnits.find(([name]) => name === key)?.[1].where !== 'listener',
 )
 
-/** @internal Option ids for the core, next to each other with their values: `[id, value, id, value, …]`. */
+/** @internal Option ids for the core, side by side with their values: `[id, value, id, value, …]`. */
 export interface EncodedSocketOptions {
   readonly settings: number[]
   readonly congestion?: string
@@ -283,11 +286,11 @@ function encodeKeepAlive(keepAlive: unknown, settings: number[]): void {
 }
 
 /**
- * @internal Checks the socket options among `options` and makes them into ids and values for the core. Other
- * properties are not looked at, and `undefined` counts as left out.
+ * @internal Checks the socket options among `options`, and converts them to ids and values for the core. Other
+ * properties are ignored, and `undefined` counts as left out.
  *
- * Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE), a RangeError (ERR_C1M_OUT_OF_RANGE), or ERR_C1M_UNSUPPORTED_OPTION
- * for an option of listeners on a connection, where the kernel would take it and do nothing.
+ * Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE), a RangeError (ERR_C1M_OUT_OF_RANGE), or ERR_C1M_UNSUPPORTED_OPTION for
+ * a listener's option on a connection, where the kernel would accept it without effect.
  */
 export function encodeSocketOptions(options: SocketOptions, where: 'listener' | 'connection'): EncodedSocketOptions {
   const settings: number[] = []
@@ -306,14 +309,14 @@ export function encodeSocketOptions(options: SocketOptions, where: 'listener' | 
   return { settings, congestion }
 }
 
-/** @internal Checks what `conn.setOptions()` is given, and encodes it as above. */
+/** @internal Checks the options of `conn.setOptions()`, and encodes them as above. */
 export function encodeSetOptions(options: SocketOptions): EncodedSocketOptions {
   const given = checkObject('options', options)
   checkKeys('options', given, socketOptionKeys)
   return encodeSocketOptions(given, 'connection')
 }
 
-/** @internal Makes `[id, value, …]`, as the core read it from a socket, into properties. */
+/** @internal Converts `[id, value, …]`, as the core read it from a socket, to properties. */
 export function decodeSocketOptions(values: ArrayLike<number>, congestion?: string): AppliedSocketOptions {
   const applied: Record<string, unknown> = {}
   const times: Record<string, unknown> = { idleMs: 0, intervalMs: 0, count: 0 }
@@ -329,7 +332,7 @@ export function decodeSocketOptions(values: ArrayLike<number>, congestion?: stri
   return applied
 }
 
-/** @internal The error for an option that the system refused, or for what else went wrong. */
+/** @internal Returns the error for an option that the system refused, or for another failure. */
 export function failureOf(failure: Failure): Error {
   if (failure.option === undefined) return systemError(failure.errno, failure.syscall)
   if (failure.unsupported === true) return unsupportedOption(failure.option)
@@ -337,7 +340,7 @@ export function failureOf(failure: Failure): Error {
   return Object.assign(error, { message: `${error.message} (option "${failure.option}")` })
 }
 
-/** @internal The error for an option that can't be had here; `why` completes the sentence. */
+/** @internal Returns the error for an option that isn't available here; `why` completes the sentence. */
 export function unsupportedOption(name: string, why = 'is not supported by this system or protocol'): C1mError {
   return new C1mError('ERR_C1M_UNSUPPORTED_OPTION', `The option "${name}" ${why}`)
 }

@@ -13,9 +13,9 @@ export type TcpState =
   | 'closing'
 
 /**
- * What the kernel knows about one TCP connection (TCP_INFO, tcp(7)). Counts are since the connection's start, except
- * where they say "now". A property is absent where this kernel doesn't report it, or has no value yet. Of a Multipath
- * TCP connection these are the values of its first subflow.
+ * The kernel's figures for one TCP connection (TCP_INFO, tcp(7)). Counts are since the connection's start, except where
+ * they say "now". A property is absent where this kernel doesn't report it, or has no value yet. For a Multipath TCP
+ * connection these are the values of its first subflow.
  */
 export interface TcpInfo {
   readonly state: TcpState
@@ -23,7 +23,7 @@ export interface TcpInfo {
   readonly rttMicros: number
   /** Mean deviation of the round-trip time, in microseconds. */
   readonly rttVarMicros: number
-  /** Least round-trip time in the kernel's window (five minutes), in microseconds. */
+  /** Minimum round-trip time in the kernel's window (five minutes), in microseconds. */
   readonly minRttMicros?: number
   /** Retransmission timeout, in microseconds. */
   readonly rtoMicros: number
@@ -31,19 +31,19 @@ export interface TcpInfo {
   readonly congestionWindow: number
   /** Slow-start threshold, in segments; `Infinity` until the first loss. */
   readonly slowStartThreshold: number
-  /** Bytes of payload in a full segment that we send. */
+  /** Bytes of payload in a full segment that the local side sends. */
   readonly sendMss: number
   /** Bytes of payload in a full segment that the peer sends, as estimated. */
   readonly receiveMss: number
   /** Bytes of the largest packet that the path takes. */
   readonly pathMtu: number
-  /** Segments by which packets have been seen to overtake each other. */
+  /** Segments by which packets have overtaken each other. */
   readonly reordering: number
   /** Retransmission timeouts in a row, for what is unacknowledged now. */
   readonly retransmits: number
   /** Segments sent again. */
   readonly totalRetransmits: number
-  /** Segments in flight that are thought lost now. */
+  /** Segments in flight that the kernel considers lost now. */
   readonly lost: number
   /** Segments in flight now. */
   readonly unacked: number
@@ -53,7 +53,7 @@ export interface TcpInfo {
   readonly bytesSent?: number
   /** Bytes of payload sent again. */
   readonly bytesRetransmitted?: number
-  /** Bytes that the peer has acknowledged; a SYN of ours counts as one. */
+  /** Bytes that the peer has acknowledged; a SYN of the local side counts as one. */
   readonly bytesAcked?: number
   /** Bytes received in order; the peer's FIN counts as one. */
   readonly bytesReceived?: number
@@ -63,11 +63,11 @@ export interface TcpInfo {
   readonly segmentsIn?: number
   /** Bytes in the kernel's send buffer that have not been sent once. */
   readonly notSentBytes?: number
-  /** Bytes a second that lately arrived at the peer. */
+  /** Bytes a second that arrived at the peer recently. */
   readonly deliveryRateBytes?: number
   /** Bytes a second at which the kernel paces; `Infinity` if it doesn't. */
   readonly pacingRateBytes?: number
-  /** Milliseconds since we last sent data. */
+  /** Milliseconds since the local side last sent data. */
   readonly lastDataSentMs: number
   /** Milliseconds since data last arrived. */
   readonly lastDataReceivedMs: number
@@ -75,9 +75,9 @@ export interface TcpInfo {
   readonly lastAckReceivedMs: number
   /** Microseconds during which there was data to send. */
   readonly busyMicros?: number
-  /** Microseconds of these when the peer's receive window held us up. */
+  /** Microseconds of these for which the peer's receive window limited sending. */
   readonly receiveWindowLimitedMicros?: number
-  /** Microseconds of these when our send buffer held us up. */
+  /** Microseconds of these for which the local send buffer limited sending. */
   readonly sendBufferLimitedMicros?: number
 }
 
@@ -130,7 +130,7 @@ const states: readonly TcpState[] = [
   'closing',
 ]
 
-/** @internal Makes the core's doubles into a `TcpInfo`; NaN stands for what is unknown. */
+/** @internal Converts the core's doubles to a `TcpInfo`; NaN stands for an unknown value. */
 export function decodeTcpInfo(values: Float64Array): TcpInfo {
   const info: Partial<Record<keyof TcpInfo, number | TcpState>> = {}
   for (const [index, field] of tcpInfoFields.entries()) {

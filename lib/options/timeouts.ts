@@ -3,15 +3,18 @@ import { checkInteger, checkKeys, checkObject, keysOf } from '../base/validate.j
 import { TIMEOUT_KINDS, type TimeoutKind } from '../native/layout.js'
 import type { HandlersOf } from './handlers.js'
 
-/** What `conn.setTimeouts()` takes: milliseconds, 0 to 2^31-1; 0 is never, and what is left out stays as it is. */
+/**
+ * The argument of `conn.setTimeouts()`: milliseconds, 0 to 2^31-1; 0 is never, and a timeout that is left out stays as
+ * it is.
+ */
 export interface Timeouts {
-  /** In place of `idleTimeoutMs`. */
+  /** The timeout in place of `idleTimeoutMs`. */
   idleMs?: number | undefined
-  /** In place of `readTimeoutMs`. */
+  /** The timeout in place of `readTimeoutMs`. */
   readMs?: number | undefined
-  /** In place of `writeTimeoutMs`. */
+  /** The timeout in place of `writeTimeoutMs`. */
   writeMs?: number | undefined
-  /** In place of `totalTimeoutMs`; from now on, and not from when it opened. */
+  /** The timeout in place of `totalTimeoutMs`; it counts from now on, and not from when the connection opened. */
   totalMs?: number | undefined
 }
 
@@ -24,7 +27,7 @@ const errors: Readonly<Record<TimeoutKind, readonly [ErrorCode, string]>> = {
   total: ['ERR_C1M_CONNECTION_TIMEOUT', 'The connection was open for its total timeout'],
 }
 
-/** @internal Checks, and answers those that are given: index into TIMEOUT_KINDS, milliseconds. */
+/** @internal Checks the timeouts; returns those that are given: index into TIMEOUT_KINDS, milliseconds. */
 export function checkTimeouts(timeouts: Timeouts): [kind: number, ms: number][] {
   const given = checkObject('timeouts', timeouts)
   checkKeys('timeouts', given, timeoutKeys)
@@ -33,7 +36,7 @@ export function checkTimeouts(timeouts: Timeouts): [kind: number, ms: number][] 
     .map(([index, ms]) => [index, checkInteger(`${TIMEOUT_KINDS[index]}Ms`, ms, 0, 2 ** 31 - 1)])
 }
 
-/** @internal One has run out. After its end() there is nothing that a handler could do but destroy it. */
+/** @internal Handles a timeout that has run out. After end() a handler could only destroy the connection. */
 export function runTimeout<C extends { readonly writableEnded: boolean; destroy(error: Error): unknown }>(
   conn: C,
   handlers: HandlersOf<C>,
@@ -41,7 +44,7 @@ export function runTimeout<C extends { readonly writableEnded: boolean; destroy(
   ended: boolean,
 ): void {
   const kind = TIMEOUT_KINDS[index] as TimeoutKind
-  // It ran out before the I/O thread heard of our end, and counts from that anew.
+  // The timeout ran out before the I/O thread got the end(), and counts again from that.
   if (conn.writableEnded && !ended) return
   if (handlers.timeout !== undefined && !ended) return handlers.timeout(conn, kind)
   const [code, message] = errors[kind]

@@ -1,26 +1,26 @@
 import type { Connection, ConnectionContext } from '../connection/connection.js'
 import type { Listener } from '../listener.js'
 
-/** @internal What a call that makes connections has made of them. */
+/** @internal The connections that one call, such as `listen()`, has made. */
 export interface ContextEntry {
   readonly context: ConnectionContext
-  /** Open now. */
+  /** The number of connections that are open now. */
   connections: number
-  /** Opened so far, modulo 2^32. */
+  /** The number of connections opened so far, modulo 2^32. */
   opened: number
-  /** What `opened` will come to: known when the socket is closed, and at any time of sockets that are adopted. */
+  /** The final value of `opened`: known when the socket is closed, and at any time for adopted sockets. */
   accepted: number | undefined
-  /** It takes no more connections, and all that it took have opened. */
+  /** True if it takes no more connections, and all that it took have opened. */
   closed: boolean
   onClosed: (() => void) | undefined
-  /** An outgoing connection is there. */
+  /** Called when an outgoing connection is open. */
   onOpen: ((conn: Connection<unknown>) => void) | undefined
 }
 
 interface ContextsOwner {
   ref(): void
   unref(): void
-  /** Nothing more will come of what this context is for. */
+  /** Called when no further event of this context can come. */
   contextGone(index: number, context: ConnectionContext): void
 }
 
@@ -44,7 +44,7 @@ export class Contexts {
     return entry
   }
 
-  /** Adds one connection to those that have this context in common; the context, if there is none. */
+  /** Adds one connection to the context, which is made for the first one. */
   join(index: number, context: ConnectionContext): ContextEntry {
     const entry = this.#entries.get(index) ?? this.add(index, context)
     if (entry.closed) {
@@ -55,7 +55,7 @@ export class Contexts {
     return entry
   }
 
-  /** One comes from another thread, where it has opened; the context, if there is none. */
+  /** Adds a connection that has opened on another thread and moves here; the context is made for the first one. */
   moveIn(index: number, context: ConnectionContext): ContextEntry {
     let entry = this.#entries.get(index)
     if (entry === undefined) {
@@ -66,7 +66,7 @@ export class Contexts {
     return entry
   }
 
-  /** That one won't come. */
+  /** Removes a connection of join() that won't come. */
   leave(index: number, entry: ContextEntry): void {
     this.acceptedInAll(index, entry, ((entry.accepted as number) - 1) >>> 0)
   }
@@ -96,7 +96,10 @@ export class Contexts {
     if (entry.closed) this.#forget(index, entry)
   }
 
-  /** Its connections need its handlers: those that it has, and those whose `open` is yet to come. */
+  /**
+   * Deletes an unused context. Its handlers are needed by open connections, and by those whose `open` has not been
+   * delivered.
+   */
   #forget(index: number, entry: ContextEntry): void {
     if (entry.opened !== entry.accepted) return
     if (!entry.closed) {

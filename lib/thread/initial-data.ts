@@ -2,8 +2,8 @@ import type { Connection, ConnectionContext } from '../connection/connection.js'
 import { guard } from '../native/guard.js'
 
 /**
- * @internal Puts a connection into its table, and then sets what `conn.data` is from the start: the user's function may look for
- * the connection, by its id or by a group, and is to find this object. What that throws is as if a handler had.
+ * @internal Puts a connection into its table, and then sets the first value of `conn.data`. The user's function may
+ * look the connection up, by its id or in a group, and must find this object. Its errors are treated like a handler's.
  */
 export function enter(
   table: (Connection<unknown> | undefined)[],

@@ -4,12 +4,15 @@ import type { ConnectionContext } from '../connection/connection.js'
 import type { MovedIds } from '../connection/moved-ids.js'
 import type { InFlight } from '../io/in-flight.js'
 
-/** What an I/O thread needs of its reactor. */
+/** The part of its reactor that an I/O thread needs. */
 export interface IoThreadOwner {
-  /** What comes before its number in a thread's name. */
+  /** The part of a thread's name before its number. */
   readonly threadNames: string
   readonly maxConnections: number
-  /** How many there are, on all of its threads: for the core, which counts otherwise than JS does. */
+  /**
+   * The number of connections on all of the reactor's threads. It is for the core, which counts differently from
+   * JavaScript.
+   */
   readonly connectionCount: Uint32Array
   /** The CPU of each I/O thread, -1 for any. */
   readonly cpus: readonly number[]
@@ -19,21 +22,21 @@ export interface IoThreadOwner {
   readonly moved: MovedIds
   /** The async context of the events. */
   readonly scope: AsyncResource
-  /** What takes several requests, of whichever of its I/O threads. */
+  /** The operations that take several requests, of all I/O threads. */
   readonly operations: Pending
-  /** Connections on their way from one of its threads to another. */
+  /** The connections that are being moved from one of its threads to another. */
   readonly moves: Moves
-  /** What waits for its threads. */
+  /** The requests and bytes in flight to its threads. */
   readonly inFlight: InFlight
-  /** Something began, or ended, that should keep the process alive. */
+  /** Called when something began, or ended, that should keep the process alive. */
   ref(): void
   unref(): void
-  /** Somebody waits for an answer, or has it: that keeps the process alive in any case. */
+  /** Called when a request was sent, or its reply came: it keeps the process alive in any case. */
   asked(): void
   answered(): void
-  /** Nothing more will come of what this context is for. */
+  /** Called when no further event of this context can come. */
   contextGone(index: number, context: ConnectionContext): void
-  /** A connection has gone. */
+  /** Called when a connection has closed. */
   connectionClosed(): void
   saturated(listener: ConnectionContext, errno: number): void
 }

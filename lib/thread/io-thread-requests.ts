@@ -9,23 +9,28 @@ import type { Bound, ConnectSpec, Failure, Full, ListenSpec, NativeIoThread } fr
 import type { Contexts } from './contexts.js'
 import type { IoThreadOwner } from './io-thread-owner.js'
 
-/** What an I/O thread is asked for, and answers. */
+/** The requests to an I/O thread, and their replies. */
 export abstract class IoThreadRequests {
   abstract readonly commands: CommandWriter
   abstract readonly native: NativeIoThread
   abstract readonly contexts: Contexts
   protected abstract readonly owner: IoThreadOwner
 
-  /** The async context of who made the reactor. */
+  /** The async context of the code that made the reactor. */
   get scope(): AsyncResource {
     return this.owner.scope
   }
   readonly requests = new Pending()
-  /** Slots of connections that are on their way here: what is asked about them waits until JavaScript has had events. */
+  /**
+   * The slots of connections that are being moved here: a request about one waits until JavaScript has had its events.
+   */
   readonly expected = new Set<number>()
   #attempts = 0
 
-  /** Something that takes several requests: a shutdown waits for its end, and not only for that of those under way. */
+  /**
+   * Runs an operation that takes several requests: a shutdown waits for the end of all of them, not only for requests
+   * in progress.
+   */
   async operation<A>(run: () => Promise<A>): Promise<A> {
     const { operations } = this.owner
     operations.add()
@@ -37,14 +42,14 @@ export abstract class IoThreadRequests {
   }
 
   /**
-   * Asks the I/O thread. The process stays alive until it has answered; if `lasts`, as a peer or a disk decides when, only
-   * while the reactor keeps it.
+   * Sends a request to the I/O thread. The process stays alive until the reply; with `lasts`, for a request whose end
+   * depends on a peer or a disk, only while the reactor keeps it alive.
    */
   request<A>(submit: Submit<A>, { lasts = false } = {}): Promise<A> {
     return new Promise((resolve) => this.ask(submit, resolve, lasts))
   }
 
-  /** The same without a promise. If it throws, for want of stack or memory, nothing has been asked. */
+  /** Sends a request without a promise. If it throws, for lack of stack or memory, nothing has been sent. */
   protected ask<A>(submit: Submit<A>, answered: (answer: A) => void, lasts = false): void {
     needStack()
     this.commands.makeReady()
@@ -78,8 +83,8 @@ export abstract class IoThreadRequests {
   }
 
   /**
-   * The same of what an I/O thread does without waiting for anybody, and whose answer says nothing of the order of events. It
-   * counts as in flight, with `bytes`. Call `checkInFlight()` before.
+   * Sends a request for which the I/O thread waits for nothing, and whose reply has no order with events. It counts as
+   * in flight, with `bytes`. Call `checkInFlight()` before.
    */
   count<A>(submit: Submit<A>, answered: (answer: A) => void, bytes = 0): Counted {
     const counted = new Counted(this.owner.inFlight)
@@ -94,12 +99,12 @@ export abstract class IoThreadRequests {
     return counted
   }
 
-  /** Throws ERR_C1M_TOO_MUCH_IN_FLIGHT beyond all bounds. */
+  /** Throws ERR_C1M_TOO_MUCH_IN_FLIGHT beyond the hard limit. */
   checkInFlight(): void {
     this.owner.inFlight.check()
   }
 
-  /** Calls back when all that was written is carried out, and all attempts to connect are begun. */
+  /** Calls `passed` when all earlier commands have been executed, and all earlier attempts to connect have begun. */
   protected readonly fence = (passed: () => void): void => {
     void this.request<void>((batch, callback) =>
       this.native.fence(batch, () => {
@@ -120,7 +125,7 @@ export abstract class IoThreadRequests {
           (batch, callback) => this.native.listen(batch, callback, spec),
           (answer) => {
             if ('errno' in answer) {
-              // It is open all the same, if there was no memory to say so.
+              // The listener may be open nevertheless, if memory was lacking for the reply.
               void this.closeListener(index).finally(() => resolve(answer))
               return
             }
@@ -136,8 +141,8 @@ export abstract class IoThreadRequests {
   }
 
   /**
-   * Opens a connection: calls `opened`, before the handler of that name and any other, or `failed`. Nobody waits for an
-   * answer here: unlike a request's, an attempt's end is years away for a computer.
+   * Opens a connection: calls `opened`, before the handler of that name and any other, or `failed`. There is no promise
+   * for the reply: unlike a request, an attempt may take very long.
    */
   connect(
     spec: ConnectSpec,
@@ -172,12 +177,12 @@ export abstract class IoThreadRequests {
     }
   }
 
-  /** Gives up an attempt to connect. */
+  /** Cancels an attempt to connect. */
   cancelConnect(context: number): void {
     void this.request<void>((batch, callback) => this.native.cancelConnect(batch, callback, context))
   }
 
-  /** Resolves when its socket is closed and the last connection that it accepted has opened. */
+  /** Resolves when the listener's socket is closed and the last connection that it accepted has opened. */
   closeListener(index: number): Promise<void> {
     const entry = this.contexts.get(index)
     if (entry === undefined || entry.closed) return Promise.resolve()

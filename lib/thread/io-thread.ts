@@ -34,7 +34,7 @@ import { Watches } from './watch.js'
 
 const SLAB_RETRY_MS = 100
 
-/** A socket that is being adopted: what its connection gets, and who waits for it. */
+/** A socket that is being adopted: the data of its connection, and the callback for it. */
 interface Adoption {
   readonly data: unknown
   readonly resolve: (conn: Connection<unknown>) => void
@@ -51,34 +51,34 @@ export class IoThread extends IoThreadRequests implements IoPort {
   readonly native: NativeIoThread
   readonly watches: Watches
   readonly contexts: Contexts
-  /** Connections that are open here. */
+  /** The number of connections that are open here. */
   size = 0
-  /** Changes when other connections are. */
+  /** Changes when a connection opens, closes or moves. */
   population = 0
-  /** Those that have closed, but are paused and have yet to hear of it, and of what came before. */
+  /** Paused connections that have closed, and have not been given their close and the events before it. */
   readonly closedUnreported = new Set<Connection<unknown>>()
 
   readonly owner: IoThreadOwner
   readonly #batches: EventMemory[]
   readonly #flushed: Uint32Array
   readonly #stats: Float64Array
-  /** By slot: the generation, 0 for none; the context's number; the object, if there is one. */
+  /** Three tables by slot: the generation, 0 for none; the context's number; the object, if there is one. */
   readonly #generations: Uint32Array
   readonly #contextOf: Uint32Array
   readonly #objects: (Connection<unknown> | undefined)[] = []
   #memberships: Memberships | undefined
-  /** Of the batch that is being delivered: its next record. */
+  /** The next record of the batch that is being delivered. */
   #at = 0
   readonly #goOn = () => this.native.goOn()
-  /** Adopted sockets whose `open` is yet to come, by slot. */
+  /** Adopted sockets whose `open` has not been delivered, by slot. */
   readonly #adoptions = new Map<number, Adoption>()
-  /** Connections that go to another thread, and what is to be done when they have gone; by slot. */
+  /** Connections that move to another thread, with the callback for when they have left; by slot. */
   readonly #movingOut = new Map<number, (errno: number, syscall: number) => void>()
   #files = 0
 
-  /** As `ps -L` shows it. */
+  /** The thread's name, as `ps -L` shows it. */
   readonly name: string
-  /** That it is pinned to; -1 if it isn't. */
+  /** The CPU that it is pinned to; -1 if it isn't. */
   readonly cpu: number
 
   constructor(
@@ -89,7 +89,7 @@ export class IoThread extends IoThreadRequests implements IoPort {
     this.owner = owner
     this.contexts = new Contexts(owner)
     this.cpu = owner.cpus[index] as number
-    // The system takes no more of it. (pthread_setname_np(3))
+    // The system takes no longer name. (pthread_setname_np(3))
     this.name = `${owner.threadNames}${index}`.slice(0, 15)
     this.#flushed = new Uint32Array(owner.maxConnections)
     this.#generations = new Uint32Array(owner.maxConnections)
@@ -114,27 +114,29 @@ export class IoThread extends IoThreadRequests implements IoPort {
     this.watches = new Watches(this.native, owner)
   }
 
-  /** Connections that it holds, and those on their way to it, as far as can be known here. */
+  /** The number of its connections, including those in flight to it, as far as JavaScript knows. */
   get load(): number {
     return this.size + this.requests.count
   }
 
-  /** Bytes of the connection in this slot that have gone to the kernel, modulo 2^32, as a signed integer. */
+  /**
+   * Returns the bytes of the connection in this slot that have gone to the kernel, modulo 2^32, as a signed integer.
+   */
   flushedOf(slot: number): number {
     return (this.#flushed[slot] as number) | 0
   }
 
-  /** Whether this connection has not closed yet, or is being told so right now. */
+  /** True if this connection has not closed yet, or its close is being delivered right now. */
   holds(slot: number, generation: number): boolean {
     return this.#generations[slot] === generation
   }
 
-  /** The connection, if it is open. */
+  /** Returns the connection, if it is open. */
   get(slot: number, generation: number): Connection<unknown> | undefined {
     return generation !== 0 && this.holds(slot, generation) ? this.#connection(slot) : undefined
   }
 
-  /** Slots and generations of the open connections. */
+  /** Iterates over slots and generations of the open connections. */
   *open(): IterableIterator<[slot: number, generation: number]> {
     for (let slot = 0; slot < this.#objects.length; slot++) {
       const generation = this.#generations[slot] as number
@@ -142,7 +144,7 @@ export class IoThread extends IoThreadRequests implements IoPort {
     }
   }
 
-  /** It has heard of its close. */
+  /** Removes a connection from `closedUnreported`, when its close has been delivered. */
   forgetClosed(conn: Connection<unknown>): void {
     this.closedUnreported.delete(conn)
     this.owner.unref()
@@ -155,7 +157,7 @@ export class IoThread extends IoThreadRequests implements IoPort {
     delivery.shutdown(this.#connection(slot))
   }
 
-  /** A connection comes from another thread, into a slot that was reserved for it. Answers what is its context here. */
+  /** Takes a connection from another thread, into a slot that was reserved for it. Returns its context here. */
   moveIn(conn: Connection<unknown>, slot: number, generation: number, from: Place): ConnectionContext {
     const left = ioThreadOf(from)
     const index = left.#contextOf[from.slot] as number
@@ -179,7 +181,10 @@ export class IoThread extends IoThreadRequests implements IoPort {
     return context
   }
 
-  /** It is another thread's from here on. What is still to be told of it is told to its object, and then `left` is called. */
+  /**
+   * Hands a connection to another thread. Remaining events of this thread are delivered to its object, and then `left`
+   * is called.
+   */
   moveOut(slot: number, left: (errno: number, syscall: number) => void): void {
     const index = this.#contextOf[slot] as number
     this.#movingOut.set(slot, left)
@@ -191,37 +196,37 @@ export class IoThread extends IoThreadRequests implements IoPort {
     this.owner.unref()
   }
 
-  /** Whether both are threads of one reactor. */
+  /** True if both are threads of one reactor. */
   isBeside(other: IoThread): boolean {
     return this.owner === other.owner
   }
 
-  /** Of this listener, and of none that has its number since. */
+  /** Returns the number of connections of this listener, and not of another one that got the same number later. */
   connectionsOf(index: number, listener: unknown): number {
     const entry = this.contexts.get(index)
     return entry !== undefined && entry.context.listener === listener ? entry.connections : 0
   }
 
-  /** To abort a `sendFile()` by: unlike that of any other under way. */
+  /** Returns a number by which to abort a `sendFile()`: no other in progress has it. */
   nextFileId(): number {
     this.#files = (this.#files + 1) >>> 0
     return this.#files
   }
 
-  /** Who of its connections is in which group. */
+  /** The memberships of its connections in groups. */
   get memberships(): Memberships {
     this.#memberships ??= new Memberships(this.owner.maxConnections)
     return this.#memberships
   }
 
-  /** Of the open connection in this slot. */
+  /** Returns the limit of the open connection in this slot. */
   maxWriteQueueOf(slot: number): number {
     return (this.contexts.get(this.#contextOf[slot] as number) as ContextEntry).context.maxWriteQueue
   }
 
   /**
-   * Takes a socket over. Connections with the same handlers and settings share a context, as those of a listener do, so
-   * that one costs no more than one that was accepted. Resolves before its events.
+   * Takes a socket over. Connections with the same handlers and settings share a context, as those of a listener do:
+   * then each costs no more than an accepted connection. Resolves before its events.
    */
   adopt(spec: AdoptSpec, context: ConnectionContext, data: unknown): Promise<Connection<unknown> | Failure | Full> {
     const index = spec.connection.context
@@ -257,7 +262,7 @@ export class IoThread extends IoThreadRequests implements IoPort {
     this.native.close()
   }
 
-  /** False if a part of it is held back. */
+  /** Delivers a batch; returns false if a part of it is held back. */
   #deliver(batch: number, count: number, wantsSlab: boolean, frames: EventMemory['frames']): boolean {
     this.commands.holdForFlush()
     const { inFlight } = this.owner
@@ -266,7 +271,8 @@ export class IoThread extends IoThreadRequests implements IoPort {
     const end = count * EVENT_WORDS
     while (this.#at < end && !inFlight.full) {
       try {
-        // In the context of who made the reactor: not all versions of Node restore its AsyncLocalStorage in an addon's own.
+        // The context is that of the reactor's creator: not all versions of Node restore its AsyncLocalStorage in an
+        // addon's own.
         this.scope.runInAsyncScope(this.#events, this, memory, end)
       } catch (error) {
         // A handler threw: the rest of the batch is still delivered.
@@ -283,11 +289,14 @@ export class IoThread extends IoThreadRequests implements IoPort {
     return true
   }
 
-  /** Without memory for it, the batch waits here when it is full, and reading with it; then it is tried again by and by. */
+  /**
+   * Gives the batch a new slab. Without memory for one, the batch stays here once it is full, and reading stops; it is
+   * retried later.
+   */
   #renewSlab(batch: number, memory: EventMemory, report: (error: unknown) => void): void {
     try {
       const slab = makeSlab()
-      // Not if the batch is with the I/O thread again, as it had room left.
+      // The batch may be with the I/O thread again, because it had room left.
       if (this.native.setOwnedSlab(batch, slab)) memory.owned = slab
     } catch (error) {
       report(error)
@@ -295,7 +304,7 @@ export class IoThread extends IoThreadRequests implements IoPort {
     }
   }
 
-  /** Up to the end of the batch, or until too much is in flight, or a handler throws. */
+  /** Delivers events up to the end of the batch, or until too much is in flight, or a handler throws. */
   #events(memory: EventMemory, end: number): void {
     while (this.#at < end && !this.owner.inFlight.full) {
       this.#at += EVENT_WORDS
@@ -402,13 +411,13 @@ export class IoThread extends IoThreadRequests implements IoPort {
       this.population++
       this.owner.moved.closed(this.index, slot)
       this.contexts.closed(context, entry)
-      // What is held back keeps the process alive as an open connection does: there is more to come.
+      // Buffered events keep the process alive as an open connection does: they have not been delivered.
       if (!unreported) this.owner.unref()
       this.owner.connectionClosed()
     }
   }
 
-  /** The connection in a slot that is open; made now, if there was none. */
+  /** Returns the connection in an open slot; its object is made now, if there was none. */
   #connection(slot: number): Connection<unknown> {
     return this.#objects[slot] ?? this.#makeConnection(slot)
   }
@@ -420,7 +429,7 @@ export class IoThread extends IoThreadRequests implements IoPort {
   }
 }
 
-/** The I/O thread of a connection: nothing else is an `IoPort`. */
+/** Returns the I/O thread of a connection: no other class implements `IoPort`. */
 export function ioThreadOf(place: Place): IoThread {
   return place.io as IoThread
 }

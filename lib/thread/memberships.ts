@@ -1,16 +1,16 @@
 import { needStack } from '../base/stack.js'
 import { TARGET_WORDS } from '../native/layout.js'
 
-/** Members for which an empty group has room; it grows by doubling. */
+/** The number of members for which a new group has room; the room grows by doubling. */
 const MIN_ROOM = 8
-/** Groups of a connection that are looked through one by one; one that is in more has an index. */
+/** The number of a connection's groups that are searched one by one; a connection in more groups has an index. */
 const MAX_LISTED = 32
-/** In the place of a connection's first node: it has an index. No node has this number. */
+/** The value in place of a connection's first node if it has an index. No node has this number. */
 const INDEXED = 2 ** 32 - 1
 const NOBODY = new Uint32Array(0)
 
 /**
- * Those of a group's members that are on one I/O thread, side by side, as the I/O thread takes them: slot, generation,
+ * The members of a group on one I/O thread, side by side, as the I/O thread takes them: slot, generation,
  * maxWriteQueue, and the number of the membership (`BroadcastTarget` in `native/features/groups/broadcast_request.h`).
  *
  * ```text
@@ -21,10 +21,10 @@ const NOBODY = new Uint32Array(0)
 export class Members {
   targets = NOBODY
   size = 0
-  /** Changes when others are members. */
+  /** Changes when a member is added or removed. */
   version = 0
 
-  /** @param beside The same group's members on the I/O thread of this number. */
+  /** @param beside Returns the same group's members on the I/O thread of this number. */
   constructor(readonly beside: (thread: number) => Members) {}
 
   slotAt(position: number): number {
@@ -48,15 +48,15 @@ export class Members {
     return this.size++
   }
 
-  /** @internal The last one takes the place of the one that goes; answers its node. */
+  /** @internal Moves the last member into the place of the one that is removed; returns its node. */
   removeAt(position: number): number {
     const left = this.size - 1
-    // A room that was full once keeps a quarter of what it had then, at most.
+    // The room shrinks when at most a quarter of it is used.
     if (left > 0 && left * TARGET_WORDS * 4 <= this.targets.length) this.#resize(Math.max(MIN_ROOM, left * 2))
     const last = left * TARGET_WORDS
     const moved = this.targets[last + 3] as number
     this.targets.copyWithin(position * TARGET_WORDS, last, last + TARGET_WORDS)
-    // From here on nothing throws.
+    // Nothing throws from here on.
     if (left === 0) this.targets = NOBODY
     this.size = left
     this.version++
@@ -72,23 +72,24 @@ export class Members {
 }
 
 /**
- * Who of one I/O thread's connections is in which groups.
+ * The groups of one I/O thread's connections.
  *
  * ```text
  *   heads[slot] ─▶ node: members, position ─▶ node ─▶ … 0      up to MAX_LISTED of them
  *              └─▶ INDEXED: indexes.get(slot).get(members) ─▶ node: members, position
  * ```
  *
- * A call may throw, for want of stack or memory: so what does, comes before what it changes, which is plain stores.
+ * A call may throw, for lack of stack or memory. So whatever may throw comes before the changes, which are plain
+ * stores.
  *
- * Only members pay: 16 bytes here and 16 in the group for each membership, twice that with the room to grow; some 40 more for
- * each membership of a connection that is in very many groups. Joining and leaving are O(1), as a list is short; to leave all,
- * as a closed connection does, is O(1) for each of its groups.
+ * Only members cost memory: 16 bytes here and 16 in the group for each membership, twice that with the room to grow;
+ * some 40 more for each membership of a connection that is in many groups. Joining and leaving are O(1), because a list
+ * is short; leaving all groups, as a closed connection does, is O(1) for each of them.
  */
 export class Memberships {
-  /** By slot; address space only, until a page of it is written. */
+  /** The first nodes by slot; address space only, until a page of it is written. */
   readonly #heads: Uint32Array
-  /** By node, from 1. */
+  /** The following nodes, by node, from 1. */
   #next = new Uint32Array(MIN_ROOM)
   #position = new Uint32Array(MIN_ROOM)
   readonly #members: (Members | undefined)[] = [undefined]
@@ -103,7 +104,7 @@ export class Memberships {
     return this.#find(members, slot) !== 0
   }
 
-  /** False if it is in there already. */
+  /** Adds a member; returns false if it is one already. */
   join(members: Members, slot: number, generation: number, maxWriteQueue: number): boolean {
     if (this.#find(members, slot) !== 0) return false
     const index = this.#indexOf(slot)
@@ -120,7 +121,7 @@ export class Memberships {
     return true
   }
 
-  /** False if it wasn't in there. */
+  /** Removes a member; returns false if it wasn't one. */
   leave(members: Members, slot: number): boolean {
     const index = this.#heads[slot] === INDEXED ? this.#indexes.get(slot) : undefined
     if (index !== undefined) {
@@ -149,7 +150,7 @@ export class Memberships {
     return false
   }
 
-  /** Those that it is among. */
+  /** Returns the groups of a connection. */
   of(slot: number): Members[] {
     const index = this.#heads[slot] === INDEXED ? this.#indexes.get(slot) : undefined
     if (index !== undefined) return [...index.keys()]
@@ -160,7 +161,7 @@ export class Memberships {
     return all
   }
 
-  /** The connection has closed, or is another thread's. */
+  /** Removes a connection from all groups, when it has closed or moved to another thread. */
   leaveAll(slot: number): void {
     const index = this.#heads[slot] === INDEXED ? this.#indexes.get(slot) : undefined
     if (index !== undefined) {
@@ -184,7 +185,10 @@ export class Memberships {
     return node
   }
 
-  /** The index of a connection that is in many groups; made when it joins one more than are listed. */
+  /**
+   * Returns the index of a connection that is in many groups; it is made when the connection joins one more than are
+   * listed.
+   */
   #indexOf(slot: number): Map<Members, number> | undefined {
     const head = this.#heads[slot] as number
     if (head === INDEXED) return this.#indexes.get(slot)
@@ -206,7 +210,7 @@ export class Memberships {
   #remove(node: number): void {
     const members = this.#members[node] as Members
     const position = this.#position[node] as number
-    // If it moved itself, this writes what nobody reads.
+    // The last member may be the removed one: then this value is never read.
     this.#position[members.removeAt(position)] = position
     this.#members[node] = undefined
     this.#next[node] = this.#free

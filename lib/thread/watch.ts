@@ -3,7 +3,7 @@ import { checkBoolean, checkInteger, checkKeys, checkObject, keysOf } from '../b
 import type { NativeIoThread } from '../native/binding-types.js'
 import { WATCH_ERROR, WATCH_HANGUP, WATCH_PRIORITY, WATCH_READABLE, WATCH_WRITABLE } from '../native/layout.js'
 
-/** What to be told of a descriptor; at least one of them. Each is `false` by default. */
+/** The events of a descriptor to report; at least one of them. Each is `false` by default. */
 export interface WatchInterest {
   /** There is something to read, or the other end has shut down its writing half. (EPOLLIN, EPOLLRDHUP) */
   readable?: boolean | undefined
@@ -13,7 +13,7 @@ export interface WatchInterest {
   priority?: boolean | undefined
 }
 
-/** What a descriptor is ready for, as of when the kernel was asked. */
+/** The readiness of a descriptor when the kernel was asked. */
 export interface WatchEvents {
   readonly readable: boolean
   readonly writable: boolean
@@ -31,10 +31,10 @@ let makeWatch: (fd: number, unwatch: (watch: Watch) => void) => Watch
 
 /**
  * A descriptor that is being watched, as `reactor.watch()` returns it. Keeps the process alive until `unwatch()`, as a
- * listener does, unless the reactor is told not to by `unref()`. `reactor.shutdown()` unwatches.
+ * listener does, unless the reactor's `unref()` was called. `reactor.shutdown()` unwatches it.
  *
- * Unwatch a descriptor before you close it. The kernel would forget it as well, but only with the last descriptor of the
- * same file, for example in a child process; and this object would go on keeping the process alive.
+ * Unwatch a descriptor before you close it. The kernel would forget it as well, but only with the last descriptor of
+ * the same file, for example in a child process; and this object would keep the process alive.
  *
  * @example
  * const watch = reactor.watch(fd, { readable: true }, onReadable)
@@ -60,14 +60,14 @@ export class Watch {
     return this.#fd
   }
 
-  /** Whether it is being watched: until `unwatch()`, or the reactor's `shutdown()`. */
+  /** True while it is being watched: until `unwatch()`, or the reactor's `shutdown()`. */
   get active(): boolean {
     return this.#unwatch !== undefined
   }
 
   /**
-   * Stops watching, at once: the handler isn't called any more when this returns, not even for what is on its way, and
-   * the descriptor may be closed, or watched anew. Called again, it does nothing. (epoll_ctl(2) with EPOLL_CTL_DEL)
+   * Stops watching immediately: the handler isn't called any more when this returns, not even for events in flight, and
+   * the descriptor may be closed, or watched again. A second call does nothing. (epoll_ctl(2) with EPOLL_CTL_DEL)
    */
   unwatch(): void {
     const unwatch = this.#unwatch
@@ -78,7 +78,7 @@ export class Watch {
 
 const interestKeys = keysOf<WatchInterest>({ readable: true, writable: true, priority: true })
 
-/** @internal Checks the arguments of `watch()`; answers the interest as bits. */
+/** @internal Checks the arguments of `watch()`; returns the interest as bits. */
 export function checkWatch(fd: unknown, interest: WatchInterest, handler: unknown): number {
   checkInteger('fd', fd, 0, 2 ** 31 - 1)
   if (interest === undefined) throw invalidType('interest', 'an object', interest)
@@ -104,7 +104,10 @@ export class Watches {
   readonly #native: NativeIoThread
   readonly #owner: { ref(): void; unref(): void }
   readonly #byNumber = new Map<number, Watching>()
-  /** Who has a descriptor. If its number was closed and opened again, a later watch has it, and the first one nothing. */
+  /**
+   * The latest watch of each descriptor. If a number was closed and opened again, the earlier watch gets no more
+   * events.
+   */
   readonly #byFd = new Map<number, Watch>()
   #nextNumber = 0
 
@@ -114,7 +117,7 @@ export class Watches {
   }
 
   add(fd: number, interest: number, handler: WatchHandler): Watch {
-    // Its number, and not the descriptor, is what events carry: one of an earlier watch can't reach a later one.
+    // Events carry the watch's number, and not the descriptor: one of an earlier watch can't reach a later one.
     const number = this.#nextNumber
     const failure = this.#native.watch(fd, interest, number)
     if (failure !== undefined) throw systemErrorOn(failure.errno, failure.syscall, `: descriptor ${fd}`)
