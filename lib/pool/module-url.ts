@@ -3,7 +3,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { invalidType, invalidValue } from '../base/errors.js'
 import { isUrl } from '../base/validate.js'
 
-/** @internal The `file:` URL of a module that workers load, given as such or as an absolute path. */
+/** @internal Returns the `file:` URL of a module that workers load; it is given as a URL or as an absolute path. */
 export function checkModule(name: string, module: unknown): string {
   if (isUrl(module)) {
     const { href, protocol } = module

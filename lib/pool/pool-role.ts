@@ -4,10 +4,10 @@ import { fileURLToPath } from 'node:url'
 import { workerData } from 'node:worker_threads'
 import { invalidValue } from '../base/errors.js'
 
-/** @internal What a worker thread of a pool is given with its start. */
+/** @internal The start data of a pool's worker thread. */
 export interface PoolThreadData {
   readonly c1mPool: true
-  /** The modules of the pools that it is in: its own last. */
+  /** The modules of the pools that it belongs to: its own is the last. */
   readonly modules: readonly string[]
 }
 
@@ -18,8 +18,8 @@ const given = workerData as Partial<PoolThreadData> | null | undefined
 const isPoolThread = given?.c1mPool === true
 
 /**
- * Whether this thread or process is a worker of a `ReactorPool` or `WorkerPool`: so a module can be both the program that
- * makes the pool and what its workers load, as with `cluster.isPrimary`.
+ * True if this thread or process is a worker of a `ReactorPool` or `WorkerPool`. So one module can be both the program
+ * that makes the pool and the one that its workers load, as with `cluster.isPrimary`.
  *
  * @example
  * if (!isPoolWorker) {
@@ -30,15 +30,21 @@ const isPoolThread = given?.c1mPool === true
  */
 export const isPoolWorker: boolean = isPoolThread || process.argv[1] === REACTOR_WORKER
 
-/** A process hears of its modules by its first message: what is loaded before (`--require`) is no module of a pool. */
+/**
+ * The modules of this worker's pools. A process gets them by its first message: a module that is loaded before
+ * (`--require`) is no module of a pool.
+ */
 let modules: readonly string[] | undefined = isPoolThread ? (given?.modules ?? []) : isPoolWorker ? undefined : []
 
-/** @internal This process has heard of them. */
+/** @internal Sets the modules of this process's pools. */
 export function enterPool(all: readonly string[]): void {
   modules = all
 }
 
-/** @internal Those of this thread's pools, and of one that it makes. Throws if that would start itself without end. */
+/**
+ * @internal Returns the modules of this thread's pools plus the one of a new pool. Throws if that module would start
+ * itself without end.
+ */
 export function modulesWith(option: string, module: string): readonly string[] {
   const own = realOf(module)
   if (modules?.includes(own) === false) return [...modules, own]
@@ -48,7 +54,7 @@ export function modulesWith(option: string, module: string): readonly string[] {
   )
 }
 
-/** Without a query, and with links resolved: the same file under another name is the same. */
+/** Returns the path without a query, and with links resolved: the same file under another name is the same. */
 function realOf(module: string): string {
   const path = fileURLToPath(new URL(module.replace(/[?#].*$/s, '')))
   try {

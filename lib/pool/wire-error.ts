@@ -1,22 +1,24 @@
 import { isError } from '../base/validate.js'
 
-/** @internal What a worker threw, as plain data: a clone of an error keeps neither its code nor a class's name. */
+/**
+ * @internal A value that a worker threw, as plain data: a clone of an error keeps neither its code nor a class's name.
+ */
 export type Wire = { readonly thrown: unknown } | WireError
 
 interface WireError {
-  /** The class of the language that it is of, so that `instanceof` holds. */
+  /** The built-in class of the error, so that `instanceof` holds. */
   readonly type: keyof typeof TYPES
   readonly name: string
   readonly message: string
   readonly stack: string | undefined
-  /** Its own, such as `code`, `errno`, `syscall` and `path`. */
+  /** The error's own properties, such as `code`, `errno`, `syscall` and `path`. */
   readonly properties: Readonly<Record<string, unknown>>
   readonly cause: Wire | undefined
   readonly errors: readonly Wire[] | undefined
 }
 
 const TYPES = { Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError, AggregateError }
-/** Causes of causes may go round in circles. */
+/** The max depth of causes, which may form a cycle. */
 const MAX_DEPTH = 8
 
 /** @internal */
@@ -58,7 +60,7 @@ export function fromWire(wire: Wire): unknown {
   return Object.assign(error, properties)
 }
 
-/** @internal Of what was no error, one that says so. */
+/** @internal Returns the error; a thrown value that was no error becomes one that says so. */
 export function errorFromWire(wire: Wire): Error {
   const thrown = fromWire(wire)
   return isError(thrown) ? thrown : new Error(String(thrown))

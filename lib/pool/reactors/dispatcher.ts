@@ -2,12 +2,14 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { PoolWorker } from './pool-worker.js'
 
-/** @internal Who takes the next connection: a worker; none yet; or none, as all are full. */
+/**
+ * @internal The target of the next connection: a worker; `later` while none can take it; or `full`, when all are full.
+ */
 export type Chosen = PoolWorker | 'later' | 'full'
 
 /**
- * @internal Accepts for a pool, and hands each connection to the worker that has fewest. While none can take it they wait
- * here, as many as in the kernel's queue; what is beyond that, and what comes while all are full, is turned away.
+ * @internal Accepts for a pool, and hands each connection to the worker with the fewest. While none can take one, up to
+ * `backlog` connections wait here; those beyond that, and those that come while all workers are full, are rejected.
  */
 export class Dispatcher {
   readonly #server: Server
@@ -17,29 +19,30 @@ export class Dispatcher {
   readonly #waiting: Socket[] = []
   #accepted = 0
 
-  /** The descriptor is its own from here on. */
+  /** Makes a dispatcher, which owns the descriptor from here on. */
   constructor(fd: number, listener: number, backlog: number, choose: () => Chosen) {
     this.#listener = listener
     this.#backlog = backlog
     this.#choose = choose
     this.#server = createServer({ pauseOnConnect: true }, (socket) => this.#dispatch(socket))
-    // Errors of accept(2), of which libuv tells, and goes on.
+    // Errors of accept(2), which libuv reports before it continues.
     this.#server.on('error', () => {})
-    // `exclusive`: in a `cluster` worker the primary has nothing to do with it.
+    // `exclusive` keeps the primary of a `cluster` worker out of it.
     this.#server.listen({ fd, exclusive: true, backlog })
   }
 
-  /** A worker can take connections that couldn't before. */
+  /** Hands waiting connections over, when a worker can take some again. */
   flush(): void {
     while (this.#waiting.length > 0 && this.#choose() !== 'later') this.#place(this.#waiting.shift() as Socket)
   }
 
   /**
-   * Accepts no more. What is in the kernel's queue by then is handed over, until this time, by `performance.now()`; what has
-   * been handed over is the workers'.
+   * Stops accepting. Connections that are in the kernel's queue by then are handed over, until `until`, a time of
+   * `performance.now()`; those that have been handed over belong to the workers.
    */
   async close(until: number): Promise<void> {
-    // libuv accepts one a turn. A turn without one, or as many as the queue holds: the rest has come since.
+    // libuv accepts one connection a turn. After a turn without one, or as many turns as the queue holds, the rest is
+    // newer.
     for (let turns = 0; turns < this.#backlog && performance.now() < until; turns++) {
       const before = this.#accepted
       await turn()
@@ -65,7 +68,7 @@ export class Dispatcher {
   }
 }
 
-/** By a reset, where there is such a thing: not on a Unix socket, where Node throws. */
+/** Rejects a connection by a reset, which a Unix socket doesn't have: Node throws there. */
 function turnAway(socket: Socket): void {
   if (socket.remoteFamily === undefined) socket.destroy()
   else socket.resetAndDestroy()

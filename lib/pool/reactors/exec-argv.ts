@@ -1,23 +1,26 @@
-/** With its value in the next argument, whatever that is, unless it follows a `=`. */
+/** Options whose value is the next argument, whatever that is, unless they contain a `=`. */
 const WITH_VALUE = new Set(['-e', '--eval', '-pe', '-ep', '--input-type'])
 const OTHERS = new Set(['-p', '--print', '-i', '--interactive', '-c', '--check', '--prof-process', '--'])
 const PREFIXES = ['--test', '--watch', '--run', '--build-snapshot']
 const INSPECTOR_PREFIXES = ['--inspect', '--debug-port']
 
 /**
- * @internal Options of Node for a process whose program is another one: without those that say what to run (a text, a test, a
- * prompt), since a worker would run that, and not its own program. (node(1))
+ * @internal Returns the options of Node for a process with another program: without those that say what to run (a text,
+ * a test, a prompt), because a worker would run that, and not its own program. (node(1))
  */
 export function withoutProgram(execArgv: readonly string[]): string[] {
   return without(execArgv, (name) => WITH_VALUE.has(name) || OTHERS.has(name) || isOf(PREFIXES, name))
 }
 
-/** @internal Two processes can't have the inspector at one port. */
+/** @internal Returns the options without the inspector's, because two processes can't use the same port for it. */
 export function withoutInspector(execArgv: readonly string[]): string[] {
   return without(execArgv, (name) => isOf(INSPECTOR_PREFIXES, name))
 }
 
-/** With an option goes its value: among options, what doesn't look like one can be nothing else. A worker would run it. */
+/**
+ * Removes options and their values: an argument among options that doesn't look like one is a value. A worker would run
+ * it.
+ */
 function without(execArgv: readonly string[], unwanted: (name: string) => boolean): string[] {
   const kept: string[] = []
   for (let at = 0; at < execArgv.length; at++) {

@@ -1,28 +1,29 @@
 import type { Socket } from 'node:net'
 import type { PoolWorker } from './pool-worker.js'
 
-/** @internal What a worker is told of it. */
+/** @internal The instructions that a worker gets about a socket. */
 export interface Instructions {
   listen(worker: PoolWorker, holder: Socket | undefined): Promise<unknown>
   unlisten(worker: PoolWorker): Promise<unknown>
 }
 
 /**
- * @internal A listening socket that the pool's thread holds for as long as the listener is there, so that what waits in its
- * queue survives the worker that accepts from it; or, without a holder, what is handed over. It knows whom it has told to
- * accept: what a worker is told reaches it, and is done there, in order, so that nothing here waits for one that is busy.
+ * @internal A listening socket that the pool's thread holds until the listener closes, so that connections in its queue
+ * survive the worker that accepts from it; or, without a holder, a listener whose connections are handed over. It knows
+ * which workers accept: a worker gets and executes its instructions in order, so that nothing here waits for a busy
+ * one.
  */
 export class HeldSocket {
-  /** The worker whose it is, if all is well. */
+  /** The place of the worker that normally accepts from it. */
   readonly home: number
-  /** Who accepts from it now. */
+  /** The worker that accepts from it now. */
   owner: PoolWorker | undefined
   readonly #instructions: Instructions
-  /** Has the descriptor; it is never read. */
+  /** The socket object that has the descriptor; it is never read. */
   readonly #holder: Socket | undefined
-  /** Who has been told to accept, and not to stop. */
+  /** Workers that have been instructed to accept, and not to stop. */
   readonly #told = new Set<PoolWorker>()
-  /** Those that have yet to answer to that: the descriptor must be open until they have. */
+  /** Instructions without a reply: the descriptor must be open until then. */
   readonly #asked = new Set<Promise<unknown>>()
   #closed: Promise<void> | undefined
 
@@ -32,11 +33,11 @@ export class HeldSocket {
     this.#instructions = instructions
   }
 
-  /** Tells a worker to accept; resolves when it does. After `close()` nobody is told. */
+  /** Instructs a worker to accept; resolves when it does. Does nothing after `close()`. */
   async give(worker: PoolWorker): Promise<void> {
     if (this.#closed !== undefined) return
     this.#told.add(worker)
-    // A pool that crashes and restarts for years is to remember those that there are.
+    // The set must only contain existing workers, even in a pool that crashes and restarts for years.
     void worker.exited.then(() => this.#told.delete(worker))
     const asked = this.#instructions.listen(worker, this.#holder)
     this.#asked.add(asked)
@@ -50,14 +51,14 @@ export class HeldSocket {
     }
   }
 
-  /** Tells it to stop; resolves when it has, or has gone. */
+  /** Instructs a worker to stop; resolves when it has, or has ended. */
   async take(worker: PoolWorker): Promise<void> {
     if (this.#told.delete(worker)) await this.#instructions.unlisten(worker).catch(() => {})
   }
 
   /**
-   * Lets all stop; resolves when they have. This thread's descriptor is closed first, so that the last of them closes the
-   * socket, behind what it has accepted from its queue.
+   * Stops all workers; resolves when they have stopped. This thread's descriptor is closed first, so that the last
+   * worker closes the socket, after it has accepted from its queue.
    */
   close(): Promise<void> {
     this.#closed ??= this.#asked.size === 0 ? this.#release() : this.#releaseLater()

@@ -7,20 +7,23 @@ import type { Wire } from '../wire-error.js'
 
 const MARK = 'c1m:reactor-pool'
 
-/** @internal A message in the pool's envelope: a process's IPC channel is the user's as well. */
+/** @internal Wraps a message in the pool's envelope, because the user may use a process's IPC channel as well. */
 export function sealed(message: ToWorker | FromWorker): object {
   return { [MARK]: message }
 }
 
-/** @internal The pool's message, or nothing of what the user has sent. */
+/** @internal Returns the pool's message; `undefined` for a message of the user's. */
 export function unsealed<M extends ToWorker | FromWorker>(value: unknown): M | undefined {
   return typeof value === 'object' && value !== null ? (value as Record<string, M | undefined>)[MARK] : undefined
 }
 
-/** @internal The user's messages that may be on their way to somebody whose JS thread is busy, and takes none of them. */
+/**
+ * @internal The max number of the user's messages in flight to a thread or process whose JS thread is busy, and takes
+ * none of them.
+ */
 export const MAX_UNHEARD = 10_000
 
-/** @internal What a pool tells its workers. `ask` is to be answered under this number. */
+/** @internal A message from a pool to its workers. The reply to `ask` carries the same number. */
 export type ToWorker =
   | { readonly type: 'start'; readonly start: WorkerStart }
   | { readonly type: 'listen'; readonly ask: number; readonly listen: WorkerListen; readonly fd?: number }
@@ -35,15 +38,18 @@ export type ToWorker =
   | { readonly type: 'stats'; readonly ask: number }
   | { readonly type: 'shutdown'; readonly ask: number; readonly timeoutMs: number }
   | { readonly type: 'message'; readonly value: unknown }
-  /** How many of the worker's messages the pool has taken. */
+  /** The number of the worker's messages that the pool has taken. */
   | { readonly type: 'heard'; readonly heard: number }
 
-/** @internal What a worker tells its pool. */
+/** @internal A message from a worker to its pool. */
 export type FromWorker =
   | { readonly type: 'ready' }
   | { readonly type: 'failed'; readonly error: Wire }
   | { readonly type: 'answer'; readonly ask: number; readonly value?: unknown; readonly error?: Wire }
-  /** Connections open now, and how many of those handed over, and of the user's messages, it has taken since its start. */
+  /**
+   * The number of connections open now, and of connections handed over and user's messages that it has taken since its
+   * start.
+   */
   | { readonly type: 'load'; readonly connections: number; readonly taken: number; readonly heard: number }
   | { readonly type: 'message'; readonly value: unknown }
 
@@ -51,25 +57,25 @@ export type FromWorker =
 export interface WorkerStart {
   readonly index: number
   readonly module: string
-  /** Of the pools that it is in, see `modulesWith()`. */
+  /** The modules of the pools that it belongs to, see `modulesWith()`. */
   readonly modules: readonly string[]
   readonly data: unknown
   readonly reactor: ReactorOptions | undefined
-  /** Of a process. */
+  /** The limit for a worker process. */
   readonly maxOpenFiles: number | undefined
 }
 
-/** @internal A listener, for a worker. */
+/** @internal The data of a listener for a worker. */
 export interface WorkerListen {
   readonly listener: number
-  /** The socket that it accepts from, which comes along; without it connections are handed over. */
+  /** The socket that it accepts from, which comes with the message; without it connections are handed over. */
   readonly socket: number | undefined
   readonly handlers: string | undefined
   readonly options: Omit<ListenSettings, 'framing'>
   readonly framing: FramingSpec | undefined
 }
 
-/** @internal A framing of the same kind: its class doesn't survive a clone. */
+/** @internal Returns a framing of the same kind: its class doesn't survive a clone. */
 export function framingOf(spec: FramingSpec | undefined): Framing | undefined {
   if (spec === undefined) return undefined
   const { maxFrameBytes } = spec

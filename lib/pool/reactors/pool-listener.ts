@@ -11,16 +11,16 @@ import type { PoolWorker } from './pool-worker.js'
 import type { CheckedPoolListen } from './reactor-pool-options.js'
 import type { SocketFile } from './socket-file.js'
 
-/** Until another worker is told to accept where one couldn't. */
+/** The time until another worker is instructed to accept in place of one that couldn't. */
 const RETRY_MS = 100
 
-/** What the listener needs of the pool. */
+/** The part of the pool that the listener needs. */
 interface Owner {
-  /** The workers that serve now, at their places. */
+  /** Returns the workers that serve now, at their places. */
   serving(): readonly (PoolWorker | undefined)[]
-  /** Numbers for sockets, unlike all before. */
+  /** Returns a number for a socket, different from all earlier ones. */
   nextSocket(): number
-  /** Connections that each worker's reactor holds at the most. */
+  /** The max number of connections of each worker's reactor. */
   readonly maxConnections: number
   close(listener: PoolListener): Promise<void>
 }
@@ -34,20 +34,21 @@ export let makePoolListener: (
 ) => PoolListener
 
 /**
- * @internal What the pool does with it. A socket's owner is who was last told to accept from it.
+ * @internal The pool's operations on a listener. A socket's owner is the worker that was last instructed to accept from
+ * it.
  */
 export interface ListenerCare {
-  /** Tells the workers, at the start; resolves when they accept. */
+  /** Instructs the workers at the start; resolves when they accept. */
   open(): Promise<void>
-  /** A worker has started: it gets what is its own, and what nobody has. Resolves when it accepts. */
+  /** Gives a worker that has started its own sockets, and those without an owner. Resolves when it accepts. */
   equip(worker: PoolWorker): Promise<void>
-  /** It has gone: others accept from its sockets meanwhile. */
+  /** Lets other workers accept from the sockets of one that has ended. */
   standIn(gone: PoolWorker): void
-  /** There is a worker to hand connections to, or room in one. */
+  /** Hands waiting connections over, when a worker has started or has room. */
   flush(): void
   /**
-   * Accepts no more, and tells the workers so: resolves when they have been told. What is in the queues by then is served, of
-   * this thread's until this time, by `performance.now()`.
+   * Stops accepting, and instructs the workers to stop: resolves when the instructions have been sent. Connections that
+   * are in the queues by then are served; those of this thread until `until`, a time of `performance.now()`.
    */
   stop(until: number): Promise<void>
   /** Resolves when the workers have stopped as well. */
@@ -104,12 +105,12 @@ export class PoolListener {
     })
   }
 
-  /** Where it listens, as `listener.address()` of a reactor. */
+  /** Returns its address, as `listener.address()` of a reactor does. */
   address(): AddressInfo | string {
     return boundAddress(this.#bound.address)
   }
 
-  /** The port it listens on; `undefined` on a Unix socket. */
+  /** The port on which it listens; `undefined` on a Unix socket. */
   get port(): number | undefined {
     return boundPort(this.#bound.address)
   }
@@ -119,22 +120,22 @@ export class PoolListener {
     return decodeSocketOptions(this.#bound.settings, this.#bound.congestion)
   }
 
-  /** Whether `close()` was called. */
+  /** True if `close()` was called. */
   get closed(): boolean {
     return this.#closing !== undefined || this.#stopping !== undefined
   }
 
   /**
-   * Stops listening in all workers; resolves when they have, and the file of a Unix socket is removed. Connections stay, and
-   * those that wait in the kernel's queues are accepted. A worker whose JS thread is busy is waited for. Called again, it
-   * answers the same promise.
+   * Stops listening in all workers; resolves when they have stopped, and the file of a Unix socket is removed.
+   * Connections stay open, and those in the kernel's queues are accepted. It waits also for a worker whose JS thread is
+   * busy. A second call returns the same promise.
    */
   close(): Promise<void> {
     this.#closing ??= this.#owner.close(this)
     return this.#closing
   }
 
-  /** What `console.log` shows. */
+  /** The text that `console.log` shows. */
   [inspect.custom](): string {
     const where = showBound(this.#bound.address)
     return `PoolListener ${where}, ${this.#listen.placement}${this.closed ? ', closed' : ''}`
@@ -159,7 +160,7 @@ export class PoolListener {
     for (const socket of this.#sockets) {
       if (this.#dispatcher === undefined && socket.home !== worker.index && socket.owner !== undefined) continue
       await socket.give(worker)
-      // From here on both accept from its queue, so that it is never without.
+      // Both workers accept from the socket's queue from here on, so that there is always one.
       const before = socket.owner
       socket.owner = worker
       if (this.#dispatcher === undefined && before !== undefined) void socket.take(before)
@@ -175,7 +176,7 @@ export class PoolListener {
       const worker = leastBusy(others) ?? leastBusy(serving)
       socket.owner = worker
       if (worker === undefined) continue
-      // Nobody waits for it: it may be busy for long. If it goes, its own turn comes.
+      // The reply isn't awaited, because the worker may be busy for long. If it ends, another one stands in again.
       socket.give(worker).catch(() => {
         if (socket.owner !== worker) return
         socket.owner = undefined
@@ -184,7 +185,7 @@ export class PoolListener {
     }
   }
 
-  /** That one couldn't, for want of a descriptor, say: another one may, or the same later. */
+  /** Retries after a worker couldn't accept, for example for lack of a descriptor: with another one, or the same. */
   #standInLater(butFor: PoolWorker): void {
     if (this.closed || this.#retry !== undefined) return
     this.#retry = setTimeout(() => {
@@ -214,7 +215,7 @@ export class PoolListener {
 
   async #tellAll(until: number): Promise<void> {
     clearTimeout(this.#retry)
-    // While the socket is open.
+    // The file must be removed while the socket is open.
     this.#file?.remove()
     await this.#dispatcher?.close(until)
     this.#stopped = Promise.all(this.#sockets.map((socket) => socket.close()))
@@ -226,7 +227,7 @@ export class PoolListener {
   }
 }
 
-/** Whose worker has gone has yet to see it replaced. */
+/** Ignores the error of a worker that has ended: its successor will accept. */
 function unlessGone(error: unknown): void {
   if ((error as { code?: string }).code !== 'ERR_C1M_WORKER_FAILED') throw error
 }

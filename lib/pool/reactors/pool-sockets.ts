@@ -5,14 +5,14 @@ import type { Bound } from '../../native/binding-types.js'
 import type { CheckedPoolListen } from './reactor-pool-options.js'
 import { SocketFile } from './socket-file.js'
 
-/** @internal Listening sockets of one address, which nobody accepts from yet. */
+/** @internal Listening sockets of one address, from which no worker accepts yet. */
 export interface OpenedSockets {
   readonly bound: Bound
   readonly descriptors: readonly number[]
   readonly file: SocketFile | undefined
 }
 
-/** @internal Opens so many, or none. Rejects as `reactor.listen()` does. */
+/** @internal Opens `count` sockets, or none. Rejects as `reactor.listen()` does. */
 export async function openSockets(
   listen: CheckedPoolListen,
   count: number,
@@ -32,13 +32,13 @@ function open(
   const descriptors: number[] = []
   let bound: Bound | undefined
   for (let at = 0; at < count; at++) {
-    // The kernel counts them in the order of their listen(2), and is told with the last.
+    // The kernel counts them in the order of their listen(2), and gets the steering with the last.
     const steers = placement === 'cpu' && at === count - 1
     const opened = openListeningSocket({
       ...spec,
       port: bound?.address[1] ?? spec.port,
       reusePort: bound !== undefined || reusePort,
-      // So the first is refused where somebody has the address already.
+      // Without reusePort, the first is refused if another process has the address already.
       reusePortOnceBound: bound === undefined && placement !== 'least-connections' && !reusePort,
       steerByCpu: steers ? Array.from({ length: count }, (_, worker) => cpuOf(worker, cpus)) : undefined,
     })
@@ -53,7 +53,7 @@ function open(
   return { bound: bound as Bound, descriptors, file }
 }
 
-/** @internal Nobody is to accept from them after all. */
+/** @internal Closes sockets from which no worker will accept. */
 export function closeSockets({ descriptors, file }: OpenedSockets): void {
   file?.remove()
   descriptors.forEach((fd) => {

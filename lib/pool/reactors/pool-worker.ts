@@ -6,23 +6,23 @@ import { openChannel, type WorkerChannel, type WorkerExit } from './worker-chann
 
 type Ask<M = ToWorker> = M extends { ask: number } ? Omit<M, 'ask'> : never
 
-/** After its deadline a worker that drains has so long to end. */
+/** The time that a draining worker has to end after its deadline. */
 const GRACE_MS = 3000
 /**
- * What may be on its way to a worker whose JS thread is busy, and takes none of it: connections, which hold a descriptor
- * each; and questions, with the bytes of their broadcasts.
+ * The max in flight to a worker whose JS thread is busy: connections, each with a descriptor; and requests, with the
+ * bytes of their broadcasts.
  */
 const MAX_GIVEN = 1024
 const MAX_ASKED = 10_000
 const MAX_ASKED_BYTES = 16 * 2 ** 20
-/** It hears of so many of its messages at a time that they have been taken. */
+/** The number of its messages after which a worker is notified that they have been taken. */
 const HEARD_EACH = 256
 
-/** @internal Of whom it hears. */
+/** @internal The events of a worker, for its pool. */
 export interface WorkerEvents {
-  /** A message of the user's. */
+  /** A message of the user's has come. */
   message(value: unknown): void
-  /** It can take more connections than it could before. */
+  /** The worker can take more connections than before. */
   room(): void
 }
 
@@ -36,25 +36,25 @@ interface Question {
 export class PoolWorker {
   readonly index: number
   readonly since = performance.now()
-  /** Resolves when `setup` has; rejects if the worker ends before, or there is none to be had. */
+  /** Resolves when `setup` has; rejects if the worker ends before, or can't be started. */
   readonly ready: Promise<void>
   readonly exited: Promise<WorkerExit>
-  /** As it last said. */
+  /** The number of connections that it last reported. */
   connections = 0
-  /** `setup` has returned. */
+  /** True once `setup` has returned. */
   started = false
-  /** It has been told to end, so that its end is no crash. */
+  /** True once it has been instructed to end, so that its end is no crash. */
   ending = false
   readonly #channel: WorkerChannel | undefined
   readonly #events: WorkerEvents
   readonly #asked = new Map<number, Question>()
   #askedBytes = 0
-  /** Of connections handed to it, which has yet to say that it has them: what gives them up. */
+  /** Functions that drop a connection that was handed to it and that it has not confirmed. */
   readonly #given: (() => void)[] = []
   #taken = 0
   #sent = 0
   #heard = 0
-  /** Messages of the user's that it has sent. */
+  /** The number of the user's messages that it has sent. */
   #toldUs = 0
   #nextAsk = 0
   #gone = false
@@ -83,22 +83,22 @@ export class PoolWorker {
     return this.#channel?.id ?? 0
   }
 
-  /** By which the least busy one is found. */
+  /** The load by which the least busy worker is found. */
   get load(): number {
     return this.connections + this.#given.length
   }
 
-  /** Whether it has so many connections to take that another one is to wait. */
+  /** True if it has the max of connections to take, so that the next one must wait. */
   get behind(): boolean {
     return this.#given.length >= MAX_GIVEN
   }
 
-  /** Whether it has so many questions to answer that it is to be left out. */
+  /** True if it has the max of requests to reply to, so that it is left out. */
   get silent(): boolean {
     return this.#asked.size >= MAX_ASKED || this.#askedBytes >= MAX_ASKED_BYTES
   }
 
-  /** Resolves with its answer; rejects with its error, or if it ends before. */
+  /** Sends a request; resolves with its reply, rejects with its error, or if the worker ends before. */
   ask<R>(message: Ask, socket?: Socket): Promise<R> {
     return new Promise<R>((resolve, reject) => {
       if (this.#gone) return reject(workerFailed(this.index, 'has ended'))
@@ -110,7 +110,10 @@ export class PoolWorker {
     })
   }
 
-  /** A message of the user's. `false`, and it isn't sent, if the worker has ended or so many wait already. */
+  /**
+   * Sends a message of the user's. Returns `false`, and sends nothing, if the worker has ended or the max number waits
+   * already.
+   */
   send(value: unknown): boolean {
     if (this.#gone || this.#sent - this.#heard >= MAX_UNHEARD) return false
     this.#channel?.post({ type: 'message', value })
@@ -127,7 +130,7 @@ export class PoolWorker {
     this.#given.push(this.#channel.give({ type: 'connection', listener }, socket))
   }
 
-  /** Lets it drain and end. Called again, the earlier deadline holds. */
+  /** Lets the worker drain and end. If called again, the earlier deadline holds. */
   async drain(timeoutMs: number): Promise<{ drained: number; cut: number }> {
     this.ending = true
     const held = this.connections
@@ -139,7 +142,7 @@ export class PoolWorker {
       if (earlier) return await this.ask<{ drained: number; cut: number }>({ type: 'shutdown', timeoutMs })
       return { drained: 0, cut: 0 }
     } catch {
-      // It has ended in another way, and its connections with it.
+      // The worker has ended in another way, and its connections with it.
       return { drained: 0, cut: held }
     } finally {
       await this.exited
@@ -165,11 +168,11 @@ export class PoolWorker {
     } catch (reason) {
       const error = reason as Error
       if (channel !== undefined) {
-        // `data` can't be cloned.
+        // The worker's `data` can't be cloned.
         this.#started.reject(error)
         channel.kill()
       } else {
-        // Later, as of any other worker.
+        // The exit is reported later, as that of any other worker.
         setImmediate(() => this.#exit({ code: null, signal: null, error }))
       }
     }

@@ -23,65 +23,71 @@ export interface ReactorPoolOptions {
    */
   mode?: 'threads' | 'processes' | undefined
   /**
-   * Milliseconds that a worker may take until its `setup` has returned, and resolved; then it is ended, and has failed to
-   * start. 0 for any time. 0 to 2^31-1. Default: 30,000.
+   * Milliseconds that a worker may take until its `setup` has returned, and resolved; then it is ended, and counts as
+   * failed to start. 0 is no limit. 0 to 2^31-1. Default: 30,000.
    */
   startTimeoutMs?: number | undefined
-  /** Of each worker's reactor. */
+  /** Options of each worker's reactor. */
   reactor?: ReactorOptions | undefined
   /**
-   * The CPUs that workers belong to, one each, in turn: their I/O threads are pinned there, and `placement: 'cpu'` steers
-   * what such a CPU receives. 0 to 1023. Default: not pinned; and `'cpu'` gives worker i what CPU i receives.
+   * The CPUs of the workers, one each, in turn: their I/O threads are pinned there, and `placement: 'cpu'` steers to a
+   * worker what its CPU receives. 0 to 1023. Default: not pinned; and `'cpu'` gives worker i what CPU i receives.
    */
   cpus?: readonly number[] | undefined
-  /** What each worker has as `context.data`: a clone. */
+  /** The value of which each worker has a clone as `context.data`. */
   data?: unknown
   /** Descriptors that each worker process may have open, up to the hard limit of this one. 64 to 2^30. (setrlimit(2)) */
   maxOpenFiles?: number | undefined
-  /** Of each worker thread, as for `new Worker()`. */
+  /** Limits of each worker thread, as for `new Worker()`. */
   resourceLimits?: ResourceLimits | undefined
   /** Environment variables of the workers. Default: those of this process. */
   env?: NodeJS.ProcessEnv | undefined
   /**
-   * Options of Node for the workers; those that say what to run (`-e`, `-p`, `--test` and the like) are left out. Default:
-   * those of this process, for worker processes without `--inspect`.
+   * Options of Node for the workers; those that say what to run (`-e`, `-p`, `--test` and the like) are left out.
+   * Default: those of this process, for worker processes without `--inspect`.
    */
   execArgv?: readonly string[] | undefined
 }
 
 /**
- * Who accepts the connections of a pool's listener.
+ * The rule for which worker accepts the connections of a pool's listener.
  *
  * - `'reuse-port'`: each worker, from a socket of its own of the same address; the kernel chooses among them by a hash of
  *   both addresses and ports. (SO_REUSEPORT, socket(7))
  * - `'cpu'`: the same, but the worker of the CPU on which the kernel received the connection, see `cpus`.
  *   (SO_ATTACH_REUSEPORT_CBPF, socket(7))
- * - `'least-connections'`: this thread, which hands each to the worker that has fewest. The most even, and slower to accept.
+ * - `'least-connections'`: this thread, which hands each to the worker with the fewest. The most even distribution, and
+ *   slower to accept.
  */
 export type PoolPlacement = 'reuse-port' | 'cpu' | 'least-connections'
 
-/** The options of `pool.listen()`, one by one: those of `reactor.listen()`, except for who accepts. */
+/** The options of `pool.listen()`, one by one: those of `reactor.listen()`, except for the acceptor. */
 export interface PoolListenSettings extends Omit<ListenSettings, 'placement' | 'exclusive' | 'fd' | 'data'> {
-  /** Which of the handlers that `setup` returned, by name. Default: what it returned are the handlers. */
+  /**
+   * The name of the handlers among those that `setup` returned. Default: the value that it returned is the handlers.
+   */
   handlers?: string | undefined
-  /** Default: `'reuse-port'`; on a Unix socket, which can only have that, `'least-connections'`. */
+  /**
+   * The acceptor of the connections. Default: `'reuse-port'`; `'least-connections'` on a Unix socket, which supports
+   * only that.
+   */
   placement?: PoolPlacement | undefined
 }
 
-/** Where and how a pool listens: on a `port` (TCP), or on a `path` (Unix socket). */
+/** Address and options of a pool's listener: a `port` (TCP), or a `path` (Unix socket). */
 export type PoolListenOptions = PoolListenSettings &
   ({ port: number; path?: undefined } | { path: string; port?: undefined; host?: undefined })
 
 /** @internal */
 export interface CheckedPool {
   readonly module: string
-  /** Of the pools that its workers are in, see `modulesWith()`. */
+  /** The modules of the pools that its workers belong to, see `modulesWith()`. */
   readonly modules: readonly string[]
   readonly size: number
   readonly mode: 'threads' | 'processes'
   readonly startTimeoutMs: number
   readonly reactor: ReactorOptions | undefined
-  /** Of each worker's reactor. */
+  /** The max number of connections of each worker's reactor. */
   readonly maxConnections: number
   readonly cpus: readonly number[] | undefined
   readonly data: unknown
@@ -156,7 +162,7 @@ function checkPoolCpus(given: unknown, reactor: ReactorOptions | undefined): rea
   return cpus
 }
 
-/** @internal The options, parted. */
+/** @internal The options, divided. */
 export interface CheckedPoolListen {
   readonly handlers: string | undefined
   readonly placement: PoolPlacement
@@ -179,7 +185,7 @@ export function checkPoolListen(given: PoolListenOptions): CheckedPoolListen {
     ['reuse-port', 'cpu', 'least-connections'],
   )
   const checked = checkListenOptions({ ...options, ...(placement !== 'least-connections' && { placement }) })
-  // As for a reactor's own listener in a `cluster` worker.
+  // The default is that of a reactor's own listener in a `cluster` worker.
   const { reusePort = cluster.isWorker && options.path === undefined && placement !== 'cpu' } = options
   return { handlers, placement, reusePort, options, checked }
 }

@@ -20,32 +20,32 @@ import {
 import { Supervisor } from './supervisor.js'
 import type { WorkerExit } from './worker-channel.js'
 
-/** The pool's `crash` event: a worker has ended without having been told to. */
+/** The pool's `crash` event: a worker has ended without having been instructed to. */
 export interface WorkerCrash extends WorkerExit {
-  /** Which one. */
+  /** The worker's number. */
   readonly worker: number
 }
 
 /** One worker in `pool.stats()`. */
 export interface PoolWorkerStats {
-  /** Its place. */
+  /** The worker's number. */
   readonly index: number
-  /** The process, or the thread's `threadId`. */
+  /** The id of the process, or the thread's `threadId`. */
   readonly id: number
   /** Milliseconds since it was started. */
   readonly uptimeMs: number
   readonly reactor: ReactorStats
 }
 
-/** `pool.stats()`: those of the reactors that there are now, summed up; those that have ended are gone from it. */
+/** The result of `pool.stats()`: the sums over the existing reactors; those that have ended are no longer included. */
 export interface ReactorPoolStats extends Readonly<Record<(typeof STAT_NAMES)[number], number>> {
   /** Connections open now. */
   readonly connections: number
-  /** Workers that ended without having been told to, or could not start, since the pool's start. */
+  /** Workers that ended without having been instructed to, or could not start, since the pool's start. */
   readonly crashes: number
   /** Workers that took the place of another, after a crash or in a rolling restart. */
   readonly restarts: number
-  /** Those that serve or drain now. */
+  /** The workers that serve or drain now. */
   readonly workers: readonly PoolWorkerStats[]
 }
 
@@ -55,10 +55,10 @@ interface PoolEvents {
 }
 
 /**
- * The handlers' own code on many cores: workers, each with a `Reactor`, that share their listeners.
+ * Workers, each with a `Reactor`, that share their listeners: the handlers' own code runs on many cores.
  *
- * A worker that ends unasked is replaced after 100 ms, twice that with each further time, up to 10 s; meanwhile another one
- * accepts for it. It keeps the process alive until `shutdown()`.
+ * A worker that ends without having been instructed to is replaced after 100 ms, twice that with each further time, up
+ * to 10 s; meanwhile another worker accepts for it. The pool keeps the process alive until `shutdown()`.
  *
  * Emits `message` for each `context.send()` of a worker, and `crash`.
  *
@@ -69,7 +69,7 @@ interface PoolEvents {
  * process.on('SIGHUP', () => pool.restart())
  */
 export class ReactorPool extends EventEmitter<PoolEvents> {
-  /** How many workers there are. */
+  /** The number of workers. */
   readonly size: number
   readonly #options: CheckedPool
   readonly #supervisor: Supervisor
@@ -81,7 +81,8 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
 
   /**
    * Starts the workers. Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE) or RangeError
-   * (ERR_C1M_OUT_OF_RANGE) for bad options. If one of them can't start, the pool is over: `ready()` and `listen()` reject.
+   * (ERR_C1M_OUT_OF_RANGE) for bad options. If one of the workers can't start, the pool ends: `ready()` and `listen()`
+   * reject.
    */
   constructor(options: ReactorPoolOptions) {
     super()
@@ -106,14 +107,14 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
   }
 
   /**
-   * Resolves when `setup` has in each worker. Rejects with ERR_C1M_WORKER_FAILED, whose `cause` is what `setup` threw, if one
-   * of them can't start; all have ended then.
+   * Resolves when `setup` has in each worker. Rejects with ERR_C1M_WORKER_FAILED, whose `cause` is the error of
+   * `setup`, if one of them can't start; all have ended then.
    */
   ready(): Promise<void> {
     return this.#started
   }
 
-  /** Connections open now in all workers, as they last said: it lags behind by 100 ms at most. */
+  /** The number of connections open now in all workers, as they last reported it: at most 100 ms late. */
   get connections(): number {
     let sum = 0
     for (const { connections } of this.#supervisor.alive) sum += connections
@@ -123,7 +124,7 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
   /**
    * Listens in all workers, with the handlers that `setup` returned. Resolves when they accept.
    *
-   * The sockets are opened, and held, by this process: what waits in their queues survives the worker that accepts from it.
+   * This process opens and holds the sockets: connections in their queues survive the worker that accepts from them.
    *
    * Rejects as `reactor.listen()` does; with ERR_C1M_WORKER_FAILED if the workers could not start; with
    * ERR_C1M_INVALID_ARG_VALUE if `setup` returned no such handlers; and with ERR_C1M_POOL_CLOSED after `shutdown()`.
@@ -158,8 +159,10 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
   }
 
   /**
-   * Sends a clone to a worker, or to each: its `context` emits `message`. Answers to how many: one that is being replaced gets
-   * none, nor does one whose JS thread is so busy that 10,000 wait for it. Throws an error for what can't be cloned, and a RangeError (ERR_C1M_OUT_OF_RANGE) for a worker there isn't.
+   * Sends a clone to a worker, or to each: its `context` emits `message`. Returns the number of workers that it was
+   * sent to: one that is being replaced gets none, nor does one whose JS thread is so busy that 10,000 messages wait
+   * for it. Throws an error for a value that can't be cloned, and a RangeError (ERR_C1M_OUT_OF_RANGE) for an unknown
+   * worker.
    */
   send(value: unknown, worker?: number): number {
     if (worker !== undefined) checkInteger('worker', worker, 0, this.size - 1)
@@ -168,8 +171,9 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
   }
 
   /**
-   * Sends the same bytes to all open connections of all workers, as `reactor.connections.broadcast()` does to one's.
-   * Connections of a worker that crashes meanwhile are not counted. Rejects with a TypeError (ERR_C1M_INVALID_ARG_TYPE).
+   * Sends the same bytes to all open connections of all workers, as `reactor.connections.broadcast()` does for one
+   * reactor. Connections of a worker that crashes meanwhile are not counted. Rejects with a TypeError
+   * (ERR_C1M_INVALID_ARG_TYPE).
    */
   async broadcast(chunk: string | Uint8Array): Promise<BroadcastResult> {
     const bytes = bytesOf(chunk)
@@ -182,7 +186,7 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
     return total
   }
 
-  /** Asks the workers for their counters. One that crashes meanwhile is left out. */
+  /** Resolves with the workers' counters. A worker that crashes meanwhile is left out. */
   async stats(): Promise<ReactorPoolStats> {
     const total: Record<string, number> = { connections: 0 }
     for (const name of STAT_NAMES) total[name] = 0
@@ -197,14 +201,14 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
   }
 
   /**
-   * Replaces the workers one after the other, so that they load their module anew: a successor starts and accepts, then the
-   * old one stops accepting and drains, as `reactor.shutdown()` does. Resolves when all have been replaced. Called
-   * meanwhile, it answers the same promise.
+   * Replaces the workers one after the other, so that they load their module again: a successor starts and accepts,
+   * then the old worker stops accepting and drains, as `reactor.shutdown()` does. Resolves when all have been replaced.
+   * A second call meanwhile returns the same promise.
    *
-   * Rejects with ERR_C1M_WORKER_FAILED if a successor can't start, and those that there are go on; with ERR_C1M_POOL_CLOSED
-   * after `shutdown()`; and with a TypeError or RangeError for a bad `timeoutMs`.
+   * Rejects with ERR_C1M_WORKER_FAILED if a successor can't start, and the existing workers continue; with
+   * ERR_C1M_POOL_CLOSED after `shutdown()`; and with a TypeError or RangeError for a bad `timeoutMs`.
    *
-   * @param options.timeoutMs For each worker, see `reactor.shutdown()`. Default: 10,000.
+   * @param options.timeoutMs Milliseconds for each worker, see `reactor.shutdown()`. Default: 10,000.
    */
   async restart(options?: { timeoutMs?: number | undefined }): Promise<ShutdownResult> {
     const timeoutMs = checkShutdownOptions(options)
@@ -217,8 +221,8 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
   }
 
   /**
-   * Lets all workers drain at once, as `reactor.shutdown()` does, and end; a worker that hasn't ended 3 s after the deadline is
-   * killed. Called again, it answers with the same result.
+   * Lets all workers drain at the same time, as `reactor.shutdown()` does, and end; a worker that hasn't ended 3 s
+   * after the deadline is killed. A second call resolves with the same result.
    *
    * @param options.timeoutMs Milliseconds until the deadline. 0 to 2^31-1. Default: 10,000.
    */
@@ -226,7 +230,7 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
     return this.#end(checkShutdownOptions(options))
   }
 
-  /** What `console.log` shows. */
+  /** The text that `console.log` shows. */
   [inspect.custom](): string {
     const state = this.#shutdown === undefined ? '' : ', shut down'
     return `ReactorPool ${this.size} ${this.#options.mode}, ${this.connections} connections${state}`
@@ -240,7 +244,7 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
   async #drain(timeoutMs: number): Promise<ShutdownResult> {
     const until = performance.now() + timeoutMs
     this.#supervisor.stop()
-    // First, so that nobody comes any more; what waits in the queues by then is the workers'.
+    // Listeners stop first, so that no more connections come; those in the queues by then belong to the workers.
     const listeners = [...this.#listeners]
     await Promise.all(listeners.map((listener) => careOf(listener).stop(until)))
     const result = await this.#supervisor.end(Math.max(0, Math.round(until - performance.now())))
@@ -273,7 +277,7 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
         await careOf(next).equip(worker)
       }
     } catch (error) {
-      // What it was told of before it went.
+      // Other workers stand in on the listeners that this one was given before it ended.
       this.#standIn(worker)
       throw error
     }
@@ -285,7 +289,7 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
     for (const listener of this.#listeners) careOf(listener).flush()
   }
 
-  /** One may have come while the last was seen to. */
+  /** Returns a listener that isn't done: one may have been added in the meantime. */
   #listenerBut(done: ReadonlySet<PoolListener>): PoolListener | undefined {
     return [...this.#listeners].find((listener) => !done.has(listener))
   }

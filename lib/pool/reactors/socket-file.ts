@@ -1,14 +1,15 @@
 import { lstatSync, unlinkSync } from 'node:fs'
 
 /**
- * @internal The file of a Unix socket, by its device and inode, so that another one of the same name isn't removed. An inode's
- * number isn't given to another file while the socket is open: it is to be removed before that is closed. (unix(7))
+ * @internal The file of a Unix socket, by its device and inode, so that another file of the same name isn't removed. An
+ * inode's number isn't given to another file while the socket is open, so the file must be removed before that is
+ * closed. (unix(7))
  */
 export class SocketFile {
   readonly #path: string
   readonly #identity: string | undefined
 
-  /** Just bound. An abstract name has no file. */
+  /** Takes the file of a socket that has just been bound. An abstract name has no file. */
   constructor(path: string) {
     this.#path = path
     this.#identity = path.startsWith('\0') ? undefined : identify(path)
@@ -19,7 +20,7 @@ export class SocketFile {
     try {
       unlinkSync(this.#path)
     } catch {
-      // Somebody has removed it, or it isn't ours to remove any more.
+      // The file has been removed, or it may not be removed any more.
     }
   }
 }

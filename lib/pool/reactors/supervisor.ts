@@ -5,40 +5,46 @@ import type { WorkerExit } from './worker-channel.js'
 
 /** @internal What the supervisor notifies its pool of. */
 export interface SupervisorOwner {
-  /** It has started: give it what it serves, and call `place` then. */
+  /** Gives a worker that has started its listeners, and then calls `place`. */
   equip(worker: PoolWorker, place: () => void): Promise<void>
-  /** It is told to drain now, and its successor serves: what else it accepts from is others'. */
+  /**
+   * Called when the worker is instructed to drain and its successor serves: other workers accept from its remaining
+   * sockets.
+   */
   leaving(worker: PoolWorker): void
-  /** It has ended without having been told to. */
+  /** Called when a worker has ended without having been instructed to. */
   crashed(worker: PoolWorker, how: WorkerExit): void
   message(value: unknown, index: number): void
-  /** A worker can take more connections than it could before. */
+  /** Called when a worker can take more connections than before. */
   room(): void
 }
 
 const FIRST_BACKOFF_MS = 100
 const LAST_BACKOFF_MS = 10_000
-/** Who has lived so long begins anew with the first. */
+/** The lifetime after which a worker's crash restarts the back-off at its first value. */
 const SETTLED_MS = 10_000
 
-/** A place for one worker at a time, or two while one takes over from the other. */
+/** A place for one worker at a time, or for two while one takes over from the other. */
 interface Place {
   readonly index: number
   serving: PoolWorker | undefined
-  /** One is about to take this place. */
+  /** Set while a worker is being started for this place. */
   bringing: Promise<void> | undefined
   failures: number
   timer: NodeJS.Timeout | undefined
 }
 
-/** @internal The workers of a pool: it starts them, again after a crash, and one after the other in a rolling restart. */
+/**
+ * @internal The workers of a pool: the supervisor starts them, again after a crash, and one after the other in a
+ * rolling restart.
+ */
 export class Supervisor {
   readonly #options: CheckedPool
   readonly #owner: SupervisorOwner
   readonly #places: Place[]
-  /** All that have not ended. */
+  /** All workers that have not ended. */
   readonly #alive = new Set<PoolWorker>()
-  /** Crashes, and workers that took the place of another. */
+  /** The number of crashes, and of workers that took the place of another. */
   crashes = 0
   restarts = 0
   #ending = false
@@ -51,12 +57,12 @@ export class Supervisor {
     })
   }
 
-  /** Who serves, at their places. */
+  /** The workers that serve, at their places. */
   get serving(): readonly (PoolWorker | undefined)[] {
     return this.#places.map(({ serving }) => serving)
   }
 
-  /** Also those that drain, or have just been started. */
+  /** All workers that have not ended, including those that drain or have just been started. */
   get alive(): ReadonlySet<PoolWorker> {
     return this.#alive
   }
@@ -66,7 +72,10 @@ export class Supervisor {
     await Promise.all(this.#places.map((place) => this.#bring(place)))
   }
 
-  /** One after the other: its successor first, then it drains. Rejects if a successor can't start, with the rest as it was. */
+  /**
+   * Replaces one worker after the other: its successor starts first, then it drains. Rejects if a successor can't
+   * start, with the rest as it was.
+   */
   async restart(timeoutMs: number): Promise<{ drained: number; cut: number }> {
     const total = { drained: 0, cut: 0 }
     for (const place of this.#places) {
@@ -92,17 +101,18 @@ export class Supervisor {
     return total
   }
 
-  /** Nobody is started any more. */
+  /** Stops starting workers. */
   stop(): void {
     this.#ending = true
     for (const { timer } of this.#places) clearTimeout(timer)
   }
 
-  /** Lets all drain and end; those whose `setup` has yet to return are killed. */
+  /** Lets all workers drain and end; those whose `setup` has not returned are killed. */
   async end(timeoutMs: number): Promise<{ drained: number; cut: number }> {
     this.stop()
     const results = [...this.#alive].map(async (worker) => {
-      // Also one that only takes over: it may accept already. And one that drains for a restart, by this deadline now.
+      // This includes a worker that is taking over, because it may accept already; and one that drains for a restart,
+      // which gets this deadline.
       if (worker.started) return worker.drain(timeoutMs)
       worker.kill()
       await worker.exited
@@ -148,7 +158,7 @@ export class Supervisor {
     if (served) place.serving = undefined
     if (worker.ending || this.#ending) return
     this.crashes++
-    // One that had yet to begin is the affair of whoever started it.
+    // A worker that had not begun to serve is handled by the code that started it.
     if (served && place.bringing === undefined) {
       if (performance.now() - worker.since >= SETTLED_MS) place.failures = 0
       this.#bringLater(place)

@@ -2,7 +2,9 @@
 export class Turns<K> {
   readonly #last = new Map<K, Promise<unknown>>()
 
-  /** Runs it when all earlier ones of this thing have settled, whatever they came to; settles as it does. */
+  /**
+   * Runs the operation when all earlier ones of this thing have settled, whatever their results; settles as it does.
+   */
   take<R>(thing: K, operation: () => Promise<R>): Promise<R> {
     const before = this.#last.get(thing)
     const own = before === undefined ? operation() : before.then(operation)

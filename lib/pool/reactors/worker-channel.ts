@@ -8,23 +8,26 @@ import { withoutInspector, withoutProgram } from './exec-argv.js'
 import { type FromWorker, sealed, type ToWorker, unsealed } from './messages.js'
 import type { CheckedPool } from './reactor-pool-options.js'
 
-/** How a worker has ended. */
+/** The end of a worker. */
 export interface WorkerExit {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
-  /** What it threw, if it is a thread and told; or why there could be none. */
+  /** The error that a thread threw, if it is known; or the reason why the worker could not be started. */
   readonly error?: Error
 }
 
-/** @internal A thread or a process, and the way to it. */
+/** @internal A thread or a process, with the channel to it. */
 export interface WorkerChannel {
-  /** Of the process or of the thread. */
+  /** The id of the process or of the thread. */
   readonly id: number
-  /** With a socket, which stays this side's: it must be open until the worker has answered. Throws for what can't be cloned. */
+  /**
+   * Sends a message, with a socket that stays on this side: it must be open until the worker's reply. Throws for values
+   * that can't be cloned.
+   */
   post(message: ToWorker, socket?: Socket): void
   /**
-   * Hands a connection over: nothing of it is left on this side, so that its end doesn't wait for this thread. Answers with
-   * what gives it up, should the worker end without having taken it.
+   * Hands a connection over: nothing of it is left on this side, so that its end doesn't wait for this thread. Returns
+   * a function that drops it, for a worker that ends without having taken it.
    */
   give(message: Extract<ToWorker, { type: 'connection' }>, socket: Socket): () => void
   kill(): void
@@ -33,28 +36,28 @@ export interface WorkerChannel {
 /** @internal */
 export interface ChannelEvents {
   message(message: FromWorker): void
-  /** Once, after its last message. */
+  /** Called once, after the worker's last message. */
   exit(how: WorkerExit): void
 }
 
-/** @internal What a thread is started with, besides. */
+/** @internal The additional start data of a thread. */
 export interface ThreadStart {
   readonly port: MessagePort
-  /** In its first word: connections that it has taken. */
+  /** A counter in its first word: the connections that it has taken. */
   readonly taken: Int32Array
 }
 
-/** What is used of libuv's handle. */
+/** The part of libuv's handle that is used. */
 type Handled = Socket & { readonly _handle?: { readonly fd: number } }
 
-/** @internal Throws if there is no thread or process to be had. */
+/** @internal Opens the channel of a new worker. Throws if no thread or process can be started. */
 export function openChannel(options: CheckedPool, events: ChannelEvents): WorkerChannel {
   return options.mode === 'threads' ? openThread(options, events) : openProcess(options, events)
 }
 
 /**
- * A thread has the options of this process, unless others are given. `--input-type` is of a program that is a text: with it
- * a thread doesn't start if anything is preloaded (`--import`).
+ * Returns the options of a thread: those of this process, unless others are given. `--input-type` belongs to a program
+ * that is a text: with it a thread doesn't start if anything is preloaded (`--import`).
  */
 function threadArgv(execArgv: readonly string[] | undefined): { execArgv?: string[] } {
   if (execArgv !== undefined) return { execArgv: withoutProgram(execArgv) }
@@ -62,9 +65,9 @@ function threadArgv(execArgv: readonly string[] | undefined): { execArgv?: strin
 }
 
 function openThread({ env, execArgv, resourceLimits, modules }: CheckedPool, events: ChannelEvents): WorkerChannel {
-  // `parentPort` is the user's.
+  // The user has `parentPort`.
   const { port1: port, port2 } = new MessageChannel()
-  // How many connections it has taken, as its last words may not tell: it may have closed their descriptors since.
+  // The connections that it has taken. Its last message may not say: it may have closed their descriptors since.
   const taken = new Int32Array(new SharedArrayBuffer(4))
   let given = 0
   const worker = new Worker(REACTOR_WORKER, {
@@ -80,7 +83,7 @@ function openThread({ env, execArgv, resourceLimits, modules }: CheckedPool, eve
     error = reason instanceof Error ? reason : new Error(String(reason))
   })
   worker.on('exit', (code) => {
-    // Its last words.
+    // The thread's last messages are still in the port.
     for (let last = receiveMessageOnPort(port); last !== undefined; last = receiveMessageOnPort(port)) {
       events.message(last.message)
     }
@@ -90,14 +93,14 @@ function openThread({ env, execArgv, resourceLimits, modules }: CheckedPool, eve
   return {
     id: worker.threadId,
     post(message, socket) {
-      // One table of descriptors: the number will do.
+      // All threads share one table of descriptors, so the number is enough.
       const fd = (socket as Handled | undefined)?._handle?.fd
       port.postMessage(fd === undefined ? message : { ...message, fd })
     },
     give(message, socket) {
       const copy = takeSocket((socket as Handled)._handle?.fd ?? -1, true, true)
       socket.destroy()
-      // One that its peer has reset meanwhile has none any more: the worker only counts it.
+      // A connection that its peer has reset meanwhile has no descriptor any more: the worker only counts it.
       const fd = typeof copy === 'number' ? copy : undefined
       port.postMessage(fd === undefined ? message : { ...message, fd })
       const number = given++
@@ -121,7 +124,7 @@ function openProcess({ env, execArgv }: CheckedPool, events: ChannelEvents): Wor
     if (message !== undefined) events.message(message)
   })
   child.on('exit', (code, signal) => {
-    // Its last words may still be in the channel, which ends behind them.
+    // The process's last messages may still be in the channel, which ends behind them.
     if (child.connected) child.once('disconnect', () => events.exit({ code, signal }))
     else events.exit({ code, signal })
   })
@@ -138,7 +141,7 @@ function openProcess({ env, execArgv }: CheckedPool, events: ChannelEvents): Wor
     id: child.pid ?? 0,
     post: (message, socket) => send(message, socket, () => {}),
     give(message, socket) {
-      // The kernel has it as soon as it is sent. (unix(7), SCM_RIGHTS)
+      // The kernel has the socket as soon as the message is sent. (unix(7), SCM_RIGHTS)
       send(message, socket, () => socket.destroy())
       return () => socket.destroy()
     },

@@ -13,11 +13,11 @@ interface WorkerContextEvents {
 export let makeWorkerContext: (index: number, data: unknown, post: (value: unknown) => boolean) => WorkerContext
 
 /**
- * What `setup` gets beside its reactor. Emits `message` for each `pool.send()`, and `drain` when the worker has begun to
- * drain: it accepts no more, and its connections are told by their `shutdown` handler.
+ * The second argument of `setup`, in addition to its reactor. Emits `message` for each `pool.send()`, and `drain` when
+ * the worker has begun to drain: it accepts no more, and its connections' `shutdown` handlers are called.
  */
 export class WorkerContext extends EventEmitter<WorkerContextEvents> {
-  /** Which worker this is: 0 to `pool.size` - 1. One that replaces another has its number. */
+  /** The worker's number: 0 to `pool.size` - 1. A worker that replaces another has the same number. */
   readonly index: number
   /** A clone of the pool's `data`. */
   readonly data: unknown
@@ -36,20 +36,23 @@ export class WorkerContext extends EventEmitter<WorkerContextEvents> {
     makeWorkerContext = (...given) => new WorkerContext(...given)
   }
 
-  /** Whether it has begun to drain. */
+  /** True once it has begun to drain. */
   get draining(): boolean {
     return this.#draining
   }
 
   /**
-   * Tells the pool, which emits `message` with a clone of this. `false`, and it isn't sent, if 10,000 wait already for a pool whose
-   * thread is busy. Throws an error for what can't be cloned.
+   * Sends a clone of a value to the pool, which emits `message` with it. Returns `false`, and sends nothing, if 10,000
+   * messages wait already for a pool whose thread is busy. Throws an error for a value that can't be cloned.
    */
   send(value: unknown): boolean {
     return this.#post(value)
   }
 
-  /** @internal What its listeners throw is an uncaught exception, and no affair of the pool's. */
+  /**
+   * @internal Emits `drain`. An error of its listeners is an uncaught exception of the worker, and doesn't affect the
+   * pool.
+   */
   drain(): void {
     this.#draining = true
     guard(() => this.emit('drain'))
@@ -62,8 +65,9 @@ export class WorkerContext extends EventEmitter<WorkerContextEvents> {
 }
 
 /**
- * `setup` of a pool's module: it is called once in each worker, and returns the handlers that serve the pool's listeners, or
- * several under names, for `pool.listen({ handlers: 'name' })`. The worker counts as started when it has.
+ * The `setup` of a pool's module: it is called once in each worker, and returns the handlers that serve the pool's
+ * listeners, or several by name, for `pool.listen({ handlers: 'name' })`. The worker counts as started when it has
+ * returned.
  *
  * @example
  * export function setup(reactor, context) {

@@ -1,4 +1,4 @@
-/** @internal What runs in each worker of a `ReactorPool`, be it a thread or a process. */
+/** @internal The program of each worker of a `ReactorPool`, a thread or a process. */
 import { closeSync } from 'node:fs'
 import { workerData } from 'node:worker_threads'
 import { C1mError, invalidValue } from '../../base/errors.js'
@@ -28,13 +28,13 @@ import { Turns } from './turns.js'
 import type { ThreadStart } from './worker-channel.js'
 import { makeWorkerContext, type ReactorPoolSetup, type WorkerContext } from './worker-context.js'
 
-/** libuv's handle of a descriptor that came from another process. */
+/** The libuv handle of a descriptor that came from another process. */
 interface Handle {
   readonly fd: number
   close(): void
 }
 
-/** How often the pool hears of the number of connections, if it has changed. */
+/** The period in which the number of connections is reported to the pool, if it has changed. */
 const REPORT_MS = 100
 
 /** A listener whose connections are handed over. */
@@ -48,19 +48,22 @@ class PoolWorkerMain {
   readonly #start: WorkerStart
   readonly #reactor: Reactor
   readonly #context: WorkerContext
-  /** By the number of their socket. One is opened or closed at a time, in the order of the pool's messages. */
+  /**
+   * The listeners by the number of their socket. One is opened or closed at a time, in the order of the pool's
+   * messages.
+   */
   readonly #listeners = new Map<number, Listener<unknown>>()
   readonly #turns = new Turns<number>()
-  /** By the number of their listener. */
+  /** The listeners whose connections are handed over, by number. */
   readonly #handed = new Map<number, Handed>()
   #handlers: unknown
   #reported = 0
   #taken = 0
   #heard = 0
-  /** Messages of the user's to the pool, and how many of them it has taken. */
+  /** The number of the user's messages to the pool, and of those that it has taken. */
   #told = 0
   #poolHeard = 0
-  /** Connections that were cut because the pool's patience came to an end before the reactor's. */
+  /** Connections that were cut because the pool's deadline came before the reactor's. */
   #cut = 0
   #reporting = false
 
@@ -80,7 +83,7 @@ class PoolWorkerMain {
 
   async setUp(): Promise<void> {
     let found = (await import(this.#start.module)) as { setup?: unknown; default?: { setup?: unknown } }
-    // The exports of a CommonJS module that Node can't see from outside are in its default.
+    // The exports of a CommonJS module that Node can't detect from outside are in its default.
     if (typeof found.setup !== 'function') found = { setup: found.default?.setup }
     if (typeof found.setup !== 'function') throw new TypeError(`${this.#start.module} exports no function "setup"`)
     this.#handlers = (await (found.setup as ReactorPoolSetup)(this.#reactor, this.#context)) ?? {}
@@ -134,7 +137,7 @@ class PoolWorkerMain {
     }
   }
 
-  /** Asked again, it is by an earlier deadline. */
+  /** Shuts down; a second request sets an earlier deadline. */
   async #shutDown(timeoutMs: number): Promise<ShutdownResult> {
     if (this.#context.draining) setTimeout(() => void this.#cutAll(), timeoutMs)
     else this.#context.drain()
@@ -150,11 +153,12 @@ class PoolWorkerMain {
 
   async #listen({ listener, socket, handlers: name, options, framing }: WorkerListen, fd: number | undefined) {
     const handlers = this.#handlersFor(name)
-    // As reactor.listen() does; one that hands connections over would refuse them one by one, and tell nobody.
+    // The check is that of reactor.listen(); a listener whose connections are handed over would refuse them one by one,
+    // without a report.
     checkHandlers(handlers)
     const framed = { ...options, framing: framingOf(framing) }
     if (socket === undefined || fd === undefined) {
-      // Those of listening sockets alone, these have had.
+      // The listening sockets have the other options already.
       const socketOptions = pick(options, connectionSocketOptionKeys)
       this.#handed.set(listener, {
         handlers,
@@ -188,30 +192,31 @@ class PoolWorkerMain {
   }
 
   async #take(listener: number, fd: number | undefined): Promise<void> {
-    // Before anything is done with it: what a thread was told of and has not counted is the pool's to close.
+    // The count comes first: the pool closes descriptors that a thread was sent and has not counted.
     if (thread !== undefined) Atomics.add(thread.taken, 0, 1)
     await this.#place(listener, fd)
-    // It counts as on its way until it counts as a connection, or not at all: else this worker would seem to hold fewer.
+    // The connection counts as in flight until it counts as open, or is dropped: else this worker would seem to have
+    // fewer.
     this.#taken++
     this.#reportSoon()
   }
 
   async #place(listener: number, fd: number | undefined): Promise<void> {
-    // One that its peer has reset meanwhile has none any more.
+    // A connection that its peer has reset meanwhile has no descriptor any more.
     if (fd === undefined) return
     const to = this.#handed.get(listener)
     if (to === undefined) return closeSync(fd)
     try {
       const conn = await adopterOf(this.#reactor).adoptOwned(fd, to.handlers, to.options)
-      // As one that was accepted here: without a `data` handler its bytes are thrown away.
+      // The connection behaves like one that was accepted here: without a `data` handler its bytes are dropped.
       conn.beginReading()
       if (to.socket !== undefined) await conn.setOptions(to.socket)
     } catch {
-      // It has closed, or the reactor is full or ended: then that is what its peer sees.
+      // The connection has closed, or the reactor is full or has ended: then its peer sees a close.
     }
   }
 
-  /** Of all that a turn has brought, once. */
+  /** Reports the load once for everything that a turn has brought. */
   #reportSoon(): void {
     if (this.#reporting) return
     this.#reporting = true
@@ -227,7 +232,7 @@ class PoolWorkerMain {
   }
 }
 
-/** Throws if these are several, of which one is to be chosen. */
+/** Throws if these are several handlers by name, of which one must be chosen. */
 function unnamed(handlers: Handlers<unknown>): Handlers<unknown> {
   const names = Object.entries(handlers).flatMap(([name, value]) => (typeof value === 'object' && value ? [name] : []))
   if (names.length === 0 || handlerNames.some((name) => handlers[name] !== undefined)) return handlers
@@ -241,7 +246,7 @@ function pick<T extends object>(from: T, keys: readonly string[]): Partial<T> {
   ) as Partial<T>
 }
 
-/** Of a process a duplicate, as the handle is libuv's; a thread was given one of its own. */
+/** Returns a descriptor of its own: in a process a duplicate, because the handle is libuv's; a thread was given one. */
 function ownDescriptor(handle: Handle | undefined, fd: number | undefined): number | undefined {
   if (handle === undefined) return fd
   const taken = takeSocket(handle.fd, true)
@@ -249,13 +254,13 @@ function ownDescriptor(handle: Handle | undefined, fd: number | undefined): numb
   return typeof taken === 'number' ? taken : undefined
 }
 
-/** Of a thread. */
+/** The start data if this worker is a thread. */
 const thread = workerData === null ? undefined : (workerData as ThreadStart)
 const port = thread?.port
 let unsent = 0
 let ending: number | undefined
 
-/** Throws for what can't be cloned, and then nothing is sent. */
+/** Sends a message. Throws for a value that can't be cloned, and then nothing is sent. */
 function post(message: FromWorker): void {
   if (port !== undefined) return port.postMessage(message)
   if (process.send === undefined) return
@@ -265,7 +270,7 @@ function post(message: FromWorker): void {
   unsent++
 }
 
-/** When the pool has been told all. */
+/** Exits when all messages have been sent to the pool. */
 function end(code: number): void {
   ending = code
   if (unsent === 0) process.exit(code)
@@ -280,7 +285,7 @@ function receive(message: ToWorker, handle?: Handle): void {
       end(1)
     })
   } else {
-    // What a handler of the user's throws is its own affair: the worker crashes, as any process would.
+    // An error that a user's handler throws isn't caught: the worker crashes, as any process would.
     void main?.obey(message, handle)
   }
 }
@@ -298,9 +303,9 @@ if (port !== undefined) {
     const message = unsealed<ToWorker>(value)
     if (message !== undefined) receive(message, handle as Handle | undefined)
   })
-  // The pool is gone: nobody would end this process.
+  // The pool has ended: no other process would end this one.
   process.on('disconnect', () => process.exit(1))
-  // Ctrl-C, systemd and PM2 signal the whole group; the pool says what is to be done.
+  // The whole process group gets the signals of Ctrl-C, systemd and PM2; the pool decides what to do.
   process.on('SIGINT', () => {})
   process.on('SIGTERM', () => {})
 }

@@ -2,7 +2,7 @@ import { invalidType, notMade } from '../../base/errors.js'
 import { isBytes } from '../../base/validate.js'
 import { loopWriter } from '../../native/binding.js'
 
-/** @internal What a thread needs to know of a connection of another thread's; it can be cloned. */
+/** @internal The data that a thread needs of a connection of another thread; it can be cloned. */
 export interface ConnectionHandle {
   readonly loop: number
   readonly slot: number
@@ -14,8 +14,8 @@ export interface ConnectionHandle {
 export let makeRemoteConnection: (handle: ConnectionHandle) => RemoteConnection
 
 /**
- * A connection of another thread, as a task of a `WorkerPool` gets it: it can be written to, and nothing else. What is
- * written goes straight to the connection's I/O thread, and costs the thread that owns the connection nothing.
+ * A connection of another thread, as a task of a `WorkerPool` gets it: it can only be written to. Writes go straight to
+ * the connection's I/O thread, and cost the thread that owns the connection nothing.
  */
 export class RemoteConnection {
   readonly #handle: ConnectionHandle
@@ -30,14 +30,14 @@ export class RemoteConnection {
   }
 
   /**
-   * Queues bytes to send; copied. Those of one thread stay in order. Between those of this thread and what the connection's
-   * own thread writes there is no order, but for what the one has heard of the other: what a task has written when `run()`
-   * resolves goes before an `end()` behind that. They are not in `conn.writableLength`, and cause no `drain`; beyond
-   * `maxWriteQueue`, counting all that waits, the connection is destroyed with ERR_C1M_WRITE_QUEUE_FULL.
+   * Queues bytes to send; copied. Writes of one thread stay in order. Writes of this thread and of the connection's own
+   * thread have no order, unless one thread has been notified by the other: a task's writes before `run()` resolves go
+   * before an `end()` after that. They are not in `conn.writableLength`, and cause no `drain`; beyond `maxWriteQueue`,
+   * counting all that waits, the connection is destroyed with ERR_C1M_WRITE_QUEUE_FULL.
    *
-   * `false`, and nothing is sent, if its reactor has ended, or while 16 MiB from such threads wait for its I/O thread, each
-   * write with 96 bytes besides its own. If the connection has closed, or been ended, relayed or detached, it is `true`, as
-   * nobody here can know, and nothing is sent either.
+   * Returns `false`, and sends nothing, if the connection's reactor has ended, or while 16 MiB from such threads wait
+   * for its I/O thread; each write counts 96 bytes in addition to its own. If the connection has closed, or been ended,
+   * relayed or detached, it returns `true`, because this thread can't know, and sends nothing either.
    *
    * Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE) for anything but a string, which is sent as UTF-8, and bytes. (send(2))
    */

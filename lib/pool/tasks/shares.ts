@@ -2,35 +2,35 @@ import { onClosed } from '../../base/close-hooks.js'
 import { beginWork } from '../../base/unfinished.js'
 import type { Connection } from '../../connection/connection.js'
 
-/** Of one connection. */
+/** The share of one connection. */
 interface Share<T> {
   tasks: number
   held: boolean
   readonly waiting: Set<T>
-  /** The last of those that settle in order, until it has. */
+  /** The last of the promises that settle in order, until it has settled. */
   last: Promise<unknown> | undefined
   forget: () => void
 }
 
 /**
- * @internal Whom a pool's tasks are for: how many each connection has, and so whether it is read; what of them still waits, to be
- * given up when it closes; and in which order they settle.
+ * @internal The tasks of each connection. Their number decides whether it is read; those that wait are cancelled when
+ * it closes; and their results may have to settle in order.
  */
 export class Shares<T extends object> {
   readonly #limit: number
   readonly #giveUp: (task: T) => void
   readonly #shares = new Map<Connection<never>, Share<T>>()
   readonly #over = new WeakMap<T, () => void>()
-  /** Connections that aren't read now. */
+  /** The number of connections that aren't read now. */
   held = 0
 
-  /** `giveUp` is called for each task that waits when its connection has closed. */
+  /** `giveUp` is called for each waiting task of a connection that has closed. */
   constructor(limit: number, giveUp: (task: T) => void) {
     this.#limit = limit
     this.#giveUp = giveUp
   }
 
-  /** A task that waits. */
+  /** Adds a task that waits. */
   add(conn: Connection<never>, task: T): void {
     const share = this.#shareOf(conn)
     share.tasks++
@@ -38,12 +38,12 @@ export class Shares<T extends object> {
     this.#over.set(task, beginWork(conn))
   }
 
-  /** A worker has it. */
+  /** Notes that a worker has the task. */
   begun(conn: Connection<never>, task: T): void {
     this.#shares.get(conn)?.waiting.delete(task)
   }
 
-  /** It is over. With `filling` nobody is let go. */
+  /** Removes a task that has ended. With `filling` its connection isn't resumed. */
   remove(conn: Connection<never>, task: T, filling: boolean): void {
     this.#over.get(task)?.()
     const share = this.#shares.get(conn)
@@ -54,12 +54,12 @@ export class Shares<T extends object> {
     this.#forgetIdle(conn, share)
   }
 
-  /** Isn't read from here on, if it has brought its share, or the queue fills up. */
+  /** Pauses the connection if it has used its share, or the queue fills up. */
   holdIfFull(conn: Connection<never>, filling: boolean): void {
     if (filling || (this.#shares.get(conn)?.tasks ?? 0) >= this.#limit) this.hold(conn)
   }
 
-  /** Isn't read until the queue has room again. */
+  /** Pauses the connection until the queue has room again. */
   hold(conn: Connection<never>): void {
     const share = this.#shareOf(conn)
     if (share.held) return
@@ -68,7 +68,7 @@ export class Shares<T extends object> {
     conn.pauseForPool(true)
   }
 
-  /** The queue has room again. */
+  /** Resumes connections when the queue has room again. */
   resumeHeld(): void {
     for (const [conn, share] of this.#shares) {
       if (!share.held || share.tasks > this.#limit / 2) continue
@@ -77,13 +77,13 @@ export class Shares<T extends object> {
     }
   }
 
-  /** Settles as `own` does, and after all that were put in order before. */
+  /** Settles as `own` does, and after all earlier ones that were put in order. */
   inOrder<R>(conn: Connection<never>, own: Promise<R>): Promise<R> {
     const share = this.#shareOf(conn)
     const over = beginWork(conn)
     const result = (share.last ?? Promise.resolve()).then(() => own)
     own.catch(() => {})
-    // Whoever comes after it waits for it, whatever it comes to.
+    // The next one waits for this one, whatever its result.
     const settled = () => {
       over()
       if (share.last !== last) return
@@ -105,7 +105,7 @@ export class Shares<T extends object> {
     return share
   }
 
-  /** One that is held is remembered, to be let go; and one of whose results one is still to come in its turn. */
+  /** Forgets a connection without tasks, unless it is paused, or one of its results must still settle in order. */
   #forgetIdle(conn: Connection<never>, share: Share<T>): void {
     if (share.tasks > 0 || share.held || share.last !== undefined) return
     share.forget()

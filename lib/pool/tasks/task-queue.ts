@@ -1,8 +1,8 @@
-/** @internal First in, first out; what is given up is skipped. Amortised O(1). */
+/** @internal A queue, first in, first out; cancelled tasks are skipped. Amortised O(1). */
 export class TaskQueue<T extends { cancelled: boolean }> {
   #items: (T | undefined)[] = []
   #head = 0
-  /** Those that wait and have not been given up. */
+  /** The number of waiting tasks that have not been cancelled. */
   length = 0
 
   push(item: T): void {
@@ -10,10 +10,10 @@ export class TaskQueue<T extends { cancelled: boolean }> {
     this.length++
   }
 
-  /** The caller has marked it. */
+  /** Notes that the caller has marked a task as cancelled. */
   cancelled(): void {
     this.length--
-    // Their places go when they come to the front; if hardly any other is left, at once.
+    // Cancelled tasks are removed when they come to the front; if there are few others, immediately.
     if (this.#items.length - this.#head > 2 * this.length + 1024) this.#compact()
   }
 

@@ -2,9 +2,9 @@ import { types } from 'node:util'
 import type { Transferable } from 'node:worker_threads'
 
 /**
- * @internal The value of a task, to be cloned: without the memory around a view of bytes, which would be cloned as well. A chunk
- * that `data` was given lies in a slab of 256 KiB. Views are looked for in the value itself, and right below a plain object or
- * an array.
+ * @internal Returns the value of a task for cloning: without the memory around a view of bytes, which would be cloned
+ * as well. A chunk of `data` lies in a slab of 256 KiB. Views are found in the value itself, and right below a plain
+ * object or an array.
  */
 export function withoutSurroundings(value: unknown, transfer: readonly Transferable[] | undefined): unknown {
   const moved = new Set<unknown>(transfer)
@@ -27,7 +27,7 @@ function isPlain(value: object): boolean {
 
 function copyOf(view: ArrayBufferView, moved: ReadonlySet<unknown>): ArrayBufferView {
   const { buffer, byteOffset, byteLength } = view
-  // Shared memory is meant to be shared, and moved memory isn't copied.
+  // Shared memory must stay shared, and moved memory isn't copied.
   if (!isLoose(view) || !types.isArrayBuffer(buffer) || moved.has(buffer)) return view
   const bytes = new Uint8Array(buffer, byteOffset, byteLength).slice()
   if (types.isUint8Array(view)) return bytes

@@ -1,4 +1,4 @@
-/** @internal What runs in each worker of a `WorkerPool`: it loads the user's module, and gives it its tasks. */
+/** @internal The program of each worker of a `WorkerPool`: it loads the user's module, and runs its tasks. */
 import { workerData } from 'node:worker_threads'
 import { toWire } from '../wire-error.js'
 import { type ConnectionHandle, makeRemoteConnection } from './remote-connection.js'
@@ -27,7 +27,7 @@ export default async function run({ task, connection }: Job): Promise<unknown> {
     const call = await loading
     return await call(task, { connection: connection && makeRemoteConnection(connection) })
   } catch (error) {
-    // As plain data, which is what tells it from an error of piscina's: a clone would lose its code.
+    // The error is plain data, unlike an error of piscina's; a clone would lose its code.
     throw toWire(error)
   }
 }

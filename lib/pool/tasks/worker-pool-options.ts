@@ -15,25 +15,28 @@ export interface WorkerPoolOptions {
   filename: string | URL
   /** Worker threads. 1 to 1024. Default: one for each CPU that this process may use. */
   size?: number | undefined
-  /** Tasks that may wait. From three quarters of it on, connections that bring more are not read. 1 to 2^24. Default: 1,000,000. */
+  /**
+   * The max number of waiting tasks. From three quarters of it on, connections that bring more are not read. 1 to 2^24.
+   * Default: 1,000,000.
+   */
   maxQueue?: number | undefined
   /**
-   * A connection's share: with so many of its tasks unfinished it isn't read, until half of them are done. 1 to 2^24.
+   * A connection's share: with this number of unfinished tasks it isn't read, until half of them are done. 1 to 2^24.
    * Default: 1024.
    */
   maxTasksPerConnection?: number | undefined
-  /** Of each worker, as for `new Worker()`. One that runs out of memory fails its task, and is replaced. */
+  /** Limits of each worker, as for `new Worker()`. One that runs out of memory fails its task, and is replaced. */
   resourceLimits?: ResourceLimits | undefined
 }
 
-/** What a task gets beside its value. */
+/** The second argument of a task, in addition to its value. */
 export interface WorkerPoolTaskContext {
-  /** Whom it is for, if it was run with a connection. */
+  /** The connection that the task belongs to, if it was run with one. */
   readonly connection: RemoteConnection | undefined
 }
 
 /**
- * What the module of a `WorkerPool` exports as its default.
+ * The type of the default export of a `WorkerPool`'s module.
  *
  * @example
  * const resize: WorkerPoolTask<Uint8Array, Uint8Array> = (image, { connection }) => shrink(image)
@@ -46,13 +49,16 @@ export type WorkerPoolTask<Task = unknown, Result = unknown> = (
 
 /** Options of `pool.run()`. */
 export interface RunOptions<T = unknown> {
-  /** Whom it is for: its `close` gives the task up while it waits, and it isn't read while too many of its tasks are there. */
+  /**
+   * The connection that the task belongs to: its `close` cancels the task while it waits, and it isn't read while it
+   * has too many tasks.
+   */
   connection?: Connection<T> | undefined
-  /** Gives the task up: one that waits at once; one that runs by ending its worker, which is replaced. */
+  /** Cancels the task: immediately if it waits; if it runs, by ending its worker, which is replaced. */
   signal?: AbortSignal | undefined
   /** Objects in `task` to be moved to the worker, and not copied. */
   transfer?: readonly Transferable[] | undefined
-  /** It settles after all earlier tasks of its connection that were ordered as well. Default: `false`. */
+  /** Settles after all earlier ordered tasks of its connection. Default: `false`. */
   ordered?: boolean | undefined
 }
 
@@ -99,7 +105,7 @@ export function checkRunOptions<T>(options: RunOptions<T> | undefined) {
   return { conn: connection as Connection<never> | undefined, signal, transfer, ordered }
 }
 
-/** A mistake in a name is found here, and not by the first task. */
+/** Throws if the file doesn't exist: an error in a name is found here, and not by the first task. */
 function checkThere(filename: string): void {
   const path = fileURLToPath(new URL(filename))
   if (statSync(path, { throwIfNoEntry: false })?.isFile() === true) return

@@ -19,7 +19,7 @@ import {
   type WorkerPoolOptions,
 } from './worker-pool-options.js'
 
-/** Milliseconds. */
+/** Percentiles in milliseconds. */
 export interface Percentiles {
   readonly p50: number
   readonly p90: number
@@ -27,18 +27,18 @@ export interface Percentiles {
   readonly max: number
 }
 
-/** `pool.stats()`: counters since its start, except where they say "now". */
+/** The result of `pool.stats()`: counters since its start, except where they say "now". */
 export interface WorkerPoolStats {
-  /** Tasks that wait now, and those that run. */
+  /** Tasks that wait now, and tasks that run now. */
   readonly queued: number
   readonly running: number
-  /** Tasks that had a result; that failed; and that were given up, by a signal, a `close`, or the end of the pool. */
+  /** Tasks that had a result; that failed; and that were cancelled, by a signal, a `close`, or the end of the pool. */
   readonly completed: number
   readonly failed: number
   readonly cancelled: number
   /** Connections that aren't read now, because of their own share or of the queue. */
   readonly heldConnections: number
-  /** From `run()` until a worker had it; and from then until its end. */
+  /** The time from `run()` until a worker had the task; and from then until its end. */
   readonly waitMs: Percentiles
   readonly runMs: Percentiles
 }
@@ -56,11 +56,11 @@ interface Task {
 }
 
 /**
- * Runs tasks that take CPU time on worker threads, so that the thread of the handlers stays free; by `piscina`. It knows
- * whom a task is for: tasks of connections that have closed are not run, and who brings more than the workers can do is not
- * read meanwhile.
+ * Runs tasks that take CPU time on worker threads, so that the thread of the handlers stays free; by `piscina`. The
+ * pool knows the connection of a task: tasks of connections that have closed are not run, and a connection that brings
+ * more than the workers can do is not read meanwhile.
  *
- * It keeps the process alive while tasks are there.
+ * The pool keeps the process alive while it has tasks.
  *
  * @example
  * const pool = new WorkerPool({ filename: new URL('./resize.mjs', import.meta.url) })
@@ -76,7 +76,7 @@ interface Task {
  * })
  */
 export class WorkerPool {
-  /** How many workers there are. */
+  /** The number of workers. */
   readonly size: number
   readonly #maxQueue: number
   readonly #pool: PiscinaPool
@@ -86,7 +86,7 @@ export class WorkerPool {
   readonly #run = createHistogram()
   readonly #counts = { completed: 0, failed: 0, cancelled: 0 }
   #running = 0
-  /** It was three quarters full, and isn't half empty again. */
+  /** True after the queue was three quarters full, until it is half empty again. */
   #filling = false
   #closing: Promise<void> | undefined
   #destroyed: Promise<void> | undefined
@@ -94,15 +94,15 @@ export class WorkerPool {
 
   /**
    * Starts the workers. Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE) or RangeError
-   * (ERR_C1M_OUT_OF_RANGE) for bad options, and ERR_MODULE_NOT_FOUND if there is no such module. One that can't be loaded
-   * fails each task with its error.
+   * (ERR_C1M_OUT_OF_RANGE) for bad options, and ERR_MODULE_NOT_FOUND for an unknown module. A module that can't be
+   * loaded fails each task with its error.
    */
   constructor(options: WorkerPoolOptions) {
     const { size, maxQueue, maxTasksPerConnection, filename, modules, resourceLimits } = checkWorkerPoolOptions(options)
     this.size = size
     this.#maxQueue = maxQueue
     this.#shares = new Shares(maxTasksPerConnection, (task) => this.#cancel(task, connectionClosed()))
-    // Loaded when it is needed: it takes a fifth of the time that c1m takes to load.
+    // The package is loaded when it is needed: it takes a fifth of the time that c1m takes to load.
     const { Piscina } = require('piscina') as typeof import('piscina')
     this.#pool = new Piscina({
       filename: join(__dirname, 'task-worker.js'),
@@ -112,19 +112,19 @@ export class WorkerPool {
       workerData: { c1mPool: true, modules, filename } satisfies PoolThreadData & { filename: string },
       ...(resourceLimits !== undefined && { resourceLimits }),
     })
-    // A worker that ends without a task is replaced; one with a task fails it, and says so there.
+    // A worker that ends without a task is replaced; one with a task fails it, and its error is reported there.
     this.#pool.on('error', () => {})
   }
 
   /**
-   * Runs a task: the module's function is called with a clone of it, and with `{ connection }`, a `RemoteConnection` to be
-   * answered directly, if there was one. Resolves with a clone of its result, rejects with an error of the same class, with
-   * its properties, such as `code`. Of a view of bytes, such as a chunk, only those are cloned, and not the memory that they
-   * lie in, if it is the task itself or stands right below it; and they are copied now. All else is cloned when a worker takes the
-   * task: leave it as it is until then.
+   * Runs a task: the module's function is called with a clone of it, and with `{ connection }`, a `RemoteConnection`
+   * for direct replies, if there was one. Resolves with a clone of its result; rejects with an error of the same class,
+   * with its properties, such as `code`. Of a view of bytes, such as a chunk, only the bytes are cloned, and not the
+   * memory in which they lie, if the view is the task itself or stands right below it; and they are copied now.
+   * Everything else is cloned when a worker takes the task: don't change it until then.
    *
-   * While a connection has tasks, an end that nobody has asked for waits for their results: that of `allowHalfOpen: false`
-   * after the peer's FIN, and that of a shutdown.
+   * While a connection has tasks, an automatic end waits for their results: that of `allowHalfOpen: false` after the
+   * peer's FIN, and that of a shutdown.
    *
    * Rejects also with ERR_C1M_TASK_QUEUE_FULL when `maxQueue` tasks wait; with ERR_C1M_CONNECTION_CLOSED if its connection
    * closes before a worker has it; with the signal's reason; with ERR_C1M_POOL_CLOSED after `close()`; with an error of
@@ -134,14 +134,14 @@ export class WorkerPool {
   async run<R = unknown, T = unknown>(task: unknown, options?: RunOptions<T>): Promise<R> {
     const { conn, signal, transfer, ordered } = checkRunOptions(options)
     const refusal = this.#refusal(conn, signal)
-    // It brings no more, either.
+    // The connection must not bring more tasks, either.
     if (refusal?.full === true && conn !== undefined) this.#shares.hold(conn)
     const result =
       refusal === undefined ? this.#submit<R>(task, { conn, signal, transfer }) : Promise.reject(refusal.reason)
     return ordered && conn !== undefined ? this.#shares.inOrder(conn, result) : result
   }
 
-  /** Counters, cheap enough for any scrape interval. */
+  /** Returns the counters; cheap enough for any scrape interval. */
   stats(): WorkerPoolStats {
     return {
       queued: this.#queue.length,
@@ -154,8 +154,8 @@ export class WorkerPool {
   }
 
   /**
-   * Takes no more tasks, waits for those there are, and ends the workers. With `{ force: true }` those that wait are given
-   * up, with ERR_C1M_POOL_CLOSED, and those that run fail. Called again, it answers the same promise.
+   * Takes no more tasks, waits for the existing ones, and ends the workers. With `{ force: true }` waiting tasks are
+   * cancelled, with ERR_C1M_POOL_CLOSED, and running ones fail. A second call returns the same promise.
    */
   close(options?: { force?: boolean | undefined }): Promise<void> {
     const { force = false } = checkObject('options', options)
@@ -175,7 +175,10 @@ export class WorkerPool {
     await this.#destroy()
   }
 
-  /** Once: a second call of piscina's would be through before the first, and what ends behind it would be replaced. */
+  /**
+   * Destroys piscina once: a second call would finish before the first, and workers that end after it would be
+   * replaced.
+   */
   #destroy(): Promise<void> {
     this.#destroyed ??= this.#pool.destroy()
     return this.#destroyed
@@ -220,7 +223,7 @@ export class WorkerPool {
     return promise
   }
 
-  /** Only one that waits: a worker that has it isn't asked. */
+  /** Cancels a waiting task: a worker that has it isn't asked. */
   #cancel(task: Task, reason: unknown): void {
     if (task.cancelled) return
     task.cancelled = true
@@ -233,7 +236,7 @@ export class WorkerPool {
     for (let task = this.#queue.shift(); task !== undefined; task = this.#queue.shift()) {
       const connection = task.conn && handleOf(task.conn)
       if (task.conn === undefined || connection !== undefined) return this.#start(task, connection)
-      // Destroyed, or closed while it was paused: its `close` is yet to come.
+      // The connection was destroyed, or closed while it was paused: its `close` has not been delivered.
       task.cancelled = true
       this.#settled(task, 'cancelled')
       task.reject(connectionClosed())
@@ -269,7 +272,7 @@ export class WorkerPool {
   #done(task: Task, began: number, how: 'completed' | 'failed' | 'cancelled', tell: () => void): void {
     record(this.#run, performance.now() - began)
     this.#running--
-    // The worker is busy again before anybody hears of this.
+    // The worker is busy again before the caller is notified.
     this.#next()
     this.#settled(task, how)
     tell()
@@ -287,12 +290,12 @@ export class WorkerPool {
   }
 }
 
-/** Errors of its own, piscina makes here; those of a task come as plain data. */
+/** Returns the error of a task, which comes as plain data, or one of piscina's own. */
 function errorOf(reason: unknown): unknown {
   if (isWire(reason)) return fromWire(reason)
   if (typeof reason !== 'object' || reason === null) return reason
-  // The only error that is made between task and piscina. A clone of a DOMException is an empty object, in Node 20, or an
-  // Error without name and message.
+  // This is the only error that is made between task and piscina. A clone of a DOMException is an empty object, in Node
+  // 20, or an Error without name and message.
   const isClone =
     reason instanceof Error
       ? reason.message === '' && reason.stack?.startsWith('DataCloneError') === true
@@ -312,7 +315,7 @@ function record(histogram: RecordableHistogram, ms: number): void {
   histogram.record(Math.max(1, Math.round(ms * 1000)))
 }
 
-/** Of microseconds. */
+/** Returns the percentiles of a histogram in microseconds. */
 function percentiles(histogram: RecordableHistogram): Percentiles {
   const at = (percent: number) => (histogram.count === 0 ? 0 : histogram.percentile(percent) / 1000)
   return { p50: at(50), p90: at(90), p99: at(99), max: histogram.count === 0 ? 0 : histogram.max / 1000 }
