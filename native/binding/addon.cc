@@ -32,7 +32,7 @@ Napi::Array names(Napi::Env env, const Names& from) {
   return list;
 }
 
-// What lib/native/layout.ts must agree with; a test compares the two.
+// The values with which lib/native/layout.ts must agree; a test compares the two.
 Napi::Object layout(Napi::Env env) {
   Napi::Object result = Napi::Object::New(env);
   const auto set = [&](const char* name, auto value) {
@@ -92,14 +92,14 @@ Napi::Object layout(Napi::Env env) {
   return result;
 }
 
-// A handler's error surfaces as an uncaught exception, at once; if the process survives it, the batch goes on.
+// Reports a handler's error as an uncaught exception, immediately; if the process survives it, the batch continues.
 Napi::Value report_exception(const Napi::CallbackInfo& info) {
   napi_fatal_exception(info.Env(), info[0]);
   return info.Env().Undefined();
 }
 
-// (loop, slot, generation, maxWriteQueue, bytes): from any thread's JavaScript; copies the bytes. False if the loop has
-// ended, or has more to take than it may.
+// (loop, slot, generation, maxWriteQueue, bytes): called from any thread's JavaScript; copies the bytes. Returns false
+// if the loop has ended, or has the max to take already.
 Napi::Value write_remote(const Napi::CallbackInfo& info) {
   const auto number = [&](size_t at) { return info[at].ToNumber().Uint32Value(); };
   const std::shared_ptr<Inbox> inbox = inbox_registry::find(number(0));
@@ -107,7 +107,7 @@ Napi::Value write_remote(const Napi::CallbackInfo& info) {
   const auto bytes = info[4].As<Napi::Uint8Array>();
   if (!Inbox::takes(bytes.ByteLength())) return Napi::Boolean::New(info.Env(), false);
   RemoteWrite write{number(1), number(2), number(3), 0, copy_of(bytes)};
-  // To a connection that wasn't meant, or of bytes that aren't there.
+  // The connection may be the wrong one, or the bytes may be missing.
   if (info.Env().failed()) return {};
   return Napi::Boolean::New(info.Env(), inbox->write(std::move(write)));
 }
@@ -121,7 +121,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("setDescriptorLimit", Napi::Function::New<set_descriptor_limit>(env, "setDescriptorLimit"));
   exports.Set("writeRemote", Napi::Function::New<write_remote>(env, "writeRemote"));
   exports.Set("reportException", Napi::Function::New<report_exception>(env, "reportException"));
-  // Half an addon would be found out much later.
+  // Half an addon would be noticed much later.
   if (!prepared || env.failed(true)) env.raise();
   return exports;
 }

@@ -24,7 +24,7 @@ std::vector<OptionSetting> to_settings(const Napi::Value& value) {
   return settings;
 }
 
-// Of { host, port } or { path }.
+// Makes an address of { host, port } or { path }.
 Result<Address> to_address(const Napi::Object& from) {
   const Napi::Value path = from.Get("path");
   if (path.IsString()) return Address::unix_path(path.As<Napi::String>().Utf8Value());
@@ -44,7 +44,7 @@ std::vector<uint32_t> to_numbers(const Napi::Value& value) {
   return numbers;
 }
 
-// Of { placement, threads }, or nothing.
+// Sets the placement and its threads from { placement, threads }, or nothing.
 Result<void> set_spread(ListenRequest& request, const Napi::Value& value) {
   if (!value.IsObject()) return {};
   const auto from = value.As<Napi::Object>();
@@ -64,7 +64,7 @@ Result<void> set_spread(ListenRequest& request, const Napi::Value& value) {
   return {};
 }
 
-// As ListenSpec in lib/native/binding-types.ts has it; an address that can't be made into one is an error.
+// Converts a ListenSpec of lib/native/binding-types.ts; an address that can't be converted is an error.
 Result<ListenSpec> to_listen_spec(const Napi::Object& from) {
   ListenSpec spec;
   spec.backlog = from.Get("backlog").ToNumber().Int32Value();
@@ -157,7 +157,7 @@ ListenAnswer::ListenAnswer(const Napi::Function& callback, const Napi::Object& f
 }
 
 bool ListenAnswer::run(Loop& loop) {
-  // An address that could not be made into one has failed already.
+  // A request whose address could not be converted has failed already.
   return failure ? true : ListenRequest::run(loop);
 }
 
@@ -221,7 +221,7 @@ bool ConnectAnswer::run(Loop& loop) { return failure ? true : ConnectRequest::ru
 void ConnectAnswer::answer() {
   const Napi::Env env = callback_.Env();
   if (failure) return call(callback_, failed(env, failure));
-  // Its events follow, so that nothing may fail to say that it is there.
+  // The connection's events follow, so that reporting it must not fail.
   if (!full) {
     callback_.Call({env.Undefined()});
     return;

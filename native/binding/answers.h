@@ -8,12 +8,12 @@
 
 namespace c1m {
 
-// The loop's requests, made from JavaScript's arguments, and answered by a call of JavaScript's function with plain data,
-// failures too: { errno, syscall, option } or { closed: true }; lib/ makes promises and errors of them.
+// The loop's requests, made from JavaScript's arguments. They reply with a call of JavaScript's function with plain
+// data, failures too: { errno, syscall, option } or { closed: true }; lib/ makes promises and errors of them.
 
 class ListenAnswer final : public ListenRequest {
  public:
-  // spec: as ListenSpec in lib/native/binding-types.ts has it.
+  // spec: a ListenSpec of lib/native/binding-types.ts.
   ListenAnswer(const Napi::Function& callback, const Napi::Object& spec);
   bool run(Loop& loop) override;
   void answer() override;
@@ -22,8 +22,8 @@ class ListenAnswer final : public ListenRequest {
   Napi::FunctionReference callback_;
 };
 
-// (spec): a listening socket that nobody accepts from yet, opened at once: { fd, … } as ListenAnswer answers, or the failure.
-// The descriptor is JavaScript's.
+// (spec): a listening socket from which no thread accepts yet, opened synchronously: { fd, … } as in a ListenAnswer's
+// reply, or the failure. The descriptor belongs to JavaScript.
 Napi::Value open_listening_socket(const Napi::CallbackInfo& info);
 
 class ConnectAnswer final : public ConnectRequest {
@@ -31,7 +31,7 @@ class ConnectAnswer final : public ConnectRequest {
   // spec: { host, port, path, localAddress, localPort, mptcp, fastOpen, connectTimeoutMs, settings, congestion, connection }
   ConnectAnswer(const Napi::Function& callback, const Napi::Object& spec);
   bool run(Loop& loop) override;
-  // With nothing if the connection is there.
+  // Replies with nothing if the connection is open.
   void answer() override;
 
  private:
@@ -85,12 +85,12 @@ class TcpInfoAnswer final : public ConnectionAnswer<TcpInfoRequest> {
 
 ConnectionSettings to_connection_settings(const Napi::Object& from);
 
-// { errno, syscall }, and { option, unsupported } if it is one's.
+// Returns { errno, syscall }, and { option, unsupported } if an option failed.
 Napi::Object failed(Napi::Env env, const OptionFailure& failure);
-// { closed: true }: the connection has gone.
+// Returns { closed: true }: the connection has closed.
 Napi::Object closed_answer(Napi::Env env);
 
-// [host, port, family], where the address has them: family is 4, 6 or 0.
+// Returns [host, port, family], where the address has them: family is 4, 6 or 0.
 Napi::Array address_parts(Napi::Env env, const Address& address);
 
 }  // namespace c1m

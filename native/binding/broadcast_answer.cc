@@ -31,7 +31,7 @@ BroadcastAnswer::BroadcastAnswer(const Napi::Function& callback, const Napi::Uin
   }
   if (without.IsNumber()) except = without.As<Napi::Number>().Uint32Value();
   const size_t length = bytes.ByteLength();
-  // More than any queue may hold is sent to nobody: only the length is looked at.
+  // A broadcast above the max of any queue reaches no connection: only its length is used.
   if (length > UINT32_MAX) {
     payload = new SharedPayload;
     payload->length = length;
@@ -50,7 +50,7 @@ BroadcastAnswer::BroadcastAnswer(const Napi::Function& callback, const Napi::Uin
 }
 
 BroadcastAnswer::~BroadcastAnswer() {
-  // It never came to its end, and nobody else will release the buffer.
+  // The broadcast was never completed, so the buffer is released here.
   if (payload != nullptr && payload->owner != nullptr) {
     napi_delete_reference(callback_.Env(), static_cast<napi_ref>(payload->owner));
   }

@@ -8,15 +8,15 @@
 
 namespace c1m {
 
-// Copies of the lists of targets of the last few broadcasts, as far as these are under way: who broadcasts to the same ones
-// again has no copy of his own. Owner: an IoThread. Thread: the JS thread's; the lists never change.
+// Copies of the lists of targets of the last few broadcasts, as long as these are in progress: a broadcast to the same
+// targets shares the copy. Owner: an IoThread. Thread: the JS thread's; the lists never change.
 class TargetLists {
  public:
   using List = std::shared_ptr<const Bytes>;
   // lib/native/layout.ts has the same number.
   static constexpr size_t kRecent = 8;
 
-  // Null if there is no memory for it.
+  // Returns null if there is no memory for the copy.
   [[nodiscard]] List of(const BroadcastTarget* first, uint32_t count);
 
  private:
@@ -24,14 +24,14 @@ class TargetLists {
   size_t oldest_ = 0;
 };
 
-// A broadcast from JavaScript, answered with (reached, queued, cut).
+// A broadcast from JavaScript, which replies with (reached, queued, cut).
 class BroadcastAnswer final : public BroadcastRequest {
  public:
   // `pinned`: the bytes are sent from where they lie; otherwise they are copied.
   BroadcastAnswer(const Napi::Function& callback, const Napi::Uint8Array& bytes, bool pinned, TargetLists::List targets,
                   const Napi::Value& except);
   ~BroadcastAnswer() override;
-  // More bytes, before it is published; it isn't pinned. False if there is no memory for them.
+  // Appends bytes, before the broadcast is published; it isn't pinned. Returns false if there is no memory for them.
   [[nodiscard]] bool append(const Napi::Uint8Array& bytes) { return payload->append(bytes.Data(), bytes.ByteLength()); }
   void answer() override;
 

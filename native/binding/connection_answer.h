@@ -6,7 +6,7 @@
 
 namespace c1m {
 
-// A request about a connection that answers by a call of JavaScript's function. `Request` is a ConnectionRequest.
+// A request about a connection that replies with a call of JavaScript's function. `Request` is a ConnectionRequest.
 template <class Request>
 class ConnectionAnswer : public Request {
  protected:

@@ -8,16 +8,17 @@
 
 namespace c1m {
 
-// Of { delimiter, maxFrameBytes } or { lengthBytes, littleEndian, includesHeader, maxFrameBytes }, which
-// lib/options/framing.ts has checked; null of anything but an object.
+// Makes a framing of { delimiter, maxFrameBytes } or { lengthBytes, littleEndian, includesHeader, maxFrameBytes },
+// which lib/options/framing.ts has checked; null for anything but an object.
 std::unique_ptr<const Framing> to_framing(const Napi::Value& value);
 
-// A copy of these bytes; null of none. For want of memory it is null as well, and a failure is noted.
+// Returns a copy of these bytes; null for none. It is null for lack of memory as well, and a failure is noted.
 std::unique_ptr<Framer> to_framer(const Napi::Uint8Array& bytes);
-// Back again, as a Buffer.
+// Returns the bytes as a Buffer.
 Napi::Value to_buffer(Napi::Env env, const Framer* bytes);
 
-// Frames with memory of their own as Buffers, which copy it; undefined for none. One that there is no memory for is missing.
+// Returns frames with memory of their own as Buffers, which copy it; undefined for none. A frame that there is no
+// memory for is missing.
 Napi::Value to_buffers(Napi::Env env, std::vector<OwnFrame>& frames);
 
 }  // namespace c1m

@@ -20,7 +20,7 @@ Napi::Value take_socket(const Napi::CallbackInfo& info) {
   }
   Result<Fd> copy = duplicate(fd);
   if (!copy) return refuse(copy.error());
-  // What goes to another thread at once is its number's business.
+  // A descriptor that goes to another thread immediately isn't noted: the code that has its number closes it.
   if (!info[2].ToBoolean()) env.holds(copy.value().get());
   return Napi::Number::New(env, env.failed() ? -1 : copy.value().release());
 }
@@ -35,11 +35,11 @@ AdoptAnswer::AdoptAnswer(const Napi::Function& callback, const Napi::Object& spe
   const int given = spec.Get("fd").ToNumber().Int32Value();
   connection = to_connection_settings(spec.Get("connection").As<Napi::Object>());
   unread = to_framer(spec.Get("unread").As<Napi::Uint8Array>());
-  // Then it stays the caller's.
+  // The descriptor stays the caller's in this case.
   if (spec.Env().failed()) return;
   fd = Fd(given);
   spec.Env().lets_go(given);
-  // A peer that has just reset the connection has no address any more; the loop hears of that soon.
+  // A peer that has just reset the connection has no address any more; the loop will see the reset.
   Result<Address> from = Address::peer_of(fd.get());
   if (!from) from = Address::local_of(fd.get());
   if (from) peer = PackedAddress::from(from.value().get(), from.value().length());
@@ -80,7 +80,7 @@ void DetachAnswer::answer() {
   result.Set("unread", to_buffer(env, detached.unread.get()));
   result.Set("unsent", Napi::copy_buffer(env, detached.unsent.data(), detached.unsent.size()));
   result.Set("fd", detached.fd.get());
-  // Until there is a Socket that has it.
+  // The environment owns the descriptor until there is a Socket that has it.
   env.holds(detached.fd.get());
   if (!env.failed()) (void)detached.fd.release();
   callback_.Call({result});

@@ -6,18 +6,19 @@
 
 namespace c1m {
 
-// (fd, duplicate, away): makes a connected stream socket ready to be taken over, and answers the descriptor to pass to adopt(),
-// which is a new one if `duplicate`, and no more this environment's if `away`; or { errno, syscall }, and nothing has happened.
+// (fd, duplicate, away): makes a connected stream socket ready to be taken over, and returns the descriptor to pass to
+// adopt(). It is a new one if `duplicate`, and no longer owned by this environment if `away`. Returns { errno, syscall
+// } on a failure, and then nothing has happened.
 Napi::Value take_socket(const Napi::CallbackInfo& info);
 
-// (count): how many descriptors the process may have open; { errno, syscall } if the system refuses.
+// (count): sets the number of descriptors that the process may have open; { errno, syscall } if the system refuses.
 Napi::Value set_descriptor_limit(const Napi::CallbackInfo& info);
 
 class AdoptAnswer final : public AdoptRequest {
  public:
-  // spec: { fd, unread, connection }; the descriptor is ours from here on.
+  // spec: { fd, unread, connection }; the request owns the descriptor from here on.
   AdoptAnswer(const Napi::Function& callback, const Napi::Object& spec);
-  // With the slot, or { errno, syscall }, or { full: true }.
+  // Replies with the slot, or { errno, syscall }, or { full: true }.
   void answer() override;
 
  private:
@@ -26,10 +27,10 @@ class AdoptAnswer final : public AdoptRequest {
 
 class DetachAnswer final : public ConnectionAnswer<DetachRequest> {
  public:
-  // `passage`: where its socket comes out, if the I/O thread has a file table of its own.
+  // `passage`: the end at which its socket arrives, if the I/O thread has a file table of its own.
   DetachAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation, int passage)
       : ConnectionAnswer(callback, of_slot, of_generation), passage_(passage) {}
-  // With { fd, unread, unsent }, whose descriptor is JavaScript's from here on.
+  // Replies with { fd, unread, unsent }, whose descriptor belongs to JavaScript from here on.
   void answer() override;
 
  private:

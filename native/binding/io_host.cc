@@ -13,7 +13,7 @@ namespace c1m {
 
 namespace {
 
-// What a thread begins with; it lives until `begun`.
+// The start data of a thread; it lives until `begun`.
 struct Start {
   Loop& loop;
   int passage;  // -1 to share this thread's file table
@@ -91,7 +91,7 @@ Result<IoHost*> IoHost::start(Napi::Env env, const Thread& thread, const LoopOpt
   if (!error) host->number_ = inbox_registry::add(host->inbox());
   if (!error) pthread_setname_np(host->thread_, thread.name.substr(0, 15).c_str());
   const auto close = [](napi_async_cleanup_hook_handle, void* data) { static_cast<IoHost*>(data)->close(); };
-  // The environment's end doesn't wait for one that it doesn't know.
+  // The environment's end waits only for a host with this hook.
   if (!env.ok(napi_add_async_cleanup_hook(env, close, host, &host->hook_)) && !error) error = {ENOMEM, "malloc"};
   if (!error) return host;
   host->close();
@@ -117,7 +117,7 @@ Error IoHost::open_file_table(uv_loop_t* event_loop) {
   return refused == 0 ? Error{} : Error{-refused, "uv_poll_start"};
 }
 
-// On the I/O thread.
+// Runs on the I/O thread.
 void IoHost::wake_js() {
   if (bell_.valid()) {
     bell_.wake();
@@ -165,7 +165,8 @@ void IoHost::close_async() {
 }
 
 void IoHost::end() {
-  // Only now: until the handle is closed, the environment must not be torn down past us. References end with us.
+  // The hook is removed last: until the handle is closed, the environment must not be torn down before this host. Its
+  // references end with it.
   const napi_async_cleanup_hook_handle hook = hook_;
   {
     const Napi::HandleScope scope(env_);
@@ -189,7 +190,7 @@ void IoHost::publish(CommandBatch* batch) {
 }
 
 CommandBatch* IoHost::take_spent() {
-  // The latest first: their memory is warm, and those of a burst stay cold.
+  // The latest batches come first: their memory is warm, and those of a burst stay cold.
   if (CommandBatch* latest = mailbox_.spent.take(); latest != nullptr) {
     CommandBatch* last = latest;
     while (last->next != nullptr) last = last->next;
@@ -209,12 +210,12 @@ void IoHost::keep_spent(CommandBatch* batch) {
   spent_ = batch;
 }
 
-// One batch a call, so that Node's other work gets its turn between two of ours. A handler that runs libuv's loop, as native
-// code may, doesn't get the next events before this one has heard of its own: they wait for its end.
+// Delivers one batch a call, so that Node's other work gets its turn between two batches. A handler may run libuv's
+// loop, as native code can: the next events wait for its end, so that it has its own events first.
 void IoHost::deliver() {
   if (closing_ || delivering_) return;
   const Napi::HandleScope scope(env_);
-  // The environment goes: nobody is there to hear of it, and the cleanup hook comes next.
+  // The environment is being terminated: no handler can run, and the cleanup hook comes next.
   if (!env_.runs()) return;
   delivering_ = true;
   answer();
@@ -228,7 +229,7 @@ void IoHost::deliver() {
     uv_async_send(&async_);
 }
 
-// What is in no order with events.
+// Delivers replies that have no order with events.
 void IoHost::answer() {
   Request* request = mailbox_.answers.take();
   if (request == nullptr) return;
@@ -260,8 +261,8 @@ void IoHost::deliver_next() {
   if (mailbox_.must_wake_io(false)) loop_->poller().wake();
 }
 
-// One that has no room left for what it is to hold comes back when it has: the loop would find it full, and hand it over, again
-// and again.
+// Returns a batch to the loop. One that has no room left is returned when it has: the loop would find it full, and hand
+// it over again and again.
 void IoHost::give_back(EventBatch* batch) {
   if (batch->slab(ReadMode::kOwned).room() < EventBatch::kLeastRead) {
     slabless_.push_back(batch);
@@ -281,7 +282,7 @@ bool IoHost::set_owned_slab(uint32_t index, const ReadSlab& slab) {
   return true;
 }
 
-// False if JavaScript holds back the rest of it.
+// Returns false if JavaScript holds back the rest of the batch.
 bool IoHost::deliver_batch(EventBatch* batch) {
   for (void* owner : batch->released) napi_delete_reference(env_, static_cast<napi_ref>(owner));
   batch->released.clear();
@@ -289,7 +290,7 @@ bool IoHost::deliver_batch(EventBatch* batch) {
   batch->completed.clear();
   // nextTick callbacks and promises run when this scope closes: before the commands are published.
   const Napi::CallbackScope callbacks(env_, context_);
-  // Answers first: a listener must know its address before its first connection opens.
+  // Replies come first: a listener must know its address before its first connection opens.
   for (const auto& request : completed) {
     request->answer();
     env_.note(false);
@@ -301,12 +302,12 @@ bool IoHost::deliver_batch(EventBatch* batch) {
   const auto which = Napi::Number::New(env_, index);
   const auto count = Napi::Number::New(env_, batch->count());
   if (env_.failed(true)) {
-    // Nobody has seen any of it: it is delivered in the next turn of Node's loop.
+    // Nothing of the batch has been delivered: that happens in the next turn of Node's loop.
     env_.forget();
     again_ = true;
     return false;
   }
-  // Of a batch that is delivered in parts they came with the first.
+  // The frames of a batch that is delivered in parts came with the first part.
   const Napi::Value frames = to_buffers(env_, batch->frames);
   const Napi::Value whole = callbacks_.deliver.Call({which, count, Napi::Boolean::New(env_, wants_slab), frames});
   return whole == nullptr || !whole.IsBoolean() || whole.ToBoolean();

@@ -23,41 +23,41 @@ namespace c1m {
 class IoHost {
  public:
   struct Callbacks {
-    // (batch, count, wantsSlab, frames): JavaScript's handlers run here. False if it holds back the rest of the batch, to be
-    // called for it again.
+    // (batch, count, wantsSlab, frames): JavaScript's handlers run here. Returns false if it holds back the rest of the
+    // batch; it is called for it again.
     Napi::FunctionReference deliver;
     Napi::FunctionReference flush;  // (): publishes what they wrote
   };
 
   struct Thread {
-    std::string name;  // for ps and debuggers; 15 characters count
-    int cpu = -1;      // the only one it may run on; -1 for those of the JS thread
+    std::string name;  // as ps and debuggers show it; 15 characters count
+    int cpu = -1;      // the only CPU on which it may run; -1 for those of the JS thread
   };
   static Result<IoHost*> start(Napi::Env env, const Thread& thread, const LoopOptions& options,
                                std::vector<EventBatch*> batches, Callbacks callbacks);
 
-  // Joins the thread, which closes all its descriptors; then lets go of the event loop. `this` is gone soon after.
+  // Joins the thread, which closes all its descriptors; then releases the event loop. `this` is deleted soon after.
   void close();
 
   // Hands a command batch to the I/O thread.
   void publish(CommandBatch* batch);
-  // A command batch that has come back, or null.
+  // Returns a command batch that has come back, or null.
   [[nodiscard]] CommandBatch* take_spent();
-  // Takes it back, for the next one who asks.
+  // Takes the batch back, for the next caller.
   void keep_spent(CommandBatch* batch);
-  // Keeps the event loop alive, or no longer.
+  // Keeps the event loop alive, or stops doing so.
   void set_ref(bool ref);
-  // Of a connection whose kClose has not been handed back.
+  // Returns the address of a connection whose kClose has not been handed back.
   [[nodiscard]] Address local_address(uint32_t slot);
   [[nodiscard]] Address peer_address(uint32_t slot);
-  // Descriptors that aren't ours, see WatchSet.
+  // Watches a descriptor that JavaScript owns, see WatchSet.
   [[nodiscard]] Result<void> watch(int fd, uint8_t interest, uint32_t number) {
     return loop_->watcher().set().add(loop_->poller(), fd, interest, number);
   }
   void unwatch(int fd) { loop_->watcher().set().remove(fd); }
-  // Its loop's number in the inbox registry.
+  // The loop's number in the inbox registry.
   [[nodiscard]] uint32_t number() const { return number_; }
-  // For loops that accept connections for this one.
+  // The inbox for loops that accept connections for this one.
   [[nodiscard]] const std::shared_ptr<Inbox>& inbox() const { return loop_->shared_inbox(); }
   // The outer end of its passage; -1 if it shares this thread's file table.
   [[nodiscard]] int passage() const { return passage_.outer.get(); }
@@ -65,9 +65,9 @@ class IoHost {
   [[nodiscard]] double cpu_micros() const;
   // Calls `deliver` again soon: JavaScript held back a batch, and no longer does.
   void go_on() { uv_async_send(&async_); }
-  // Takes a batch's index to its place.
+  // Returns the batch of an index.
   [[nodiscard]] EventBatch& event_batch(uint32_t index) { return *batches_[index]; }
-  // Memory for owned chunks of the batch of this index. False if the I/O thread has that.
+  // Sets the memory for owned chunks of the batch of this index. Returns false if the I/O thread has the batch.
   bool set_owned_slab(uint32_t index, const ReadSlab& slab);
 
  private:
@@ -92,13 +92,13 @@ class IoHost {
   Mailbox mailbox_;
   std::vector<EventBatch*> batches_;
   EventBatch* pending_ = nullptr;  // taken from the mailbox, in order, linked by `next`
-  bool again_ = false;             // and lacked the memory to take any
+  bool again_ = false;             // none of the first was delivered, for lack of memory
   bool held_ = false;              // JavaScript has had a part of the first, and takes no more for now
   CommandBatch* spent_ = nullptr;
-  std::vector<EventBatch*> slabless_;  // they stay with us until JavaScript has memory for them
+  std::vector<EventBatch*> slabless_;  // they stay here until JavaScript has memory for them
   std::unique_ptr<Loop> loop_;
-  // Only if the I/O thread has a file table of its own. The bell is one that it has as well, for want of the descriptor that
-  // uv_async_send() writes to.
+  // Used only if the I/O thread has a file table of its own. `bell_` is a waker in both file tables; the descriptor to
+  // which uv_async_send() writes is not in the I/O thread's.
   Passage passage_;
   Waker bell_;
   uv_poll_t on_bell_{};
@@ -108,8 +108,8 @@ class IoHost {
   bool running_ = false;
   bool delivering_ = false;
   bool closing_ = false;
-  EventBatch* current_ = nullptr;  // that is being delivered
-  bool ended_ = false;             // libuv has let go of us; within deliver(), if a handler runs libuv's loop
+  EventBatch* current_ = nullptr;  // the batch that is being delivered
+  bool ended_ = false;             // libuv has closed the handles; within deliver(), if a handler runs libuv's loop
   napi_async_cleanup_hook_handle hook_ = nullptr;
 };
 

@@ -75,10 +75,10 @@ Napi::Value IoThread::make(const Napi::CallbackInfo& info) {
   auto thread = std::make_unique<IoThread>(info);
   if (thread->host_ == nullptr) return {};
   const auto end = [](napi_env, void* data, void*) { delete static_cast<IoThread*>(data); };
-  // While the thread runs, so does this object: it keeps the memory that the thread works in.
+  // This object lives as long as the thread runs, because it keeps the memory in which the thread works.
   const bool kept = env.ok(napi_wrap(env, info.This(), thread.get(), end, nullptr, &thread->wrapper_)) &&
                     env.ok(napi_reference_ref(env, thread->wrapper_, nullptr));
-  // JavaScript gets an exception in its place.
+  // JavaScript gets an exception in place of the object.
   if (env.failed()) {
     std::exchange(thread->host_, nullptr)->close();
     if (kept) (void)napi_reference_unref(env, thread->wrapper_, nullptr);
@@ -154,7 +154,7 @@ EventBatch* IoThread::add_event_batch(const Napi::Object& memory) {
   return batch;
 }
 
-// (batch, slab): whether it is used, as the JS thread has the batch.
+// (batch, slab): true if the slab is used, because the JS thread has the batch.
 Napi::Value IoThread::set_owned_slab(const Napi::CallbackInfo& info) {
   if (host_ == nullptr) return info.Env().Undefined();
   const uint32_t index = number(info, 0);
@@ -181,7 +181,7 @@ Napi::Value IoThread::add_command_batch(const Napi::CallbackInfo& info) {
 
 CommandBatch& IoThread::command_batch(const Napi::CallbackInfo& info) { return *commands_[number(info, 0)]; }
 
-// (batch, count): the index of a batch to go on with, or -1 if all are under way.
+// (batch, count): the index of a batch to continue with, or -1 if all are in flight.
 Napi::Value IoThread::publish(const Napi::CallbackInfo& info) {
   if (host_ == nullptr || info.Env().failed()) return info[0];
   CommandBatch& batch = command_batch(info);
@@ -190,7 +190,7 @@ Napi::Value IoThread::publish(const Napi::CallbackInfo& info) {
   size_t index = 0;
   while (spent != nullptr && commands_[index].get() != spent) ++index;
   const auto next = Napi::Number::New(info.Env(), spent == nullptr ? -1 : static_cast<double>(index));
-  // JavaScript must learn of a batch that it no longer has: from here on nothing fails.
+  // JavaScript must learn of a batch that it no longer has: nothing fails from here on.
   if (info.Env().failed()) {
     if (spent != nullptr) host_->keep_spent(spent);
     return {};
@@ -199,7 +199,7 @@ Napi::Value IoThread::publish(const Napi::CallbackInfo& info) {
   return next;
 }
 
-// (batch, bytes): its place among the batch's payloads, for the kWritePinned that names it.
+// (batch, bytes): the place among the batch's payloads, for the kWritePinned that names it.
 Napi::Value IoThread::pin(const Napi::CallbackInfo& info) {
   const auto bytes = info[1].As<Napi::Uint8Array>();
   napi_ref owner = nullptr;
@@ -209,7 +209,8 @@ Napi::Value IoThread::pin(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(pinned.size() - 1));
 }
 
-// Its place among the batch's requests, for the kRequest that names it. What was not read as a whole goes as it came.
+// Returns the request's place among those of the batch, for the kRequest that names it. A request with a failed
+// argument is dropped.
 Napi::Value IoThread::submit(const Napi::CallbackInfo& info, std::unique_ptr<Request> request) {
   if (info.Env().failed()) return {};
   auto& requests = command_batch(info).requests;
@@ -217,7 +218,7 @@ Napi::Value IoThread::submit(const Napi::CallbackInfo& info, std::unique_ptr<Req
   return Napi::Number::New(info.Env(), static_cast<double>(requests.size() - 1));
 }
 
-// All of these take (batch, callback, …).
+// The arguments of all of these are (batch, callback, …).
 template <class Answer, class... Arguments>
 Napi::Value IoThread::request(const Napi::CallbackInfo& info, Arguments&&... arguments) {
   return submit(info, std::make_unique<Answer>(info[1].As<Napi::Function>(), std::forward<Arguments>(arguments)...));
@@ -328,7 +329,7 @@ Napi::Value IoThread::extend_broadcast(const Napi::CallbackInfo& info) {
 // …)
 Napi::Value IoThread::fence(const Napi::CallbackInfo& info) { return request<FenceAnswer>(info); }
 
-// (): JavaScript has held back a part of a batch, and may be called for it.
+// (): JavaScript had held back a part of a batch, and can be called for it again.
 Napi::Value IoThread::go_on(const Napi::CallbackInfo& info) {
   if (host_ != nullptr) host_->go_on();
   return info.Env().Undefined();
@@ -344,7 +345,7 @@ Napi::Value IoThread::cancel_file(const Napi::CallbackInfo& info) {
   return request<CancelFileAnswer>(info, number(info, 2), number(info, 3), number(info, 4));
 }
 
-// (batch, slot, generation, framing, bytes, ended): as the above, but nobody waits for an answer.
+// (batch, slot, generation, framing, bytes, ended): a request as above, but without a reply.
 Napi::Value IoThread::reframe(const Napi::CallbackInfo& info) {
   auto request = std::make_unique<ReframeRequest>();
   request->slot = number(info, 1);
@@ -355,7 +356,7 @@ Napi::Value IoThread::reframe(const Napi::CallbackInfo& info) {
   return submit(info, std::move(request));
 }
 
-// (slot, remote): of a connection that JavaScript may still know of.
+// (slot, remote): the address of a connection that JavaScript may still know.
 Napi::Value IoThread::address(const Napi::CallbackInfo& info) {
   if (host_ == nullptr) return info.Env().Undefined();
   const uint32_t slot = number(info, 0);

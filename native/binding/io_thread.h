@@ -15,9 +15,9 @@ namespace c1m {
 class IoThread {
  public:
   static Napi::Value define(Napi::Env env);
-  // Of an object that JavaScript has made with this class.
+  // Returns the handle of an object that JavaScript has made with this class.
   static const IoThread* Unwrap(const Napi::Object& object);
-  // Without a thread if it has failed, and thrown.
+  // Makes a handle; it has no thread if that has failed, and an exception is thrown.
   explicit IoThread(const Napi::CallbackInfo& info);
   IoThread(const IoThread&) = delete;
   IoThread& operator=(const IoThread&) = delete;
@@ -69,11 +69,11 @@ class IoThread {
 
   Napi::Env env_;
   IoHost* host_ = nullptr;
-  napi_ref wrapper_ = nullptr;  // JavaScript's object
+  napi_ref wrapper_ = nullptr;  // the JavaScript object
   std::vector<std::unique_ptr<CommandBatch>> commands_;
   TargetLists target_lists_;
   std::vector<Napi::ObjectReference> kept_;   // memory that the I/O thread uses
-  std::vector<Napi::ObjectReference> slabs_;  // the same, of the event batches' owned slabs
+  std::vector<Napi::ObjectReference> slabs_;  // memory of the event batches' owned slabs
 };
 
 }  // namespace c1m

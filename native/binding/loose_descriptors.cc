@@ -8,7 +8,7 @@ namespace c1m {
 
 namespace {
 
-// 0 for what is no socket, or not open.
+// Returns 0 for a descriptor that is no socket, or not open.
 ino_t socket_inode(int fd) {
   struct stat status {};
   return ::fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode) ? status.st_ino : 0;

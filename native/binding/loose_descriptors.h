@@ -6,9 +6,10 @@
 
 namespace c1m {
 
-// Descriptors that are numbers in JavaScript, on their way from one owner to the next. worker.terminate() may end an environment at
-// any time: those that nobody has taken over or closed by then are closed with it. Whether somebody has, the socket's inode says: a
-// number that is in use again is another socket's. Owner: an environment. Thread: its JS thread.
+// Descriptors that are numbers in JavaScript, between two owners. worker.terminate() may end an environment at any
+// time: those that are still open then, without a new owner, are closed with it. The socket's inode tells whether a
+// descriptor has one: a number that is in use again belongs to another socket. Owner: an environment. Thread: its JS
+// thread.
 class LooseDescriptors {
  public:
   LooseDescriptors() = default;
@@ -17,7 +18,7 @@ class LooseDescriptors {
   ~LooseDescriptors();
 
   void note(int fd);
-  // Somebody has it for sure.
+  // Forgets a descriptor that has a new owner.
   void forget(int fd) { inodes_.erase(fd); }
 
  private:

@@ -14,7 +14,7 @@ class ReserveAnswer final : public ReserveRequest {
     muted = mute;
     max_write_queue = limit;
   }
-  // With [slot, generation], or nothing if there is no slot.
+  // Replies with [slot, generation], or nothing if there is no slot.
   void answer() override;
 
  private:
@@ -23,11 +23,11 @@ class ReserveAnswer final : public ReserveRequest {
 
 class ReleaseAnswer final : public ConnectionAnswer<ReleaseRequest> {
  public:
-  // `passage`: where its socket comes out, if the I/O thread has a file table of its own.
+  // `passage`: the end at which its socket arrives, if the I/O thread has a file table of its own.
   ReleaseAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation, int passage)
       : ConnectionAnswer(callback, of_slot, of_generation), passage_(passage) {}
-  // With the parcel, for settle(); with nothing if it has closed; with { errno, syscall } if it was lost between two file
-  // tables.
+  // Replies with the parcel, for settle(); with nothing if the connection has closed; with { errno, syscall } if it was
+  // lost between two file tables.
   void answer() override;
 
  private:
@@ -36,7 +36,7 @@ class ReleaseAnswer final : public ConnectionAnswer<ReleaseRequest> {
 
 class SettleAnswer final : public SettleRequest {
  public:
-  // outcome: a parcel; { errno, syscall }, its syscall as in a kClose; or nothing: it won't come.
+  // outcome: a parcel; { errno, syscall }, with the syscall as in a kClose; or nothing if the connection won't come.
   SettleAnswer(const Napi::Function& callback, uint32_t in_slot, uint32_t of_generation, const Napi::Value& outcome);
   void answer() override { callback_.Call({}); }
 
@@ -50,7 +50,7 @@ class IdleAnswer final : public IdleRequest {
     ms = idle_ms;
     max = count;
   }
-  // With a Uint32Array: slot and generation of each.
+  // Replies with a Uint32Array: slot and generation of each.
   void answer() override;
 
  private:

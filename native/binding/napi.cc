@@ -41,12 +41,13 @@ void Env::lets_go(int fd) const {
   if (Noted* data = noted(env_); data != nullptr) data->loose.forget(fd);
 }
 
-// One of the calls that Node refuses then (napi_pending_exception, napi_cannot_run_js), as it might run JavaScript.
+// Makes a call that Node refuses in this state (napi_pending_exception, napi_cannot_run_js), because it might run
+// JavaScript.
 bool Env::runs() const {
   report();
   bool equal = false;
   const napi_value undefined = Undefined();
-  // It says nothing of what is built afterwards.
+  // A failure here has no meaning for values that are built afterwards.
   note(false);
   const napi_status status = napi_strict_equals(env_, undefined, undefined, &equal);
   return status != napi_pending_exception && status != napi_cannot_run_js;
@@ -55,7 +56,7 @@ bool Env::runs() const {
 void Env::report() const {
   bool pending = false;
   napi_value error = nullptr;
-  // Not while the environment goes: then there is nobody to hear of it, and each of these fails.
+  // This does nothing while the environment is being terminated: no handler would run, and each of these calls fails.
   if (napi_is_exception_pending(env_, &pending) != napi_ok || !pending) return;
   if (napi_get_and_clear_last_exception(env_, &error) == napi_ok) (void)napi_fatal_exception(env_, error);
 }
@@ -76,7 +77,7 @@ std::string String::Utf8Value() const {
   const napi_status measured = napi_get_value_string_utf8(Env(), *this, nullptr, 0, &length);
   if (measured == napi_string_expected || !Env().ok(measured)) return {};
   std::string text(length, '\0');
-  // It writes a null byte behind, which std::string has room for.
+  // The call appends a null byte, for which std::string has room.
   Env().ok(napi_get_value_string_utf8(Env(), *this, text.data(), length + 1, &length));
   return text;
 }

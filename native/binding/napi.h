@@ -11,18 +11,20 @@
 #include "native/binding/loose_descriptors.h"
 #include "native/mem/bytes.h"
 
-// Node-API with a check at every call. Names are node-addon-api's, whose way with a failure we can't take: it makes an Error of
-// each, and ends the process if that fails too, as it does while an environment is being terminated (`Napi::Error::Fatal`).
+// Node-API with a check at every call. Names are node-addon-api's, whose way with a failure isn't acceptable here: it
+// makes an Error of each, and ends the process if that fails too, as it does while an environment is being terminated
+// (`Napi::Error::Fatal`).
 //
-// Here a call that fails, for want of memory or because JavaScript runs no more, returns an empty value (0, false, ""), and is
-// noted in the environment. Whoever builds something of such answers asks `Env::failed()` before it counts. An exception of
-// JavaScript's stays pending where JavaScript has called us, and is reported where we have called it.
+// Here a call that fails, for lack of memory or because JavaScript no longer runs, returns an empty value (0, false,
+// ""), and is noted in the environment. Code that builds something from such results asks `Env::failed()` before it
+// uses that. An exception of JavaScript's stays pending in a call by JavaScript, and is reported in a call of
+// JavaScript.
 namespace Napi {
 
 class Value;
 class CallbackInfo;
 
-// What is noted of an environment. Owner: the environment, as its instance data. Thread: its JS thread's.
+// The notes on an environment. Owner: the environment, as its instance data. Thread: its JS thread's.
 struct Noted {
   bool failed = false;
   c1m::LooseDescriptors loose;
@@ -33,25 +35,26 @@ class Env {
   Env(napi_env env) : env_(env) {}
   operator napi_env() const { return env_; }
 
-  // Once, before anything else. False if there is no memory for it.
+  // Prepares the environment, once, before anything else. Returns false if there is no memory for it.
   [[nodiscard]] bool prepare() const;
-  // Whether the call went well. Notes if not.
+  // Returns true if the call went well, and notes a failure if not.
   bool ok(napi_status status) const {
     if (status == napi_ok) return true;
     note(true);
     return false;
   }
-  // Whether a call has failed since this was noted last; false from here on.
+  // Returns true if a call has failed since this was noted last; resets that to false.
   bool failed(bool reset = false) const;
   void note(bool failed) const;
-  // The descriptor is a number in JavaScript from here on, and is closed with the environment; or it has an owner again.
+  // Notes that the descriptor is a number in JavaScript from here on, and is closed with the environment; or that it
+  // has an owner again.
   void holds(int fd) const;
   void lets_go(int fd) const;
-  // Whether JavaScript can be called: not once the environment is being terminated. Needs a HandleScope.
+  // Returns true if JavaScript can be called: not once the environment is being terminated. Needs a HandleScope.
   [[nodiscard]] bool runs() const;
-  // What JavaScript threw becomes an uncaught exception, and we go on if the process does.
+  // Makes an uncaught exception of what JavaScript threw, and continues if the process does.
   void report() const;
-  // Takes back what a call of ours has thrown: its failure is reported in another way.
+  // Clears the exception of a failed Node-API call: its failure is reported in another way.
   void forget() const;
   // Makes an exception of a failure, if JavaScript has thrown none.
   void raise() const;
@@ -86,7 +89,7 @@ class Value {
   [[nodiscard]] T As() const {
     return T(env_, value_);
   }
-  // No conversion takes place: what is of another type is 0, false or "".
+  // No conversion takes place: a value of another type is 0, false or "".
   [[nodiscard]] class Number ToNumber() const;
   [[nodiscard]] class Boolean ToBoolean() const;
   [[nodiscard]] class String ToString() const;
@@ -198,7 +201,7 @@ class Array : public Object {
   void Set(uint32_t index, const char* text) const { Set(index, String::New(Env(), text)); }
 };
 
-// Of memory that is gone, as it was transferred, it has no bytes.
+// A typed array; it has no bytes if its memory was transferred.
 template <class T, napi_typedarray_type kType>
 class TypedArrayOf : public Object {
  public:
@@ -209,7 +212,7 @@ class TypedArrayOf : public Object {
     if (!Env().ok(napi_get_typedarray_info(env, value, &type, &length_, &data, nullptr, nullptr))) length_ = 0;
     data_ = static_cast<T*>(data);
   }
-  // Without data if there is no memory for it.
+  // Returns an array without data if there is no memory for it.
   static TypedArrayOf New(Napi::Env env, size_t length) {
     napi_value buffer = nullptr;
     void* data = nullptr;
@@ -227,12 +230,12 @@ class TypedArrayOf : public Object {
   size_t length_ = 0;
 };
 using Uint8Array = TypedArrayOf<uint8_t, napi_uint8_array>;
-// None, and a failure is noted, for want of memory.
+// Returns no bytes, and notes a failure, for lack of memory.
 c1m::Bytes copy_of(const Uint8Array& bytes);
 using Uint32Array = TypedArrayOf<uint32_t, napi_uint32_array>;
 using Float64Array = TypedArrayOf<double, napi_float64_array>;
 
-// A Buffer with a copy of these bytes. Memory of ours is never a Buffer's: runtimes may forbid that
+// Returns a Buffer with a copy of these bytes. A Buffer never has the core's own memory: runtimes may forbid that
 // (napi_no_external_buffers_allowed), as those do whose V8 keeps all memory in a cage.
 Value copy_buffer(Env env, const uint8_t* data, size_t length);
 
@@ -288,8 +291,8 @@ using ObjectReference = Reference;
 class FunctionReference : public Reference {
  public:
   using Reference::Reference;
-  // Reports what it throws. If a value could not be built, it is called with { errno: ENOMEM, syscall } in place of all. What it
-  // returns; empty if it did not return.
+  // Calls the function, and reports what it throws. If a value could not be built, the only argument is { errno:
+  // ENOMEM, syscall }. Returns its result; empty if it did not return.
   Value Call(std::initializer_list<napi_value> arguments) const;
 };
 
@@ -310,7 +313,8 @@ class HandleScope {
   napi_handle_scope scope_ = nullptr;
 };
 
-// Within it nextTick callbacks and promises wait; they run at its end. Without it, for want of memory, at Node's next one.
+// A scope in which nextTick callbacks and promises wait; they run at its end. If there is no memory for it, they run at
+// the end of Node's next one.
 class CallbackScope {
  public:
   CallbackScope(napi_env env, napi_async_context context) : env_(env) {
@@ -338,13 +342,13 @@ class CallbackInfo {
   Value operator[](size_t at) const { return {env_, arguments_[at]}; }
 
  private:
-  static constexpr size_t kMaxArguments = 8;  // those that aren't given are undefined
+  static constexpr size_t kMaxArguments = 8;  // missing arguments are undefined
   Napi::Env env_;
   napi_value self_ = nullptr;
   napi_value arguments_[kMaxArguments] = {};
 };
 
-// A call by JavaScript: throws if something failed, and JavaScript isn't on its way out already.
+// Runs a call by JavaScript: throws if a call in it failed, unless JavaScript is being terminated.
 template <class Body>
 napi_value called(napi_env raw, napi_callback_info raw_info, Body body) {
   const Env env(raw);
@@ -356,7 +360,7 @@ napi_value called(napi_env raw, napi_callback_info raw_info, Body body) {
   return result;
 }
 
-// A method of the object that JavaScript's `this` wraps.
+// Defines a method of the object that JavaScript's `this` wraps.
 template <class T, Value (T::*kMethod)(const CallbackInfo&)>
 napi_property_descriptor instance_method(const char* name) {
   const auto call = [](napi_env raw, napi_callback_info raw_info) {

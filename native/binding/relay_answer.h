@@ -16,7 +16,7 @@ class HoldRelayAnswer final : public HoldRelayRequest {
       generations[side] = places.Get(side * 2 + 1).ToNumber().Uint32Value();
     }
   }
-  // With [unread of a, unread of b] if they are held.
+  // Replies with [unread of a, unread of b] if they are held.
   void answer() override {
     const Napi::Env env = callback_.Env();
     if (!held) {
@@ -38,7 +38,7 @@ class RelayAnswer final : public ConnectionAnswer<RelayRequest> {
  public:
   RelayAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation)
       : ConnectionAnswer(callback, of_slot, of_generation) {}
-  // With [bytes from a, bytes from b], exact up to 2^53.
+  // Replies with [bytes from a, bytes from b], exact up to 2^53.
   void answer() override {
     const Napi::Env env = callback_.Env();
     Napi::Array both = Napi::Array::New(env, 2);

@@ -6,11 +6,12 @@
 
 namespace c1m {
 
-// As in answers.h: a number of bytes, or { errno, syscall }, { own: OwnError } or { closed: true }.
+// A request as in answers.h: it replies with a number of bytes, { errno, syscall }, { own: OwnError } or { closed: true
+// }.
 class SendFileAnswer final : public SendFileRequest {
  public:
-  // spec: { slot, generation, id, path, fd, start, end, maxWriteQueue }; `path` is a string or bytes, and without it there is `fd`, which
-  // stays the caller's: we take a duplicate here and now.
+  // spec: { slot, generation, id, path, fd, start, end, maxWriteQueue }; `path` is a string or bytes; without it there
+  // is `fd`, which stays the caller's: the constructor duplicates it.
   SendFileAnswer(const Napi::Function& callback, const Napi::Object& spec);
   bool run(Loop& loop) override;
   void answer() override;
