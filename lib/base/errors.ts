@@ -53,7 +53,7 @@ export type ErrorCode =
   | 'ERR_C1M_SHUTDOWN'
 
 /**
- * An error of c1m's own, told apart by its `code`. Wrong arguments are a TypeError or a RangeError instead, with a code
+ * An error of c1m's own, identified by its `code`. Wrong arguments are a TypeError or a RangeError instead, with a code
  * as well.
  */
 export class C1mError extends Error {

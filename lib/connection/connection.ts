@@ -132,7 +132,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
    *
    * After `end()` a `drain` follows as well, so that a handler that pauses on `false` continues to read up to the
    * peer's FIN: one for the first such write, and others only when a `data` handler has been called in between. So a
-   * handler that writes in `drain` doesn't cause an endless loop; `writableEnded` tells it.
+   * handler that writes in `drain` doesn't cause an endless loop; `writableEnded` shows it.
    *
    * Buffers of 16 KiB and more are sent from where they lie, without a copy: don't change or transfer them until
    * `drain`, or until `writableLength` is 0. Borrowed chunks, and smaller buffers, are copied immediately.

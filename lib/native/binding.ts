@@ -49,7 +49,7 @@ export function startIoThread(config: IoThreadConfig): NativeIoThread {
     throw systemError(errno, syscall)
   }
 }
-/** The addon's record layout, to be compared with `layout.ts`. */
+/** The addon's record layout, which a test compares with `layout.ts`. */
 export const nativeLayout = addon.layout
 /** Opens a listening socket, whose descriptor belongs to the caller. */
 export const openListeningSocket = addon.openListeningSocket

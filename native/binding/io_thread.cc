@@ -269,7 +269,7 @@ Napi::Value IoThread::settle(const Napi::CallbackInfo& info) {
   return request<SettleAnswer>(info, number(info, 2), number(info, 3), info[4]);
 }
 
-// …, milliseconds, most)
+// …, milliseconds, max)
 Napi::Value IoThread::idle(const Napi::CallbackInfo& info) {
   return request<IdleAnswer>(info, number(info, 2), number(info, 3));
 }

@@ -3,7 +3,7 @@ import { PoolWorker } from './pool-worker.js'
 import type { CheckedPool } from './reactor-pool-options.js'
 import type { WorkerExit } from './worker-channel.js'
 
-/** @internal What the supervisor notifies its pool of. */
+/** @internal The events of which the supervisor notifies its pool. */
 export interface SupervisorOwner {
   /** Gives a worker that has started its listeners, and then calls `place`. */
   equip(worker: PoolWorker, place: () => void): Promise<void>
