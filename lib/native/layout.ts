@@ -1,6 +1,6 @@
 /**
- * The records that cross the thread boundary, as `native/exchange/event_batch.h` and `native/exchange/command_batch.h` define
- * them. The addon exports its own values under the same names, and a test compares the two.
+ * The records that cross the thread boundary, as `native/exchange/event_batch.h` and `native/exchange/command_batch.h`
+ * define them. The addon exports its own values under the same names, and a test compares the two.
  */
 
 /** The number of 32-bit words in an event: `event | argument << 8`, slot, a, b. */

@@ -183,8 +183,8 @@ class Delimited extends Framing {
 }
 
 /**
- * Frames with their length in front, as an unsigned integer. `data` gets the payload, without the length; an empty frame
- * is an empty chunk.
+ * Frames with their length in front, as an unsigned integer. `data` gets the payload, without the length; an empty
+ * frame is an empty chunk.
  *
  * Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE) or RangeError (ERR_C1M_OUT_OF_RANGE) for bad
  * options.

@@ -11,8 +11,8 @@ import { modulesWith } from '../pool-role.js'
 /** Options of a `ReactorPool`. */
 export interface ReactorPoolOptions {
   /**
-   * The module that each worker loads, and that exports `setup(reactor, context)`. An absolute path or a `file:` URL. See
-   * `ReactorPoolSetup`.
+   * The module that each worker loads, and that exports `setup(reactor, context)`. An absolute path or a `file:` URL.
+   * See `ReactorPoolSetup`.
    */
   module: string | URL
   /** Workers. 1 to 1024. Default: one for each CPU that this process may use. */
@@ -36,7 +36,9 @@ export interface ReactorPoolOptions {
   cpus?: readonly number[] | undefined
   /** The value of which each worker has a clone as `context.data`. */
   data?: unknown
-  /** Descriptors that each worker process may have open, up to the hard limit of this one. 64 to 2^30. (setrlimit(2)) */
+  /**
+   * Descriptors that each worker process may have open, up to the hard limit of this one. 64 to 2^30. (setrlimit(2))
+   */
   maxOpenFiles?: number | undefined
   /** Limits of each worker thread, as for `new Worker()`. */
   resourceLimits?: ResourceLimits | undefined
@@ -52,8 +54,8 @@ export interface ReactorPoolOptions {
 /**
  * The rule for which worker accepts the connections of a pool's listener.
  *
- * - `'reuse-port'`: each worker, from a socket of its own of the same address; the kernel chooses among them by a hash of
- *   both addresses and ports. (SO_REUSEPORT, socket(7))
+ * - `'reuse-port'`: each worker, from a socket of its own with the same address; the kernel chooses among them by a
+ *   hash of both addresses and ports. (SO_REUSEPORT, socket(7))
  * - `'cpu'`: the same, but the worker of the CPU on which the kernel received the connection, see `cpus`.
  *   (SO_ATTACH_REUSEPORT_CBPF, socket(7))
  * - `'least-connections'`: this thread, which hands each to the worker with the fewest. The most even distribution, and

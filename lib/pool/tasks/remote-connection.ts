@@ -39,7 +39,8 @@ export class RemoteConnection {
    * for its I/O thread; each write counts 96 bytes in addition to its own. If the connection has closed, or been ended,
    * relayed or detached, it returns `true`, because this thread can't know, and sends nothing either.
    *
-   * Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE) for anything but a string, which is sent as UTF-8, and bytes. (send(2))
+   * Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE) for anything but a string, which is sent as UTF-8, and bytes.
+   * (send(2))
    */
   write(chunk: string | Uint8Array): boolean {
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk

@@ -11,7 +11,9 @@ import type { RemoteConnection } from './remote-connection.js'
 
 /** Options of a `WorkerPool`. */
 export interface WorkerPoolOptions {
-  /** The module whose default export, a `WorkerPoolTask`, is called for each task. An absolute path or a `file:` URL. */
+  /**
+   * The module whose default export, a `WorkerPoolTask`, is called for each task. An absolute path or a `file:` URL.
+   */
   filename: string | URL
   /** Worker threads. 1 to 1024. Default: one for each CPU that this process may use. */
   size?: number | undefined

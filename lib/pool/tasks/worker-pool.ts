@@ -126,10 +126,10 @@ export class WorkerPool {
    * While a connection has tasks, an automatic end waits for their results: that of `allowHalfOpen: false` after the
    * peer's FIN, and that of a shutdown.
    *
-   * Rejects also with ERR_C1M_TASK_QUEUE_FULL when `maxQueue` tasks wait; with ERR_C1M_CONNECTION_CLOSED if its connection
-   * closes before a worker has it; with the signal's reason; with ERR_C1M_POOL_CLOSED after `close()`; with an error of
-   * `worker_threads` if its worker exits or runs out of memory; and with a TypeError (ERR_C1M_INVALID_ARG_TYPE,
-   * ERR_C1M_INVALID_ARG_VALUE) for bad options.
+   * Rejects also with ERR_C1M_TASK_QUEUE_FULL when `maxQueue` tasks wait; with ERR_C1M_CONNECTION_CLOSED if its
+   * connection closes before a worker has the task; with the signal's reason; with ERR_C1M_POOL_CLOSED after `close()`;
+   * with an error of `worker_threads` if its worker exits or runs out of memory; and with a TypeError
+   * (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE) for bad options.
    */
   async run<R = unknown, T = unknown>(task: unknown, options?: RunOptions<T>): Promise<R> {
     const { conn, signal, transfer, ordered } = checkRunOptions(options)
