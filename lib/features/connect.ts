@@ -130,7 +130,8 @@ export class Connecting<T> {
     const { io } = this.#owner
     const { spec, settings } = this.#options
     const { highWaterMark, maxWriteQueue, allowHalfOpen, framing } = this.#options.context
-    // There are no spreads here: V8 makes a hidden class for each object that is spread and then extended.
+    // There are no spreads here: V8 makes a hidden class for each object that is spread and then extended, and there
+    // may be many of these.
     const context = {
       io,
       listener: undefined,

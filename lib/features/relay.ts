@@ -196,7 +196,7 @@ class Relay {
 
   async #start(): Promise<readonly [number, number]> {
     const { a, b } = this.#sides
-    // `holdRelay` may have to wait for a connection that is migrating; broadcasts must not.
+    // `holdRelay` may have to wait for a connection that is migrating; broadcasts don't wait, so they stop now.
     const apart = a.place.io !== b.place.io
     for (const { io, slot, generation } of [a.place, b.place]) {
       io.commands.push(COMMAND_MUTE, slot, generation)

@@ -135,7 +135,10 @@ export function checkConnectionOptions(options: ConnectionOptions): {
   }
 }
 
-/** Returns the option for what `node:net` takes as an argument of its own; `undefined` for anything else. */
+/**
+ * Returns the option of `listen()` or `connect()` for what `node:net` takes as an argument of its own; `undefined` for
+ * anything else.
+ */
 function asOption(given: unknown): string | undefined {
   if (typeof given === 'number') return `{ port: ${given} }`
   return typeof given === 'string' ? (/^\d+$/.test(given) ? `{ port: ${given} }` : '{ path }') : undefined

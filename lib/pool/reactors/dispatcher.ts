@@ -37,7 +37,7 @@ export class Dispatcher {
   }
 
   /**
-   * Stops accepting. Connections that are in the kernel's queue by then are handed over, until `until`, a time of
+   * Stops accepting. Connections that are in the kernel's queue by then are handed over, up to `until`, a time of
    * `performance.now()`; those that have been handed over belong to the workers.
    */
   async close(until: number): Promise<void> {

@@ -48,7 +48,7 @@ export interface ListenerCare {
   flush(): void
   /**
    * Stops accepting, and instructs the workers to stop: resolves when the instructions have been sent. Connections that
-   * are in the queues by then are served; those of this thread until `until`, a time of `performance.now()`.
+   * are in the queues by then are served; those of this thread up to `until`, a time of `performance.now()`.
    */
   stop(until: number): Promise<void>
   /** Resolves when the workers have stopped as well. */

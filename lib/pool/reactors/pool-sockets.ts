@@ -38,7 +38,7 @@ function open(
       ...spec,
       port: bound?.address[1] ?? spec.port,
       reusePort: bound !== undefined || reusePort,
-      // Without reusePort, the first is refused if another process has the address already.
+      // The first shares the port only once it is bound, so it is refused if another process has the address already.
       reusePortOnceBound: bound === undefined && placement !== 'least-connections' && !reusePort,
       steerByCpu: steers ? Array.from({ length: count }, (_, worker) => cpuOf(worker, cpus)) : undefined,
     })

@@ -168,7 +168,7 @@ export class PoolWorker {
     } catch (reason) {
       const error = reason as Error
       if (channel !== undefined) {
-        // The worker's `data` can't be cloned.
+        // The pool's `data` can't be cloned.
         this.#started.reject(error)
         channel.kill()
       } else {
