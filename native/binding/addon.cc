@@ -40,7 +40,7 @@ Napi::Object layout(Napi::Env env) {
   };
   set("EVENT_WORDS", EventBatch::kRecordWords);
   set("EVENT_RECORDS", EventBatch::kRecords);
-  set("MIN_READ_BYTES", EventBatch::kLeastRead);
+  set("MIN_READ_BYTES", EventBatch::kMinRead);
   set("EVENT_OPEN", Event::kOpen);
   set("EVENT_DATA", Event::kData);
   set("EVENT_END", Event::kEnd);
@@ -81,7 +81,7 @@ Napi::Object layout(Napi::Env env) {
   set("WATCH_ERROR", Watched::kError);
   set("WATCH_PRIORITY", Watched::kPriority);
   set("QUEUE_FILE_COST", QueueCost::kFile);
-  set("QUEUE_MIN_COST", QueueCost::kLeast);
+  set("QUEUE_MIN_COST", QueueCost::kMin);
   set("LAST_GENERATION", EntrySlab::kLastGeneration);
   result.Set("SYSCALLS", names(env, kSyscallNames));
   result.Set("PLACEMENTS", names(env, kPlacementNames));

@@ -264,7 +264,7 @@ void IoHost::deliver_next() {
 // Returns a batch to the loop. One that has no room left is returned when it has: the loop would find it full, and hand
 // it over again and again.
 void IoHost::give_back(EventBatch* batch) {
-  if (batch->slab(ReadMode::kOwned).room() < EventBatch::kLeastRead) {
+  if (batch->slab(ReadMode::kOwned).room() < EventBatch::kMinRead) {
     slabless_.push_back(batch);
   } else {
     mailbox_.returned.push(batch);

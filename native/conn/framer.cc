@@ -43,11 +43,11 @@ bool Framer::append(const uint8_t* data, size_t length) {
   return true;
 }
 
-Framer::Room Framer::room(const Framing& framing, size_t most) {
+Framer::Room Framer::room(const Framing& framing, size_t max) {
   const size_t total = next(framing).total;
-  if (total > size()) most = std::min(most, total - size());
-  if (!make_room(most, total)) return {nullptr, 0};
-  return {memory_.get() + end_, most};
+  if (total > size()) max = std::min(max, total - size());
+  if (!make_room(max, total)) return {nullptr, 0};
+  return {memory_.get() + end_, max};
 }
 
 bool Framer::make_room(size_t more, size_t known_total) {

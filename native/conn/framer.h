@@ -52,7 +52,7 @@ class Framer {
     uint8_t* data;
     size_t length;
   };
-  [[nodiscard]] Room room(const Framing& framing, size_t most);
+  [[nodiscard]] Room room(const Framing& framing, size_t max);
   void grew(size_t count) { end_ += count; }
 
  private:

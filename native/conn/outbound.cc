@@ -267,15 +267,15 @@ void Outbound::remove_file(OutboundPool& pool, const OutboundFile& file) {
   pool.give(segment);
 }
 
-int Outbound::gather(iovec* vectors, size_t most, bool& more) const {
+int Outbound::gather(iovec* vectors, size_t max, bool& more) const {
   int count = 0;
   more = false;
-  for (const Segment* segment = head_; segment != nullptr && count < kMaxVectors && most > 0; segment = segment->next) {
+  for (const Segment* segment = head_; segment != nullptr && count < kMaxVectors && max > 0; segment = segment->next) {
     more = segment->kind == Segment::Kind::kFile;
     if (more) break;
     vectors[count].iov_base = const_cast<uint8_t*>(segment->data);
-    vectors[count].iov_len = std::min<size_t>(segment->length, most);
-    most -= vectors[count].iov_len;
+    vectors[count].iov_len = std::min<size_t>(segment->length, max);
+    max -= vectors[count].iov_len;
     ++count;
   }
   return count;

@@ -70,13 +70,13 @@ struct QueueCost {
   // A file and its request, with what waits for its promise in JavaScript; with its segment.
   static constexpr size_t kFile = 2048;
   // So much of it may be in any queue, however low its limit is: else a single file would be too much.
-  static constexpr size_t kLeast = 64 * 1024;
+  static constexpr size_t kMin = 64 * 1024;
 };
 
 // Whether something that waits is more than a limit (`maxWriteQueue`) allows: its bytes, or what they cost besides. So a limit
 // of n bytes is met to the byte, and bounds the memory by 2 n.
 constexpr bool over_limit(size_t bytes, size_t overhead, size_t limit) {
-  return bytes > limit || overhead > (limit > QueueCost::kLeast ? limit : QueueCost::kLeast);
+  return bytes > limit || overhead > (limit > QueueCost::kMin ? limit : QueueCost::kMin);
 }
 
 // What the outbound queues of one loop share: segments, blocks, a buffer, and the owners of pinned bytes and files that
@@ -191,9 +191,9 @@ class Outbound {
   // Takes this file out of the queue, if it is there.
   void remove_file(OutboundPool& pool, const OutboundFile& file);
 
-  // Fills at most kMaxVectors iovecs with the queue's front, `most` bytes of it, up to the first file; returns how many.
+  // Fills at most kMaxVectors iovecs with the queue's front, `max` bytes of it, up to the first file; returns how many.
   // `more`: a file follows these bytes.
-  [[nodiscard]] int gather(iovec* vectors, size_t most, bool& more) const;
+  [[nodiscard]] int gather(iovec* vectors, size_t max, bool& more) const;
   // Takes `count` bytes off the front: they were sent. Answers how many of them weren't JavaScript's own.
   size_t consume(OutboundPool& pool, size_t count);
   // Copies what still lies in the arena, or in small parts of buffers, into blocks, so that these may be written again.

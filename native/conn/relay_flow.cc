@@ -92,19 +92,19 @@ bool RelayFlow::empty_pipe(Connection& to, RelayMeans& means, Moved& moved) {
   return false;
 }
 
-bool RelayFlow::read(Connection& from, Connection& to, RelayMeans& means, size_t most, Moved& moved) {
+bool RelayFlow::read(Connection& from, Connection& to, RelayMeans& means, size_t max, Moved& moved) {
   if (bulk_ && !refused_) {
     pipe_ = means.pipes.take();
     if (pipe_.valid()) {
-      const bool goes_on = splice_in(from, means, most, moved);
+      const bool goes_on = splice_in(from, means, max, moved);
       if (in_pipe_ > 0 || !goes_on) return goes_on;
     }
   }
-  return copy(from, to, means, most, moved);
+  return copy(from, to, means, max, moved);
 }
 
-bool RelayFlow::splice_in(Connection& from, RelayMeans& means, size_t most, Moved& moved) {
-  const size_t asked = std::min(most, size_t{PipePool::kBytes});
+bool RelayFlow::splice_in(Connection& from, RelayMeans& means, size_t max, Moved& moved) {
+  const size_t asked = std::min(max, size_t{PipePool::kBytes});
   const ssize_t got = transport::splice_in(from, pipe_, asked);
   if (got > 0) {
     // Fewer than asked don't mean that the socket is drained: a pipe is also full when its slots are, by small segments.
@@ -123,8 +123,8 @@ bool RelayFlow::splice_in(Connection& from, RelayMeans& means, size_t most, Move
   return read_failed(from, static_cast<int>(-got), moved);
 }
 
-bool RelayFlow::copy(Connection& from, Connection& to, RelayMeans& means, size_t most, Moved& moved) {
-  const size_t asked = std::min(most, RelayMeans::kBufferBytes);
+bool RelayFlow::copy(Connection& from, Connection& to, RelayMeans& means, size_t max, Moved& moved) {
+  const size_t asked = std::min(max, RelayMeans::kBufferBytes);
   uint8_t* buffer = means.buffer();
   const ssize_t got = transport::receive(from, buffer, asked);
   if (got == 0) {

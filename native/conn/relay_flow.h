@@ -58,8 +58,8 @@ class RelayFlow {
     size_t bytes = 0;  // given to the sink
   };
 
-  // As far as it goes without waiting; reads no more than `budget` bytes, give or take a pipe. A read counts for kReadCost at
-  // least: a source that always has one byte more is as much work as any.
+  // As far as it goes without waiting; reads no more than `budget` bytes, give or take a pipe. A read counts for at
+  // least kReadCost: a source that always has one byte more is as much work as any.
   [[nodiscard]] Moved move(Connection& from, Connection& to, RelayMeans& means, size_t budget);
   // The sink's queue has sent bytes of this flow.
   void sent_from_queue(size_t bytes, bool empty);
@@ -81,9 +81,9 @@ class RelayFlow {
 
   [[nodiscard]] Moved move_on(Connection& from, Connection& to, RelayMeans& means, size_t budget);
   [[nodiscard]] bool empty_pipe(Connection& to, RelayMeans& means, Moved& moved);
-  [[nodiscard]] bool read(Connection& from, Connection& to, RelayMeans& means, size_t most, Moved& moved);
-  [[nodiscard]] bool splice_in(Connection& from, RelayMeans& means, size_t most, Moved& moved);
-  [[nodiscard]] bool copy(Connection& from, Connection& to, RelayMeans& means, size_t most, Moved& moved);
+  [[nodiscard]] bool read(Connection& from, Connection& to, RelayMeans& means, size_t max, Moved& moved);
+  [[nodiscard]] bool splice_in(Connection& from, RelayMeans& means, size_t max, Moved& moved);
+  [[nodiscard]] bool copy(Connection& from, Connection& to, RelayMeans& means, size_t max, Moved& moved);
   [[nodiscard]] bool read_failed(Connection& from, int error, Moved& moved);
   void has_read(size_t bytes);
   void unload_pipe(Connection& to, RelayMeans& means, Moved& moved);

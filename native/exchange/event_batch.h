@@ -68,11 +68,11 @@ class EventBatch {
   // With 4096 records of about 0.3 µs each, JS is back in Node's own loop after little more than a millisecond.
   static constexpr uint32_t kRecords = 4096;
   static constexpr uint32_t kRecordWords = 4;
-  // The least room worth a read: with less, the batch counts as full.
-  static constexpr uint32_t kLeastRead = 16 * 1024;
+  // The minimum room worth a read: with less, the batch counts as full.
+  static constexpr uint32_t kMinRead = 16 * 1024;
 
   // Bytes of frames with memory of their own, beyond which it counts as full.
-  static constexpr size_t kMostFrameBytes = 1024 * 1024;
+  static constexpr size_t kMaxFrameBytes = 1024 * 1024;
 
   // An owned slab with less room than this comes back from JS as a fresh one.
   static constexpr uint32_t kSlabLow = 64 * 1024;
@@ -82,7 +82,7 @@ class EventBatch {
   [[nodiscard]] bool has_record() const { return count_ < kRecords; }
   [[nodiscard]] ReadSlab& slab(ReadMode mode) { return slabs_[static_cast<size_t>(mode)]; }
   [[nodiscard]] bool has_room(ReadMode mode) {
-    return has_record() && slab(mode).room() >= kLeastRead && frame_bytes_ < kMostFrameBytes;
+    return has_record() && slab(mode).room() >= kMinRead && frame_bytes_ < kMaxFrameBytes;
   }
 
   void append(Event event, uint32_t argument, uint32_t slot, uint32_t a, uint32_t b) {

@@ -44,7 +44,7 @@ struct RemoteWrite {
 //
 // No wake-up is lost: the push comes before the write to the poller's eventfd, whose edge ends the next wait; the loop
 // looks here between a wait that took the edge and one that sleeps. It holds as many arrivals as
-// `maxConnections` at most, and kMostBytes of writes, those included that the loop has taken and not carried out yet.
+// `maxConnections` at most, and kMaxBytes of writes, those included that the loop has taken and not carried out yet.
 // A write has its place among the command batches: behind those that were published before it was accepted, in front of those
 // that are published when its acceptance is known. So nothing that was accepted before an end() comes behind the FIN. The JS
 // thread counts a batch before it publishes it, and a write notes the count. If the write happens before the batch is counted
@@ -55,7 +55,7 @@ struct RemoteWrite {
 class Inbox {
  public:
   // As much as a loop's four event batches hold, many times: of writes, each with what it costs besides its bytes.
-  static constexpr size_t kMostBytes = size_t{16} * 1024 * 1024;
+  static constexpr size_t kMaxBytes = size_t{16} * 1024 * 1024;
   static constexpr size_t kWriteCost = 96;
   static_assert(kWriteCost >= sizeof(RemoteWrite) + 32,
                 "malloc(3) has its own, and a deque pieces of which a part is used");
@@ -83,12 +83,12 @@ class Inbox {
   }
 
   // Whether this number of bytes can ever be taken.
-  [[nodiscard]] static bool takes(size_t length) { return length <= kMostBytes - kWriteCost; }
+  [[nodiscard]] static bool takes(size_t length) { return length <= kMaxBytes - kWriteCost; }
   // False if its loop has ended, or as much as may wait here waits already.
   [[nodiscard]] bool write(RemoteWrite write) {
     const std::scoped_lock lock(mutex_);
     const size_t cost = write.cost();
-    if (poller_ == nullptr || bytes_ + cost > kMostBytes) return false;
+    if (poller_ == nullptr || bytes_ + cost > kMaxBytes) return false;
     bytes_ += cost;
     write.batch = batches_.load(std::memory_order_relaxed);
     writes_.push_back(std::move(write));

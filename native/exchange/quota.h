@@ -14,16 +14,16 @@ namespace c1m {
 class Quota {
  public:
   // Between the maximum and this there is no accepting, so that it doesn't start again for each connection that leaves.
-  static constexpr uint32_t resume_below(uint32_t most) { return most - std::max(most / 32, 1u); }
+  static constexpr uint32_t resume_below(uint32_t max) { return max - std::max(max / 32, 1u); }
 
-  Quota(uint32_t* used, uint32_t most) : used_(*used), most_(most) {}
+  Quota(uint32_t* used, uint32_t max) : used_(*used), max_(max) {}
 
-  [[nodiscard]] bool full() const { return used() >= most_; }
+  [[nodiscard]] bool full() const { return used() >= max_; }
   // After it was full: whether accepting may continue.
-  [[nodiscard]] bool has_room_again() const { return used() <= resume_below(most_); }
+  [[nodiscard]] bool has_room_again() const { return used() <= resume_below(max_); }
   // False at the maximum, which this never goes beyond.
   [[nodiscard]] bool try_take() {
-    if (used_.fetch_add(1, std::memory_order_relaxed) < most_) return true;
+    if (used_.fetch_add(1, std::memory_order_relaxed) < max_) return true;
     give_back();
     return false;
   }
@@ -34,7 +34,7 @@ class Quota {
   [[nodiscard]] uint32_t used() const { return used_.load(std::memory_order_relaxed); }
 
   std::atomic_ref<uint32_t> used_;
-  uint32_t most_;
+  uint32_t max_;
 };
 
 }  // namespace c1m

@@ -43,7 +43,7 @@ void BlockPool::give(uint8_t* block) {
   assert(in_use_ > 0);
   --in_use_;
   free_.push(block);
-  if (free_.size() > kMostFree) cool();
+  if (free_.size() > kMaxFree) cool();
 }
 
 bool BlockPool::map_chunk() {

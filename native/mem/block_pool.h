@@ -32,7 +32,7 @@ class BlockStack {
 // Blocks of 4 KiB, a page each, for bytes that the kernel did not take yet. A block is handed out uninitialised.
 //
 //   chunks of 1 MiB, mapped by us:  | block | block | … 256 |
-//   each block is:  handed out ⇄ free (its page is there, at most kMostFree) ─▶ cold (its page went back) ─▶ handed out
+//   each block is:  handed out ⇄ free (its page is there, at most kMaxFree) ─▶ cold (its page went back) ─▶ handed out
 //
 // Not from malloc: pages in the middle of its heap stay there when a burst has ended, for as long as anything lies behind them.
 // Owner: one loop. Thread: the loop's.
@@ -40,9 +40,9 @@ class BlockPool {
  public:
   static constexpr size_t kBlockBytes = 4096;
 
-  // With more pages than kMostFree the pool gives back all but kKept: one slow hour costs no memory for ever, and a load that
+  // With more pages than kMaxFree the pool gives back all but kKept: one slow hour costs no memory for ever, and a load that
   // goes up and down by less costs no system call, nor a page fault for each block.
-  static constexpr size_t kMostFree = 1024;
+  static constexpr size_t kMaxFree = 1024;
   static constexpr size_t kKept = 256;
 
   BlockPool() = default;

@@ -14,7 +14,7 @@ struct TcpInfo {
   double state;                          // TCP_ESTABLISHED (1) to TCP_CLOSING (11)
   double rtt_micros;                     // smoothed round trip
   double rtt_var_micros;                 // its mean deviation
-  double min_rtt_micros;                 // the least seen in the kernel's window
+  double min_rtt_micros;                 // the minimum seen in the kernel's window
   double rto_micros;                     // retransmission timeout
   double congestion_window;              // segments
   double slow_start_threshold;           // segments; infinity until the first loss

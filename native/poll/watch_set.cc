@@ -32,7 +32,7 @@ WatchSet::~WatchSet() { delete inner_.load(std::memory_order_relaxed); }
 
 Result<void> WatchSet::open(const Poller& poller) {
   if (inner_.load(std::memory_order_relaxed) != nullptr) return {};
-  Result<Poller> made = Poller::create_nested(kMost);
+  Result<Poller> made = Poller::create_nested(kMaxEvents);
   if (!made) return made.error();
   auto inner = std::make_unique<Poller>(std::move(made.value()));
   inner_.store(inner.get(), std::memory_order_release);
@@ -62,7 +62,7 @@ void WatchSet::remove(int fd) {
   inner->remove(fd);
 }
 
-int WatchSet::take(Watched (&watched)[kMost]) {
+int WatchSet::take(Watched (&watched)[kMaxEvents]) {
   Poller* inner = inner_.load(std::memory_order_acquire);
   assert(inner != nullptr);  // the poller has reported it
   int count = 0;

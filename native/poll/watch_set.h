@@ -45,9 +45,9 @@ class WatchSet {
   // Of a descriptor that has been closed, nothing is left to remove.
   void remove(int fd);
 
-  static constexpr int kMost = 64;
+  static constexpr int kMaxEvents = 64;
   // What happened; 0 when there is nothing more.
-  [[nodiscard]] int take(Watched (&watched)[kMost]);
+  [[nodiscard]] int take(Watched (&watched)[kMaxEvents]);
 
   // What the loop's poller reports it as: no connection's word, nor a listener's.
   static constexpr uint64_t kWord = UINT64_MAX - 1;

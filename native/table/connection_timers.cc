@@ -100,12 +100,12 @@ void ConnectionTimers::unpack(uint32_t slot, Entry& entry, PackedTimeouts packed
 // Ticks until the earliest of its deadlines. One that does not run now, because its queue is empty or the connection paused,
 // counts as if it had begun just now: it is looked at once a period, so that what starts it need not touch the wheel.
 int32_t ConnectionTimers::next_look(Entry& entry) const {
-  int32_t least = INT32_MAX;
+  int32_t min = INT32_MAX;
   const auto consider = [&](uint32_t since, uint32_t ms) {
-    if (ms > 0) least = std::min(least, static_cast<int32_t>(deadline_of(since, ms) - clock_.tick()));
+    if (ms > 0) min = std::min(min, static_cast<int32_t>(deadline_of(since, ms) - clock_.tick()));
   };
   const auto look = [&](uint32_t ms) {
-    if (ms > 0 && is_stuck(entry)) least = std::min(least, static_cast<int32_t>(Wheel::ticks(ms) / kLooks + 1));
+    if (ms > 0 && is_stuck(entry)) min = std::min(min, static_cast<int32_t>(Wheel::ticks(ms) / kLooks + 1));
   };
   consider(entry.last_active, entry.timeout_ms);
   look(entry.timeout_ms);
@@ -113,15 +113,15 @@ int32_t ConnectionTimers::next_look(Entry& entry) const {
     for (const Timeouts::One& one : timeouts->ones) consider(one.since, one.ms);
     look(timeouts->of(TimeoutKind::kWrite).ms);
   }
-  return least;
+  return min;
 }
 
 void ConnectionTimers::arm(uint32_t slot, Entry& entry) {
-  const int32_t least = next_look(entry);
-  if (least == INT32_MAX) {
+  const int32_t min = next_look(entry);
+  if (min == INT32_MAX) {
     wheel_.cancel(slot);
   } else {
-    wheel_.arm(slot, clock_.tick() + static_cast<uint32_t>(least));
+    wheel_.arm(slot, clock_.tick() + static_cast<uint32_t>(min));
   }
 }
 

@@ -8,7 +8,7 @@
 namespace c1m {
 
 // What commands and other threads may have done in one turn, in units of some 50 ns: that of a write, and of a broadcast's
-// place in one queue, whose slot may have to be fetched from memory. So the other connections wait for 1 ms, at the most.
+// place in one queue, whose slot may have to be fetched from memory. So the other connections wait for at most 1 ms.
 // Owner: one loop. Thread: the loop's.
 class WorkBudget {
  public:

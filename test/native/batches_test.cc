@@ -34,7 +34,7 @@ TEST_CASE("a batch has room for a read while both a record and enough of the rig
   std::vector<uint32_t> records(EventBatch::kRecords * EventBatch::kRecordWords);
   EventBatch batch(records.data());
   CHECK_FALSE(batch.has_room(ReadMode::kOwned));
-  batch.slab(ReadMode::kOwned).size = EventBatch::kLeastRead;
+  batch.slab(ReadMode::kOwned).size = EventBatch::kMinRead;
   CHECK(batch.has_room(ReadMode::kOwned));
   CHECK_FALSE(batch.has_room(ReadMode::kBorrowed));
   batch.slab(ReadMode::kOwned).used = 1;

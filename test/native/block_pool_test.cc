@@ -55,14 +55,14 @@ TEST_CASE("a burst's pages go back to the system, and come again when they are n
     // Every other one first, as queues that were filled in turn.
     for (size_t i = 0; i < kBurst; i += 2) pool.give(blocks[i]);
     for (size_t i = 1; i < kBurst; i += 2) pool.give(blocks[i]);
-    CHECK(pool.free() <= BlockPool::kMostFree);
+    CHECK(pool.free() <= BlockPool::kMaxFree);
     size_t resident = 0;
     for (uint8_t* block : blocks) {
       unsigned char there = 0;
       REQUIRE(::mincore(block, BlockPool::kBlockBytes, &there) == 0);
       resident += there & 1;
     }
-    CHECK(resident <= BlockPool::kMostFree);
+    CHECK(resident <= BlockPool::kMaxFree);
   }
   CHECK(pool.in_use() == 0);
 }

@@ -91,7 +91,7 @@ TEST_CASE("workers' writes that wait for a batch are bounded") {
     ++turns;
     h.turn();
   }
-  CHECK(accepted <= Inbox::kMostBytes * 2);
+  CHECK(accepted <= Inbox::kMaxBytes * 2);
   h.stop();
 }
 

@@ -553,7 +553,7 @@ TEST_CASE("files: one more than the queue may hold is refused, and the connectio
   auto [client, told] = h.accept(port);
   FullSocket socket(h);
   socket.room = 0;
-  constexpr size_t kFiles = QueueCost::kLeast / QueueCost::kFile;
+  constexpr size_t kFiles = QueueCost::kMin / QueueCost::kFile;
   std::vector<SendFileRequest*> sendings;
   for (size_t i = 0; i < kFiles; ++i) sendings.push_back(&send_file(h, told, file.path));
   for (SendFileRequest* sending : sendings) sending->max_write_queue = 1000;

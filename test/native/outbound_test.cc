@@ -521,8 +521,8 @@ TEST_CASE("a limit is met to the byte, and bounds what the bytes cost besides by
   CHECK_FALSE(over_limit(kLimit, kLimit, kLimit));
   CHECK(over_limit(kLimit + 1, 0, kLimit));
   CHECK(over_limit(0, kLimit + 1, kLimit));
-  CHECK_FALSE(over_limit(1, QueueCost::kLeast, 1));
-  CHECK(over_limit(1, QueueCost::kLeast + 1, 1));
+  CHECK_FALSE(over_limit(1, QueueCost::kMin, 1));
+  CHECK(over_limit(1, QueueCost::kMin + 1, 1));
   // Beyond 32 bits.
   CHECK(over_limit(size_t{5} << 30, 0, size_t{4} << 30));
   CHECK_FALSE(over_limit(size_t{5} << 30, 0, size_t{6} << 30));

@@ -614,8 +614,8 @@ TEST_CASE("pipes: bounded, kept and given back") {
     if (!pipe.valid()) break;
     taken.push_back(std::move(pipe));
   }
-  CHECK(taken.size() == PipePool::kMost);
-  CHECK(pool.in_use() == PipePool::kMost);
+  CHECK(taken.size() == PipePool::kMaxInUse);
+  CHECK(pool.in_use() == PipePool::kMaxInUse);
   pool.discard(std::move(taken.back()));
   taken.pop_back();
   for (Pipe& pipe : taken) pool.give(std::move(pipe));

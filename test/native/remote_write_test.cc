@@ -122,7 +122,7 @@ TEST_CASE("remote writes: so much may wait, and a loop that has ended takes noth
   Running running(4);
   const auto inbox = running.loop->shared_inbox();
   const Told nobody{};
-  CHECK_FALSE(inbox->write(bytes_for(nobody, std::string(Inbox::kMostBytes + 1, 'x'))));
+  CHECK_FALSE(inbox->write(bytes_for(nobody, std::string(Inbox::kMaxBytes + 1, 'x'))));
   running.stop();
   CHECK_FALSE(inbox->write(bytes_for(nobody, "x")));
 }

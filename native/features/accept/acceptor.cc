@@ -338,8 +338,8 @@ void Acceptor::announce() {
 
 int Acceptor::next_retry_ms() const {
   const uint64_t now_ms = table_.clock.ms();
-  int least = held_ ? kHeldRetryMs : -1;
-  if (paused_ == 0) return least;
+  int min_ms = held_ ? kHeldRetryMs : -1;
+  if (paused_ == 0) return min_ms;
   for (const auto& [index, listening] : listeners_) {
     if (!listening.paused) continue;
     int left = listening.retry_at_ms > now_ms ? static_cast<int>(listening.retry_at_ms - now_ms) : 0;
@@ -349,9 +349,9 @@ int Acceptor::next_retry_ms() const {
       if (!table_.places.shared()) continue;
       left = kFullRetryMs;
     }
-    if (least < 0 || left < least) least = left;
+    if (min_ms < 0 || left < min_ms) min_ms = left;
   }
-  return least;
+  return min_ms;
 }
 
 void Acceptor::close_all() {

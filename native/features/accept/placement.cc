@@ -18,7 +18,7 @@ bool has_source(const PackedAddress& peer) { return peer.family == AF_INET || pe
 }  // namespace
 
 size_t Spread::choose(const PackedAddress& peer) {
-  if (placement_ == Placement::kLeastConnections) return least();
+  if (placement_ == Placement::kLeastConnections) return least_loaded();
   if (placement_ == Placement::kSourceHash && has_source(peer)) return hash_of(peer) % loops_.size();
   return next();
 }
@@ -30,7 +30,7 @@ size_t Spread::next() {
 }
 
 // Of those that have equally few, each in turn.
-size_t Spread::least() {
+size_t Spread::least_loaded() {
   const size_t first = next();
   size_t best = first;
   for (size_t step = 1; step < loops_.size(); ++step) {

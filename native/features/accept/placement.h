@@ -32,7 +32,7 @@ class Spread {
   [[nodiscard]] int passage(size_t index) const { return passages_.empty() ? -1 : passages_[index].get(); }
 
  private:
-  [[nodiscard]] size_t least();
+  [[nodiscard]] size_t least_loaded();
   [[nodiscard]] size_t next();
 
   Placement placement_ = Placement::kLeastConnections;

@@ -47,7 +47,7 @@ void FileWorkers::submit(std::unique_ptr<FileJob> job) {
   Shared& shared = *shared_;
   {
     const std::lock_guard<std::mutex> lock(shared.mutex);
-    const bool wanted = shared.queue.size() >= shared.idle && shared.threads < most_;
+    const bool wanted = shared.queue.size() >= shared.idle && shared.threads < max_threads_;
     if (wanted && start_thread(shared_)) ++shared.threads;
     if (shared.threads > 0) {
       shared.queue.push_back(std::move(job));

@@ -46,7 +46,7 @@ struct FileJob {
 };
 
 // The threads that wait for disks, so that the loop doesn't. They are started when there is work for them, up to
-// `most`; with 0, or where no thread can be had, a job is done immediately on the loop's thread.
+// `max_threads`; with 0, or where no thread can be had, a job is done immediately on the loop's thread.
 //
 //   loop ── submit ──▶ queue (a mutex) ──▶ workers ── done_ (Handoff), and a wake of the poller ──▶ loop
 //
@@ -59,7 +59,8 @@ struct FileJob {
 // Owner: one loop. Thread: the loop's.
 class FileWorkers {
  public:
-  FileWorkers(Poller& poller, uint32_t most) : shared_(std::make_shared<Shared>(poller)), most_(most) {}
+  FileWorkers(Poller& poller, uint32_t max_threads)
+      : shared_(std::make_shared<Shared>(poller)), max_threads_(max_threads) {}
   FileWorkers(const FileWorkers&) = delete;
   FileWorkers& operator=(const FileWorkers&) = delete;
   ~FileWorkers() { stop(); }
@@ -94,7 +95,7 @@ class FileWorkers {
   [[nodiscard]] static bool start_thread(const std::shared_ptr<Shared>& shared);
 
   const std::shared_ptr<Shared> shared_;
-  const uint32_t most_;
+  const uint32_t max_threads_;
 };
 
 }  // namespace c1m

@@ -17,11 +17,11 @@ namespace c1m {
 
 namespace {
 
-// Pending bytes that are put in front of the next read: half the least room of a slab, some 200 ns.
-constexpr size_t kMaxJoined = EventBatch::kLeastRead / 2;
+// Pending bytes that are put in front of the next read: half the minimum room of a slab, some 200 ns.
+constexpr size_t kMaxJoined = EventBatch::kMinRead / 2;
 // A frame that was put together, up to this length, is copied into the slab: less than half a microsecond. An ArrayBuffer
 // for it would cost more.
-constexpr size_t kMaxCopied = EventBatch::kLeastRead;
+constexpr size_t kMaxCopied = EventBatch::kMinRead;
 
 }  // namespace
 

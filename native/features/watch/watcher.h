@@ -34,7 +34,7 @@ class Watcher {
   WatchSet set_;
   bool ready_ = false;
   // Taken from the kernel, and not delivered for lack of room: the ones from next_ on.
-  Watched taken_[WatchSet::kMost];
+  Watched taken_[WatchSet::kMaxEvents];
   int count_ = 0;
   int next_ = 0;
   // The records in the batch of this number, which is being filled.

@@ -17,7 +17,7 @@ Result<Pipe> open_pipe(int bytes) {
 }
 
 Pipe PipePool::take() {
-  if (in_use_ == kMost) return {};
+  if (in_use_ == kMaxInUse) return {};
   Pipe pipe;
   if (!kept_.empty()) {
     pipe = std::move(kept_.back());

@@ -34,7 +34,7 @@ struct Pipe {
 
 // Empty pipes, shared by those who need one for a moment.
 //
-// Bounded twice: some stay open for the next to come, so that a busy relay costs no pipe2(2); and with `kMost` in use
+// Bounded twice: some stay open for the next to come, so that a busy relay costs no pipe2(2); and with `kMaxInUse` in use
 // there is none, so that ten thousand stalled relays don't take the descriptors of twenty thousand connections.
 // Owner: one loop. Thread: the loop's.
 class PipePool {
@@ -44,9 +44,9 @@ class PipePool {
   // 64 descriptors and no memory to speak of: an empty pipe has no pages.
   static constexpr size_t kKept = 32;
   // 2,048 descriptors.
-  static constexpr size_t kMost = 1024;
+  static constexpr size_t kMaxInUse = 1024;
 
-  // One that isn't valid: there is none to be had, for want of descriptors, of memory, or because of kMost.
+  // One that isn't valid: there is none to be had, for want of descriptors, of memory, or because of kMaxInUse.
   [[nodiscard]] Pipe take();
   // It is empty again.
   void give(Pipe&& pipe);
