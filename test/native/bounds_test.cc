@@ -22,7 +22,7 @@ RemoteWrite bytes_to(uint32_t slot, uint32_t generation, size_t size, uint32_t m
 }
 }  // namespace
 
-TEST_CASE("a listener that closes while one is held closes behind it") {
+TEST_CASE("a listener that closes while one waits for its loop closes behind it") {
   Harness h({.max_connections = 4096});
   Poller poller = std::move(Poller::create(Trigger::kEdge).value());
   auto inbox = std::make_shared<Inbox>(poller);
@@ -43,7 +43,7 @@ TEST_CASE("a listener that closes while one is held closes behind it") {
   };
   std::deque<Client> clients;
   clients.emplace_back(address);
-  h.settle();  // one is held
+  h.settle();  // one waits for its loop
   auto closing = std::make_unique<CloseListenerRequest>();
   closing->index = 5;
   const CloseListenerRequest* close = closing.get();

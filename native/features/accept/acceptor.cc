@@ -22,7 +22,7 @@ constexpr uint32_t kLastBackoffMs = 1000;
 // At the maximum, where other loops may make room, without a wake-up for this one.
 constexpr int kFullRetryMs = 10;
 // With a connection that its loop can't take now: that is at work on some hundred others.
-constexpr int kHeldRetryMs = 1;
+constexpr int kHandOverRetryMs = 1;
 
 Fd open_reserve() { return Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
 
@@ -89,7 +89,7 @@ bool Acceptor::close(CloseListenerRequest& request) {
 
 // It has something to take, or to hand over, before it closes.
 bool Acceptor::drains(const Listening& listening) const {
-  if (held_ && held_->arrival.listener == listening.connections.context) return true;
+  if (outgoing_ && outgoing_->arrival.listener == listening.connections.context) return true;
   return listening.ready && !listening.paused && listening.queued > 0;
 }
 
@@ -141,7 +141,7 @@ void Acceptor::accept_all() {
       if (full ? table_.places.quota().has_room_again() : table_.clock.ms() >= listening.retry_at_ms) resume(listening);
     }
   }
-  if (held_) hand_over();
+  if (outgoing_) hand_over();
   if (ready_ == 0) return;
   TimeBudget time(kAcceptMicros, kAcceptsPerLook);
   time.begin();
@@ -150,7 +150,7 @@ void Acceptor::accept_all() {
   for (size_t left = listeners_.size(); left > 0; --left, ++at) {
     if (at == listeners_.end()) at = listeners_.begin();
     Listening& listening = at->second;
-    if (!listening.ready || listening.paused || listening.is_through() || held_) continue;
+    if (!listening.ready || listening.paused || listening.is_through() || outgoing_) continue;
     last_served_ = at->first;
     if (!accept_some(listening, time)) return;
   }
@@ -176,13 +176,13 @@ bool Acceptor::accept_some(Listening& listening, TimeBudget& time) {
     int error = accepted ? 0 : accepted.error().code;
     if (accepted) {
       const PackedAddress from = PackedAddress::from(reinterpret_cast<const sockaddr*>(&peer), length);
-      error = place(listening, std::move(accepted.value()), from);
+      error = assign(listening, std::move(accepted.value()), from);
     }
     if (error == 0) {
       brought = true;
       if (listening.closing != nullptr && --listening.queued == 0) return true;
       // The others wait in the kernel's queue.
-      if (held_) return true;
+      if (outgoing_) return true;
       if (time.spent()) return false;
       continue;
     }
@@ -207,12 +207,12 @@ bool Acceptor::accept_some(Listening& listening, TimeBudget& time) {
 }
 
 // 0, or the errno of why it can't be taken here.
-int Acceptor::place(Listening& listening, Fd fd, const PackedAddress& peer) {
+int Acceptor::assign(Listening& listening, Fd fd, const PackedAddress& peer) {
   if (!listening.spread.alone()) {
     const size_t chosen = listening.spread.choose(peer);
     if (&listening.spread.inbox(chosen) != &table_.places.inbox()) {
       table_.places.quota().take();
-      held_.emplace(Held{Arrival{std::move(fd), peer, listening.connections.context}, chosen});
+      outgoing_.emplace(Outgoing{Arrival{std::move(fd), peer, listening.connections.context}, chosen});
       hand_over();
       return 0;
     }
@@ -236,14 +236,14 @@ int Acceptor::admit(Fd fd, const PackedAddress& peer, const Listening& listening
   return 0;
 }
 
-// What is held stays so if its loop can't be reached at the moment.
+// It stays in outgoing_ if its loop can't be reached at the moment.
 void Acceptor::hand_over() {
-  Spread& spread = listeners_.find(held_->arrival.listener)->second.spread;
-  const Inbox::Push pushed = spread.inbox(held_->chosen).push(held_->arrival, spread.passage(held_->chosen));
+  Spread& spread = listeners_.find(outgoing_->arrival.listener)->second.spread;
+  const Inbox::Push pushed = spread.inbox(outgoing_->loop).push(outgoing_->arrival, spread.passage(outgoing_->loop));
   if (pushed == Inbox::Push::kNotNow) return;
   // Refused by a loop that has ended, as in the end all will: its connections go with it.
   if (pushed == Inbox::Push::kOver) table_.places.quota().give_back();
-  held_.reset();
+  outgoing_.reset();
 }
 
 // For lack of descriptors, in a file table that isn't the acceptor's, or of memory. One event for each time that it begins.
@@ -338,7 +338,7 @@ void Acceptor::announce() {
 
 int Acceptor::next_retry_ms() const {
   const uint64_t now_ms = table_.clock.ms();
-  int min_ms = held_ ? kHeldRetryMs : -1;
+  int min_ms = outgoing_ ? kHandOverRetryMs : -1;
   if (paused_ == 0) return min_ms;
   for (const auto& [index, listening] : listeners_) {
     if (!listening.paused) continue;
@@ -358,7 +358,7 @@ void Acceptor::close_all() {
   for (auto& [index, listening] : listeners_) (void)listening.file.remove();
   listeners_.clear();
   arrivals_.clear();
-  held_.reset();
+  outgoing_.reset();
   reserve_.reset();
 }
 

@@ -50,7 +50,7 @@ struct Listening {
 // At maxConnections, and when accepting fails for lack of descriptors or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM, and ENOMEM
 // as long as the process's spare memory is spent) or for a reason that won't go away, it pauses: at the maximum until 1/32 of
 // it is free again, otherwise for a time that doubles from 10 ms to 1 s, and starts again when a try has brought a connection.
-// Without descriptors one connection is shed at each try, with one held in reserve for it, so that clients get an answer
+// Without descriptors one connection is shed at each try, with one kept in reserve for it, so that clients get an answer
 // instead of a silence. Never a spinning loop, never an exit; one kSaturated for each such phase.
 // Owner: one loop. Thread: the loop's.
 class Acceptor {
@@ -73,7 +73,7 @@ class Acceptor {
   void announce();
 
   // True if serve() has work that no edge will announce.
-  [[nodiscard]] bool busy() const { return (ready_ > 0 && !held_) || !arrivals_.empty(); }
+  [[nodiscard]] bool busy() const { return (ready_ > 0 && !outgoing_) || !arrivals_.empty(); }
   // Milliseconds until a paused listener should be tried again; -1 for none.
   [[nodiscard]] int next_retry_ms() const;
 
@@ -84,9 +84,9 @@ class Acceptor {
 
  private:
   // A connection for another loop.
-  struct Held {
+  struct Outgoing {
     Arrival arrival;
-    size_t chosen;
+    size_t loop;  // its index in the listener's Spread
   };
 
   [[nodiscard]] Result<void> add(Listening listening);
@@ -96,7 +96,7 @@ class Acceptor {
   void close_drained();
   void hand_over();
   void reject(Listening& listening, int error);
-  [[nodiscard]] int place(Listening& listening, Fd fd, const PackedAddress& peer);
+  [[nodiscard]] int assign(Listening& listening, Fd fd, const PackedAddress& peer);
   [[nodiscard]] int admit(Fd fd, const PackedAddress& peer, const Listening& listening);
   void accept_all();
   [[nodiscard]] bool accept_some(Listening& listening, TimeBudget& time);
@@ -116,7 +116,7 @@ class Acceptor {
   uint32_t paused_ = 0;                      // listeners that are paused
   bool announcing_ = false;
   Fd reserve_;  // since there is a listener
-  std::optional<Held> held_;
+  std::optional<Outgoing> outgoing_;
 };
 
 }  // namespace c1m
