@@ -189,7 +189,7 @@ Napi::Value open_listening_socket(const Napi::CallbackInfo& info) {
   if (!local) return failed(env, OptionFailure{local.error(), {}});
   Napi::Object result = bound_answer(env, local.value(), AppliedOptions::of(fd));
   result.Set("fd", fd);
-  env.holds(fd);
+  env.note_loose(fd);
   if (!env.failed()) (void)outcome.fd.release();
   return result;
 }

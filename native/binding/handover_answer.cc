@@ -15,13 +15,13 @@ Napi::Value take_socket(const Napi::CallbackInfo& info) {
   const Result<void> made = make_our_own(fd);
   if (!made) return refuse(made.error());
   if (!info[1].ToBoolean()) {
-    env.holds(fd);
+    env.note_loose(fd);
     return info[0];
   }
   Result<Fd> copy = duplicate(fd);
   if (!copy) return refuse(copy.error());
   // A descriptor that goes to another thread immediately isn't noted: the code that has its number closes it.
-  if (!info[2].ToBoolean()) env.holds(copy.value().get());
+  if (!info[2].ToBoolean()) env.note_loose(copy.value().get());
   return Napi::Number::New(env, env.failed() ? -1 : copy.value().release());
 }
 
@@ -38,7 +38,7 @@ AdoptAnswer::AdoptAnswer(const Napi::Function& callback, const Napi::Object& spe
   // The descriptor stays the caller's in this case.
   if (spec.Env().failed()) return;
   fd = Fd(given);
-  spec.Env().lets_go(given);
+  spec.Env().forget_loose(given);
   // A peer that has just reset the connection has no address any more; the loop will see the reset.
   Result<Address> from = Address::peer_of(fd.get());
   if (!from) from = Address::local_of(fd.get());
@@ -81,7 +81,7 @@ void DetachAnswer::answer() {
   result.Set("unsent", Napi::copy_buffer(env, detached.unsent.data(), detached.unsent.size()));
   result.Set("fd", detached.fd.get());
   // The environment owns the descriptor until there is a Socket that has it.
-  env.holds(detached.fd.get());
+  env.note_loose(detached.fd.get());
   if (!env.failed()) (void)detached.fd.release();
   callback_.Call({result});
 }

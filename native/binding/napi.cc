@@ -33,11 +33,11 @@ void Env::note(bool failed) const {
   if (Noted* data = noted(env_); data != nullptr) data->failed = failed;
 }
 
-void Env::holds(int fd) const {
+void Env::note_loose(int fd) const {
   if (Noted* data = noted(env_); data != nullptr) data->loose.note(fd);
 }
 
-void Env::lets_go(int fd) const {
+void Env::forget_loose(int fd) const {
   if (Noted* data = noted(env_); data != nullptr) data->loose.forget(fd);
 }
 

@@ -48,8 +48,8 @@ class Env {
   void note(bool failed) const;
   // Notes that the descriptor is a number in JavaScript from here on, and is closed with the environment; or that it
   // has an owner again.
-  void holds(int fd) const;
-  void lets_go(int fd) const;
+  void note_loose(int fd) const;
+  void forget_loose(int fd) const;
   // Returns true if JavaScript can be called: not once the environment is being terminated. Needs a HandleScope.
   [[nodiscard]] bool runs() const;
   // Makes an uncaught exception of what JavaScript threw, and continues if the process does.
