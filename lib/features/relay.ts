@@ -148,7 +148,7 @@ interface Closed {
  * The start of a relay, without a byte lost or out of its place:
  *
  * 1. From the call on, `data` events of one connection become writes to the other.
- * 2. `holdRelay` goes to the I/O thread, behind all earlier writes. From then on that thread reads neither connection.
+ * 2. `prepareRelay` goes to the I/O thread, behind all earlier writes. From then on that thread reads neither connection.
  *    The reply comes with the batch of events that was being filled at that time, or with a later one: data that was
  *    read before is in that batch, or in one that was delivered earlier.
  * 3. A promise's callbacks run when a batch has been delivered as a whole, and batches are delivered in order. So when
@@ -196,11 +196,11 @@ class Relay {
 
   async #start(): Promise<readonly [number, number]> {
     const { a, b } = this.#sides
-    // `holdRelay` may have to wait for a connection that is migrating; broadcasts don't wait, so they stop now.
+    // `prepareRelay` may have to wait for a connection that is migrating; broadcasts don't wait, so they stop now.
     const apart = a.place.io !== b.place.io
     for (const { io, slot, generation } of [a.place, b.place]) {
       io.commands.push(COMMAND_MUTE, slot, generation)
-      // Bytes that are read meanwhile would go into the other's queue, without a bound. `holdRelay` undoes the pause.
+      // Bytes that are read meanwhile would go into the other's queue, without a bound. `prepareRelay` undoes the pause.
       if (apart) io.commands.push(COMMAND_PAUSE, slot, generation)
     }
     if (this.#idleTimeoutMs !== undefined) {
@@ -213,16 +213,16 @@ class Relay {
     const other = b.conn.here
     // Generation 0 stands for no connection.
     const places = [slot, generation, ...(other?.io === io ? [other.slot, other.generation] : [0, 0])]
-    const held = await io.request<false | readonly [Buffer, Buffer]>((batch, callback) =>
-      io.native.holdRelay(batch, callback, places),
+    const unread = await io.request<false | readonly [Buffer, Buffer]>((batch, callback) =>
+      io.native.prepareRelay(batch, callback, places),
     )
-    if (held === false) {
+    if (unread === false) {
       // One of them closes, and the other has been reset: both closes are delivered in a moment.
       return [0, 0]
     }
     for (const [i, side] of SIDES.entries()) {
-      const unread = held[i]
-      if (unread !== undefined && unread.length > 0) this.#side(side).data(unread)
+      const first = unread[i]
+      if (first !== undefined && first.length > 0) this.#side(side).data(first)
     }
     return io.request((batch, callback) => io.native.relay(batch, callback, slot, generation), { lasts: true })
   }

@@ -220,15 +220,15 @@ export interface NativeIoThread {
     generation: number,
   ): number
   /**
-   * Takes `[slot, generation]` of a, then of b. Replies, if both are held, with the bytes that they were adopted with
-   * and had not read.
+   * Takes `[slot, generation]` of a, then of b. Replies, if both are prepared, with the bytes that they were adopted
+   * with and had not read.
    */
-  holdRelay(
+  prepareRelay(
     batch: number,
-    callback: (held: false | readonly [unreadA: Buffer, unreadB: Buffer]) => void,
+    callback: (unread: false | readonly [ofA: Buffer, ofB: Buffer]) => void,
     places: readonly number[],
   ): number
-  /** Starts the relay for which this connection is held. Replies when it has ended. */
+  /** Starts the relay for which this connection is prepared. Replies when it has ended. */
   relay(
     batch: number,
     callback: (bytes: readonly [fromA: number, fromB: number]) => void,

@@ -48,7 +48,7 @@ Napi::Value IoThread::define(Napi::Env env) {
       InstanceMethod<&IoThread::unwatch>("unwatch"),
       InstanceMethod<&IoThread::options>("options"),
       InstanceMethod<&IoThread::tcp_info>("tcpInfo"),
-      InstanceMethod<&IoThread::hold_relay>("holdRelay"),
+      InstanceMethod<&IoThread::prepare_relay>("prepareRelay"),
       InstanceMethod<&IoThread::relay>("relay"),
       InstanceMethod<&IoThread::broadcast>("broadcast"),
       InstanceMethod<&IoThread::extend_broadcast>("extendBroadcast"),
@@ -300,8 +300,8 @@ Napi::Value IoThread::tcp_info(const Napi::CallbackInfo& info) {
 }
 
 // …, [slot of a, generation of a, slot of b, generation of b])
-Napi::Value IoThread::hold_relay(const Napi::CallbackInfo& info) {
-  return request<HoldRelayAnswer>(info, info[2].As<Napi::Array>());
+Napi::Value IoThread::prepare_relay(const Napi::CallbackInfo& info) {
+  return request<PrepareRelayAnswer>(info, info[2].As<Napi::Array>());
 }
 
 // …, slot, generation)

@@ -42,7 +42,7 @@ class IoThread {
   Napi::Value unwatch(const Napi::CallbackInfo& info);
   Napi::Value options(const Napi::CallbackInfo& info);
   Napi::Value tcp_info(const Napi::CallbackInfo& info);
-  Napi::Value hold_relay(const Napi::CallbackInfo& info);
+  Napi::Value prepare_relay(const Napi::CallbackInfo& info);
   Napi::Value relay(const Napi::CallbackInfo& info);
   Napi::Value broadcast(const Napi::CallbackInfo& info);
   Napi::Value extend_broadcast(const Napi::CallbackInfo& info);

@@ -7,19 +7,19 @@
 
 namespace c1m {
 
-class HoldRelayAnswer final : public HoldRelayRequest {
+class PrepareRelayAnswer final : public PrepareRelayRequest {
  public:
   // places: [slot of a, generation of a, slot of b, generation of b]
-  HoldRelayAnswer(const Napi::Function& callback, const Napi::Array& places) : callback_(Napi::Persistent(callback)) {
+  PrepareRelayAnswer(const Napi::Function& callback, const Napi::Array& places) : callback_(Napi::Persistent(callback)) {
     for (uint32_t side = 0; side < 2; ++side) {
       slots[side] = places.Get(side * 2).ToNumber().Uint32Value();
       generations[side] = places.Get(side * 2 + 1).ToNumber().Uint32Value();
     }
   }
-  // Replies with [unread of a, unread of b] if they are held.
+  // Replies with [unread of a, unread of b] if they are prepared.
   void answer() override {
     const Napi::Env env = callback_.Env();
-    if (!held) {
+    if (!prepared) {
       callback_.Call({Napi::Boolean::New(env, false)});
       return;
     }

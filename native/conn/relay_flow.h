@@ -39,7 +39,7 @@ struct RelayMeans {
 // that brings kBulkBytes makes the difference, and a wake-up that brought fewer takes it back. Where splice(2) is refused,
 // or no pipe is to be had, all is copied.
 //
-// Nothing is read while bytes are under way, or while the sink can't take any: a slow sink holds back the source by itself.
+// Nothing is read while bytes are under way, or while the sink can't take any: a slow sink throttles its source.
 // Invariants: it has a pipe if and only if there are bytes in it; and while `queued`, the sink's queue holds bytes of this
 // flow and no others. Owner: its relay. Thread: the loop's.
 class RelayFlow {

@@ -71,9 +71,9 @@ bool ReframeRequest::run(Loop& loop) {
   return true;
 }
 
-bool HoldRelayRequest::run(Loop& loop) {
-  held = loop.relays().hold(slots, generations);
-  for (int side = 0; held && side < 2; ++side) unread[side] = loop.table().entry(slots[side]).take_unread();
+bool PrepareRelayRequest::run(Loop& loop) {
+  prepared = loop.relays().prepare(slots, generations);
+  for (int side = 0; prepared && side < 2; ++side) unread[side] = loop.table().entry(slots[side]).take_unread();
   return true;
 }
 

@@ -326,12 +326,12 @@ TEST_CASE("memory: each allocation for a relay fails once: all of it goes out, o
     const auto port = h.listen();
     auto [from, source] = h.accept(port);
     auto [to, sink] = h.accept(port);
-    auto holding = std::make_unique<HoldRelayRequest>();
+    auto preparing = std::make_unique<PrepareRelayRequest>();
     for (const auto& [side, told] : {std::pair(0, &source), std::pair(1, &sink)}) {
-      holding->slots[side] = told->slot;
-      holding->generations[side] = told->generation;
+      preparing->slots[side] = told->slot;
+      preparing->generations[side] = told->generation;
     }
-    h.js.request(std::move(holding));
+    h.js.request(std::move(preparing));
     h.settle();
     auto relay = std::make_unique<RelayRequest>();
     relay->slot = source.slot;

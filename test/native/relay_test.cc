@@ -37,17 +37,17 @@ struct Relayed {
         a(h.accept(port, receive_buffer)),
         b(h.accept(other_port, receive_buffer)) {}
 
-  HoldRelayRequest* hold() {
-    auto request = std::make_unique<HoldRelayRequest>();
-    HoldRelayRequest* holding = request.get();
+  PrepareRelayRequest* prepare() {
+    auto request = std::make_unique<PrepareRelayRequest>();
+    PrepareRelayRequest* preparing = request.get();
     const Told* sides[2]{&a.told, &b.told};
     for (int side = 0; side < 2; ++side) {
-      holding->slots[side] = sides[side]->slot;
-      holding->generations[side] = sides[side]->generation;
+      preparing->slots[side] = sides[side]->slot;
+      preparing->generations[side] = sides[side]->generation;
     }
     h.js.request(std::move(request));
-    h.until([&] { return !h.js.completed.empty() && h.js.completed.back().get() == holding; });
-    return holding;
+    h.until([&] { return !h.js.completed.empty() && h.js.completed.back().get() == preparing; });
+    return preparing;
   }
   void go() {
     auto request = std::make_unique<RelayRequest>();
@@ -57,7 +57,7 @@ struct Relayed {
     h.js.request(std::move(request));
   }
   void start() {
-    REQUIRE(hold()->held);
+    REQUIRE(prepare()->prepared);
     go();
     h.settle();
   }
@@ -241,7 +241,7 @@ TEST_CASE("relay: without descriptors for pipes all is copied") {
   }
 }
 
-TEST_CASE("relay: a slow sink holds back its source, and the other direction goes on") {
+TEST_CASE("relay: a slow sink throttles its source, and the other direction goes on") {
   for (const bool without_pipes : {false, true}) {
     Relayed r;
     if (without_pipes) r.h.hooks.pipe2 = [](int*, int) { return shim::fail(EMFILE); };
@@ -282,12 +282,12 @@ TEST_CASE("relay: what was written before goes first, and is counted as written"
   }
 }
 
-TEST_CASE("relay: nothing is read between hold and start, and nothing lost") {
+TEST_CASE("relay: nothing is read between prepare and start, and nothing lost") {
   Relayed r;
   r.a.client.send("before ");
   r.h.settle();
   CHECK(r.a.told.received == "before ");
-  REQUIRE(r.hold()->held);
+  REQUIRE(r.prepare()->prepared);
   r.a.client.send("after");
   r.a.client.fin();
   r.h.settle();
@@ -310,9 +310,9 @@ TEST_CASE("relay: what is left by a framing that was taken off is handed over wi
   const std::string left = "received before";
   reframe->bytes = unread_of(left);
   r.h.js.request(std::move(reframe));
-  HoldRelayRequest* hold = r.hold();
-  REQUIRE(hold->held);
-  CHECK(text_of(hold->unread[0]) == left);
+  PrepareRelayRequest* prepare = r.prepare();
+  REQUIRE(prepare->prepared);
+  CHECK(text_of(prepare->unread[0]) == left);
   CHECK(r.a.told.received.empty());
   r.go();
   r.a.client.send("and after");
@@ -328,7 +328,7 @@ TEST_CASE("relay: half-close, in both orders and before the start") {
       if (order == 2) {
         r.a.client.send("question");
         r.a.client.fin();
-        REQUIRE(r.hold()->held);
+        REQUIRE(r.prepare()->prepared);
         r.h.js.write(r.b.told, r.a.told.received);
         r.go();
         r.h.settle();
@@ -379,7 +379,7 @@ TEST_CASE("relay: a reset of one side resets the other") {
       CAPTURE(state);
       Relayed r(trigger);
       if (state != 1) r.start();
-      if (state == 1) REQUIRE(r.hold()->held);
+      if (state == 1) REQUIRE(r.prepare()->prepared);
       if (state == 2) (void)r.fill();  // a can't be read for now, and a pipe is in use
       if (state == 3) {
         r.a.client.fin();
@@ -460,7 +460,7 @@ TEST_CASE("relay: destroy and reset of one side take the other along") {
         if (started) {
           r.start();
         } else {
-          REQUIRE(r.hold()->held);
+          REQUIRE(r.prepare()->prepared);
         }
         if (stalled) (void)r.fill();
         r.h.js.push(reset ? Command::kReset : Command::kDestroy, r.a.told);
@@ -478,14 +478,14 @@ TEST_CASE("relay: destroy and reset of one side take the other along") {
   }
 }
 
-TEST_CASE("relay: a connection that has closed, is ending or is relayed can't be held") {
+TEST_CASE("relay: a connection that has closed, is ending or is relayed can't be prepared") {
   for (const int why : {0, 1, 2}) {
     Relayed r;
     if (why == 0) r.h.js.end(r.b.told);
     if (why == 1) r.a.client.rst();
     if (why == 2) r.start();
     r.h.settle();
-    CHECK_FALSE(r.hold()->held);
+    CHECK_FALSE(r.prepare()->prepared);
     r.h.settle();
     // Whoever is left is reset, unless it is another relay's.
     CHECK(r.b.told.closed() == (why != 2));
@@ -496,7 +496,7 @@ TEST_CASE("relay: a connection that has closed, is ending or is relayed can't be
   }
 }
 
-TEST_CASE("relay: a JS thread that is blocked holds up nothing") {
+TEST_CASE("relay: a JS thread that is blocked delays nothing") {
   for (const Trigger trigger : kTriggers) {
     Relayed r(trigger);
     r.start();

@@ -11,12 +11,12 @@ namespace c1m {
 
 // The first step of a relay: nothing more is read for JavaScript, so that what is not delivered yet is in the batches before
 // the answer, or with it. See lib/features/relay.ts.
-class HoldRelayRequest : public Request {
+class PrepareRelayRequest : public Request {
  public:
   uint32_t slots[2]{};
   uint32_t generations[2]{};
 
-  bool held = false;
+  bool prepared = false;
   std::unique_ptr<Framer> unread[2];  // what they were adopted with, and had yet to read
 
   bool run(Loop& loop) override;

@@ -16,7 +16,7 @@ Relay* relay_of(const Entry& entry) { return entry.extras == nullptr ? nullptr :
 
 }  // namespace
 
-bool Relays::hold(const uint32_t (&slots)[2], const uint32_t (&generations)[2]) {
+bool Relays::prepare(const uint32_t (&slots)[2], const uint32_t (&generations)[2]) {
   Entry* entries[2];
   bool both = true;
   for (int side = 0; side < 2; ++side) {

@@ -15,9 +15,9 @@ class RelayRequest;
 
 // Two connections whose bytes go from one to the other.
 //
-//   held ─▶ started ─▶ ended: both have closed, or are closing
+//   prepared ─▶ started ─▶ ended: both have closed, or are closing
 //
-// `held`: nothing is read any more for JavaScript, and nothing yet by the relay. JavaScript goes through the batches that
+// `prepared`: nothing is read any more for JavaScript, and nothing yet by the relay. JavaScript goes through the batches that
 // are in flight, and forwards as writes what they bring of the two; then it says start. See lib/features/relay.ts.
 struct Relay {
   uint32_t slots[2];                // a, b
@@ -27,7 +27,7 @@ struct Relay {
 
 // The relays of a loop.
 //
-// They need no room in event batches, so that a JS thread that is blocked holds up none of them: a relayed connection is
+// They need no room in event batches, so that a JS thread that is blocked delays none of them: a relayed connection is
 // served from the flush list, by its readiness for reading as for writing.
 // Owner: one loop. Thread: the loop's.
 class Relays final : public ConnectionTable::RelayObserver {
@@ -35,7 +35,7 @@ class Relays final : public ConnectionTable::RelayObserver {
   Relays(ConnectionTable& table, Replies& replies) : table_(table), replies_(replies), means_(table.pool) {}
 
   // False if one of the two has gone, or is ending, or is relayed already.
-  [[nodiscard]] bool hold(const uint32_t (&slots)[2], const uint32_t (&generations)[2]);
+  [[nodiscard]] bool prepare(const uint32_t (&slots)[2], const uint32_t (&generations)[2]);
   // True if it has ended already; otherwise the request is completed later.
   [[nodiscard]] bool start(RelayRequest& request);
   // The connection is part of a relay that moves many bytes.
