@@ -225,7 +225,7 @@ void IoHost::deliver() {
     if (ended_) end();
     return;
   }
-  if ((pending_ != nullptr && (!held_ || std::exchange(again_, false))) || !mailbox_.js_may_sleep(held_))
+  if ((pending_ != nullptr && (!suspended_ || std::exchange(again_, false))) || !mailbox_.js_may_sleep(suspended_))
     uv_async_send(&async_);
 }
 
@@ -250,10 +250,10 @@ void IoHost::deliver_next() {
   EventBatch* batch = pending_;
   if (batch == nullptr) return;
   current_ = batch;
-  held_ = !deliver_batch(batch);
+  suspended_ = !deliver_batch(batch);
   current_ = nullptr;
   if (closing_) return;
-  if (!held_) {
+  if (!suspended_) {
     pending_ = batch->next;
     give_back(batch);
   }
@@ -282,7 +282,7 @@ bool IoHost::set_owned_slab(uint32_t index, const ReadSlab& slab) {
   return true;
 }
 
-// Returns false if JavaScript holds back the rest of the batch.
+// Returns false if JavaScript suspends delivery within the batch.
 bool IoHost::deliver_batch(EventBatch* batch) {
   for (void* owner : batch->released) napi_delete_reference(env_, static_cast<napi_ref>(owner));
   batch->released.clear();

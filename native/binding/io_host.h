@@ -23,8 +23,8 @@ namespace c1m {
 class IoHost {
  public:
   struct Callbacks {
-    // (batch, count, wantsSlab, frames): JavaScript's handlers run here. Returns false if it holds back the rest of the
-    // batch; it is called for it again.
+    // (batch, count, wantsSlab, frames): JavaScript's handlers run here. Returns false if it suspends delivery within
+    // the batch; it is called for the rest after go_on().
     Napi::FunctionReference deliver;
     Napi::FunctionReference flush;  // (): publishes what they wrote
   };
@@ -63,7 +63,7 @@ class IoHost {
   [[nodiscard]] int passage() const { return passage_.outer.get(); }
   // CPU time of the I/O thread, user and system together, in microseconds.
   [[nodiscard]] double cpu_micros() const;
-  // Calls `deliver` again soon: JavaScript held back a batch, and no longer does.
+  // Ends a suspension: calls `deliver` again soon.
   void go_on() { uv_async_send(&async_); }
   // Returns the batch of an index.
   [[nodiscard]] EventBatch& event_batch(uint32_t index) { return *batches_[index]; }
@@ -93,7 +93,7 @@ class IoHost {
   std::vector<EventBatch*> batches_;
   EventBatch* pending_ = nullptr;  // taken from the mailbox, in order, linked by `next`
   bool again_ = false;             // none of the first was delivered, for lack of memory
-  bool held_ = false;              // JavaScript has had a part of the first, and takes no more for now
+  bool suspended_ = false;         // JavaScript has had a part of the first, and takes no more for now
   CommandBatch* spent_ = nullptr;
   std::vector<EventBatch*> slabless_;  // they stay here until JavaScript has memory for them
   std::unique_ptr<Loop> loop_;

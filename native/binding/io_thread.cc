@@ -329,7 +329,7 @@ Napi::Value IoThread::extend_broadcast(const Napi::CallbackInfo& info) {
 // …)
 Napi::Value IoThread::fence(const Napi::CallbackInfo& info) { return request<FenceAnswer>(info); }
 
-// (): JavaScript had held back a part of a batch, and can be called for it again.
+// (): JavaScript had suspended delivery, and can be called for the rest of that batch.
 Napi::Value IoThread::go_on(const Napi::CallbackInfo& info) {
   if (host_ != nullptr) host_->go_on();
   return info.Env().Undefined();

@@ -37,7 +37,7 @@ struct Connection {
     kDrainWanted = 1u << 14,
     kMuted = 1u << 15,          // takes only what JavaScript itself writes to it
     kRelayed = 1u << 16,        // read and written by a relay, not for JavaScript
-    kCorked = 1u << 17,         // the kernel may hold back bytes for more to come
+    kCorked = 1u << 17,         // the kernel may delay bytes for more to come
     kLingers = 1u << 18,        // close(2) may wait, SO_LINGER: it came so
     kFramesWaiting = 1u << 19,  // the framer may hold whole frames: they come before anything that is read
     kReframing = 1u << 20,      // JavaScript has to say how to go on: nothing is read or cut until then
@@ -123,7 +123,7 @@ struct Flushed {
 // Writes the queue to the socket: at most `budget` bytes, while it is writable and no file has to be waited for.
 Flushed flush(Connection& connection, OutboundPool& pool, size_t budget);
 
-// The kernel holds nothing back any more (TCP_CORK, MSG_MORE), and won't.
+// The kernel delays nothing any more (TCP_CORK, MSG_MORE), and won't.
 void uncork(Connection& connection);
 
 }  // namespace c1m

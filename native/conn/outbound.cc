@@ -66,14 +66,14 @@ void OutboundPool::give(Segment* segment) {
       release(segment->block);
       break;
     case Segment::Kind::kPinned:
-      held_apart_ -= size_t{segment->whole} + segment->excess;
+      other_memory_ -= size_t{segment->whole} + segment->excess;
       released_.push_back(segment->owner);
       break;
     case Segment::Kind::kShared:
       release(segment->shared);
       break;
     case Segment::Kind::kFile:
-      held_apart_ -= QueueCost::kFile - QueueCost::kSegment;
+      other_memory_ -= QueueCost::kFile - QueueCost::kSegment;
       finished_.push_back(segment->file);
       break;
   }
@@ -89,7 +89,7 @@ void OutboundPool::give(Segment* segment) {
 
 void OutboundPool::release(SharedPayload* payload) {
   if (--payload->references > 0) return;
-  if (payload->counted) held_apart_ -= payload->length + QueueCost::kShared - QueueCost::kSegment;
+  if (payload->counted) other_memory_ -= payload->length + QueueCost::kShared - QueueCost::kSegment;
   if (payload->owner != nullptr) released_.push_back(payload->owner);
   delete payload;
 }
@@ -193,7 +193,7 @@ bool Outbound::append_pinned(OutboundPool& pool, const uint8_t* data, uint32_t l
   segment->owner = owner;
   if (!loose) {
     segment->excess = excess;
-    pool.held_apart_ += size_t{length} + excess;
+    pool.other_memory_ += size_t{length} + excess;
   }
   push(segment);
   return true;
@@ -212,7 +212,7 @@ bool Outbound::append_shared(OutboundPool& pool, SharedPayload& payload) {
   ++payload.references;
   if (!payload.counted) {
     payload.counted = true;
-    pool.held_apart_ += payload.length + QueueCost::kShared - QueueCost::kSegment;
+    pool.other_memory_ += payload.length + QueueCost::kShared - QueueCost::kSegment;
   }
   push(segment);
   return true;
@@ -222,7 +222,7 @@ bool Outbound::append_file(OutboundPool& pool, OutboundFile& file) {
   if (!pool.make_room()) return false;
   Segment* segment = pool.take(Segment::Kind::kFile, nullptr, 0);
   segment->file = &file;
-  pool.held_apart_ += QueueCost::kFile - QueueCost::kSegment;
+  pool.other_memory_ += QueueCost::kFile - QueueCost::kSegment;
   push(segment);
   return true;
 }

@@ -52,8 +52,8 @@ struct Segment {
     OutboundFile* file;     // kFile
   };
   Segment* next;
-  // Of a queue's first segment, for the whole queue: its bytes, its segments that JavaScript counts as its own, what it holds
-  // besides, and the block that has room.
+  // Of a queue's first segment, for the whole queue: its bytes, its segments that JavaScript counts as its own, what it
+  // costs besides, and the block that has room.
   size_t queued;
   uint32_t own;
   size_t overhead;
@@ -99,9 +99,9 @@ class OutboundPool {
   void release(SharedPayload* payload);
 
   [[nodiscard]] BlockPool& blocks() { return blocks_; }
-  // Bytes of memory that all its queues hold: blocks, segments, pinned buffers as a whole, payloads once, files.
-  [[nodiscard]] size_t held() const {
-    return blocks_.in_use() * BlockPool::kBlockBytes + in_use_ * QueueCost::kSegment + held_apart_;
+  // Bytes of memory that all its queues take: blocks, segments, pinned buffers as a whole, payloads once, files.
+  [[nodiscard]] size_t memory() const {
+    return blocks_.in_use() * BlockPool::kBlockBytes + in_use_ * QueueCost::kSegment + other_memory_;
   }
   // A block with one reference to it, and nothing in it.
   [[nodiscard]] QueueBlock* take_block();
@@ -132,7 +132,7 @@ class OutboundPool {
   Segment* free_ = nullptr;
   size_t in_use_ = 0;
   size_t kept_ = 0;
-  size_t held_apart_ = 0;  // besides blocks and segments
+  size_t other_memory_ = 0;  // besides blocks and segments
 
   friend class Outbound;
 };
@@ -158,8 +158,8 @@ class Outbound {
   [[nodiscard]] size_t bytes() const { return head_ == nullptr ? 0 : head_->queued; }
 
   // Whether something waits that JavaScript has written or sent itself: anything but broadcasts and writes of workers.
-  [[nodiscard]] bool holds_own() const { return head_ != nullptr && head_->own > 0; }
-  // What it holds besides: see QueueCost. With bytes(), the memory that `maxWriteQueue` limits.
+  [[nodiscard]] bool has_own() const { return head_ != nullptr && head_->own > 0; }
+  // What it costs besides: see QueueCost. With bytes(), the memory that `maxWriteQueue` limits.
   [[nodiscard]] size_t overhead() const { return head_ == nullptr ? 0 : head_->overhead; }
   // Whether it holds more than a limit allows; or would, with so much more.
   [[nodiscard]] bool exceeds(size_t limit, size_t more_bytes = 0, size_t more_overhead = 0) const {

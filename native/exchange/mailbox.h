@@ -11,7 +11,7 @@
 namespace c1m {
 
 // Where the I/O thread and the JS thread meet. Batches go round: events out and back, commands in and back. Answers that
-// are in no order with events come by themselves, as batches of events may be held back until they are there.
+// are in no order with events come on their own, because JavaScript may suspend delivery of events until it has them.
 //
 //   I/O thread ── events ──▶ JS thread         JS thread ── commands ──▶ I/O thread
 //       ▲─────── returned ──────┘                  ▲──────── spent ─────────┘
@@ -59,11 +59,11 @@ class Mailbox {
   [[nodiscard]] bool must_wake_js() {
     return !js_awake_.load(std::memory_order_seq_cst) && !js_awake_.exchange(true, std::memory_order_seq_cst);
   }
-  // JS thread: true if it may go back to sleep, false if something came meanwhile (it then counts as awake still). `holds`:
-  // it takes no events for now, and only answers are something.
-  [[nodiscard]] bool js_may_sleep(bool holds = false) {
+  // JS thread: true if it may go back to sleep, false if something came meanwhile (it then counts as awake still). With
+  // `suspended` it takes no events for now, and only answers are something.
+  [[nodiscard]] bool js_may_sleep(bool suspended = false) {
     js_awake_.store(false, std::memory_order_seq_cst);
-    return (answers.empty() && (holds || events.empty())) || !must_wake_js();
+    return (answers.empty() && (suspended || events.empty())) || !must_wake_js();
   }
 
   void request_stop() { stop_.store(true, std::memory_order_seq_cst); }

@@ -25,7 +25,7 @@ class Request {
   // Runs on the I/O thread. True if it is complete; otherwise the loop keeps it until Replies::complete().
   [[nodiscard]] virtual bool run(Loop& loop) = 0;
   // Whether it comes back in an event batch, with or before what happened after it. A request that says nothing of the
-  // order of events comes back on its own instead, at the end of the turn: also while JavaScript holds back batches until
+  // order of events comes back on its own instead, at the end of the turn: also while JavaScript suspends delivery until
   // it has such replies.
   [[nodiscard]] virtual bool in_order() const { return true; }
   // Runs on the JS thread, once it is back.

@@ -24,7 +24,7 @@ struct Stats {
   uint64_t turns = 0;        // of the loop
   uint64_t batches = 0;      // of events, handed to the JS thread
   uint64_t js_wakeups = 0;   // times that the JS thread had to be woken
-  uint64_t queue_bytes = 0;  // memory that the outbound queues hold now: OutboundPool::held()
+  uint64_t queue_bytes = 0;  // memory that the outbound queues take now: OutboundPool::memory()
   uint64_t relays = 0;       // started
   uint64_t bytes_relayed = 0;
   uint64_t relay_pipes = 0;  // with bytes in them now

@@ -101,7 +101,7 @@ void Loop::turn() {
   }
   files_.finish();
   table_.events.end_turn();
-  table_.stats.queue_bytes = table_.pool.held();
+  table_.stats.queue_bytes = table_.pool.memory();
   table_.stats.relay_pipes = relays_.pipes().in_use();
   publish_stats(table_.stats, shared_stats_);
 }
@@ -124,7 +124,7 @@ std::span<const Readiness> Loop::wait() {
   Poller& poller = table_.poller;
   if (busy()) return poller.wait(0);
   if (table_.events.has_news()) {
-    // Held back at the end of the turn. Without more to add to it now, it goes out before the loop sleeps.
+    // Delayed at the end of the turn. Without more to add to it now, it goes out before the loop sleeps.
     const std::span<const Readiness> ready = poller.wait(0);
     if (!ready.empty()) return ready;
     table_.events.publish();

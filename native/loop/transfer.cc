@@ -83,7 +83,7 @@ size_t Transfer::flush_one(uint32_t slot) {
   } else {
     if (flushed.waits || flushed.next_file) files_.load(slot, entry);
     if (!flushed.waits && entry.has(Connection::kWritable)) table_.bulk.push(slot);
-    // The queue holds up one direction only.
+    // The queue blocks one direction only.
     if (entry.has(Connection::kRelayed)) relays_.serve(entry);
   }
   table_.sync_interest(slot, entry);
@@ -101,7 +101,7 @@ void Transfer::count_flushed(uint32_t slot, Entry& entry, const Flushed& flushed
 
 // JavaScript's own writes and files have gone, whatever broadcasts and workers' writes still wait.
 void Transfer::note_drained(uint32_t slot, Entry& entry) {
-  if (!entry.has(Connection::kDrainWanted) || entry.out.holds_own()) return;
+  if (!entry.has(Connection::kDrainWanted) || entry.out.has_own()) return;
   entry.unset(Connection::kDrainWanted);
   entry.set(Connection::kDrainDue);
   table_.ready.push(slot);

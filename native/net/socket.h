@@ -63,7 +63,7 @@ void stop_lingering(int fd);
   }
 }
 
-// TCP_CORK, tcp(7): holds back what fills no packet, for up to 200 ms; off, it is sent. Says nothing on a Unix socket.
+// TCP_CORK, tcp(7): delays what fills no packet, by up to 200 ms; off, it is sent. Says nothing on a Unix socket.
 Result<void> set_cork(int fd, bool on);
 
 }  // namespace c1m

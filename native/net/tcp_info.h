@@ -40,8 +40,8 @@ struct TcpInfo {
   double last_data_received_ms;          // milliseconds ago
   double last_ack_received_ms;           // milliseconds ago
   double busy_micros;                    // time with data to send
-  double receive_window_limited_micros;  // of that, held up by the peer's window
-  double send_buffer_limited_micros;     // of that, held up by our send buffer
+  double receive_window_limited_micros;  // of that, limited by the peer's window
+  double send_buffer_limited_micros;     // of that, limited by our send buffer
 };
 
 // The fields' names in TypeScript, in order.

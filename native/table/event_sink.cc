@@ -17,7 +17,7 @@ void EventSink::publish() {
   std::swap(filling_->completed, replies_.in_order());
   std::swap(filling_->released, pool_.released());
   ++stats_.batches;
-  held_back_ = false;
+  delayed_ = false;
   mailbox_.events.push(filling_);
   filling_ = spare_;
   if (spare_ != nullptr) spare_ = spare_->next;
@@ -30,10 +30,10 @@ void EventSink::publish() {
 void EventSink::end_turn() {
   const bool crowded = std::exchange(crowded_, false);
   if (has_news() && (crowded || mailbox_.events.empty())) {
-    if (crowded || held_back_ || filling_->count() >= kEnoughRecords) {
+    if (crowded || delayed_ || filling_->count() >= kEnoughRecords) {
       publish();
     } else {
-      held_back_ = true;
+      delayed_ = true;
     }
   }
   if (replies_.take_sent()) wake_js();

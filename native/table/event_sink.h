@@ -79,7 +79,7 @@ class EventSink {
   EventBatch* filling_ = nullptr;  // null: all batches are with the JS thread
   EventBatch* spare_ = nullptr;    // linked by `next`
   bool starved_ = false;
-  bool held_back_ = false;  // a short batch has waited for a turn
+  bool delayed_ = false;  // a short batch has waited for a turn
   bool crowded_ = false;
 };
 

@@ -17,8 +17,8 @@ void drop_one(OutboundPool& pool, const Deferred& one) {
 bool Reserved::defer(OutboundPool& pool, Deferred one) {
   if (error == 0) {
     bytes += one.size();
-    const size_t held = (deferred.size() + 1) * sizeof(Deferred);
-    if (over_limit(bytes, held, max_write_queue)) fail(pool, static_cast<int>(OwnError::kWriteQueueFull));
+    const size_t overhead = (deferred.size() + 1) * sizeof(Deferred);
+    if (over_limit(bytes, overhead, max_write_queue)) fail(pool, static_cast<int>(OwnError::kWriteQueueFull));
   }
   if (error != 0 && one.request == nullptr) {
     drop_one(pool, one);

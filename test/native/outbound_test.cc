@@ -27,7 +27,7 @@ class Queue {
     out.clear(pool);
     CHECK(pool.in_use() == 0);
     CHECK(pool.blocks().in_use() == 0);
-    CHECK(pool.held() == 0);
+    CHECK(pool.memory() == 0);
     CHECK(out.overhead() == 0);
     check_owners();
   }
@@ -434,8 +434,8 @@ TEST_CASE("small writes share blocks, whatever lies between them") {
   // What they cost besides is known, and goes with them.
   CHECK(queue.out.overhead() >= kRounds * 2 * QueueCost::kSegment);
   CHECK(queue.out.overhead() <= kRounds * (QueueCost::kSegment + QueueCost::kFile));
-  CHECK(queue.pool.held() >= queue.out.bytes());
-  CHECK(queue.pool.held() <= queue.out.bytes() + queue.out.overhead() + BlockPool::kBlockBytes);
+  CHECK(queue.pool.memory() >= queue.out.bytes());
+  CHECK(queue.pool.memory() <= queue.out.bytes() + queue.out.overhead() + BlockPool::kBlockBytes);
   while (!queue.out.empty()) {
     while (OutboundFile* file = queue.out.front_file()) queue.out.remove_file(queue.pool, *file);
     queue.send(SIZE_MAX);

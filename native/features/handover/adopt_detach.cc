@@ -62,8 +62,8 @@ Result<Detached> AdoptDetach::take_out(uint32_t slot, Entry& entry) {
   left.unread = entry.take_unread();
   table_.work.spend_on_copy(entry.out);
   (void)entry.out.copy_to(left.unsent);
-  // As far as this side is concerned it closes. The socket doesn't, as the copy holds it; nor is anything read or written
-  // from here on.
+  // As far as this side is concerned it closes. The socket doesn't, because the copy keeps it open; nor is anything
+  // read or written from here on.
   entry.unset(Connection::kLingers);
   table_.close(slot, entry, 0, Syscall::kRead);
   return left;
