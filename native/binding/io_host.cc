@@ -315,7 +315,7 @@ bool IoHost::deliver_batch(EventBatch* batch) {
 
 Address IoHost::local_address(uint32_t slot) { return loop_->table().local_address(slot); }
 
-Address IoHost::peer_address(uint32_t slot) { return loop_->table().entry(slot).peer.unpack(); }
+Address IoHost::peer_address(uint32_t slot) { return loop_->table().slots[slot].peer.unpack(); }
 
 double IoHost::cpu_micros() const {
   clockid_t clock = 0;

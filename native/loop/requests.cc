@@ -73,7 +73,7 @@ bool ReframeRequest::run(Loop& loop) {
 
 bool PrepareRelayRequest::run(Loop& loop) {
   prepared = loop.relays().prepare(slots, generations);
-  for (int side = 0; prepared && side < 2; ++side) unread[side] = loop.table().entry(slots[side]).take_unread();
+  for (int side = 0; prepared && side < 2; ++side) unread[side] = loop.table().slots[slots[side]].take_unread();
   return true;
 }
 

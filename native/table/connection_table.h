@@ -52,7 +52,6 @@ class ConnectionTable {
     Entry* entry = slots.find(slot, generation);
     return entry == nullptr || !entry->fd.valid() || entry->has(Connection::kClosing) ? nullptr : entry;
   }
-  [[nodiscard]] Entry& entry(uint32_t slot) { return slots[slot]; }
   // What the poller reports it by.
   [[nodiscard]] uint64_t word_of(uint32_t slot) const { return uint64_t{slots.generation(slot)} << 32 | slot; }
 

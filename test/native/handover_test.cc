@@ -136,7 +136,7 @@ TEST_CASE("an adopted socket reads first what came with it, and then its own") {
     CHECK(told.slot == asked.slot);
     CHECK(told.log == "OD");
     CHECK(told.received == "handed kernel");
-    CHECK(h.loop->table().entry(told.slot).extras == nullptr);
+    CHECK(h.loop->table().slots[told.slot].extras == nullptr);
     h.js.write(told, "answer");
     h.settle();
     CHECK(read_all(pair.theirs.get()) == "answer");

@@ -290,10 +290,10 @@ TEST_CASE("a place in more queues than a turn links takes several, in order with
   crowd.h.js.end(crowd[0]);
   crowd.turn();
   // 40,000 places: not even half of them have theirs.
-  const auto queued = [&](size_t at) { return crowd.h.loop->table().entry(crowd[at].slot).out.bytes(); };
+  const auto queued = [&](size_t at) { return crowd.h.loop->table().slots[crowd[at].slot].out.bytes(); };
   CHECK(queued(0) > 0);
   CHECK(queued(0) < 60);
-  CHECK_FALSE(crowd.h.loop->table().entry(crowd[0].slot).has(Connection::kEndWanted));
+  CHECK_FALSE(crowd.h.loop->table().slots[crowd[0].slot].has(Connection::kEndWanted));
   // It is read and accepted meanwhile.
   crowd.clients[5]->send("hello");
   crowd.turn();

@@ -216,7 +216,7 @@ class Chaos {
     for (; matched_ < h_.js.connections.size(); ++matched_) {
       Told& told = h_.js.connections[matched_];
       if (told.closed()) continue;  // too late to ask
-      const uint16_t peer = h_.loop->table().entry(told.slot).peer.port;
+      const uint16_t peer = h_.loop->table().slots[told.slot].peer.port;
       for (auto client = waiting_.begin(); client != waiting_.end(); ++client) {
         if (Address::local_of((*client)->fd.get()).value().port() != peer) continue;
         pairs_.push_back(std::make_unique<Pair>());

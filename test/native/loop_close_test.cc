@@ -114,8 +114,8 @@ TEST_CASE("slot and descriptor are released when the batch with the close has co
   }
   REQUIRE(batch != nullptr);
   REQUIRE(told.closed());
-  CHECK(h.loop->table().entry(told.slot).fd.get() == fd);
-  CHECK(h.loop->table().entry(told.slot).peer.port != 0);
+  CHECK(h.loop->table().slots[told.slot].fd.get() == fd);
+  CHECK(h.loop->table().slots[told.slot].peer.port != 0);
   h.settle_blocked();
   CHECK(closes == 0);
   CHECK(h.loop->table().slots.live() == 2);

@@ -60,7 +60,7 @@ TEST_CASE("frames are whole wherever the reads end") {
           CAPTURE(size);
           CHECK(told.chunks == kPayloads);
           CHECK(told.log == "ODE");
-          CHECK(h.loop->table().entry(told.slot).extras == nullptr);
+          CHECK(h.loop->table().slots[told.slot].extras == nullptr);
         }
       }
     }
@@ -71,7 +71,7 @@ TEST_CASE("a connection holds memory only while a frame is not complete") {
   Harness h;
   const auto port = h.listen({.framing = prefixed(4)});
   auto [client, told] = h.accept(port);
-  const Entry& entry = h.loop->table().entry(told.slot);
+  const Entry& entry = h.loop->table().slots[told.slot];
   CHECK(entry.extras == nullptr);
   client.send("\0\0\0\5hel"s);
   h.settle();
@@ -104,7 +104,7 @@ TEST_CASE("more frames in a read than records in a batch wait, and come in order
       h.settle();
       CHECK(told.chunks == payloads);
       CHECK(told.log == "ODE");
-      CHECK(h.loop->table().entry(told.slot).extras == nullptr);
+      CHECK(h.loop->table().slots[told.slot].extras == nullptr);
     }
   }
 }

@@ -137,7 +137,7 @@ class Harness {
   void inject(uint64_t word, uint8_t edges);
   void inject(const Told& to, uint8_t edges) { inject(uint64_t{to.generation} << 32 | to.slot, edges); }
   // The descriptor of a connection that is open.
-  [[nodiscard]] int fd(const Told& of) { return loop->table().entry(of.slot).fd.get(); }
+  [[nodiscard]] int fd(const Told& of) { return loop->table().slots[of.slot].fd.get(); }
 
  private:
   DescriptorCheck descriptors_;  // first to come, last to go

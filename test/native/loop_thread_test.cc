@@ -116,7 +116,7 @@ TEST_CASE("threads: the JS thread may read a connection's address while the loop
     for (; looked < running.js.connections.size(); ++looked) {
       const Told& told = running.js.connections[looked];
       // As remoteAddress does, in the handler that opens it or later; here it may have closed already.
-      if (!told.closed()) CHECK(running.loop->table().entry(told.slot).peer.port != 0);
+      if (!told.closed()) CHECK(running.loop->table().slots[told.slot].peer.port != 0);
       if (told.ended()) running.js.end(told);
     }
     for (const Told& told : running.js.connections) {

@@ -289,7 +289,7 @@ TEST_CASE("a drain comes when what JavaScript wrote has gone, whatever others' b
   others();
   give(1);
   CHECK(told.log == "OR");
-  CHECK_FALSE(h.loop->table().entry(told.slot).out.empty());
+  CHECK_FALSE(h.loop->table().slots[told.slot].out.empty());
   // One for which nothing of its own is queued comes immediately.
   h.js.want_drain(told);
   h.settle();

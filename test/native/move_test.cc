@@ -312,8 +312,8 @@ TEST_CASE("move: what is due to be told goes along, and isn't told here") {
   client.send("unread");
   client.fin();
   h.settle_blocked();
-  h.loop->table().entry(told.slot).set(Connection::kEndSeen | Connection::kEndDue);
-  h.loop->table().entry(told.slot).unset(Connection::kReadable | Connection::kHangup);
+  h.loop->table().slots[told.slot].set(Connection::kEndSeen | Connection::kEndDue);
+  h.loop->table().slots[told.slot].unset(Connection::kReadable | Connection::kHangup);
   const ReleaseRequest& released = release(h, told);
   h.turn();
   REQUIRE(released.parcel != nullptr);

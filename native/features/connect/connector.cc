@@ -72,11 +72,11 @@ bool Connector::attempt(ConnectRequest& request) {
   }
   const uint32_t slot = taken.value();
   if (outcome.connected) {
-    if (request.spec.fast_open) table_.entry(slot).set(Connection::kSynDeferred);
+    if (request.spec.fast_open) table_.slots[slot].set(Connection::kSynDeferred);
     succeed(slot, request);
     return true;
   }
-  Entry& entry = table_.entry(slot);
+  Entry& entry = table_.slots[slot];
   entry.set(Connection::kConnecting);
   entry.context = request.connection.context;
   if (request.connect_timeout_ms > 0) table_.timers.set(slot, TimeoutKind::kIdle, request.connect_timeout_ms);
@@ -85,13 +85,13 @@ bool Connector::attempt(ConnectRequest& request) {
 }
 
 void Connector::succeed(uint32_t slot, const ConnectRequest& request) {
-  table_.entry(slot).unset(Connection::kConnecting);
+  table_.slots[slot].unset(Connection::kConnecting);
   table_.open(slot, request.connection);
   ++table_.stats.connected;
 }
 
 void Connector::on_ready(uint32_t slot) {
-  const Entry& entry = table_.entry(slot);
+  const Entry& entry = table_.slots[slot];
   const Error error = pending_error(entry.fd.get());
   if (error) return fail(entry.context, error.code);
   if (is_connected_to_itself(entry.fd.get())) {
@@ -104,7 +104,7 @@ void Connector::on_ready(uint32_t slot) {
   replies_.complete(request);
 }
 
-void Connector::on_timeout(uint32_t slot) { fail(table_.entry(slot).context, ETIMEDOUT); }
+void Connector::on_timeout(uint32_t slot) { fail(table_.slots[slot].context, ETIMEDOUT); }
 
 void Connector::cancel(uint32_t context) {
   if (attempts_.contains(context)) fail(context, ECANCELED);

@@ -21,7 +21,7 @@ void AdoptDetach::adopt(AdoptRequest& request) {
     return;
   }
   request.slot = taken.value();
-  Entry& entry = table_.entry(request.slot);
+  Entry& entry = table_.slots[request.slot];
   if (lingers(entry.fd.get())) entry.set(Connection::kLingers);
   table_.open(request.slot, request.connection);
   if (request.unread != nullptr) table_.read_first(request.slot, std::move(request.unread));

@@ -56,7 +56,7 @@ bool Relays::start(RelayRequest& request) {
   ++table_.stats.relays;
   // No edge comes for what arrived before. Serving them arms their timers for a relay's looks, too.
   for (const uint32_t slot : relay->slots) {
-    table_.touch(table_.entry(slot));
+    table_.touch(table_.slots[slot]);
     table_.to_flush.push(slot);
   }
   return false;
@@ -72,13 +72,13 @@ void Relays::serve(Entry& entry) {
   if (relay == nullptr || relay->request == nullptr) return;
   const uint32_t slots[2]{relay->slots[0], relay->slots[1]};
   if (!move(*relay, 0) || !move(*relay, 1)) return;
-  for (const uint32_t slot : slots) table_.sync_interest(slot, table_.entry(slot));
+  for (const uint32_t slot : slots) table_.sync_interest(slot, table_.slots[slot]);
 }
 
 // False if the relay has ended, and is gone.
 bool Relays::move(Relay& relay, int side) {
-  Entry& from = table_.entry(relay.slots[side]);
-  Entry& to = table_.entry(relay.slots[1 - side]);
+  Entry& from = table_.slots[relay.slots[side]];
+  Entry& to = table_.slots[relay.slots[1 - side]];
   RelayFlow& flow = relay.flows[side];
   // Nothing reads on to its error.
   if (flow.ended || to.has(Connection::kWriteFailed)) {
@@ -116,8 +116,8 @@ bool Relays::move(Relay& relay, int side) {
 
 bool Relays::pass_end(Relay& relay, int side) {
   const uint32_t slot = relay.slots[side];
-  Entry& from = table_.entry(slot);
-  Entry& to = table_.entry(relay.slots[1 - side]);
+  Entry& from = table_.slots[slot];
+  Entry& to = table_.slots[relay.slots[1 - side]];
   if (from.has(Connection::kWriteFailed)) {
     table_.close(slot, from, from.error, Syscall::kWrite);
     return false;
@@ -137,15 +137,15 @@ bool Relays::pass_end(Relay& relay, int side) {
   if (!relay.flows[1 - side].ended) return true;
   const uint32_t slots[2]{relay.slots[0], relay.slots[1]};
   dissolve(relay);
-  for (const uint32_t closed : slots) table_.close(closed, table_.entry(closed), 0, Syscall::kRead);
+  for (const uint32_t closed : slots) table_.close(closed, table_.slots[closed], 0, Syscall::kRead);
   return false;
 }
 
 bool Relays::waits(Relay& relay, int side) {
   const uint32_t slot = relay.slots[side];
   const uint32_t sink = relay.slots[1 - side];
-  Entry& from = table_.entry(slot);
-  const Entry& to = table_.entry(sink);
+  Entry& from = table_.slots[slot];
+  const Entry& to = table_.slots[sink];
   // A pipe that was unloaded into the queue.
   if (!to.out.empty() && to.has(Connection::kWritable)) table_.to_flush.push(sink);
   if (from.has(Connection::kBroken)) {
@@ -163,13 +163,13 @@ bool Relays::waits(Relay& relay, int side) {
 bool Relays::flushed(Entry& entry, size_t bytes) {
   Relay* relay = relay_of(entry);
   if (relay == nullptr) return false;
-  const int sink = &table_.entry(relay->slots[1]) == &entry ? 1 : 0;
+  const int sink = &table_.slots[relay->slots[1]] == &entry ? 1 : 0;
   RelayFlow& flow = relay->flows[1 - sink];
   // Bytes of JavaScript's are in front of all that the flow queues, and it queues none before those have gone.
   if (!flow.queued()) return false;
   flow.sent_from_queue(bytes, entry.out.empty());
   table_.stats.bytes_relayed += bytes;
-  table_.touch(table_.entry(relay->slots[1 - sink]));
+  table_.touch(table_.slots[relay->slots[1 - sink]]);
   return true;
 }
 
@@ -187,14 +187,14 @@ void Relays::fail_write(uint32_t slot, Entry& entry, int error) {
 void Relays::reset_both(Entry& entry) {
   const Relay* relay = relay_of(entry);
   if (relay == nullptr) return;
-  for (const uint32_t slot : relay->slots) (void)reset_on_close(table_.entry(slot).fd.get());
+  for (const uint32_t slot : relay->slots) (void)reset_on_close(table_.slots[slot].fd.get());
 }
 
 void Relays::on_close(uint32_t slot, Entry& entry, int error) {
   Relay* relay = relay_of(entry);
   if (relay == nullptr) return;
   const uint32_t other = relay->slots[relay->slots[0] == slot ? 1 : 0];
-  Entry& rest = table_.entry(other);
+  Entry& rest = table_.slots[other];
   dissolve(*relay);
   // A FIN would make a stream that was cut off look like a whole one.
   if (error != 0) (void)reset_on_close(rest.fd.get());
@@ -210,7 +210,7 @@ void Relays::close_all() {
 void Relays::dissolve(Relay& relay) {
   RelayRequest* request = relay.request;
   for (int side = 0; side < 2; ++side) {
-    table_.entry(relay.slots[side]).extras->relay = nullptr;
+    table_.slots[relay.slots[side]].extras->relay = nullptr;
     relay.flows[side].drop(means_);
     if (request != nullptr) request->bytes[side] = relay.flows[side].bytes();
   }
