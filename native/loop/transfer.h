@@ -5,9 +5,9 @@
 
 #include "native/features/files/file_sender.h"
 #include "native/features/frames/frame_reader.h"
-#include "native/features/groups/broadcaster.h"
 #include "native/features/relay/relays.h"
 #include "native/table/connection_table.h"
+#include "native/table/queue_flusher.h"
 
 namespace c1m {
 

@@ -6,23 +6,13 @@
 
 #include "native/exchange/replies.h"
 #include "native/table/connection_table.h"
+#include "native/table/queue_flusher.h"
 #include "native/table/reservations.h"
 
 namespace c1m {
 
 class BroadcastRequest;
 struct BroadcastTarget;
-
-// Writes a connection's queue to its socket.
-class QueueFlusher {
- public:
-  QueueFlusher() = default;
-  QueueFlusher(const QueueFlusher&) = delete;
-  QueueFlusher& operator=(const QueueFlusher&) = delete;
-  virtual ~QueueFlusher() = default;
-  // Returns the bytes that went.
-  virtual size_t flush_one(uint32_t slot) = 0;
-};
 
 // Sends the same bytes to many connections, in two passes over the targets: link() puts the payload in their queues, which fixes
 // its place among the commands, and spread() writes these queues to the sockets.
