@@ -105,8 +105,9 @@ std::span<const Readiness> Poller::wait(int timeout_ms) {
   epoll_event events[kMaxEvents];
   const int count = ::epoll_wait(poll_.get(), events, max_events_, timeout_ms);
   if (count < 0) {
-    // EINTR is an empty turn. Anything else (EBADF, EINVAL, EFAULT) means that our own state is broken, and every
-    // further turn would spin on it.
+    // EINTR is an empty turn. The other errors of epoll_wait(2), EBADF, EINVAL and EFAULT, don't depend on the system: the
+    // instance is broken, by a bug of ours or by a program that closes a descriptor that isn't its own. No later call would
+    // succeed, and a loop that ignores it would spin and deliver nothing. libuv ends the process there as well.
     if (errno == EINTR) return {};
     std::abort();
   }

@@ -66,6 +66,7 @@ int WatchSet::take(Watched (&watched)[kMaxEvents]) {
   Poller* inner = inner_.load(std::memory_order_acquire);
   assert(inner != nullptr);  // the poller has reported it
   int count = 0;
+  // Without a sleep no signal interrupts the call: no readiness means that nothing is left, and not EINTR.
   for (const Readiness& ready : inner->wait(0)) {
     watched[count++] = Watched{static_cast<uint32_t>(ready.word), events_of(ready)};
   }
