@@ -101,12 +101,11 @@ Napi::Value report_exception(const Napi::CallbackInfo& info) {
 // (loop, slot, generation, maxWriteQueue, bytes): called from any thread's JavaScript; copies the bytes. Returns false
 // if the loop has ended, or has the max to take already.
 Napi::Value write_remote(const Napi::CallbackInfo& info) {
-  const auto number = [&](size_t at) { return info[at].ToNumber().Uint32Value(); };
-  const std::shared_ptr<Inbox> inbox = inbox_registry::find(number(0));
+  const std::shared_ptr<Inbox> inbox = inbox_registry::find(number(info, 0));
   if (inbox == nullptr) return Napi::Boolean::New(info.Env(), false);
   const auto bytes = info[4].As<Napi::Uint8Array>();
   if (!Inbox::takes(bytes.ByteLength())) return Napi::Boolean::New(info.Env(), false);
-  RemoteWrite write{number(1), number(2), number(3), 0, copy_of(bytes)};
+  RemoteWrite write{number(info, 1), number(info, 2), number(info, 3), 0, copy_of(bytes)};
   // The connection may be the wrong one, or the bytes may be missing.
   if (info.Env().failed()) return {};
   return Napi::Boolean::New(info.Env(), inbox->write(std::move(write)));

@@ -141,8 +141,8 @@ Napi::Array address_parts(Napi::Env env, const Address& address) {
   return parts;
 }
 
-ListenAnswer::ListenAnswer(const Napi::Function& callback, const Napi::Object& from)
-    : callback_(Napi::Persistent(callback)) {
+ListenAnswer::ListenAnswer(const Napi::CallbackInfo& info) : Answer(info) {
+  const auto from = info[2].As<Napi::Object>();
   connections = to_connection_settings(from.Get("connections").As<Napi::Object>());
   accepts = from.Get("accepts").ToBoolean();
   const Result<void> spreads = set_spread(*this, from.Get("spread"));
@@ -194,8 +194,8 @@ Napi::Value open_listening_socket(const Napi::CallbackInfo& info) {
   return result;
 }
 
-ConnectAnswer::ConnectAnswer(const Napi::Function& callback, const Napi::Object& from)
-    : callback_(Napi::Persistent(callback)) {
+ConnectAnswer::ConnectAnswer(const Napi::CallbackInfo& info) : Answer(info) {
+  const auto from = info[2].As<Napi::Object>();
   connection = to_connection_settings(from.Get("connection").As<Napi::Object>());
   connect_timeout_ms = from.Get("connectTimeoutMs").ToNumber().Uint32Value();
   spec.mptcp = from.Get("mptcp").ToBoolean();
@@ -231,11 +231,9 @@ void ConnectAnswer::answer() {
   callback_.Call({result});
 }
 
-OptionsAnswer::OptionsAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation,
-                             const Napi::Value& values, const Napi::Value& algorithm)
-    : ConnectionAnswer(callback, of_slot, of_generation) {
-  settings = to_settings(values);
-  congestion = to_string(algorithm);
+OptionsAnswer::OptionsAnswer(const Napi::CallbackInfo& info) : ConnectionAnswer(info) {
+  settings = to_settings(info[4]);
+  congestion = to_string(info[5]);
 }
 
 void OptionsAnswer::answer() {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "native/binding/connection_answer.h"
+#include "native/binding/answer.h"
 #include "native/binding/napi.h"
 #include "native/features/accept/listen_request.h"
 #include "native/features/connect/connect_request.h"
@@ -8,78 +8,63 @@
 
 namespace c1m {
 
-// The loop's requests, made from JavaScript's arguments. They reply with a call of JavaScript's function with plain
-// data, failures too: { errno, syscall, option } or { closed: true }; lib/ makes promises and errors of them.
+// The loop's requests, made from JavaScript's arguments, which begin with (batch, callback). They reply with plain data,
+// failures too: { errno, syscall, option } or { closed: true }; lib/ makes promises and errors of them.
 
-class ListenAnswer final : public ListenRequest {
+// …, spec): a ListenSpec of lib/native/binding-types.ts.
+class ListenAnswer final : public Answer<ListenRequest> {
  public:
-  // spec: a ListenSpec of lib/native/binding-types.ts.
-  ListenAnswer(const Napi::Function& callback, const Napi::Object& spec);
+  explicit ListenAnswer(const Napi::CallbackInfo& info);
   bool run(Loop& loop) override;
   void answer() override;
-
- private:
-  Napi::FunctionReference callback_;
 };
 
-// (spec): a listening socket from which no thread accepts yet, opened synchronously: { fd, … } as in a ListenAnswer's
+// (spec) only: a listening socket from which no thread accepts yet, opened synchronously: { fd, … } as in a ListenAnswer's
 // reply, or the failure. The descriptor belongs to JavaScript.
 Napi::Value open_listening_socket(const Napi::CallbackInfo& info);
 
-class ConnectAnswer final : public ConnectRequest {
+// …, spec): { host, port, path, localAddress, localPort, mptcp, fastOpen, connectTimeoutMs, settings, congestion,
+// connection }
+class ConnectAnswer final : public Answer<ConnectRequest> {
  public:
-  // spec: { host, port, path, localAddress, localPort, mptcp, fastOpen, connectTimeoutMs, settings, congestion, connection }
-  ConnectAnswer(const Napi::Function& callback, const Napi::Object& spec);
+  explicit ConnectAnswer(const Napi::CallbackInfo& info);
   bool run(Loop& loop) override;
   // Replies with nothing if the connection is open.
   void answer() override;
-
- private:
-  Napi::FunctionReference callback_;
 };
 
-class CancelConnectAnswer final : public CancelConnectRequest {
+// …, context)
+class CancelConnectAnswer final : public Answer<CancelConnectRequest> {
  public:
-  CancelConnectAnswer(const Napi::Function& callback, uint32_t of_context) : callback_(Napi::Persistent(callback)) {
-    context = of_context;
-  }
+  explicit CancelConnectAnswer(const Napi::CallbackInfo& info) : Answer(info) { context = number(info, 2); }
   void answer() override { callback_.Call({}); }
-
- private:
-  Napi::FunctionReference callback_;
 };
 
-class FenceAnswer final : public FenceRequest {
+// …)
+class FenceAnswer final : public Answer<FenceRequest> {
  public:
-  explicit FenceAnswer(const Napi::Function& callback) : callback_(Napi::Persistent(callback)) {}
+  using Answer::Answer;
   void answer() override { callback_.Call({}); }
-
- private:
-  Napi::FunctionReference callback_;
 };
 
-class CloseListenerAnswer final : public CloseListenerRequest {
+// …, listener)
+class CloseListenerAnswer final : public Answer<CloseListenerRequest> {
  public:
-  CloseListenerAnswer(const Napi::Function& callback, uint32_t listener) : callback_(Napi::Persistent(callback)) {
-    index = listener;
-  }
+  explicit CloseListenerAnswer(const Napi::CallbackInfo& info) : Answer(info) { index = number(info, 2); }
   void answer() override { callback_.Call({Napi::Number::New(callback_.Env(), accepted)}); }
-
- private:
-  Napi::FunctionReference callback_;
 };
 
+// …, slot, generation, settings, congestion)
 class OptionsAnswer final : public ConnectionAnswer<OptionsRequest> {
  public:
-  OptionsAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation, const Napi::Value& settings,
-                const Napi::Value& congestion);
+  explicit OptionsAnswer(const Napi::CallbackInfo& info);
   void answer() override;
 };
 
+// …, slot, generation)
 class TcpInfoAnswer final : public ConnectionAnswer<TcpInfoRequest> {
  public:
-  TcpInfoAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation)
-      : ConnectionAnswer(callback, of_slot, of_generation) {}
+  using ConnectionAnswer::ConnectionAnswer;
   void answer() override;
 };
 

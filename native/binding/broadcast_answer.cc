@@ -1,8 +1,10 @@
 #include "native/binding/broadcast_answer.h"
 
+#include <algorithm>
 #include <cstring>
 #include <type_traits>
-#include <utility>
+
+#include "native/binding/io_thread.h"
 
 namespace c1m {
 
@@ -21,15 +23,17 @@ TargetLists::List TargetLists::of(const BroadcastTarget* first, uint32_t count) 
   return list;
 }
 
-BroadcastAnswer::BroadcastAnswer(const Napi::Function& callback, const Napi::Uint8Array& bytes, bool pinned,
-                                 TargetLists::List to, const Napi::Value& without)
-    : callback_(Napi::Persistent(callback)) {
-  list = std::move(to);
+BroadcastAnswer::BroadcastAnswer(const Napi::CallbackInfo& info, IoThread& thread) : Answer(info) {
+  const auto bytes = info[2].As<Napi::Uint8Array>();
+  const auto targets = info[4].As<Napi::Uint32Array>();
+  const size_t there = targets.ElementLength() * sizeof(uint32_t) / sizeof(BroadcastTarget);
+  const auto count = static_cast<uint32_t>(std::min<size_t>(number(info, 5), there));
+  list = thread.target_lists().of(reinterpret_cast<const BroadcastTarget*>(targets.Data()), count);
   if (list == nullptr) {
     bytes.Env().note(true);
     return;
   }
-  if (without.IsNumber()) except = without.As<Napi::Number>().Uint32Value();
+  if (info[6].IsNumber()) except = number(info, 6);
   const size_t length = bytes.ByteLength();
   // A broadcast above the max of any queue reaches no connection: only its length is used.
   if (length > UINT32_MAX) {
@@ -37,7 +41,7 @@ BroadcastAnswer::BroadcastAnswer(const Napi::Function& callback, const Napi::Uin
     payload->length = length;
     return;
   }
-  if (!pinned) {
+  if (!info[3].ToBoolean()) {
     payload = SharedPayload::of(copy_of(bytes));
     return;
   }

@@ -3,10 +3,13 @@
 #include <array>
 #include <memory>
 
+#include "native/binding/answer.h"
 #include "native/binding/napi.h"
 #include "native/features/groups/broadcast_request.h"
 
 namespace c1m {
+
+class IoThread;
 
 // Copies of the lists of targets of the last few broadcasts, as long as these are in progress: a broadcast to the same
 // targets shares the copy. Owner: an IoThread. Thread: the JS thread's; the lists never change.
@@ -24,19 +27,15 @@ class TargetLists {
   size_t oldest_ = 0;
 };
 
-// A broadcast from JavaScript, which replies with (reached, queued, cut).
-class BroadcastAnswer final : public BroadcastRequest {
+// (batch, callback, bytes, pinned, targets, count, except): a broadcast, which replies with (reached, queued, cut).
+// `pinned`: the bytes are sent from where they lie; otherwise they are copied.
+class BroadcastAnswer final : public Answer<BroadcastRequest> {
  public:
-  // `pinned`: the bytes are sent from where they lie; otherwise they are copied.
-  BroadcastAnswer(const Napi::Function& callback, const Napi::Uint8Array& bytes, bool pinned, TargetLists::List targets,
-                  const Napi::Value& except);
+  BroadcastAnswer(const Napi::CallbackInfo& info, IoThread& thread);
   ~BroadcastAnswer() override;
   // Appends bytes, before the broadcast is published; it isn't pinned. Returns false if there is no memory for them.
   [[nodiscard]] bool append(const Napi::Uint8Array& bytes) { return payload->append(bytes.Data(), bytes.ByteLength()); }
   void answer() override;
-
- private:
-  Napi::FunctionReference callback_;
 };
 
 }  // namespace c1m

@@ -2,6 +2,7 @@
 
 #include "native/binding/answers.h"
 #include "native/binding/framing_value.h"
+#include "native/binding/io_thread.h"
 #include "native/net/descriptor.h"
 
 namespace c1m {
@@ -30,8 +31,8 @@ Napi::Value set_descriptor_limit(const Napi::CallbackInfo& info) {
   return set ? info.Env().Undefined() : failed(info.Env(), OptionFailure{set.error(), {}});
 }
 
-AdoptAnswer::AdoptAnswer(const Napi::Function& callback, const Napi::Object& spec)
-    : callback_(Napi::Persistent(callback)) {
+AdoptAnswer::AdoptAnswer(const Napi::CallbackInfo& info) : Answer(info) {
+  const auto spec = info[2].As<Napi::Object>();
   const int given = spec.Get("fd").ToNumber().Int32Value();
   connection = to_connection_settings(spec.Get("connection").As<Napi::Object>());
   unread = to_framer(spec.Get("unread").As<Napi::Uint8Array>());
@@ -57,6 +58,9 @@ void AdoptAnswer::answer() {
     callback_.Call({Napi::Number::New(env, slot)});
   }
 }
+
+DetachAnswer::DetachAnswer(const Napi::CallbackInfo& info, const IoThread& thread)
+    : ConnectionAnswer(info), passage_(thread.passage()) {}
 
 void DetachAnswer::answer() {
   const Napi::Env env = callback_.Env();

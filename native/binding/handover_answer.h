@@ -1,10 +1,12 @@
 #pragma once
 
-#include "native/binding/connection_answer.h"
+#include "native/binding/answer.h"
 #include "native/binding/napi.h"
 #include "native/features/handover/adopt_detach.h"
 
 namespace c1m {
+
+class IoThread;
 
 // (fd, duplicate, away): makes a connected stream socket ready to be taken over, and returns the descriptor to pass to
 // adopt(). It is a new one if `duplicate`, and no longer owned by this environment if `away`. Returns { errno, syscall
@@ -14,27 +16,23 @@ Napi::Value take_socket(const Napi::CallbackInfo& info);
 // (count): sets the number of descriptors that the process may have open; { errno, syscall } if the system refuses.
 Napi::Value set_descriptor_limit(const Napi::CallbackInfo& info);
 
-class AdoptAnswer final : public AdoptRequest {
+// (batch, callback, spec): { fd, unread, connection }; the request owns the descriptor from here on.
+class AdoptAnswer final : public Answer<AdoptRequest> {
  public:
-  // spec: { fd, unread, connection }; the request owns the descriptor from here on.
-  AdoptAnswer(const Napi::Function& callback, const Napi::Object& spec);
+  explicit AdoptAnswer(const Napi::CallbackInfo& info);
   // Replies with the slot, or { errno, syscall }, or { full: true }.
   void answer() override;
-
- private:
-  Napi::FunctionReference callback_;
 };
 
+// (batch, callback, slot, generation)
 class DetachAnswer final : public ConnectionAnswer<DetachRequest> {
  public:
-  // `passage`: the end at which its socket arrives, if the I/O thread has a file table of its own.
-  DetachAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation, int passage)
-      : ConnectionAnswer(callback, of_slot, of_generation), passage_(passage) {}
+  DetachAnswer(const Napi::CallbackInfo& info, const IoThread& thread);
   // Replies with { fd, unread, unsent }, whose descriptor belongs to JavaScript from here on.
   void answer() override;
 
  private:
-  int passage_;
+  int passage_;  // the end at which its socket arrives, if the I/O thread has a file table of its own
 };
 
 }  // namespace c1m

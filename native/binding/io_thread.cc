@@ -1,6 +1,7 @@
 #include "native/binding/io_thread.h"
 
 #include <iterator>
+#include <type_traits>
 #include <utility>
 
 #include "native/binding/answers.h"
@@ -20,8 +21,6 @@ ReadSlab slab_of(const Napi::Value& value) {
   return ReadSlab{.data = bytes.Data(), .size = static_cast<uint32_t>(bytes.ByteLength()), .used = 0};
 }
 
-uint32_t number(const Napi::CallbackInfo& info, size_t at) { return info[at].As<Napi::Number>().Uint32Value(); }
-
 template <Napi::Value (IoThread::*kMethod)(const Napi::CallbackInfo&)>
 napi_property_descriptor InstanceMethod(const char* name) {
   return Napi::instance_method<IoThread, kMethod>(name);
@@ -34,28 +33,28 @@ Napi::Value IoThread::define(Napi::Env env) {
       InstanceMethod<&IoThread::add_command_batch>("addCommandBatch"),
       InstanceMethod<&IoThread::publish>("publish"),
       InstanceMethod<&IoThread::pin>("pin"),
-      InstanceMethod<&IoThread::listen>("listen"),
-      InstanceMethod<&IoThread::close_listener>("closeListener"),
-      InstanceMethod<&IoThread::connect>("connect"),
-      InstanceMethod<&IoThread::cancel_connect>("cancelConnect"),
-      InstanceMethod<&IoThread::adopt>("adopt"),
-      InstanceMethod<&IoThread::detach>("detach"),
-      InstanceMethod<&IoThread::reserve>("reserve"),
-      InstanceMethod<&IoThread::release>("release"),
-      InstanceMethod<&IoThread::settle>("settle"),
-      InstanceMethod<&IoThread::idle>("idle"),
+      InstanceMethod<&IoThread::request<ListenAnswer>>("listen"),
+      InstanceMethod<&IoThread::request<CloseListenerAnswer>>("closeListener"),
+      InstanceMethod<&IoThread::request<ConnectAnswer>>("connect"),
+      InstanceMethod<&IoThread::request<CancelConnectAnswer>>("cancelConnect"),
+      InstanceMethod<&IoThread::request<AdoptAnswer>>("adopt"),
+      InstanceMethod<&IoThread::request<DetachAnswer>>("detach"),
+      InstanceMethod<&IoThread::request<ReserveAnswer>>("reserve"),
+      InstanceMethod<&IoThread::request<ReleaseAnswer>>("release"),
+      InstanceMethod<&IoThread::request<SettleAnswer>>("settle"),
+      InstanceMethod<&IoThread::request<IdleAnswer>>("idle"),
       InstanceMethod<&IoThread::watch>("watch"),
       InstanceMethod<&IoThread::unwatch>("unwatch"),
-      InstanceMethod<&IoThread::options>("options"),
-      InstanceMethod<&IoThread::tcp_info>("tcpInfo"),
-      InstanceMethod<&IoThread::prepare_relay>("prepareRelay"),
-      InstanceMethod<&IoThread::relay>("relay"),
-      InstanceMethod<&IoThread::broadcast>("broadcast"),
+      InstanceMethod<&IoThread::request<OptionsAnswer>>("options"),
+      InstanceMethod<&IoThread::request<TcpInfoAnswer>>("tcpInfo"),
+      InstanceMethod<&IoThread::request<PrepareRelayAnswer>>("prepareRelay"),
+      InstanceMethod<&IoThread::request<RelayAnswer>>("relay"),
+      InstanceMethod<&IoThread::request<BroadcastAnswer>>("broadcast"),
       InstanceMethod<&IoThread::extend_broadcast>("extendBroadcast"),
-      InstanceMethod<&IoThread::fence>("fence"),
+      InstanceMethod<&IoThread::request<FenceAnswer>>("fence"),
       InstanceMethod<&IoThread::go_on>("goOn"),
-      InstanceMethod<&IoThread::send_file>("sendFile"),
-      InstanceMethod<&IoThread::cancel_file>("cancelFile"),
+      InstanceMethod<&IoThread::request<SendFileAnswer>>("sendFile"),
+      InstanceMethod<&IoThread::request<CancelFileAnswer>>("cancelFile"),
       InstanceMethod<&IoThread::reframe>("reframe"),
       InstanceMethod<&IoThread::set_owned_slab>("setOwnedSlab"),
       InstanceMethod<&IoThread::address>("address"),
@@ -218,60 +217,13 @@ Napi::Value IoThread::submit(const Napi::CallbackInfo& info, std::unique_ptr<Req
   return Napi::Number::New(info.Env(), static_cast<double>(requests.size() - 1));
 }
 
-// The arguments of all of these are (batch, callback, …).
-template <class Answer, class... Arguments>
-Napi::Value IoThread::request(const Napi::CallbackInfo& info, Arguments&&... arguments) {
-  return submit(info, std::make_unique<Answer>(info[1].As<Napi::Function>(), std::forward<Arguments>(arguments)...));
-}
-
-// …, spec)
-Napi::Value IoThread::listen(const Napi::CallbackInfo& info) {
-  return request<ListenAnswer>(info, info[2].As<Napi::Object>());
-}
-
-// …, spec)
-Napi::Value IoThread::connect(const Napi::CallbackInfo& info) {
-  return request<ConnectAnswer>(info, info[2].As<Napi::Object>());
-}
-
-// …, context)
-Napi::Value IoThread::cancel_connect(const Napi::CallbackInfo& info) {
-  return request<CancelConnectAnswer>(info, number(info, 2));
-}
-
-// …, listener)
-Napi::Value IoThread::close_listener(const Napi::CallbackInfo& info) {
-  return request<CloseListenerAnswer>(info, number(info, 2));
-}
-
-// …, spec)
-Napi::Value IoThread::adopt(const Napi::CallbackInfo& info) {
-  return request<AdoptAnswer>(info, info[2].As<Napi::Object>());
-}
-
-// …, slot, generation)
-Napi::Value IoThread::detach(const Napi::CallbackInfo& info) {
-  return request<DetachAnswer>(info, number(info, 2), number(info, 3), host_ == nullptr ? -1 : host_->passage());
-}
-
-// …, flushed, muted, maxWriteQueue)
-Napi::Value IoThread::reserve(const Napi::CallbackInfo& info) {
-  return request<ReserveAnswer>(info, number(info, 2), static_cast<bool>(info[3].ToBoolean()), number(info, 4));
-}
-
-// …, slot, generation)
-Napi::Value IoThread::release(const Napi::CallbackInfo& info) {
-  return request<ReleaseAnswer>(info, number(info, 2), number(info, 3), host_ == nullptr ? -1 : host_->passage());
-}
-
-// …, slot, generation, outcome)
-Napi::Value IoThread::settle(const Napi::CallbackInfo& info) {
-  return request<SettleAnswer>(info, number(info, 2), number(info, 3), info[4]);
-}
-
-// …, milliseconds, max)
-Napi::Value IoThread::idle(const Napi::CallbackInfo& info) {
-  return request<IdleAnswer>(info, number(info, 2), number(info, 3));
+template <class Kind>
+Napi::Value IoThread::request(const Napi::CallbackInfo& info) {
+  if constexpr (std::is_constructible_v<Kind, const Napi::CallbackInfo&>) {
+    return submit(info, std::make_unique<Kind>(info));
+  } else {
+    return submit(info, std::make_unique<Kind>(info, *this));
+  }
 }
 
 // (fd, interest, number): nothing, or { errno, syscall }.
@@ -289,36 +241,6 @@ Napi::Value IoThread::unwatch(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// …, slot, generation, settings, congestion)
-Napi::Value IoThread::options(const Napi::CallbackInfo& info) {
-  return request<OptionsAnswer>(info, number(info, 2), number(info, 3), info[4], info[5]);
-}
-
-// …, slot, generation)
-Napi::Value IoThread::tcp_info(const Napi::CallbackInfo& info) {
-  return request<TcpInfoAnswer>(info, number(info, 2), number(info, 3));
-}
-
-// …, [slot of a, generation of a, slot of b, generation of b])
-Napi::Value IoThread::prepare_relay(const Napi::CallbackInfo& info) {
-  return request<PrepareRelayAnswer>(info, info[2].As<Napi::Array>());
-}
-
-// …, slot, generation)
-Napi::Value IoThread::relay(const Napi::CallbackInfo& info) {
-  return request<RelayAnswer>(info, number(info, 2), number(info, 3));
-}
-
-// …, bytes, pinned, targets, count, except)
-Napi::Value IoThread::broadcast(const Napi::CallbackInfo& info) {
-  const auto list = info[4].As<Napi::Uint32Array>();
-  const auto* targets = reinterpret_cast<const BroadcastTarget*>(list.Data());
-  const size_t there = list.ElementLength() * sizeof(uint32_t) / sizeof(BroadcastTarget);
-  const auto count = static_cast<uint32_t>(std::min<size_t>(number(info, 5), there));
-  return request<BroadcastAnswer>(info, info[2].As<Napi::Uint8Array>(), info[3].ToBoolean(),
-                                  target_lists_.of(targets, count), info[6]);
-}
-
 // (batch, bytes): more for the broadcast that is the batch's last command.
 Napi::Value IoThread::extend_broadcast(const Napi::CallbackInfo& info) {
   auto& last = static_cast<BroadcastAnswer&>(*command_batch(info).requests.back());
@@ -326,23 +248,10 @@ Napi::Value IoThread::extend_broadcast(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// …)
-Napi::Value IoThread::fence(const Napi::CallbackInfo& info) { return request<FenceAnswer>(info); }
-
 // (): JavaScript had suspended delivery, and can be called for the rest of that batch.
 Napi::Value IoThread::go_on(const Napi::CallbackInfo& info) {
   if (host_ != nullptr) host_->go_on();
   return info.Env().Undefined();
-}
-
-// …, spec)
-Napi::Value IoThread::send_file(const Napi::CallbackInfo& info) {
-  return request<SendFileAnswer>(info, info[2].As<Napi::Object>());
-}
-
-// …, slot, generation, id)
-Napi::Value IoThread::cancel_file(const Napi::CallbackInfo& info) {
-  return request<CancelFileAnswer>(info, number(info, 2), number(info, 3), number(info, 4));
 }
 
 // (batch, slot, generation, framing, bytes, ended): a request as above, but without a reply.

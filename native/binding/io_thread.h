@@ -23,34 +23,21 @@ class IoThread {
   IoThread& operator=(const IoThread&) = delete;
   ~IoThread();
   [[nodiscard]] std::shared_ptr<Inbox> inbox() const { return host_ == nullptr ? nullptr : host_->inbox(); }
+  // The end at which descriptors of the I/O thread arrive; -1 if it shares this thread's file table.
   [[nodiscard]] int passage() const { return host_ == nullptr ? -1 : host_->passage(); }
+  [[nodiscard]] TargetLists& target_lists() { return target_lists_; }
 
   Napi::Value add_command_batch(const Napi::CallbackInfo& info);
   Napi::Value publish(const Napi::CallbackInfo& info);
   Napi::Value pin(const Napi::CallbackInfo& info);
-  Napi::Value listen(const Napi::CallbackInfo& info);
-  Napi::Value close_listener(const Napi::CallbackInfo& info);
-  Napi::Value connect(const Napi::CallbackInfo& info);
-  Napi::Value cancel_connect(const Napi::CallbackInfo& info);
-  Napi::Value adopt(const Napi::CallbackInfo& info);
-  Napi::Value detach(const Napi::CallbackInfo& info);
-  Napi::Value reserve(const Napi::CallbackInfo& info);
-  Napi::Value release(const Napi::CallbackInfo& info);
-  Napi::Value settle(const Napi::CallbackInfo& info);
-  Napi::Value idle(const Napi::CallbackInfo& info);
+  // Adds a request of this kind to a batch; for JavaScript each kind is a method of its own.
+  template <class Kind>
+  Napi::Value request(const Napi::CallbackInfo& info);
+  Napi::Value extend_broadcast(const Napi::CallbackInfo& info);
+  Napi::Value reframe(const Napi::CallbackInfo& info);
   Napi::Value watch(const Napi::CallbackInfo& info);
   Napi::Value unwatch(const Napi::CallbackInfo& info);
-  Napi::Value options(const Napi::CallbackInfo& info);
-  Napi::Value tcp_info(const Napi::CallbackInfo& info);
-  Napi::Value prepare_relay(const Napi::CallbackInfo& info);
-  Napi::Value relay(const Napi::CallbackInfo& info);
-  Napi::Value broadcast(const Napi::CallbackInfo& info);
-  Napi::Value extend_broadcast(const Napi::CallbackInfo& info);
-  Napi::Value fence(const Napi::CallbackInfo& info);
   Napi::Value go_on(const Napi::CallbackInfo& info);
-  Napi::Value send_file(const Napi::CallbackInfo& info);
-  Napi::Value cancel_file(const Napi::CallbackInfo& info);
-  Napi::Value reframe(const Napi::CallbackInfo& info);
   Napi::Value set_owned_slab(const Napi::CallbackInfo& info);
   Napi::Value address(const Napi::CallbackInfo& info);
   Napi::Value cpu_micros(const Napi::CallbackInfo& info);
@@ -61,8 +48,6 @@ class IoThread {
  private:
   static Napi::Value make(const Napi::CallbackInfo& info);
   Napi::Value submit(const Napi::CallbackInfo& info, std::unique_ptr<Request> request);
-  template <class Answer, class... Arguments>
-  Napi::Value request(const Napi::CallbackInfo& info, Arguments&&... arguments);
   EventBatch* add_event_batch(const Napi::Object& memory);
   [[nodiscard]] CommandBatch& command_batch(const Napi::CallbackInfo& info);
   void keep(const Napi::Value& value);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "native/binding/io_thread.h"
 #include "native/exchange/event_batch.h"
 #include "native/net/descriptor.h"
 
@@ -19,6 +20,9 @@ void ReserveAnswer::answer() {
   place.Set(uint32_t{1}, Napi::Number::New(env, generation));
   callback_.Call({place});
 }
+
+ReleaseAnswer::ReleaseAnswer(const Napi::CallbackInfo& info, const IoThread& thread)
+    : ConnectionAnswer(info), passage_(thread.passage()) {}
 
 void ReleaseAnswer::answer() {
   if (parcel == nullptr) {
@@ -41,11 +45,10 @@ void ReleaseAnswer::answer() {
   callback_.Call({Napi::External<Parcel>::New(env, std::move(parcel))});
 }
 
-SettleAnswer::SettleAnswer(const Napi::Function& callback, uint32_t in_slot, uint32_t of_generation,
-                           const Napi::Value& outcome)
-    : callback_(Napi::Persistent(callback)) {
-  slot = in_slot;
-  generation = of_generation;
+SettleAnswer::SettleAnswer(const Napi::CallbackInfo& info) : Answer(info) {
+  slot = number(info, 2);
+  generation = number(info, 3);
+  const Napi::Value outcome = info[4];
   if (outcome.IsExternal()) {
     Parcel* given = outcome.As<Napi::External<Parcel>>().Data();
     if (given != nullptr) parcel = std::make_unique<Parcel>(std::move(*given));

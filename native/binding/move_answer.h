@@ -1,60 +1,54 @@
 #pragma once
 
-#include "native/binding/connection_answer.h"
+#include "native/binding/answer.h"
 #include "native/binding/napi.h"
 #include "native/features/handover/migration.h"
 
 namespace c1m {
 
-class ReserveAnswer final : public ReserveRequest {
+class IoThread;
+
+// (batch, callback, flushed, muted, maxWriteQueue)
+class ReserveAnswer final : public Answer<ReserveRequest> {
  public:
-  ReserveAnswer(const Napi::Function& callback, uint32_t counter, bool mute, uint32_t limit)
-      : callback_(Napi::Persistent(callback)) {
-    flushed = counter;
-    muted = mute;
-    max_write_queue = limit;
+  explicit ReserveAnswer(const Napi::CallbackInfo& info) : Answer(info) {
+    flushed = number(info, 2);
+    muted = info[3].ToBoolean();
+    max_write_queue = number(info, 4);
   }
   // Replies with [slot, generation], or nothing if there is no slot.
   void answer() override;
-
- private:
-  Napi::FunctionReference callback_;
 };
 
+// (batch, callback, slot, generation)
 class ReleaseAnswer final : public ConnectionAnswer<ReleaseRequest> {
  public:
-  // `passage`: the end at which its socket arrives, if the I/O thread has a file table of its own.
-  ReleaseAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation, int passage)
-      : ConnectionAnswer(callback, of_slot, of_generation), passage_(passage) {}
+  ReleaseAnswer(const Napi::CallbackInfo& info, const IoThread& thread);
   // Replies with the parcel, for settle(); with nothing if the connection has closed; with { errno, syscall } if it was
   // lost between two file tables.
   void answer() override;
 
  private:
-  int passage_;
+  int passage_;  // the end at which its socket arrives, if the I/O thread has a file table of its own
 };
 
-class SettleAnswer final : public SettleRequest {
+// (batch, callback, slot, generation, outcome): a parcel; { errno, syscall }, with the syscall as in a kClose; or nothing
+// if the connection won't come.
+class SettleAnswer final : public Answer<SettleRequest> {
  public:
-  // outcome: a parcel; { errno, syscall }, with the syscall as in a kClose; or nothing if the connection won't come.
-  SettleAnswer(const Napi::Function& callback, uint32_t in_slot, uint32_t of_generation, const Napi::Value& outcome);
+  explicit SettleAnswer(const Napi::CallbackInfo& info);
   void answer() override { callback_.Call({}); }
-
- private:
-  Napi::FunctionReference callback_;
 };
 
-class IdleAnswer final : public IdleRequest {
+// (batch, callback, milliseconds, max)
+class IdleAnswer final : public Answer<IdleRequest> {
  public:
-  IdleAnswer(const Napi::Function& callback, uint32_t idle_ms, uint32_t count) : callback_(Napi::Persistent(callback)) {
-    ms = idle_ms;
-    max = count;
+  explicit IdleAnswer(const Napi::CallbackInfo& info) : Answer(info) {
+    ms = number(info, 2);
+    max = number(info, 3);
   }
   // Replies with a Uint32Array: slot and generation of each.
   void answer() override;
-
- private:
-  Napi::FunctionReference callback_;
 };
 
 }  // namespace c1m

@@ -1,16 +1,17 @@
 #pragma once
 
-#include "native/binding/connection_answer.h"
+#include "native/binding/answer.h"
 #include "native/binding/framing_value.h"
 #include "native/binding/napi.h"
 #include "native/features/relay/relay_request.h"
 
 namespace c1m {
 
-class PrepareRelayAnswer final : public PrepareRelayRequest {
+// (batch, callback, [slot of a, generation of a, slot of b, generation of b])
+class PrepareRelayAnswer final : public Answer<PrepareRelayRequest> {
  public:
-  // places: [slot of a, generation of a, slot of b, generation of b]
-  PrepareRelayAnswer(const Napi::Function& callback, const Napi::Array& places) : callback_(Napi::Persistent(callback)) {
+  explicit PrepareRelayAnswer(const Napi::CallbackInfo& info) : Answer(info) {
+    const auto places = info[2].As<Napi::Array>();
     for (uint32_t side = 0; side < 2; ++side) {
       slots[side] = places.Get(side * 2).ToNumber().Uint32Value();
       generations[side] = places.Get(side * 2 + 1).ToNumber().Uint32Value();
@@ -29,15 +30,12 @@ class PrepareRelayAnswer final : public PrepareRelayRequest {
     }
     callback_.Call({both});
   }
-
- private:
-  Napi::FunctionReference callback_;
 };
 
+// (batch, callback, slot, generation)
 class RelayAnswer final : public ConnectionAnswer<RelayRequest> {
  public:
-  RelayAnswer(const Napi::Function& callback, uint32_t of_slot, uint32_t of_generation)
-      : ConnectionAnswer(callback, of_slot, of_generation) {}
+  using ConnectionAnswer::ConnectionAnswer;
   // Replies with [bytes from a, bytes from b], exact up to 2^53.
   void answer() override {
     const Napi::Env env = callback_.Env();

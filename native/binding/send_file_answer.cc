@@ -18,8 +18,8 @@ std::string to_path(const Napi::Value& value) {
 
 }  // namespace
 
-SendFileAnswer::SendFileAnswer(const Napi::Function& callback, const Napi::Object& spec)
-    : callback_(Napi::Persistent(callback)) {
+SendFileAnswer::SendFileAnswer(const Napi::CallbackInfo& info) : Answer(info) {
+  const auto spec = info[2].As<Napi::Object>();
   slot = spec.Get("slot").ToNumber().Uint32Value();
   generation = spec.Get("generation").ToNumber().Uint32Value();
   file.id = spec.Get("id").ToNumber().Uint32Value();
