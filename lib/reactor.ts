@@ -167,7 +167,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
       asked: () => {
         if (this.#questions++ === 0) this.#updateRef()
       },
-      answered: () => {
+      replied: () => {
         if (--this.#questions === 0) this.#updateRef()
       },
       moved,
@@ -478,8 +478,8 @@ export class Reactor extends EventEmitter<ReactorEvents> {
       },
     })
     state.opened = opening.catch(() => {})
-    const answer = await opening
-    if ('errno' in answer) throw listenError(answer, spec)
+    const reply = await opening
+    if ('errno' in reply) throw listenError(reply, spec)
     if (this.#shutdown !== undefined) {
       await listener.close()
       this.#checkOpen()

@@ -15,16 +15,16 @@ import { decodeTcpInfo, type TcpInfo } from '../options/tcp-info.js'
  */
 export async function ask<A extends object>(
   place: Place | undefined,
-  submit: (place: Place, batch: number, callback: (answer: A | Failure | Closed) => void) => number,
+  submit: (place: Place, batch: number, callback: (reply: A | Failure | Closed) => void) => number,
 ): Promise<A> {
   place?.io.checkInFlight()
-  const answer =
+  const reply =
     place === undefined
       ? { closed: true as const }
       : await request<A | Failure | Closed>(place, (batch, callback) => submit(place, batch, callback))
-  if ('closed' in answer) throw new C1mError('ERR_C1M_CONNECTION_CLOSED', 'The connection has closed')
-  if ('errno' in answer) throw failureOf(answer)
-  return answer as A
+  if ('closed' in reply) throw new C1mError('ERR_C1M_CONNECTION_CLOSED', 'The connection has closed')
+  if ('errno' in reply) throw failureOf(reply)
+  return reply as A
 }
 
 function request<A>({ io, slot }: Place, submit: Submit<A>): Promise<A> {
@@ -41,15 +41,15 @@ export async function applyOptions(
   place: Place | undefined,
   { settings, congestion }: EncodedSocketOptions,
 ): Promise<AppliedSocketOptions> {
-  const answer = await ask<Applied>(place, ({ io, slot, generation }, batch, callback) =>
+  const reply = await ask<Applied>(place, ({ io, slot, generation }, batch, callback) =>
     io.native.options(batch, callback, slot, generation, settings, congestion),
   )
-  return decodeSocketOptions(answer.settings, answer.congestion)
+  return decodeSocketOptions(reply.settings, reply.congestion)
 }
 
 export async function readTcpInfo(place: Place | undefined): Promise<TcpInfo> {
-  const answer = await ask<{ readonly values: Float64Array }>(place, ({ io, slot, generation }, batch, callback) =>
+  const reply = await ask<{ readonly values: Float64Array }>(place, ({ io, slot, generation }, batch, callback) =>
     io.native.tcpInfo(batch, callback, slot, generation),
   )
-  return decodeTcpInfo(answer.values)
+  return decodeTcpInfo(reply.values)
 }

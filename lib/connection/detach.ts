@@ -22,14 +22,14 @@ export function detach(place: Place, allowHalfOpen: boolean, owner: DetachOwner)
   const { io, slot, generation } = place
   return new Promise((resolve, reject) => {
     const asked = io.request<DetachedSocket | Failure | Closed>((batch, callback) => {
-      const take = (answer: DetachedSocket | Failure | Closed) => {
-        if ('fd' in answer) {
-          owner.left(new Detachment(answer, allowHalfOpen, resolve, reject))
+      const take = (reply: DetachedSocket | Failure | Closed) => {
+        if ('fd' in reply) {
+          owner.left(new Detachment(reply, allowHalfOpen, resolve, reject))
         } else {
           owner.stays()
-          reject('errno' in answer ? systemError(answer.errno, answer.syscall) : cannotDetach())
+          reject('errno' in reply ? systemError(reply.errno, reply.syscall) : cannotDetach())
         }
-        callback(answer)
+        callback(reply)
       }
       return io.native.detach(batch, take, slot, generation)
     })
@@ -49,7 +49,7 @@ export class Detachment {
   readonly #socket: Socket
 
   constructor(
-    private readonly answer: DetachedSocket,
+    private readonly reply: DetachedSocket,
     allowHalfOpen: boolean,
     private readonly resolve: (socket: Socket) => void,
     private readonly reject: (error: Error) => void,
@@ -57,7 +57,7 @@ export class Detachment {
     // `manualStart`, which Node's types don't have: nothing is read before a consumer wants it, so that bytes that have
     // been read already can be put in front.
     const options: SocketConstructorOpts & { manualStart: boolean } = {
-      fd: answer.fd,
+      fd: reply.fd,
       readable: true,
       writable: true,
       allowHalfOpen,
@@ -87,15 +87,15 @@ export class Detachment {
   #fill(held: readonly (Buffer | string)[], ended: boolean): void {
     const socket = this.#socket
     // The socket notices the end of the stream on its own: read(2) returns 0 again.
-    const unread = Buffer.concat([...held.filter((event) => typeof event !== 'string'), this.answer.unread])
+    const unread = Buffer.concat([...held.filter((event) => typeof event !== 'string'), this.reply.unread])
     if (unread.length > 0) socket.unshift(unread)
-    if (this.answer.unsent.length === 0) {
+    if (this.reply.unsent.length === 0) {
       if (ended) socket.end()
     } else {
       // The unsent bytes are sent after the caller has got the socket and added an `error` listener, and before all
       // that it writes.
       socket.cork()
-      socket.write(this.answer.unsent)
+      socket.write(this.reply.unsent)
       if (ended) ending.add(socket)
       setImmediate(() => {
         socket.uncork()

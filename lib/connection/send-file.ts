@@ -101,21 +101,21 @@ export async function sendFile(to: FileTarget, source: FileSource, options?: Sen
   const forget = signal && onAbort(signal, abort)
   const spec = { ...from, slot, generation, id, start, end, maxWriteQueue }
   const files = begin(conn)
-  const answer = await io
-    .request<SendFileAnswer>((batch, callback) => io.native.sendFile(batch, callback, spec), { lasts: true })
+  const reply = await io
+    .request<SendFileReply>((batch, callback) => io.native.sendFile(batch, callback, spec), { lasts: true })
     .finally(() => {
       finish(conn, files)
       forget?.()
     })
-  if (typeof answer === 'number') return answer
-  if ('closed' in answer) throw connectionClosed()
-  if ('errno' in answer) throw fileError(answer.errno, answer.syscall, from.path)
-  throw answer.own === OWN_ERROR_FILE_ABORTED ? reasonOf(signal as AbortSignal) : closeError(answer.own, 'sendfile')
+  if (typeof reply === 'number') return reply
+  if ('closed' in reply) throw connectionClosed()
+  if ('errno' in reply) throw fileError(reply.errno, reply.syscall, from.path)
+  throw reply.own === OWN_ERROR_FILE_ABORTED ? reasonOf(signal as AbortSignal) : closeError(reply.own, 'sendfile')
 }
 
 const FILE_READ_ERRORS = ['EISDIR', 'EIO', 'EINVAL']
 
-type SendFileAnswer = Parameters<Parameters<NativeIoThread['sendFile']>[1]>[0]
+type SendFileReply = Parameters<Parameters<NativeIoThread['sendFile']>[1]>[0]
 
 function checkSource(source: unknown): { readonly path?: string | Uint8Array; readonly fd?: number } {
   if (typeof source === 'number') return { fd: checkInteger('source', source, 0, 2 ** 31 - 1) }

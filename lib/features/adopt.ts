@@ -193,10 +193,10 @@ export class Adopter {
       this.adopting.add(adoption)
       return adoption.finally(() => this.adopting.delete(adoption))
     }
-    const answer = typeof source === 'number' ? await bring(source) : await quietly(source, bring)
-    if ('errno' in answer) throw systemError(answer.errno, answer.syscall)
-    if ('full' in answer) throw reactorFull()
-    return answer as Connection<T>
+    const reply = typeof source === 'number' ? await bring(source) : await quietly(source, bring)
+    if ('errno' in reply) throw systemError(reply.errno, reply.syscall)
+    if ('full' in reply) throw reactorFull()
+    return reply as Connection<T>
   }
 
   async #bring<T>(

@@ -109,7 +109,7 @@ class Joint {
     if (this.#left === 0) this.#resolve(this.#sum)
     this.#parts = audiences.map(
       (audience) =>
-        new Part(audience, bytes, except?.thread === audience.thread ? except.slot : undefined, list, this.#answered),
+        new Part(audience, bytes, except?.thread === audience.thread ? except.slot : undefined, list, this.#add),
     )
   }
 
@@ -131,7 +131,7 @@ class Joint {
   }
 
   /** Adds the result of a part. */
-  readonly #answered = ({ reached, queued, cut }: BroadcastResult): void => {
+  readonly #add = ({ reached, queued, cut }: BroadcastResult): void => {
     this.#sum.reached += reached
     this.#sum.queued += queued
     this.#sum.cut += cut
@@ -150,7 +150,7 @@ class Part {
     bytes: Uint8Array,
     except: number | undefined,
     list: object,
-    answered: (result: BroadcastResult) => void,
+    done: (result: BroadcastResult) => void,
   ) {
     this.#thread = thread
     this.#counted = thread.count<BroadcastResult>(
@@ -164,7 +164,7 @@ class Part {
           count,
           except,
         ),
-      answered,
+      done,
       bytes.length + (isRemembered(thread, list) ? 0 : count * TARGET_WORDS * Uint32Array.BYTES_PER_ELEMENT),
     )
     this.#position = thread.commands.position

@@ -16,7 +16,7 @@ export interface Opening {
   /** The settings of its connections on this thread. */
   context(io: IoThread): ConnectionContext
   /** Called when the address is known, before the first connection opens. */
-  bound(answer: Bound): void
+  bound(reply: Bound): void
 }
 
 /** The settings of a thread that accepts for itself alone. */
@@ -43,7 +43,7 @@ async function openBehind(
 ): Promise<Bound | Failure> {
   const all = [home, ...others]
   const known = await Promise.all(others.map((thread) => openPart(thread, opening, { accepts: false })))
-  const failure = known.find((answer) => 'errno' in answer)
+  const failure = known.find((reply) => 'errno' in reply)
   if (failure !== undefined) return orCloseAll(all, opening, failure)
   const threads = all.map(({ native }) => native)
   return orCloseAll(all, opening, await openPart(home, opening, { spread: { placement, threads } }))
@@ -53,9 +53,9 @@ async function openBehind(
 async function openBeside(threads: readonly IoThread[], opening: Opening): Promise<Bound | Failure> {
   const [first, ...others] = threads
   const { spec } = opening
-  let answer = await openPart(first as IoThread, opening, { reusePortOnceBound: !spec.reusePort })
-  if ('errno' in answer) return orCloseAll(threads, opening, answer)
-  const port = answer.address[1]
+  let reply = await openPart(first as IoThread, opening, { reusePortOnceBound: !spec.reusePort })
+  if ('errno' in reply) return orCloseAll(threads, opening, reply)
+  const port = reply.address[1]
   // The sockets are opened one after the other: steering counts them in this order, and is set up with the last.
   for (const [at, thread] of others.entries()) {
     const steers = opening.placement === 'cpu' && at === others.length - 1
@@ -63,23 +63,23 @@ async function openBeside(threads: readonly IoThread[], opening: Opening): Promi
     const shared = { ...opening, spec: { ...spec, port, reusePort: true }, bound: () => {} }
     const next = await openPart(thread, shared, { steerByCpu })
     if ('errno' in next) {
-      answer = next
+      reply = next
       break
     }
   }
-  return orCloseAll(threads, opening, answer)
+  return orCloseAll(threads, opening, reply)
 }
 
 /** Closes a listener on all threads if it could not be opened on one, or memory was lacking for the reply. */
-async function orCloseAll(threads: readonly IoThread[], { spec }: Opening, answer: Bound | Failure) {
-  if ('errno' in answer) await closeOn(threads, spec.connections.context)
-  return answer
+async function orCloseAll(threads: readonly IoThread[], { spec }: Opening, reply: Bound | Failure) {
+  if ('errno' in reply) await closeOn(threads, spec.connections.context)
+  return reply
 }
 
 function openPart(thread: IoThread, opening: Opening, how: Partial<Pick<ListenSpec, keyof typeof ALONE>>) {
   const { spec } = opening
-  return thread.listen({ ...spec, ...ALONE, ...how }, opening.context(thread), (answer) => {
-    if (how.accepts !== false) opening.bound(answer)
+  return thread.listen({ ...spec, ...ALONE, ...how }, opening.context(thread), (reply) => {
+    if (how.accepts !== false) opening.bound(reply)
   })
 }
 

@@ -76,7 +76,7 @@ async function moveNow(conn: Connection<unknown>, to: IoThread, may: () => boole
     await released
     return false
   }
-  const answered = released.catch(() => LOST)
+  const handedOut = released.catch(() => LOST)
   const closed = await new Promise<ClosedOnMove>((resolve) => {
     // The connection changes threads here: earlier commands went to the old thread, later ones go to the new one.
     const context = to.moveIn(conn, slot, generation, place)
@@ -85,7 +85,7 @@ async function moveNow(conn: Connection<unknown>, to: IoThread, may: () => boole
     beginTransit(conn, addresses)
     io.moveOut(place.slot, (errno, syscall) => resolve({ errno, syscall }))
   })
-  const outcome = (await answered) ?? closed
+  const outcome = (await handedOut) ?? closed
   await finish(outcome)
   // A connection that closed during the move has no socket on the new thread to ask for its addresses.
   if (!('errno' in outcome)) endTransit(conn, addresses)

@@ -25,7 +25,7 @@ export function writeFrame<T>(conn: Connection<T>, framing: Framing, payload: st
   if (bytes.length < COPIED_FRAME) return conn.write(Buffer.concat([before, bytes, after]))
   needMoreStack()
   if (before.length > 0) conn.write(before)
-  let answer = conn.write(bytes)
-  if (after.length > 0) answer = conn.write(after)
-  return answer
+  let result = conn.write(bytes)
+  if (after.length > 0) result = conn.write(after)
+  return result
 }

@@ -4,7 +4,7 @@ import type { CommandWriter } from './command-writer.js'
 import type { Counted } from './in-flight.js'
 
 /** Hands a request's payload to the addon, for this batch; returns its place there. */
-export type Submit<A> = (batch: number, callback: (answer: A) => void) => number
+export type Submit<A> = (batch: number, callback: (reply: A) => void) => number
 
 /** An I/O thread as its connections know it; `IoThread` is the only implementation. */
 export interface IoPort {
@@ -36,7 +36,7 @@ export interface IoPort {
    * Sends a request for which the I/O thread waits for nothing, and whose reply has no order with events. It counts as
    * in flight, with `bytes`. Call `checkInFlight()` before.
    */
-  count<A>(submit: Submit<A>, answered: (answer: A) => void, bytes?: number): Counted
+  count<A>(submit: Submit<A>, replied: (reply: A) => void, bytes?: number): Counted
   /** Throws ERR_C1M_TOO_MUCH_IN_FLIGHT beyond the hard limit. */
   checkInFlight(): void
   /** Removes a connection from `closedUnreported`, when its close has been delivered. */

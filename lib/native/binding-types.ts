@@ -167,17 +167,17 @@ export interface NativeIoThread {
   addCommandBatch(records: Uint32Array, arena: Uint8Array): number
   publish(batch: number, count: number): number
   pin(batch: number, bytes: Uint8Array): number
-  listen(batch: number, callback: (answer: Bound | Failure) => void, spec: ListenSpec): number
+  listen(batch: number, callback: (reply: Bound | Failure) => void, spec: ListenSpec): number
   /** Replies with a failure, or with nothing; the connection's `open` comes with that or later. */
   connect(batch: number, callback: (failure: Failure | Full | undefined) => void, spec: ConnectSpec): number
   /** Cancels an attempt, by the number of its context. The attempt has a reply of its own. */
   cancelConnect(batch: number, callback: () => void, context: number): number
   /** Replies with the slot, before its first event. The descriptor belongs to the I/O thread from here on. */
-  adopt(batch: number, callback: (answer: number | Failure | Full) => void, spec: AdoptSpec): number
+  adopt(batch: number, callback: (reply: number | Failure | Full) => void, spec: AdoptSpec): number
   /** Replies before the connection's last event. The descriptor belongs to the caller from then on. */
   detach(
     batch: number,
-    callback: (answer: DetachedSocket | Failure | Closed) => void,
+    callback: (reply: DetachedSocket | Failure | Closed) => void,
     slot: number,
     generation: number,
   ): number
@@ -207,7 +207,7 @@ export interface NativeIoThread {
   closeListener(batch: number, callback: (accepted: number) => void, index: number): number
   options(
     batch: number,
-    callback: (answer: Applied | Failure | Closed) => void,
+    callback: (reply: Applied | Failure | Closed) => void,
     slot: number,
     generation: number,
     settings: readonly number[],
@@ -215,7 +215,7 @@ export interface NativeIoThread {
   ): number
   tcpInfo(
     batch: number,
-    callback: (answer: { readonly values: Float64Array } | Failure | Closed) => void,
+    callback: (reply: { readonly values: Float64Array } | Failure | Closed) => void,
     slot: number,
     generation: number,
   ): number
@@ -252,7 +252,7 @@ export interface NativeIoThread {
   goOn(): void
   sendFile(
     batch: number,
-    callback: (answer: number | Failure | Closed | { readonly own: number }) => void,
+    callback: (reply: number | Failure | Closed | { readonly own: number }) => void,
     spec: SendFileSpec,
   ): number
   cancelFile(batch: number, callback: () => void, slot: number, generation: number, id: number): number

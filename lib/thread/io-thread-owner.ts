@@ -33,7 +33,7 @@ export interface IoThreadOwner {
   unref(): void
   /** Called when a request was sent, or its reply came: it keeps the process alive in any case. */
   asked(): void
-  answered(): void
+  replied(): void
   /** Called when no further event of this context can come. */
   contextGone(index: number, context: ConnectionContext): void
   /** Called when a connection has closed. */

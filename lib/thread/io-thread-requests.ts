@@ -50,15 +50,15 @@ export abstract class IoThreadRequests {
   }
 
   /** Sends a request without a promise. If it throws, for lack of stack or memory, nothing has been sent. */
-  protected ask<A>(submit: Submit<A>, answered: (answer: A) => void, lasts = false): void {
+  protected ask<A>(submit: Submit<A>, replied: (reply: A) => void, lasts = false): void {
     needStack()
     this.commands.makeReady()
     this.#began(lasts)
     try {
       this.commands.request((batch) =>
-        submit(batch, (answer) => {
+        submit(batch, (reply) => {
           try {
-            answered(answer)
+            replied(reply)
           } finally {
             this.#ended(lasts)
           }
@@ -78,7 +78,7 @@ export abstract class IoThreadRequests {
 
   #ended(lasts: boolean): void {
     if (lasts) this.owner.unref()
-    else this.owner.answered()
+    else this.owner.replied()
     this.requests.remove()
   }
 
@@ -86,16 +86,16 @@ export abstract class IoThreadRequests {
    * Sends a request for which the I/O thread waits for nothing, and whose reply has no order with events. It counts as
    * in flight, with `bytes`. Call `checkInFlight()` before.
    */
-  count<A>(submit: Submit<A>, answered: (answer: A) => void, bytes = 0): Counted {
+  count<A>(submit: Submit<A>, replied: (reply: A) => void, bytes = 0): Counted {
     const counted = new Counted(this.owner.inFlight)
     this.ask<A>((batch, callback) => {
-      const place = submit(batch, (answer) => {
+      const place = submit(batch, (reply) => {
         counted.end()
-        callback(answer)
+        callback(reply)
       })
       counted.add(1, bytes)
       return place
-    }, answered)
+    }, replied)
     return counted
   }
 
@@ -115,7 +115,7 @@ export abstract class IoThreadRequests {
   }
 
   /** Opens a listener. `bound` is called before its first connection opens. */
-  async listen(spec: ListenSpec, context: ConnectionContext, bound: (answer: Bound) => void): Promise<Bound | Failure> {
+  async listen(spec: ListenSpec, context: ConnectionContext, bound: (reply: Bound) => void): Promise<Bound | Failure> {
     needStack()
     const index = spec.connections.context
     const entry = this.contexts.add(index, context)
@@ -123,14 +123,14 @@ export abstract class IoThreadRequests {
       try {
         this.ask<Bound | Failure>(
           (batch, callback) => this.native.listen(batch, callback, spec),
-          (answer) => {
-            if ('errno' in answer) {
+          (reply) => {
+            if ('errno' in reply) {
               // The listener may be open nevertheless, if memory was lacking for the reply.
-              void this.closeListener(index).finally(() => resolve(answer))
+              void this.closeListener(index).finally(() => resolve(reply))
               return
             }
-            bound(answer)
-            resolve(answer)
+            bound(reply)
+            resolve(reply)
           },
         )
       } catch (error) {

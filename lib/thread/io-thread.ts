@@ -236,12 +236,12 @@ export class IoThread extends IoThreadRequests implements IoPort {
       try {
         this.ask<number | Failure | Full>(
           (batch, callback) => this.native.adopt(batch, callback, spec),
-          (answer) => {
-            if (typeof answer === 'number') {
-              this.#adoptions.set(answer, { data, resolve })
+          (reply) => {
+            if (typeof reply === 'number') {
+              this.#adoptions.set(reply, { data, resolve })
             } else {
               this.contexts.leave(index, entry)
-              resolve(answer)
+              resolve(reply)
             }
           },
         )

@@ -45,7 +45,7 @@ export type ToWorker =
 export type FromWorker =
   | { readonly type: 'ready' }
   | { readonly type: 'failed'; readonly error: Wire }
-  | { readonly type: 'answer'; readonly ask: number; readonly value?: unknown; readonly error?: Wire }
+  | { readonly type: 'reply'; readonly ask: number; readonly value?: unknown; readonly error?: Wire }
   /**
    * The number of connections open now, and of connections handed over and user's messages that it has taken since its
    * start.

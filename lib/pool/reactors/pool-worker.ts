@@ -202,7 +202,7 @@ export class PoolWorker {
         if (++this.#toldUs % HEARD_EACH === 0) this.#channel?.post({ type: 'heard', heard: this.#toldUs })
         this.#events.message(message.value)
         break
-      case 'answer': {
+      case 'reply': {
         const asked = this.#asked.get(message.ask)
         if (asked === undefined) break
         this.#asked.delete(message.ask)

@@ -179,9 +179,9 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
     const bytes = bytesOf(chunk)
     const total = { reached: 0, queued: 0, cut: 0 }
     for (const result of await this.#askAll<BroadcastResult>({ type: 'broadcast', bytes })) {
-      total.reached += result.answer.reached
-      total.queued += result.answer.queued
-      total.cut += result.answer.cut
+      total.reached += result.reply.reached
+      total.queued += result.reply.queued
+      total.cut += result.reply.cut
     }
     return total
   }
@@ -191,10 +191,10 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
     const total: Record<string, number> = { connections: 0 }
     for (const name of STAT_NAMES) total[name] = 0
     const workers: PoolWorkerStats[] = []
-    for (const { worker, answer } of await this.#askAll<ReactorStats>({ type: 'stats' })) {
-      for (const name of ['connections', ...STAT_NAMES] as const) total[name] = (total[name] ?? 0) + answer[name]
+    for (const { worker, reply } of await this.#askAll<ReactorStats>({ type: 'stats' })) {
+      for (const name of ['connections', ...STAT_NAMES] as const) total[name] = (total[name] ?? 0) + reply[name]
       const uptimeMs = Math.round(performance.now() - worker.since)
-      workers.push({ index: worker.index, id: worker.id, uptimeMs, reactor: answer })
+      workers.push({ index: worker.index, id: worker.id, uptimeMs, reactor: reply })
     }
     const { crashes, restarts } = this.#supervisor
     return { ...total, crashes, restarts, workers } as unknown as ReactorPoolStats
@@ -257,16 +257,16 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
     return this.#supervisor.serving.filter((worker) => worker !== undefined)
   }
 
-  async #askAll<R>(message: Parameters<PoolWorker['ask']>[0]): Promise<{ worker: PoolWorker; answer: R }[]> {
+  async #askAll<R>(message: Parameters<PoolWorker['ask']>[0]): Promise<{ worker: PoolWorker; reply: R }[]> {
     const started = [...this.#supervisor.alive].filter((worker) => worker.started && !worker.silent)
     const asked = started.map(async (worker) => {
       try {
-        return { worker, answer: await worker.ask<R>(message) }
+        return { worker, reply: await worker.ask<R>(message) }
       } catch {
         return undefined
       }
     })
-    return (await Promise.all(asked)).filter((answer) => answer !== undefined)
+    return (await Promise.all(asked)).filter((reply) => reply !== undefined)
   }
 
   async #equip(worker: PoolWorker, place: () => void): Promise<void> {

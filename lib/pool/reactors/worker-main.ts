@@ -106,17 +106,17 @@ class PoolWorkerMain {
       case 'connection':
         return this.#take(message.listener, ownDescriptor(handle, message.fd))
       default:
-        await this.#answer(message, handle)
+        await this.#reply(message, handle)
         if (message.type === 'shutdown') end(0)
     }
   }
 
-  async #answer(message: Extract<ToWorker, { ask: number }>, handle: Handle | undefined): Promise<void> {
+  async #reply(message: Extract<ToWorker, { ask: number }>, handle: Handle | undefined): Promise<void> {
     const { ask } = message
     try {
-      post({ type: 'answer', ask, value: await this.#do(message, handle) })
+      post({ type: 'reply', ask, value: await this.#do(message, handle) })
     } catch (error) {
-      post({ type: 'answer', ask, error: toWire(error) })
+      post({ type: 'reply', ask, error: toWire(error) })
     } finally {
       handle?.close()
     }
