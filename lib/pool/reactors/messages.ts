@@ -17,12 +17,6 @@ export function unsealed<M extends ToWorker | FromWorker>(value: unknown): M | u
   return typeof value === 'object' && value !== null ? (value as Record<string, M | undefined>)[MARK] : undefined
 }
 
-/**
- * @internal The max number of the user's messages in flight to a thread or process whose JS thread is busy, and takes
- * none of them.
- */
-export const MAX_UNHEARD = 10_000
-
 /** @internal A message from a pool to its workers. The reply to `ask` carries the same number. */
 export type ToWorker =
   | { readonly type: 'start'; readonly start: WorkerStart }
@@ -38,20 +32,23 @@ export type ToWorker =
   | { readonly type: 'stats'; readonly ask: number }
   | { readonly type: 'shutdown'; readonly ask: number; readonly timeoutMs: number }
   | { readonly type: 'message'; readonly value: unknown }
-  /** The number of the worker's messages that the pool has taken. */
-  | { readonly type: 'heard'; readonly heard: number }
+  /** The number of the worker's messages that the pool has taken since the worker's start. */
+  | { readonly type: 'taken'; readonly messages: number }
 
 /** @internal A message from a worker to its pool. */
 export type FromWorker =
   | { readonly type: 'ready' }
   | { readonly type: 'failed'; readonly error: Wire }
   | { readonly type: 'reply'; readonly ask: number; readonly value?: unknown; readonly error?: Wire }
-  /**
-   * The number of connections open now, and of connections handed over and user's messages that it has taken since its
-   * start.
-   */
-  | { readonly type: 'load'; readonly connections: number; readonly taken: number; readonly heard: number }
+  /** The number of connections open now; and what it has taken since its start. */
+  | { readonly type: 'load'; readonly connections: number; readonly taken: Taken }
   | { readonly type: 'message'; readonly value: unknown }
+
+/** @internal What a worker has taken since its start: connections that were handed over, and the user's messages. */
+export interface Taken {
+  readonly connections: number
+  readonly messages: number
+}
 
 /** @internal */
 export interface WorkerStart {

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { errorFromWire } from '../wire-error.js'
-import { type FromWorker, MAX_UNHEARD, type ToWorker, workerFailed } from './messages.js'
+import { MessageWindow } from './message-window.js'
+import { type FromWorker, type ToWorker, workerFailed } from './messages.js'
 import type { CheckedPool } from './reactor-pool-options.js'
 import { openChannel, type WorkerChannel, type WorkerExit } from './worker-channel.js'
 
@@ -16,7 +17,7 @@ const MAX_GIVEN = 1024
 const MAX_ASKED = 10_000
 const MAX_ASKED_BYTES = 16 * 2 ** 20
 /** The number of its messages after which a worker is notified that they have been taken. */
-const HEARD_EACH = 256
+const NOTIFY_EACH = 256
 
 /** @internal The events of a worker, for its pool. */
 export interface WorkerEvents {
@@ -51,11 +52,11 @@ export class PoolWorker {
   #askedBytes = 0
   /** Functions that drop a connection that was handed to it and that it has not confirmed. */
   readonly #given: (() => void)[] = []
+  /** The number of connections that it has taken. */
   #taken = 0
-  #sent = 0
-  #heard = 0
-  /** The number of the user's messages that it has sent. */
-  #toldUs = 0
+  /** The user's messages to it, and the number of those from it. */
+  readonly #messages = new MessageWindow()
+  #received = 0
   #nextAsk = 0
   #gone = false
   #deadline = Number.POSITIVE_INFINITY
@@ -115,10 +116,7 @@ export class PoolWorker {
    * already.
    */
   send(value: unknown): boolean {
-    if (this.#gone || this.#sent - this.#heard >= MAX_UNHEARD) return false
-    this.#channel?.post({ type: 'message', value })
-    this.#sent++
-    return true
+    return !this.#gone && this.#messages.send(() => this.#channel?.post({ type: 'message', value }))
   }
 
   /** Hands a connection over. */
@@ -133,7 +131,7 @@ export class PoolWorker {
   /** Lets the worker drain and end. If called again, the earlier deadline holds. */
   async drain(timeoutMs: number): Promise<{ drained: number; cut: number }> {
     this.ending = true
-    const held = this.connections
+    const open = this.connections
     const timer = setTimeout(() => this.kill(), Math.min(timeoutMs + GRACE_MS, 2 ** 31 - 1))
     const deadline = performance.now() + timeoutMs
     const earlier = deadline < this.#deadline
@@ -143,7 +141,7 @@ export class PoolWorker {
       return { drained: 0, cut: 0 }
     } catch {
       // The worker has ended in another way, and its connections with it.
-      return { drained: 0, cut: held }
+      return { drained: 0, cut: open }
     } finally {
       await this.exited
       clearTimeout(timer)
@@ -159,7 +157,7 @@ export class PoolWorker {
     let channel: WorkerChannel | undefined
     try {
       channel = openChannel(options, {
-        message: (message) => this.#hear(message),
+        message: (message) => this.#receive(message),
         exit: (how) => this.#exit(how),
       })
       const reactor = reactorOptions(this.index, options)
@@ -179,7 +177,7 @@ export class PoolWorker {
     return channel
   }
 
-  #hear(message: FromWorker): void {
+  #receive(message: FromWorker): void {
     switch (message.type) {
       case 'ready':
         this.started = true
@@ -192,14 +190,15 @@ export class PoolWorker {
       }
       case 'load': {
         this.connections = message.connections
-        this.#heard = message.heard
-        this.#given.splice(0, message.taken - this.#taken)
-        this.#taken = message.taken
+        const { connections, messages } = message.taken
+        this.#messages.update(messages)
+        this.#given.splice(0, connections - this.#taken)
+        this.#taken = connections
         this.#events.room()
         break
       }
       case 'message':
-        if (++this.#toldUs % HEARD_EACH === 0) this.#channel?.post({ type: 'heard', heard: this.#toldUs })
+        if (++this.#received % NOTIFY_EACH === 0) this.#channel?.post({ type: 'taken', messages: this.#received })
         this.#events.message(message.value)
         break
       case 'reply': {
@@ -221,7 +220,7 @@ export class PoolWorker {
     this.#started.reject(error)
     for (const { reject } of this.#asked.values()) reject(error)
     this.#asked.clear()
-    for (const giveUp of this.#given.splice(0)) giveUp()
+    for (const drop of this.#given.splice(0)) drop()
     this.#ended(how)
   }
 }

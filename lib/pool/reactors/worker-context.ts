@@ -58,8 +58,8 @@ export class WorkerContext extends EventEmitter<WorkerContextEvents> {
     guard(() => this.emit('drain'))
   }
 
-  /** @internal */
-  hear(value: unknown): void {
+  /** @internal Emits `message`. */
+  deliver(value: unknown): void {
     guard(() => this.emit('message', value))
   }
 }

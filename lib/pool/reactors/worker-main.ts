@@ -14,10 +14,10 @@ import { connectionSocketOptionKeys, type SocketOptions } from '../../options/so
 import { adopterOf, Reactor, type ShutdownResult } from '../../reactor.js'
 import { enterPool } from '../pool-role.js'
 import { toWire } from '../wire-error.js'
+import { MessageWindow } from './message-window.js'
 import {
   type FromWorker,
   framingOf,
-  MAX_UNHEARD,
   sealed,
   type ToWorker,
   unsealed,
@@ -58,11 +58,9 @@ class PoolWorkerMain {
   readonly #handed = new Map<number, Handed>()
   #handlers: unknown
   #reported = 0
-  #taken = 0
-  #heard = 0
-  /** The number of the user's messages to the pool, and of those that it has taken. */
-  #told = 0
-  #poolHeard = 0
+  readonly #taken = { connections: 0, messages: 0 }
+  /** The user's messages to the pool. */
+  readonly #messages = new MessageWindow()
   /** Connections that were cut because the pool's deadline came before the reactor's. */
   #cut = 0
   #reporting = false
@@ -71,14 +69,9 @@ class PoolWorkerMain {
     this.#start = start
     if (start.maxOpenFiles !== undefined) setDescriptorLimit(start.maxOpenFiles)
     this.#reactor = new Reactor(start.reactor)
-    this.#context = makeWorkerContext(start.index, start.data, (value) => this.#tell(value))
-  }
-
-  #tell(value: unknown): boolean {
-    if (this.#told - this.#poolHeard >= MAX_UNHEARD) return false
-    post({ type: 'message', value })
-    this.#told++
-    return true
+    this.#context = makeWorkerContext(start.index, start.data, (value) =>
+      this.#messages.send(() => post({ type: 'message', value })),
+    )
   }
 
   async setUp(): Promise<void> {
@@ -93,15 +86,15 @@ class PoolWorkerMain {
     post({ type: 'ready' })
   }
 
-  async obey(message: Exclude<ToWorker, { type: 'start' }>, handle: Handle | undefined): Promise<void> {
+  async execute(message: Exclude<ToWorker, { type: 'start' }>, handle: Handle | undefined): Promise<void> {
     switch (message.type) {
       case 'message':
-        this.#heard++
+        this.#taken.messages++
         this.#reportSoon()
-        this.#context.hear(message.value)
+        this.#context.deliver(message.value)
         return
-      case 'heard':
-        this.#poolHeard = message.heard
+      case 'taken':
+        this.#messages.update(message.messages)
         return
       case 'connection':
         return this.#take(message.listener, ownDescriptor(handle, message.fd))
@@ -197,7 +190,7 @@ class PoolWorkerMain {
     await this.#place(listener, fd)
     // The connection counts as in flight until it counts as open, or is dropped: else this worker would seem to have
     // fewer.
-    this.#taken++
+    this.#taken.connections++
     this.#reportSoon()
   }
 
@@ -228,7 +221,7 @@ class PoolWorkerMain {
 
   #report(): void {
     this.#reported = this.#reactor.connections.size
-    post({ type: 'load', connections: this.#reported, taken: this.#taken, heard: this.#heard })
+    post({ type: 'load', connections: this.#reported, taken: { ...this.#taken } })
   }
 }
 
@@ -286,7 +279,7 @@ function receive(message: ToWorker, handle?: Handle): void {
     })
   } else {
     // An error that a user's handler throws isn't caught: the worker crashes, as any process would.
-    void main?.obey(message, handle)
+    void main?.execute(message, handle)
   }
 }
 
