@@ -50,7 +50,7 @@ export class Dispatcher {
       if (this.#accepted === before) break
     }
     this.#server.close()
-    for (const socket of this.#waiting.splice(0)) turnAway(socket)
+    for (const socket of this.#waiting.splice(0)) reject(socket)
   }
 
   #dispatch(socket: Socket): void {
@@ -61,15 +61,15 @@ export class Dispatcher {
 
   #place(socket: Socket): void {
     const chosen = this.#choose()
-    if (chosen === 'full') turnAway(socket)
+    if (chosen === 'full') reject(socket)
     else if (chosen !== 'later') chosen.give(this.#listener, socket)
     else if (this.#waiting.length < this.#backlog) this.#waiting.push(socket)
-    else turnAway(socket)
+    else reject(socket)
   }
 }
 
 /** Rejects a connection by a reset, which a Unix socket doesn't have: Node throws there. */
-function turnAway(socket: Socket): void {
+function reject(socket: Socket): void {
   if (socket.remoteFamily === undefined) socket.destroy()
   else socket.resetAndDestroy()
 }

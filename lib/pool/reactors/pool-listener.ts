@@ -4,11 +4,11 @@ import { boundAddress, boundPort, showBound } from '../../base/address.js'
 import { notMade } from '../../base/errors.js'
 import { type AppliedSocketOptions, decodeSocketOptions } from '../../options/socket-options.js'
 import { type Chosen, Dispatcher } from './dispatcher.js'
-import { HeldSocket } from './held-socket.js'
 import type { WorkerListen } from './messages.js'
 import type { OpenedSockets } from './pool-sockets.js'
 import type { PoolWorker } from './pool-worker.js'
 import type { CheckedPoolListen } from './reactor-pool-options.js'
+import { SharedSocket } from './shared-socket.js'
 import type { SocketFile } from './socket-file.js'
 
 /** The time until another worker is instructed to accept in place of one that couldn't. */
@@ -37,7 +37,7 @@ export let makePoolListener: (
  * @internal The pool's operations on a listener. A socket's owner is the worker that was last instructed to accept from
  * it.
  */
-export interface ListenerCare {
+export interface ListenerControl {
   /** Instructs the workers at the start; resolves when they accept. */
   open(): Promise<void>
   /** Gives a worker that has started its own sockets, and those without an owner. Resolves when it accepts. */
@@ -56,7 +56,7 @@ export interface ListenerCare {
 }
 
 /** @internal */
-export let careOf: (listener: PoolListener) => ListenerCare
+export let controlOf: (listener: PoolListener) => ListenerControl
 
 /** A listener of a `ReactorPool`, as `pool.listen()` resolves with it. */
 export class PoolListener {
@@ -65,7 +65,7 @@ export class PoolListener {
   readonly #listen: CheckedPoolListen
   readonly #bound: OpenedSockets['bound']
   readonly #file: SocketFile | undefined
-  readonly #sockets: HeldSocket[] = []
+  readonly #sockets: SharedSocket[] = []
   readonly #dispatcher: Dispatcher | undefined
   #retry: NodeJS.Timeout | undefined
   #stopping: Promise<void> | undefined
@@ -84,18 +84,18 @@ export class PoolListener {
     if (listen.placement === 'least-connections') {
       const choose = () => choice(owner.serving(), owner.maxConnections)
       this.#dispatcher = new Dispatcher(first as number, number, listen.checked.spec.backlog, choose)
-      this.#sockets.push(this.#held(-1, undefined, undefined))
+      this.#sockets.push(this.#socket(-1, undefined, undefined))
       return
     }
     for (const [home, fd] of descriptors.entries()) {
       const holder = new Socket({ fd, readable: false, writable: false })
-      this.#sockets.push(this.#held(home, owner.nextSocket(), holder))
+      this.#sockets.push(this.#socket(home, owner.nextSocket(), holder))
     }
   }
 
   static {
     makePoolListener = (...args) => new PoolListener(...args)
-    careOf = (listener) => ({
+    controlOf = (listener) => ({
       open: () => listener.#open(),
       equip: (worker) => listener.#equip(worker),
       standIn: (gone) => listener.#standIn(gone),
@@ -194,26 +194,26 @@ export class PoolListener {
     }, RETRY_MS)
   }
 
-  #held(home: number, socket: number | undefined, holder: Socket | undefined): HeldSocket {
+  #socket(home: number, socket: number | undefined, holder: Socket | undefined): SharedSocket {
     const { options, handlers, checked } = this.#listen
-    const { framing: _, ...carried } = options
+    const { framing: _, ...others } = options
     for (const name of ['port', 'path', 'host', 'ipv6Only', 'backlog', 'reusePort', 'protocol'] as const) {
-      carried[name] = undefined as never
+      others[name] = undefined as never
     }
     const listener = this.#number
-    const listen: WorkerListen = { listener, socket, handlers, options: carried, framing: checked.settings.framing }
-    return new HeldSocket(home, holder, {
-      listen: (worker, held) => worker.ask({ type: 'listen', listen }, held),
+    const listen: WorkerListen = { listener, socket, handlers, options: others, framing: checked.settings.framing }
+    return new SharedSocket(home, holder, {
+      listen: (worker, descriptor) => worker.ask({ type: 'listen', listen }, descriptor),
       unlisten: (worker) => worker.ask({ type: 'unlisten', listener, socket }),
     })
   }
 
   #stop(until: number): Promise<void> {
-    this.#stopping ??= this.#tellAll(until)
+    this.#stopping ??= this.#stopNow(until)
     return this.#stopping
   }
 
-  async #tellAll(until: number): Promise<void> {
+  async #stopNow(until: number): Promise<void> {
     clearTimeout(this.#retry)
     // The file must be removed while the socket is open.
     this.#file?.remove()

@@ -7,7 +7,7 @@ import { type BroadcastResult, bytesOf } from '../../features/broadcast.js'
 import { guard } from '../../native/guard.js'
 import { STAT_NAMES } from '../../native/layout.js'
 import type { ReactorStats, ShutdownResult } from '../../reactor.js'
-import { careOf, makePoolListener, type PoolListener } from './pool-listener.js'
+import { controlOf, makePoolListener, type PoolListener } from './pool-listener.js'
 import { closeSockets, openSockets } from './pool-sockets.js'
 import type { PoolWorker } from './pool-worker.js'
 import {
@@ -149,7 +149,7 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
     const listener = makePoolListener(owner, this.#numbers++, listen, opened)
     this.#listeners.add(listener)
     try {
-      await careOf(listener).open()
+      await controlOf(listener).open()
       if (this.#shutdown !== undefined) throw poolClosed()
     } catch (error) {
       await listener.close()
@@ -246,7 +246,7 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
     this.#supervisor.stop()
     // Listeners stop first, so that no more connections come; those in the queues by then belong to the workers.
     const listeners = [...this.#listeners]
-    await Promise.all(listeners.map((listener) => careOf(listener).stop(until)))
+    await Promise.all(listeners.map((listener) => controlOf(listener).stop(until)))
     const result = await this.#supervisor.end(Math.max(0, Math.round(until - performance.now())))
     await this.#restarting?.catch(() => {})
     await Promise.all(listeners.map((listener) => listener.close()))
@@ -274,7 +274,7 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
     try {
       for (let next = this.#listenerBut(done); next !== undefined; next = this.#listenerBut(done)) {
         done.add(next)
-        await careOf(next).equip(worker)
+        await controlOf(next).equip(worker)
       }
     } catch (error) {
       // Other workers stand in on the listeners that this one was given before it ended.
@@ -286,7 +286,7 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
   }
 
   #flush(): void {
-    for (const listener of this.#listeners) careOf(listener).flush()
+    for (const listener of this.#listeners) controlOf(listener).flush()
   }
 
   /** Returns a listener that isn't done: one may have been added in the meantime. */
@@ -295,11 +295,11 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
   }
 
   #standIn(gone: PoolWorker): void {
-    for (const listener of this.#listeners) careOf(listener).standIn(gone)
+    for (const listener of this.#listeners) controlOf(listener).standIn(gone)
   }
 
   async #close(listener: PoolListener): Promise<void> {
     this.#listeners.delete(listener)
-    await careOf(listener).close()
+    await controlOf(listener).close()
   }
 }

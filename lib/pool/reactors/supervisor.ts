@@ -22,14 +22,14 @@ export interface SupervisorOwner {
 const FIRST_BACKOFF_MS = 100
 const LAST_BACKOFF_MS = 10_000
 /** The lifetime after which a worker's crash restarts the back-off at its first value. */
-const SETTLED_MS = 10_000
+const STABLE_MS = 10_000
 
 /** A place for one worker at a time, or for two while one takes over from the other. */
 interface Place {
   readonly index: number
   serving: PoolWorker | undefined
   /** Set while a worker is being started for this place. */
-  bringing: Promise<void> | undefined
+  starting: Promise<void> | undefined
   failures: number
   timer: NodeJS.Timeout | undefined
 }
@@ -53,7 +53,7 @@ export class Supervisor {
     this.#options = options
     this.#owner = owner
     this.#places = Array.from({ length: options.size }, (_, index) => {
-      return { index, serving: undefined, bringing: undefined, failures: 0, timer: undefined }
+      return { index, serving: undefined, starting: undefined, failures: 0, timer: undefined }
     })
   }
 
@@ -69,7 +69,7 @@ export class Supervisor {
 
   /** Starts all of them; rejects with the first failure. */
   async start(): Promise<void> {
-    await Promise.all(this.#places.map((place) => this.#bring(place)))
+    await Promise.all(this.#places.map((place) => this.#startAt(place)))
   }
 
   /**
@@ -79,16 +79,16 @@ export class Supervisor {
   async restart(timeoutMs: number): Promise<{ drained: number; cut: number }> {
     const total = { drained: 0, cut: 0 }
     for (const place of this.#places) {
-      await place.bringing?.catch(() => {})
+      await place.starting?.catch(() => {})
       if (this.#ending) break
       clearTimeout(place.timer)
       place.timer = undefined
       const before = place.serving
       try {
-        await this.#bring(place)
+        await this.#startAt(place)
       } catch (error) {
         if (this.#ending) break
-        if (place.serving === undefined) this.#bringLater(place)
+        if (place.serving === undefined) this.#startLater(place)
         throw error
       }
       this.restarts++
@@ -126,14 +126,14 @@ export class Supervisor {
     return total
   }
 
-  #bring(place: Place): Promise<void> {
-    place.bringing = this.#startAt(place).finally(() => {
-      place.bringing = undefined
+  #startAt(place: Place): Promise<void> {
+    place.starting = this.#startWorker(place).finally(() => {
+      place.starting = undefined
     })
-    return place.bringing
+    return place.starting
   }
 
-  async #startAt(place: Place): Promise<void> {
+  async #startWorker(place: Place): Promise<void> {
     const worker = new PoolWorker(place.index, this.#options, {
       message: (value) => this.#owner.message(value, place.index),
       room: () => this.#owner.room(),
@@ -159,22 +159,22 @@ export class Supervisor {
     if (worker.ending || this.#ending) return
     this.crashes++
     // A worker that had not begun to serve is handled by the code that started it.
-    if (served && place.bringing === undefined) {
-      if (performance.now() - worker.since >= SETTLED_MS) place.failures = 0
-      this.#bringLater(place)
+    if (served && place.starting === undefined) {
+      if (performance.now() - worker.since >= STABLE_MS) place.failures = 0
+      this.#startLater(place)
     }
     this.#owner.crashed(worker, how)
   }
 
-  #bringLater(place: Place): void {
+  #startLater(place: Place): void {
     if (this.#ending) return
     const ms = Math.min(FIRST_BACKOFF_MS * 2 ** place.failures++, LAST_BACKOFF_MS)
     place.timer = setTimeout(() => {
       place.timer = undefined
-      this.#bring(place).then(
+      this.#startAt(place).then(
         () => this.restarts++,
         () => {
-          this.#bringLater(place)
+          this.#startLater(place)
         },
       )
     }, ms)

@@ -8,12 +8,12 @@ export interface Instructions {
 }
 
 /**
- * @internal A listening socket that the pool's thread holds until the listener closes, so that connections in its queue
- * survive the worker that accepts from it; or, without a holder, a listener whose connections are handed over. It knows
- * which workers accept: a worker gets and executes its instructions in order, so that nothing here waits for a busy
- * one.
+ * @internal A listening socket that the pool's thread keeps open until the listener closes, so that connections in its
+ * queue survive the worker that accepts from it; or, without a holder, a listener whose connections are handed over. It
+ * knows which workers accept: a worker gets and executes its instructions in order, so that nothing here waits for a
+ * busy one.
  */
-export class HeldSocket {
+export class SharedSocket {
   /** The place of the worker that normally accepts from it. */
   readonly home: number
   /** The worker that accepts from it now. */
@@ -22,7 +22,7 @@ export class HeldSocket {
   /** The socket object that has the descriptor; it is never read. */
   readonly #holder: Socket | undefined
   /** Workers that have been instructed to accept, and not to stop. */
-  readonly #told = new Set<PoolWorker>()
+  readonly #accepting = new Set<PoolWorker>()
   /** Instructions without a reply: the descriptor must be open until then. */
   readonly #asked = new Set<Promise<unknown>>()
   #closed: Promise<void> | undefined
@@ -36,24 +36,24 @@ export class HeldSocket {
   /** Instructs a worker to accept; resolves when it does. Does nothing after `close()`. */
   async give(worker: PoolWorker): Promise<void> {
     if (this.#closed !== undefined) return
-    this.#told.add(worker)
+    this.#accepting.add(worker)
     // The set must only contain existing workers, even in a pool that crashes and restarts for years.
-    void worker.exited.then(() => this.#told.delete(worker))
-    const asked = this.#instructions.listen(worker, this.#holder)
-    this.#asked.add(asked)
+    void worker.exited.then(() => this.#accepting.delete(worker))
+    const instruction = this.#instructions.listen(worker, this.#holder)
+    this.#asked.add(instruction)
     try {
-      await asked
+      await instruction
     } catch (error) {
-      this.#told.delete(worker)
+      this.#accepting.delete(worker)
       throw error
     } finally {
-      this.#asked.delete(asked)
+      this.#asked.delete(instruction)
     }
   }
 
   /** Instructs a worker to stop; resolves when it has, or has ended. */
   async take(worker: PoolWorker): Promise<void> {
-    if (this.#told.delete(worker)) await this.#instructions.unlisten(worker).catch(() => {})
+    if (this.#accepting.delete(worker)) await this.#instructions.unlisten(worker).catch(() => {})
   }
 
   /**
@@ -61,17 +61,17 @@ export class HeldSocket {
    * worker closes the socket, after it has accepted from its queue.
    */
   close(): Promise<void> {
-    this.#closed ??= this.#asked.size === 0 ? this.#release() : this.#releaseLater()
+    this.#closed ??= this.#asked.size === 0 ? this.#stopAll() : this.#stopLater()
     return this.#closed
   }
 
-  async #releaseLater(): Promise<void> {
+  async #stopLater(): Promise<void> {
     await Promise.allSettled(this.#asked)
-    await this.#release()
+    await this.#stopAll()
   }
 
-  async #release(): Promise<void> {
+  async #stopAll(): Promise<void> {
     this.#holder?.destroy()
-    await Promise.all([...this.#told].map((worker) => this.take(worker)))
+    await Promise.all([...this.#accepting].map((worker) => this.take(worker)))
   }
 }
