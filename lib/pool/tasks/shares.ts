@@ -5,7 +5,8 @@ import type { Connection } from '../../connection/connection.js'
 /** The share of one connection. */
 interface Share<T> {
   tasks: number
-  held: boolean
+  /** True if the connection is paused for its tasks. */
+  paused: boolean
   readonly waiting: Set<T>
   /** The last of the promises that settle in order, until it has settled. */
   last: Promise<unknown> | undefined
@@ -18,16 +19,16 @@ interface Share<T> {
  */
 export class Shares<T extends object> {
   readonly #limit: number
-  readonly #giveUp: (task: T) => void
+  readonly #cancel: (task: T) => void
   readonly #shares = new Map<Connection<never>, Share<T>>()
-  readonly #over = new WeakMap<T, () => void>()
-  /** The number of connections that aren't read now. */
-  held = 0
+  readonly #endWork = new WeakMap<T, () => void>()
+  /** The number of connections that are paused now. */
+  paused = 0
 
-  /** `giveUp` is called for each waiting task of a connection that has closed. */
-  constructor(limit: number, giveUp: (task: T) => void) {
+  /** `cancel` is called for each waiting task of a connection that has closed. */
+  constructor(limit: number, cancel: (task: T) => void) {
     this.#limit = limit
-    this.#giveUp = giveUp
+    this.#cancel = cancel
   }
 
   /** Adds a task that waits. */
@@ -35,7 +36,7 @@ export class Shares<T extends object> {
     const share = this.#shareOf(conn)
     share.tasks++
     share.waiting.add(task)
-    this.#over.set(task, beginWork(conn))
+    this.#endWork.set(task, beginWork(conn))
   }
 
   /** Notes that a worker has the task. */
@@ -45,33 +46,33 @@ export class Shares<T extends object> {
 
   /** Removes a task that has ended. With `filling` its connection isn't resumed. */
   remove(conn: Connection<never>, task: T, filling: boolean): void {
-    this.#over.get(task)?.()
+    this.#endWork.get(task)?.()
     const share = this.#shares.get(conn)
     if (share === undefined) return
     share.waiting.delete(task)
     share.tasks--
-    if (share.held && !filling && share.tasks <= this.#limit / 2) this.#resume(conn, share)
+    if (share.paused && !filling && share.tasks <= this.#limit / 2) this.#resume(conn, share)
     this.#forgetIdle(conn, share)
   }
 
   /** Pauses the connection if it has used its share, or the queue fills up. */
-  holdIfFull(conn: Connection<never>, filling: boolean): void {
-    if (filling || (this.#shares.get(conn)?.tasks ?? 0) >= this.#limit) this.hold(conn)
+  pauseIfFull(conn: Connection<never>, filling: boolean): void {
+    if (filling || (this.#shares.get(conn)?.tasks ?? 0) >= this.#limit) this.pause(conn)
   }
 
   /** Pauses the connection until the queue has room again. */
-  hold(conn: Connection<never>): void {
+  pause(conn: Connection<never>): void {
     const share = this.#shareOf(conn)
-    if (share.held) return
-    share.held = true
-    this.held++
+    if (share.paused) return
+    share.paused = true
+    this.paused++
     conn.pauseForPool(true)
   }
 
   /** Resumes connections when the queue has room again. */
-  resumeHeld(): void {
+  resumePaused(): void {
     for (const [conn, share] of this.#shares) {
-      if (!share.held || share.tasks > this.#limit / 2) continue
+      if (!share.paused || share.tasks > this.#limit / 2) continue
       this.#resume(conn, share)
       this.#forgetIdle(conn, share)
     }
@@ -80,12 +81,12 @@ export class Shares<T extends object> {
   /** Settles as `own` does, and after all earlier ones that were put in order. */
   inOrder<R>(conn: Connection<never>, own: Promise<R>): Promise<R> {
     const share = this.#shareOf(conn)
-    const over = beginWork(conn)
+    const endWork = beginWork(conn)
     const result = (share.last ?? Promise.resolve()).then(() => own)
     own.catch(() => {})
     // The next one waits for this one, whatever its result.
     const settled = () => {
-      over()
+      endWork()
       if (share.last !== last) return
       share.last = undefined
       this.#forgetIdle(conn, share)
@@ -98,7 +99,7 @@ export class Shares<T extends object> {
   #shareOf(conn: Connection<never>): Share<T> {
     let share = this.#shares.get(conn)
     if (share === undefined) {
-      share = { tasks: 0, held: false, waiting: new Set(), last: undefined, forget: () => {} }
+      share = { tasks: 0, paused: false, waiting: new Set(), last: undefined, forget: () => {} }
       share.forget = onClosed(conn, () => this.#connectionClosed(conn))
       this.#shares.set(conn, share)
     }
@@ -107,7 +108,7 @@ export class Shares<T extends object> {
 
   /** Forgets a connection without tasks, unless it is paused, or one of its results must still settle in order. */
   #forgetIdle(conn: Connection<never>, share: Share<T>): void {
-    if (share.tasks > 0 || share.held || share.last !== undefined) return
+    if (share.tasks > 0 || share.paused || share.last !== undefined) return
     share.forget()
     if (this.#shares.get(conn) === share) this.#shares.delete(conn)
   }
@@ -115,15 +116,15 @@ export class Shares<T extends object> {
   #connectionClosed(conn: Connection<never>): void {
     const share = this.#shares.get(conn)
     if (share === undefined) return
-    if (share.held) this.held--
-    share.held = false
-    for (const task of [...share.waiting]) this.#giveUp(task)
+    if (share.paused) this.paused--
+    share.paused = false
+    for (const task of [...share.waiting]) this.#cancel(task)
     this.#forgetIdle(conn, share)
   }
 
   #resume(conn: Connection<never>, share: Share<T>): void {
-    share.held = false
-    this.held--
+    share.paused = false
+    this.paused--
     conn.pauseForPool(false)
   }
 }

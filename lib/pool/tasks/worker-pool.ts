@@ -135,7 +135,7 @@ export class WorkerPool {
     const { conn, signal, transfer, ordered } = checkRunOptions(options)
     const refusal = this.#refusal(conn, signal)
     // The connection must not bring more tasks, either.
-    if (refusal?.full === true && conn !== undefined) this.#shares.hold(conn)
+    if (refusal?.full === true && conn !== undefined) this.#shares.pause(conn)
     const result =
       refusal === undefined ? this.#submit<R>(task, { conn, signal, transfer }) : Promise.reject(refusal.reason)
     return ordered && conn !== undefined ? this.#shares.inOrder(conn, result) : result
@@ -147,7 +147,7 @@ export class WorkerPool {
       queued: this.#queue.length,
       running: this.#running,
       ...this.#counts,
-      heldConnections: this.#shares.held,
+      heldConnections: this.#shares.paused,
       waitMs: percentiles(this.#wait),
       runMs: percentiles(this.#run),
     }
@@ -219,7 +219,7 @@ export class WorkerPool {
     this.#queue.push(task)
     if (this.#running < this.size) this.#next()
     if (this.#queue.length >= this.#maxQueue * 0.75) this.#filling = true
-    if (conn !== undefined) this.#shares.holdIfFull(conn, this.#filling)
+    if (conn !== undefined) this.#shares.pauseIfFull(conn, this.#filling)
     return promise
   }
 
@@ -269,13 +269,13 @@ export class WorkerPool {
       )
   }
 
-  #done(task: Task, began: number, how: 'completed' | 'failed' | 'cancelled', tell: () => void): void {
+  #done(task: Task, began: number, how: 'completed' | 'failed' | 'cancelled', notify: () => void): void {
     record(this.#run, performance.now() - began)
     this.#running--
     // The worker is busy again before the caller is notified.
     this.#next()
     this.#settled(task, how)
-    tell()
+    notify()
   }
 
   #settled(task: Task, how: 'completed' | 'failed' | 'cancelled'): void {
@@ -284,7 +284,7 @@ export class WorkerPool {
     if (task.conn !== undefined) this.#shares.remove(task.conn, task, this.#filling)
     if (this.#filling && this.#queue.length <= this.#maxQueue / 2) {
       this.#filling = false
-      this.#shares.resumeHeld()
+      this.#shares.resumePaused()
     }
     if (this.#running + this.#queue.length === 0) this.#onIdle?.()
   }
