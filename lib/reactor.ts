@@ -339,8 +339,8 @@ export class Reactor extends EventEmitter<ReactorEvents> {
    *
    * Throws a TypeError or RangeError for a bad argument (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE,
    * ERR_C1M_OUT_OF_RANGE), ERR_C1M_REACTOR_CLOSED after `shutdown()`, and the system's errors: EPERM for a file that
-   * can't be watched (a regular file, a directory), EEXIST for one that this reactor watches already, EBADF for a number
-   * that isn't open, ENOSPC and ENOMEM. (epoll_ctl(2) with EPOLLET)
+   * can't be watched (a regular file, a directory), EEXIST for one that this reactor watches already, EBADF for a
+   * number that isn't open, ENOSPC and ENOMEM. (epoll_ctl(2) with EPOLLET)
    *
    * @param fd The descriptor. It should be non-blocking.
    * @param interest The events to report; hang-ups and errors are always reported.

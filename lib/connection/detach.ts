@@ -73,9 +73,9 @@ export class Detachment {
   }
 
   /** Hands the socket over, with the buffered events to be read first, and ended if the connection was ended. */
-  finish(held: readonly (Buffer | string)[], ended: boolean): void {
+  finish(buffered: readonly (Buffer | string)[], ended: boolean): void {
     try {
-      this.#fill(held, ended)
+      this.#fill(buffered, ended)
       this.resolve(this.#socket)
     } catch (error) {
       // There is no memory. Part of the stream is lost, so the socket is destroyed.
@@ -84,10 +84,10 @@ export class Detachment {
     }
   }
 
-  #fill(held: readonly (Buffer | string)[], ended: boolean): void {
+  #fill(buffered: readonly (Buffer | string)[], ended: boolean): void {
     const socket = this.#socket
     // The socket notices the end of the stream on its own: read(2) returns 0 again.
-    const unread = Buffer.concat([...held.filter((event) => typeof event !== 'string'), this.reply.unread])
+    const unread = Buffer.concat([...buffered.filter((event) => typeof event !== 'string'), this.reply.unread])
     if (unread.length > 0) socket.unshift(unread)
     if (this.reply.unsent.length === 0) {
       if (ended) socket.end()

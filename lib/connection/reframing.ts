@@ -4,7 +4,7 @@ import { isBytes } from '../base/validate.js'
 import type { BufferedEvents } from '../io/connection-context.js'
 import type { IoPort } from '../io/io-port.js'
 import { checkFraming, type Framing } from '../options/framing.js'
-import { destroyForMemory } from './want-of-memory.js'
+import { destroyOutOfMemory } from './out-of-memory.js'
 
 /**
  * A change of framing that is in progress. Nothing is delivered from `setFraming()` on. The I/O thread stops reading,
@@ -57,18 +57,18 @@ export function reframe(
   buffered: BufferedEvents | undefined,
 ): boolean {
   needStack()
-  const underWay = reframings.get(conn)
+  const current = reframings.get(conn)
   const own = framings.get(conn)
-  const reframing = underWay ?? new Reframing(own === undefined ? from : own.framing)
+  const reframing = current ?? new Reframing(own === undefined ? from : own.framing)
   reframing.to = to
-  if (underWay === undefined) {
+  if (current === undefined) {
     // Events that the handler has not been given, because the connection was paused.
     for (const event of buffered?.events.splice(0) ?? []) reframing.push(event)
     reframings.set(conn, reframing)
   }
   // A copy, because the bytes may belong to a borrowed chunk.
   if (rest !== undefined) reframing.pieces.unshift(Uint8Array.from(rest))
-  return underWay === undefined
+  return current === undefined
 }
 
 /** Buffers an event that came during the change; a chunk must not change any more. */
@@ -93,6 +93,6 @@ export function finishReframing(
     io.commands.request((batch) => io.native.reframe(batch, slot, generation, to?.spec, bytes, ended))
   } catch {
     // Without this request, nothing would resume reading.
-    destroyForMemory(conn)
+    destroyOutOfMemory(conn)
   }
 }

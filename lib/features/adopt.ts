@@ -179,27 +179,27 @@ export class Adopter {
     checkAdoptable(source)
     this.#owner.checkRoom()
     // These steps are synchronous: between two of them the socket would have no owner.
-    const bring = (from: QuietSocket | number) => {
+    const adoptNow = (from: QuietSocket | number) => {
       needMoreStack()
       this.#owner.checkRoom()
       const io = this.#owner.place()
       const taken = takeOver(from, checked.head)
       onTaken?.()
       // The request may fail for lack of memory: then no other code closes the descriptor.
-      const adoption = this.#bring(io, taken, handlers, checked).catch((error) => {
+      const adoption = this.#request(io, taken, handlers, checked).catch((error) => {
         closeSync(taken.fd)
         throw error
       })
       this.adopting.add(adoption)
       return adoption.finally(() => this.adopting.delete(adoption))
     }
-    const reply = typeof source === 'number' ? await bring(source) : await quietly(source, bring)
+    const reply = typeof source === 'number' ? await adoptNow(source) : await quietly(source, adoptNow)
     if ('errno' in reply) throw systemError(reply.errno, reply.syscall)
     if ('full' in reply) throw reactorFull()
     return reply as Connection<T>
   }
 
-  async #bring<T>(
+  async #request<T>(
     io: IoThread,
     taken: { fd: number; unread: Uint8Array },
     handlers: Handlers<T>,

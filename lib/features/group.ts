@@ -75,14 +75,14 @@ export class Group<T = unknown> implements Iterable<Connection<T>> {
   /** Removes the connection; returns `false` if it was not a member. Throws a TypeError as `add()` does. */
   delete(conn: Connection<T>): boolean {
     const place = this.#locate(conn)
-    const members = this.#membersBeside(place)
+    const members = this.#membersAt(place)
     return members !== undefined && place?.thread.memberships.leave(members, place.slot) === true
   }
 
   /** True if the connection is a member. Throws a TypeError as `add()` does. */
   has(conn: Connection<T>): boolean {
     const place = this.#locate(conn)
-    const members = this.#membersBeside(place)
+    const members = this.#membersAt(place)
     return members !== undefined && place?.thread.memberships.has(members, place.slot) === true
   }
 
@@ -181,8 +181,8 @@ export class Group<T = unknown> implements Iterable<Connection<T>> {
     return this.#members[thread] as Members
   }
 
-  /** Returns the members on the same thread. */
-  #membersBeside(place: { readonly thread: IoThread } | undefined): Members | undefined {
+  /** Returns the members on the thread of this place. */
+  #membersAt(place: { readonly thread: IoThread } | undefined): Members | undefined {
     return place && this.#members[place.thread.index]
   }
 

@@ -31,11 +31,11 @@ export async function openOn(parts: readonly IoThread[], opening: Opening): Prom
   if (home === undefined) throw new RangeError('A listener needs a thread')
   if (others.length === 0) return orCloseAll(parts, opening, await openPart(home, opening, {}))
   const chosen = PLACEMENTS.indexOf(opening.placement as (typeof PLACEMENTS)[number])
-  return chosen === -1 ? openBeside(parts, opening) : openBehind(home, others, opening, chosen)
+  return chosen === -1 ? openEach(parts, opening) : openForAll(home, others, opening, chosen)
 }
 
 /** Opens one socket, whose thread accepts and hands connections to the others. */
-async function openBehind(
+async function openForAll(
   home: IoThread,
   others: readonly IoThread[],
   opening: Opening,
@@ -50,7 +50,7 @@ async function openBehind(
 }
 
 /** Opens a socket with the same address for each thread; the kernel chooses among them. */
-async function openBeside(threads: readonly IoThread[], opening: Opening): Promise<Bound | Failure> {
+async function openEach(threads: readonly IoThread[], opening: Opening): Promise<Bound | Failure> {
   const [first, ...others] = threads
   const { spec } = opening
   let reply = await openPart(first as IoThread, opening, { reusePortOnceBound: !spec.reusePort })

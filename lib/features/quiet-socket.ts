@@ -30,7 +30,7 @@ export class QuietSocket {
     cover(socket, 'emit', (name: string | symbol, ...args: unknown[]) => {
       if (!READING.includes(name as string)) return emit(name, ...args)
       if (name !== 'data') this.#missed.add(name as string)
-      else if (!this.#taking) this.#hold(args[0] as Buffer)
+      else if (!this.#taking) this.#keep(args[0] as Buffer)
       return true
     })
     // A size of 0 asks the kernel, and takes nothing.
@@ -72,7 +72,7 @@ export class QuietSocket {
     if (this.#wasFlowing) socket.resume()
   }
 
-  #hold(chunk: Buffer): void {
+  #keep(chunk: Buffer): void {
     this.#chunks.push(chunk)
     this.socket.pause()
   }

@@ -14,7 +14,7 @@ export interface RebalanceOptions {
 
 const DEFAULT_IDLE_MS = 1000
 /** The max number of moves in progress at the same time. */
-const ABREAST = 256
+const MAX_MOVES = 256
 
 /** @internal Checks the options; returns `idleMs`. */
 export function checkRebalanceOptions(options: unknown): number {
@@ -26,10 +26,10 @@ export function checkRebalanceOptions(options: unknown): number {
 }
 
 /**
- * @internal Moves idle connections from threads that hold more than their share to the others, as long as `mayGoOn()`;
+ * @internal Moves idle connections from threads that hold more than their share to the others, as long as `may()`;
  * returns how many.
  */
-export async function rebalance(threads: readonly IoThread[], idleMs: number, mayGoOn: () => boolean): Promise<number> {
+export async function rebalance(threads: readonly IoThread[], idleMs: number, may: () => boolean): Promise<number> {
   const total = threads.reduce((sum, { size }) => sum + size, 0)
   const share = Math.floor(total / threads.length)
   // Some threads hold one more than the share: those that hold the most already.
@@ -37,10 +37,10 @@ export async function rebalance(threads: readonly IoThread[], idleMs: number, ma
   const excess = new Map(
     fullest.map((thread, rank) => [thread, thread.size - share - (rank < total % threads.length ? 1 : 0)]),
   )
-  const wanting = fullest.flatMap((thread) => Array<IoThread>(Math.max(0, -(excess.get(thread) ?? 0))).fill(thread))
+  const receivers = fullest.flatMap((thread) => Array<IoThread>(Math.max(0, -(excess.get(thread) ?? 0))).fill(thread))
   let moved = 0
   for (const from of fullest) {
-    const surplus = Math.min(excess.get(from) ?? 0, wanting.length)
+    const surplus = Math.min(excess.get(from) ?? 0, receivers.length)
     if (surplus <= 0) continue
     const idle = await from.request<Uint32Array>((batch, callback) =>
       from.native.idle(batch, callback, idleMs, surplus),
@@ -50,13 +50,13 @@ export async function rebalance(threads: readonly IoThread[], idleMs: number, ma
       const conn = from.get(idle[at] as number, idle[at + 1] as number)
       // A connection with a close hook may have a task of a WorkerPool, which has its place, to write to it from
       // another thread.
-      const may = () =>
-        mayGoOn() && conn?.movable === true && addressesInTransit(conn) === undefined && !hasCloseHooks(conn)
-      const to = wanting.at(-1)
-      if (conn === undefined || to === undefined || !may()) continue
-      wanting.pop()
-      moves.push(move(conn, to, may))
-      if (moves.length === ABREAST) moved += count(await Promise.all(moves.splice(0)))
+      const mayMove = () =>
+        may() && conn?.movable === true && addressesInTransit(conn) === undefined && !hasCloseHooks(conn)
+      const to = receivers.at(-1)
+      if (conn === undefined || to === undefined || !mayMove()) continue
+      receivers.pop()
+      moves.push(move(conn, to, mayMove))
+      if (moves.length === MAX_MOVES) moved += count(await Promise.all(moves.splice(0)))
     }
     moved += count(await Promise.all(moves))
   }

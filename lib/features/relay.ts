@@ -97,7 +97,7 @@ export async function relay<A, B>(a: Connection<A>, b: Connection<B>, options?: 
   }
   const sides = { a: end('a', a as Connection), b: end('b', b as Connection) }
   const io = ioThreadOf(sides.a.place)
-  if (!io.isBeside(ioThreadOf(sides.b.place))) {
+  if (!io.isOfSameReactor(ioThreadOf(sides.b.place))) {
     throw invalidValue('"a" and "b" must be connections of one reactor')
   }
   checkAborted(signal)

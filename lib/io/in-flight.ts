@@ -15,10 +15,10 @@ export const MAX_COMMAND_BATCHES = 32
 const LIMIT_REQUESTS = 256 * 1024
 const LIMIT_BYTES = 512 * 1024 * 1024
 
-/** @internal Throws if `underWay` attempts to connect are too many for one more. */
-export function checkAttempts(underWay: number): void {
-  if (underWay < LIMIT_REQUESTS) return
-  throw new C1mError('ERR_C1M_TOO_MUCH_IN_FLIGHT', `${underWay} attempts to connect are under way`)
+/** @internal Throws if `inProgress` attempts to connect are too many for one more. */
+export function checkAttempts(inProgress: number): void {
+  if (inProgress < LIMIT_REQUESTS) return
+  throw new C1mError('ERR_C1M_TOO_MUCH_IN_FLIGHT', `${inProgress} attempts to connect are in progress`)
 }
 
 /**

@@ -2,7 +2,7 @@ import { runClosed } from '../base/close-hooks.js'
 import { needStack } from '../base/stack.js'
 import { type Connection, type ConnectionContext, makeConnection } from '../connection/connection.js'
 import * as delivery from '../connection/delivery.js'
-import { destroyForMemory } from '../connection/want-of-memory.js'
+import { destroyOutOfMemory } from '../connection/out-of-memory.js'
 import { type CommandWriter, commandsOf } from '../io/command-writer.js'
 import { makeEventMemory, makeSlab, slice } from '../io/event-memory.js'
 import type { IoPort, Place } from '../io/io-port.js'
@@ -176,7 +176,7 @@ export class IoThread extends IoThreadRequests implements IoPort {
     this.population++
     this.owner.ref()
     for (const members of left.#memberships?.of(from.slot) ?? []) {
-      this.memberships.join(members.beside(this.index), slot, generation, context.maxWriteQueue)
+      this.memberships.join(members.on(this.index), slot, generation, context.maxWriteQueue)
     }
     return context
   }
@@ -197,7 +197,7 @@ export class IoThread extends IoThreadRequests implements IoPort {
   }
 
   /** True if both are threads of one reactor. */
-  isBeside(other: IoThread): boolean {
+  isOfSameReactor(other: IoThread): boolean {
     return this.owner === other.owner
   }
 
@@ -324,7 +324,7 @@ export class IoThread extends IoThreadRequests implements IoPort {
           delivery.data(this.#connection(slot), slice(memory.owned, offset, length), false)
         } else if (head >>> 8 === OWN_MEMORY) {
           const frame = memory.frames?.[offset]
-          if (frame === undefined) destroyForMemory(this.#connection(slot))
+          if (frame === undefined) destroyOutOfMemory(this.#connection(slot))
           else delivery.data(this.#connection(slot), frame, false)
         } else {
           this.#borrowedData(slot, slice(memory.borrowed, offset, length))

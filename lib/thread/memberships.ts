@@ -7,7 +7,7 @@ const MIN_ROOM = 8
 const MAX_LISTED = 32
 /** The value in place of a connection's first node if it has an index. No node has this number. */
 const INDEXED = 2 ** 32 - 1
-const NOBODY = new Uint32Array(0)
+const NO_TARGETS = new Uint32Array(0)
 
 /**
  * The members of a group on one I/O thread, side by side, as the I/O thread takes them: slot, generation,
@@ -19,13 +19,13 @@ const NOBODY = new Uint32Array(0)
  * ```
  */
 export class Members {
-  targets = NOBODY
+  targets = NO_TARGETS
   size = 0
   /** Changes when a member is added or removed. */
   version = 0
 
-  /** @param beside Returns the same group's members on the I/O thread of this number. */
-  constructor(readonly beside: (thread: number) => Members) {}
+  /** @param on Returns the same group's members on the I/O thread of this number. */
+  constructor(readonly on: (thread: number) => Members) {}
 
   slotAt(position: number): number {
     return this.targets[position * TARGET_WORDS] as number
@@ -57,7 +57,7 @@ export class Members {
     const moved = this.targets[last + 3] as number
     this.targets.copyWithin(position * TARGET_WORDS, last, last + TARGET_WORDS)
     // Nothing throws from here on.
-    if (left === 0) this.targets = NOBODY
+    if (left === 0) this.targets = NO_TARGETS
     this.size = left
     this.version++
     return moved

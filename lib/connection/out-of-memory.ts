@@ -2,10 +2,10 @@ import { constants } from 'node:os'
 import { closeError } from '../native/own-errors.js'
 
 /** @internal Destroys a connection for lack of memory; later, if there is no memory for that either. */
-export function destroyForMemory(conn: { destroy(error: Error): void }): void {
+export function destroyOutOfMemory(conn: { destroy(error: Error): void }): void {
   try {
     conn.destroy(closeError(constants.errno.ENOMEM, 'read'))
   } catch {
-    setImmediate(destroyForMemory, conn)
+    setImmediate(destroyOutOfMemory, conn)
   }
 }
