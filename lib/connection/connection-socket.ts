@@ -26,7 +26,6 @@ export abstract class ConnectionSocket {
 
   /** @internal */
   protected constructor(slot: number, generation: number, context: ContextOf<never>) {
-    if (context === undefined) throw new TypeError('Connections are made by a Reactor: use listen() or connect()')
     this.slot = slot
     this.generation = generation
     this.context = context
