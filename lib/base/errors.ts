@@ -14,7 +14,7 @@ export type ErrorCode =
   | 'ERR_C1M_UNSUPPORTED_PLATFORM'
   /** The reactor has been shut down. */
   | 'ERR_C1M_REACTOR_CLOSED'
-  /** The reactor holds `maxConnections`; a `saturated` event reports it. */
+  /** The reactor has reached its `maxConnections`; a `saturated` event reports it. */
   | 'ERR_C1M_MAX_CONNECTIONS'
   /** The connection has closed, so that its socket can't be read or set any more. */
   | 'ERR_C1M_CONNECTION_CLOSED'
@@ -165,7 +165,7 @@ export function reactorClosed(): C1mError {
 
 /** @internal */
 export function reactorFull(): C1mError {
-  return new C1mError('ERR_C1M_MAX_CONNECTIONS', 'The reactor holds maxConnections')
+  return new C1mError('ERR_C1M_MAX_CONNECTIONS', 'The reactor has reached its maxConnections')
 }
 
 /** @internal */

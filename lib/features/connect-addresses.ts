@@ -16,7 +16,7 @@ export function addressesOf(found: unknown): string[] {
   return (Array.isArray(found) ? found : [found]).map((one: unknown) => {
     const address = typeof one === 'object' ? (one as Partial<LookupAddress> | null)?.address : one
     if (typeof address === 'string' && familyOf(address) !== 0) return address
-    throw invalidValue(`"lookup" gave ${inspect(address ?? one)}, which is no address`)
+    throw invalidValue(`"lookup" returned ${inspect(address ?? one)}, which is no address`)
   })
 }
 

@@ -147,10 +147,14 @@ export function checkListenOptions<T>(options: ListenSettings<T>): {
 function checkPlacement({ placement = 'least-connections', path, fd, reusePort }: ListenSettings): Placement {
   checkOneOf('placement', placement, [...PLACEMENTS, 'reuse-port', 'cpu'])
   const byKernel = placement === 'reuse-port' || placement === 'cpu'
-  if (byKernel && fd !== undefined) throw invalidValue(`"fd" is one socket, and "${placement}" needs more`)
-  if (byKernel && path !== undefined) throw invalidValue(`"path" is a Unix socket, which has no "${placement}"`)
+  if (byKernel && fd !== undefined) {
+    throw invalidValue(`"fd" is a single socket, and the placement '${placement}' needs one for each thread`)
+  }
+  if (byKernel && path !== undefined) {
+    throw invalidValue(`"path" is a Unix socket, which has no placement '${placement}'`)
+  }
   if (placement === 'cpu' && reusePort === true) {
-    throw invalidValue('"cpu" steers all that comes to the port: it can\'t be shared with "reusePort"')
+    throw invalidValue('The placement "cpu" steers all connections to the port: it can\'t be shared by "reusePort"')
   }
   return placement
 }
@@ -167,7 +171,7 @@ function checkAddress(options: ListenSettings): Pick<ListenSpec, 'fd' | 'host' |
   if (reusePort !== undefined) checkBoolean('reusePort', reusePort)
   if (exclusive !== undefined) checkBoolean('exclusive', exclusive)
   if (reusePort === true && exclusive === true) {
-    throw invalidValue('"reusePort" shares the address and "exclusive" refuses to: give one of them')
+    throw invalidValue('"reusePort" shares the address and "exclusive" refuses to share it: give one of them')
   }
   if (options.fd !== undefined) return checkDescriptor(options)
   if (path !== undefined) {
@@ -177,7 +181,7 @@ function checkAddress(options: ListenSettings): Pick<ListenSpec, 'fd' | 'host' |
     if (checkString('path', path) === '') throw invalidValue('"path" must not be empty')
     return { fd: undefined, host: undefined, port: 0, path }
   }
-  if (port === undefined) throw invalidValue('"port" or "path" must be given, or "fd"')
+  if (port === undefined) throw invalidValue('"port" or "path" or "fd" must be given')
   if (host !== undefined && checkString('host', host) === '') throw invalidValue('"host" must not be empty')
   return { fd: undefined, host, port: checkInteger('port', port, 0, 65_535), path: undefined }
 }

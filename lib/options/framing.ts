@@ -165,10 +165,10 @@ class Delimited extends Framing {
       : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
     const delimiter = this.#delimiter
     const found = delimiter.length === 1 ? bytes.indexOf(delimiter[0] as number) : bytes.indexOf(delimiter)
-    if (found >= 0) throw invalidValue(`"payload" must not hold the delimiter, which it does at ${found}`)
+    if (found >= 0) throw invalidValue(`"payload" must not contain the delimiter, which is at byte ${found}`)
     for (const end of this.#early) {
       if (bytes.length >= end.length && end.equals(bytes.subarray(-end.length))) {
-        throw invalidValue('"payload" must not end in bytes that make a delimiter with the one behind it')
+        throw invalidValue('"payload" must not end in bytes that form a delimiter with the one behind it')
       }
     }
   }

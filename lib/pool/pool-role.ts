@@ -49,8 +49,8 @@ export function modulesWith(option: string, module: string): readonly string[] {
   const own = realOf(module)
   if (modules?.includes(own) === false) return [...modules, own]
   throw invalidValue(
-    `"${option}" of a pool is loaded by each of its workers, and this one makes the pool anew: it would start itself ` +
-      'without end. Make the pool in another module, or only where "isPoolWorker" is false',
+    `"${option}" of a pool is loaded by each of its workers, and this one makes the pool again: it would start ` +
+      'itself without end. Make the pool in another module, or only where "isPoolWorker" is false',
   )
 }
 

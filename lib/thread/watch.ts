@@ -90,7 +90,7 @@ export function checkWatch(fd: unknown, interest: WatchInterest, handler: unknow
   if (checkBoolean('readable', readable)) bits |= WATCH_READABLE
   if (checkBoolean('writable', writable)) bits |= WATCH_WRITABLE
   if (checkBoolean('priority', priority)) bits |= WATCH_PRIORITY
-  if (bits === 0) throw invalidValue('"interest" must ask for something: "readable", "writable" or "priority"')
+  if (bits === 0) throw invalidValue('"interest" must have at least one of "readable", "writable" and "priority"')
   return bits
 }
 

@@ -126,10 +126,10 @@ export function checkPoolOptions(options: ReactorPoolOptions): CheckedPool {
   checkObject('reactor', reactor)
   const { maxConnections } = checkReactorOptions(reactor)
   if (mode === 'threads' && maxOpenFiles !== undefined) {
-    throw invalidValue('"maxOpenFiles" is a limit of processes, and threads share theirs')
+    throw invalidValue('"maxOpenFiles" is for worker processes: threads share the limit of this process')
   }
   if (mode === 'processes' && resourceLimits !== undefined) {
-    throw invalidValue('"resourceLimits" are of threads; processes have "execArgv"')
+    throw invalidValue('"resourceLimits" are for worker threads: a process has V8\'s limits in its "execArgv"')
   }
   if (maxOpenFiles !== undefined) checkInteger('maxOpenFiles', maxOpenFiles, 64, 2 ** 30)
   checkObject('resourceLimits', resourceLimits)
@@ -157,9 +157,9 @@ export function checkPoolOptions(options: ReactorPoolOptions): CheckedPool {
 function checkPoolCpus(given: unknown, reactor: ReactorOptions | undefined): readonly number[] | undefined {
   if (given === undefined) return undefined
   const cpus = checkCpus('cpus', given)
-  if (cpus.length === 0) throw invalidValue('"cpus" must name at least one')
+  if (cpus.length === 0) throw invalidValue('"cpus" must have at least one CPU')
   if (typeof reactor?.ioThreads === 'object' && reactor.ioThreads.cpus !== undefined) {
-    throw invalidValue('"cpus" says where the I/O threads run, and "reactor.ioThreads.cpus" as well: give one of them')
+    throw invalidValue('"cpus" and "reactor.ioThreads.cpus" both pin the I/O threads: give one of them')
   }
   return cpus
 }

@@ -230,7 +230,7 @@ function unnamed(handlers: Handlers<unknown>): Handlers<unknown> {
   const names = Object.entries(handlers).flatMap(([name, value]) => (typeof value === 'object' && value ? [name] : []))
   if (names.length === 0 || handlerNames.some((name) => handlers[name] !== undefined)) return handlers
   const list = names.map((name) => `'${name}'`).join(', ')
-  throw invalidValue(`"setup" returned handlers by name: say which, by the option "handlers" (${list})`)
+  throw invalidValue(`"setup" returned several handlers: choose this listener's by the option "handlers" (${list})`)
 }
 
 function pick<T extends object>(from: T, keys: readonly string[]): Partial<T> {

@@ -103,7 +103,9 @@ export function checkRunOptions<T>(options: RunOptions<T> | undefined) {
   if (transfer !== undefined && !Array.isArray(transfer)) throw invalidType('transfer', 'an array', transfer)
   checkSignal(signal)
   checkBoolean('ordered', ordered)
-  if (ordered && connection === undefined) throw invalidValue('"ordered" is among the tasks of a "connection"')
+  if (ordered && connection === undefined) {
+    throw invalidValue('"ordered" needs a "connection": each has an order of its own')
+  }
   return { conn: connection as Connection<never> | undefined, signal, transfer, ordered }
 }
 
