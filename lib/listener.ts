@@ -89,8 +89,8 @@ export class Listener<T = unknown> {
   /**
    * Stops listening; resolves when the socket is closed, the file of a Unix socket is removed, and the last connection
    * that it had accepted has opened. Connections stay open. Connections in the kernel's queue are accepted first,
-   * unless accepting is paused; then the kernel resets them.
-   * A second call returns the same promise. (close(2))
+   * unless accepting is paused; then the kernel resets them. A second call returns the same promise. Rejects for lack
+   * of memory only: then it still listens, and may be closed again. (close(2))
    */
   close(): Promise<void> {
     needStack()

@@ -381,6 +381,9 @@ export class Reactor extends EventEmitter<ReactorEvents> {
 
   /**
    * Returns the counters as of the end of the I/O thread's last turn; reads shared memory, cheap enough for any rate.
+   *
+   * @example
+   * const { connections, bytesRead, reads } = reactor.stats()
    */
   stats(): ReactorStats {
     const total: Record<string, number> = { connections: this.connections.size }

@@ -73,8 +73,7 @@ export abstract class ConnectionSocket {
   }
   /**
    * The local address of this connection, or the path of a Unix socket. Readable until the `close` handler has
-   * returned.
-   * (getsockname(2))
+   * returned. (getsockname(2))
    */
   get localAddress(): string | undefined {
     return this.address(false)?.[0] || undefined
@@ -90,9 +89,15 @@ export abstract class ConnectionSocket {
   }
 
   /**
-   * Sets the connection's idle timeout in place of the listener's `idleTimeoutMs`, and restarts it. Throws a TypeError
-   * (ERR_C1M_INVALID_ARG_TYPE) or RangeError (ERR_C1M_OUT_OF_RANGE) for a bad `ms`.
-   * @param ms Milliseconds without a byte read or written; 0 is never. 0 to 2^31-1; never early, up to 16 ms late.
+   * Sets the connection's idle timeout in place of the listener's `idleTimeoutMs`, and restarts it: then `timeout` is
+   * called, or without that handler the connection is destroyed with ERR_C1M_IDLE_TIMEOUT. Returns `false` if the
+   * connection has closed. Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE) or RangeError (ERR_C1M_OUT_OF_RANGE) for a bad
+   * `ms`, and a TypeError (ERR_C1M_INVALID_ARG_VALUE) for a callback.
+   *
+   * @param ms Milliseconds without a byte read, written, or acknowledged by the peer; 0 is never. 0 to 2^31-1; never
+   *   early, up to 16 ms late.
+   * @example
+   * conn.setTimeout(30_000)
    */
   setTimeout(ms: number, callback?: undefined): boolean {
     checkInteger('ms', ms, 0, 2 ** 31 - 1)
@@ -103,8 +108,9 @@ export abstract class ConnectionSocket {
   }
 
   /**
-   * Sets the given timeouts of the connection, in place of the listener's, and restarts them. Throws a TypeError
-   * (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE) or RangeError (ERR_C1M_OUT_OF_RANGE) for bad ones.
+   * Sets the given timeouts of the connection, in place of the listener's, and restarts them. Returns `false` if the
+   * connection has closed. Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE) or RangeError
+   * (ERR_C1M_OUT_OF_RANGE) for bad ones.
    *
    * @example
    * conn.setTimeouts({ readMs: 10_000, totalMs: 0 }) // 10 s for the next byte, and no limit on the whole
@@ -121,8 +127,9 @@ export abstract class ConnectionSocket {
 
   /**
    * Sets socket options; resolves with all of them as the kernel applied them. Rejects with a TypeError or RangeError
-   * for bad values (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_OUT_OF_RANGE), with ERR_C1M_UNSUPPORTED_OPTION,
-   * ERR_C1M_CONNECTION_CLOSED, or the error of setsockopt(2); the options before the one that failed stay set.
+   * for bad values (ERR_C1M_INVALID_ARG_TYPE, ERR_C1M_INVALID_ARG_VALUE, ERR_C1M_OUT_OF_RANGE), with
+   * ERR_C1M_UNSUPPORTED_OPTION, ERR_C1M_CONNECTION_CLOSED, or the error of setsockopt(2); the options before the one
+   * that failed stay set. Rejects with ERR_C1M_TOO_MUCH_IN_FLIGHT when 262,144 requests wait for the I/O threads.
    *
    * @example
    * const { keepAlive } = await conn.setOptions({ keepAlive: { idleMs: 30_000 } })
@@ -131,14 +138,21 @@ export abstract class ConnectionSocket {
     return applyOptions(this.here, encodeSetOptions(options))
   }
 
-  /** Reads the socket options. Rejects with ERR_C1M_CONNECTION_CLOSED. (getsockopt(2)) */
+  /**
+   * Reads the socket options. Rejects with ERR_C1M_CONNECTION_CLOSED, and with ERR_C1M_TOO_MUCH_IN_FLIGHT as
+   * `setOptions()` does. (getsockopt(2))
+   *
+   * @example
+   * const { congestion, sendBufferBytes } = await conn.getOptions()
+   */
   async getOptions(): Promise<AppliedSocketOptions> {
     return applyOptions(this.here, { settings: [] })
   }
 
   /**
    * Resolves with the kernel's figures for the connection: round-trip time, congestion window, retransmits, delivery
-   * rate (TCP_INFO, tcp(7)). Rejects with ERR_C1M_CONNECTION_CLOSED; on a Unix socket with ERR_C1M_UNSUPPORTED_OPTION.
+   * rate (TCP_INFO, tcp(7)). Rejects with ERR_C1M_CONNECTION_CLOSED; with ERR_C1M_TOO_MUCH_IN_FLIGHT as `setOptions()`
+   * does; and on a Unix socket with ERR_C1M_UNSUPPORTED_OPTION.
    *
    * @example
    * const { rttMicros, totalRetransmits } = await conn.tcpInfo()

@@ -203,7 +203,10 @@ export class Connection<T = unknown> extends ConnectionSocket {
   /**
    * Ends the local side: sends what is queued, then `chunk`, then a FIN. Data is still received until the peer's FIN,
    * and then the connection closes. Returns `false` if it had been ended or closed before; `chunk` isn't sent then.
-   * Throws as `write()` does. (shutdown(2))
+   * Throws as `write()` does. (shutdown(2) with SHUT_WR)
+   *
+   * @example
+   * conn.end('bye\n')
    */
   end(chunk?: string | Uint8Array, encoding?: BufferEncoding): boolean {
     if ((this.state & CANNOT_WRITE) !== 0) {
@@ -223,8 +226,12 @@ export class Connection<T = unknown> extends ConnectionSocket {
   }
 
   /**
-   * Drops what is queued and closes; `close` is called with this error. Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE)
-   * if that isn't an Error. Bytes that the kernel has taken are still sent. (close(2))
+   * Drops what is queued and closes; `close` is called with this error. Returns `false` if it had been destroyed, reset
+   * or closed before. Throws a TypeError (ERR_C1M_INVALID_ARG_TYPE) if that isn't an Error. Bytes that the kernel has
+   * taken are still sent. (close(2))
+   *
+   * @example
+   * conn.destroy(new Error('protocol violation'))
    */
   destroy(error?: Error): boolean {
     if (error !== undefined && !isError(error)) throw invalidType('error', 'an Error', error)
@@ -233,7 +240,8 @@ export class Connection<T = unknown> extends ConnectionSocket {
 
   /**
    * Works like `destroy()`, but the peer gets a RST; bytes that the kernel has taken are dropped. On a Unix socket it
-   * is an ordinary close. (SO_LINGER with a time of 0, socket(7))
+   * is an ordinary close. Returns `false` if it had been destroyed, reset or closed before.
+   * (SO_LINGER with a time of 0, socket(7))
    */
   reset(): boolean {
     return this.close(layout.COMMAND_RESET)
@@ -242,6 +250,11 @@ export class Connection<T = unknown> extends ConnectionSocket {
   /**
    * Delivers no `data` and no `end` until `resume()`, not even events in flight. The kernel's buffers fill, and then
    * the peer has to wait. Its FIN isn't read either; its reset closes the connection, and buffered events are dropped.
+   * Returns `false` if no further `data` or `end` may come: it is being relayed, or has closed.
+   *
+   * @example
+   * conn.pause()
+   * setTimeout(() => conn.resume(), 100)
    */
   pause(): boolean {
     // A connection that has closed can still be paused while its buffered events are being delivered.
@@ -253,7 +266,7 @@ export class Connection<T = unknown> extends ConnectionSocket {
     return true
   }
 
-  /** Undoes `pause()`. Events that came meanwhile are delivered soon, in order. */
+  /** Undoes `pause()`. Events that came meanwhile are delivered soon, in order. Returns `false` when `pause()` does. */
   resume(): boolean {
     if ((this.state & (DESTROYED | RELAYED)) !== 0 || (this.state & (CLOSED | BUFFERING)) === CLOSED) return false
     if ((this.state & PAUSED) === 0) return (this.state & CLOSED) === 0

@@ -14,9 +14,11 @@ import { QuietSocket } from './quiet-socket.js'
 
 /** Options for a socket that is taken over. */
 export interface AdoptOptions<T = undefined> extends ConnectionOptions {
-  /** Bytes that were read from the socket already, as in the `upgrade` event of `http`: the first `data`. */
+  /**
+   * Bytes that were read from the socket already, as in the `upgrade` event of `http`: the first `data`. Default: none.
+   */
   head?: Uint8Array | undefined
-  /** The value of `conn.data` from the start, in `open` already. */
+  /** The value of `conn.data` from the start, in `open` already. Default: `undefined`. */
   data?: T | undefined
 }
 

@@ -45,6 +45,10 @@ export class ConnectionMap implements Iterable<[ConnectionId, Connection]> {
   /**
    * Returns the connection, or `undefined` if it has closed, or the id is none of this reactor's; never throws. `T`
    * isn't checked: `get<Peer>(id)`.
+   *
+   * @example
+   * const { id } = conn
+   * setTimeout(() => reactor.connections.get(id)?.write('tick\n'), 10)
    */
   get<T = unknown>(id: ConnectionId | number): Connection<T> | undefined {
     const place = this.locate(id)

@@ -38,7 +38,9 @@ export interface RelayResult {
    * - `'aborted'`: by the signal; `error` is its reason
    */
   readonly reason: 'end' | 'error' | 'destroyed' | 'timeout' | 'aborted'
+  /** The side that ended the relay, if it was one. */
   readonly side?: 'a' | 'b'
+  /** The error of that side, or the reason of the abort. */
   readonly error?: Error
 }
 

@@ -9,7 +9,7 @@ const COPIED_FRAME = 4096
 /**
  * Writes a frame: its length, the payload, its delimiter, as `conn.write()` would, and returns the same. Nothing is
  * joined before: a large payload is sent from where it lies. Throws as `framing.encode()` does, before anything is
- * written.
+ * written, and a TypeError (ERR_C1M_INVALID_ARG_TYPE) for anything but a framing. (send(2), sendmsg(2))
  *
  * @example
  * const lines = delimited('\n')

@@ -190,7 +190,8 @@ class Delimited extends Framing {
  * options.
  *
  * @example
- * await reactor.listen({ port: 7000, framing: lengthPrefixed({ bytes: 2 }) }, {
+ * const framing = lengthPrefixed({ bytes: 2 })
+ * await reactor.listen({ port: 7000, framing }, {
  *   data(conn, message) { writeFrame(conn, framing, message) },
  * })
  */

@@ -34,6 +34,7 @@ export interface PoolWorkerStats {
   readonly id: number
   /** Milliseconds since it was started. */
   readonly uptimeMs: number
+  /** The counters of its reactor. */
   readonly reactor: ReactorStats
 }
 
@@ -128,6 +129,9 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
    *
    * Rejects as `reactor.listen()` does; with ERR_C1M_WORKER_FAILED if the workers could not start; with
    * ERR_C1M_INVALID_ARG_VALUE if `setup` returned no such handlers; and with ERR_C1M_POOL_CLOSED after `shutdown()`.
+   *
+   * @example
+   * const listener = await pool.listen({ port: 7000, noDelay: true })
    */
   async listen(options: PoolListenOptions): Promise<PoolListener> {
     const listen = checkPoolListen(options)
@@ -206,7 +210,8 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
    * A second call meanwhile returns the same promise.
    *
    * Rejects with ERR_C1M_WORKER_FAILED if a successor can't start, and the existing workers continue; with
-   * ERR_C1M_POOL_CLOSED after `shutdown()`; and with a TypeError or RangeError for a bad `timeoutMs`.
+   * ERR_C1M_POOL_CLOSED after `shutdown()`; and with a TypeError (ERR_C1M_INVALID_ARG_TYPE) or RangeError
+   * (ERR_C1M_OUT_OF_RANGE) for a bad `timeoutMs`.
    *
    * @param options.timeoutMs Milliseconds for each worker, see `reactor.shutdown()`. Default: 10,000.
    */
@@ -222,7 +227,8 @@ export class ReactorPool extends EventEmitter<PoolEvents> {
 
   /**
    * Lets all workers drain at the same time, as `reactor.shutdown()` does, and end; a worker that hasn't ended 3 s
-   * after the deadline is killed. A second call resolves with the same result.
+   * after the deadline is killed. A second call resolves with the same result. Rejects with a TypeError
+   * (ERR_C1M_INVALID_ARG_TYPE) or RangeError (ERR_C1M_OUT_OF_RANGE) for a bad `timeoutMs`.
    *
    * @param options.timeoutMs Milliseconds until the deadline. 0 to 2^31-1. Default: 10,000.
    */

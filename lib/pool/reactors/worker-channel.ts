@@ -10,7 +10,9 @@ import type { CheckedPool } from './reactor-pool-options.js'
 
 /** The end of a worker. */
 export interface WorkerExit {
+  /** The exit code; `null` if a signal ended the process, or it could not be started. */
   readonly code: number | null
+  /** The signal that ended the process, for example `'SIGKILL'`; `null` for a thread, and after a regular exit. */
   readonly signal: NodeJS.Signals | null
   /** The error that a thread threw, if it is known; or the reason why the worker could not be started. */
   readonly error?: Error

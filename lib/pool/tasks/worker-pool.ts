@@ -155,7 +155,8 @@ export class WorkerPool {
 
   /**
    * Takes no more tasks, waits for the existing ones, and ends the workers. With `{ force: true }` waiting tasks are
-   * cancelled, with ERR_C1M_POOL_CLOSED, and running ones fail. A second call returns the same promise.
+   * cancelled, with ERR_C1M_POOL_CLOSED, and running ones fail. A second call returns the same promise. Throws a
+   * TypeError (ERR_C1M_INVALID_ARG_TYPE) for bad options.
    */
   close(options?: { force?: boolean | undefined }): Promise<void> {
     const { force = false } = checkObject('options', options)
