@@ -38,6 +38,7 @@ for (const trigger of TRIGGERS) {
     peer.end()
     await until(() => seen.ended)
     await peer.untilClosed()
+    t.equal(peer.text, 'answer', 'the refused write was not sent')
     await until(() => socket.destroyed)
     t.equal(socketHandles(), handles - 1)
   })

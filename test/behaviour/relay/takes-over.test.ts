@@ -24,6 +24,7 @@ for (const trigger of TRIGGERS) {
     peerA.end()
     peerB.end()
     await ended
+    t.equal(peerA.text, '', 'the refused write was not sent')
     t.strictSame([...logA, ...logB], ['open', 'close', 'open', 'close'])
   })
 
