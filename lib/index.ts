@@ -10,6 +10,7 @@ export { type BroadcastOptions, Group } from './features/group.js'
 export type { ListenOptions, ListenSettings, Placement } from './features/listen-options.js'
 export type { RebalanceOptions } from './features/rebalance.js'
 export { type RelayOptions, type RelayResult, relay } from './features/relay.js'
+export type { ShutdownResult } from './features/shutdown.js'
 export { writeFrame } from './features/write-frame.js'
 export { Listener } from './listener.js'
 export type { TimeoutKind } from './native/layout.js'
@@ -50,5 +51,5 @@ export type {
   WorkerPoolTask,
   WorkerPoolTaskContext,
 } from './pool/tasks/worker-pool-options.js'
-export { Reactor, type ReactorStats, type Saturated, type ShutdownResult } from './reactor.js'
+export { Reactor, type ReactorStats, type Saturated } from './reactor.js'
 export { Watch, type WatchEvents, type WatchHandler, type WatchInterest } from './thread/watch.js'

@@ -5,8 +5,7 @@ import type { Duplex } from 'node:stream'
 import { inspect } from 'node:util'
 import { isMainThread, threadId } from 'node:worker_threads'
 import { checkAborted } from './base/abort.js'
-import { C1mError, reactorClosed, reactorFull, systemError } from './base/errors.js'
-import { inTurns, within } from './base/in-turns.js'
+import { reactorClosed, reactorFull, systemError } from './base/errors.js'
 import { Moves, Pending } from './base/pending.js'
 import { checkNetworkAllowed } from './base/permission.js'
 import { needMoreStack } from './base/stack.js'
@@ -21,6 +20,7 @@ import { type Group, makeGroup } from './features/group.js'
 import { checkListenOptions, type ListenOptions } from './features/listen-options.js'
 import { listenError, type Opening, onAnyAddress, openOn, resolveHost } from './features/listening.js'
 import { checkRebalanceOptions, type RebalanceOptions, rebalance } from './features/rebalance.js'
+import { Shutdown, type ShutdownResult } from './features/shutdown.js'
 import { checkAttempts, InFlight } from './io/in-flight.js'
 import { type Listener, type ListenerState, makeListener } from './listener.js'
 import type { STAT_NAMES } from './native/layout.js'
@@ -72,14 +72,6 @@ export interface Saturated {
   readonly code: string
   /** The listener that has stopped accepting. */
   readonly listener: Listener<unknown>
-}
-
-/** The result of a shutdown. */
-export interface ShutdownResult {
-  /** Connections that closed on their own before the deadline. */
-  readonly drained: number
-  /** Connections that were still open at the deadline, and were destroyed. */
-  readonly cut: number
 }
 
 interface ReactorEvents {
@@ -134,11 +126,11 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   readonly #connecting = new Set<Connecting<never>>()
   readonly #operations = new Pending()
   readonly #moves = new Moves()
+  readonly #ending: Shutdown
   #active = 0
   #questions = 0
   #unrefed = false
   #shutdown: Promise<ShutdownResult> | undefined
-  #onEmpty: (() => void) | undefined
 
   static {
     adopterOf = (reactor) => reactor.#adopter
@@ -182,9 +174,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
         if (context.listener === undefined) this.#adopter.contextGone(index)
         this.#freeContexts.push(index)
       },
-      connectionClosed: () => {
-        if (this.#onEmpty !== undefined && this.#left === 0) this.#onEmpty()
-      },
+      connectionClosed: () => this.#ending.connectionClosed(),
       saturated: (context, errno) => {
         const code = errno === 0 ? 'ERR_C1M_MAX_CONNECTIONS' : systemError(errno, 'accept').code
         if (context.listener !== undefined) this.emit('saturated', { code, listener: context.listener })
@@ -193,6 +183,15 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     this.#maxConnections = checked.maxConnections
     this.#threads = startThreads(checked.cpus.length, owner)
     this.connections = makeConnectionMap(this.#threads, moved)
+    this.#ending = new Shutdown({
+      threads: this.#threads,
+      connections: this.connections,
+      connecting: this.#connecting,
+      adopting: this.#adopter.adopting,
+      moves: this.#moves,
+      operations: this.#operations,
+      listeners: () => this.#listeners(),
+    })
   }
 
   // These types are narrower than EventEmitter's own, which take any name: a listener of an event that is never
@@ -435,7 +434,7 @@ export class Reactor extends EventEmitter<ReactorEvents> {
     const timeoutMs = checkShutdownOptions(options)
     // An error after this line would be the result of every later shutdown().
     needMoreStack()
-    this.#shutdown ??= this.#drain(timeoutMs)
+    this.#shutdown ??= this.#ending.run(timeoutMs)
     this.#updateRef()
     return this.#shutdown
   }
@@ -525,68 +524,6 @@ export class Reactor extends EventEmitter<ReactorEvents> {
   /** Returns the listeners that are open, or about to be. */
   #listeners(): Set<Listener<unknown>> {
     return new Set(this.#threads.flatMap((thread) => thread.contexts.listeners()))
-  }
-
-  async #drain(timeoutMs: number): Promise<ShutdownResult> {
-    const deadline = performance.now() + timeoutMs
-    for (const attempt of this.#connecting) attempt.fail(reactorClosed())
-    for (const thread of this.#threads) thread.watches.clear()
-    const before = this.#left
-    // A listener that can't be closed for lack of memory is closed with its thread.
-    const closed = Promise.allSettled([
-      ...this.#adopter.adopting,
-      ...[...this.#listeners()].map((listener) => listener.close()),
-    ])
-    // Connections in the listeners' queues get their `open` handlers, and time for them.
-    if (timeoutMs > 0) await within(deadline, closed)
-    const accepted = Math.max(before, this.#left)
-    if (timeoutMs > 0) {
-      for (const thread of this.#threads) {
-        await inTurns(thread.open(), ([slot]) => thread.shutdownConnection(slot), deadline)
-      }
-      await within(deadline, this.#empty())
-    }
-    this.#moves.stopped = true
-    // A pass visits one thread after the other, and no connection may change threads during it.
-    await this.#moves.none()
-    const cut = this.#left
-    await this.#cut()
-    await closed
-    const late = await this.#cut()
-    await this.#empty()
-    // A promise whose reply doesn't come would stay pending. An operation makes requests, and a reply may begin another
-    // operation.
-    while (this.#operations.count > 0 || this.#threads.some(({ requests }) => requests.count > 0)) {
-      await this.#operations.none()
-      await Promise.all(this.#threads.map(({ requests }) => requests.none()))
-    }
-    for (const thread of this.#threads) thread.close()
-    return { drained: Math.max(0, accepted - cut), cut: cut + late }
-  }
-
-  /** Destroys all open connections; returns how many of them weren't destroyed before. */
-  async #cut(): Promise<number> {
-    let count = 0
-    const unreported = this.#threads.flatMap((thread) => [...thread.closedUnreported])
-    for (const conns of [this.connections.values(), unreported]) {
-      await inTurns(conns, (conn) => {
-        if (conn.destroy(new C1mError('ERR_C1M_SHUTDOWN', 'The reactor was shut down'))) count++
-      })
-    }
-    return count
-  }
-
-  /** The number of connections whose close has not been delivered. */
-  get #left(): number {
-    return this.#threads.reduce((sum, { closedUnreported }) => sum + closedUnreported.size, this.connections.size)
-  }
-
-  /** Resolves when no connection is left. */
-  #empty(): Promise<void> {
-    if (this.#left === 0) return Promise.resolve()
-    return new Promise((resolve) => {
-      this.#onEmpty = resolve
-    })
   }
 
   #checkOpen(): void {
