@@ -49,7 +49,7 @@ async function moveNow(conn: Connection<unknown>, to: IoThread, may: () => boole
   if (reserved === undefined) return false
   const [slot, generation] = reserved
   const send = (outcome: MoveOutcome) =>
-    to.request<void>((batch, callback) => to.native.settle(batch, callback, slot, generation, outcome))
+    to.request<void>((batch, callback) => to.native.finishMove(batch, callback, slot, generation, outcome))
   const finish = (outcome: MoveOutcome) => {
     // The slot must not stay reserved: without memory for the outcome, the connection closes on the new thread.
     const finished = send(outcome).catch(() => send(outcome === undefined ? undefined : LOST))
@@ -63,9 +63,9 @@ async function moveNow(conn: Connection<unknown>, to: IoThread, may: () => boole
   }
   const io = ioThreadOf(place)
   const asked: { addresses?: Addresses } = {}
-  const released = io.request<MoveOutcome>((batch, callback) => {
+  const leaving = io.request<MoveOutcome>((batch, callback) => {
     const { addresses } = conn
-    const at = io.native.release(batch, callback, place.slot, place.generation)
+    const at = io.native.moveOut(batch, callback, place.slot, place.generation)
     asked.addresses = addresses
     return at
   })
@@ -73,10 +73,10 @@ async function moveNow(conn: Connection<unknown>, to: IoThread, may: () => boole
   if (addresses === undefined) {
     await finish(undefined)
     // There is no memory: the connection is where it was.
-    await released
+    await leaving
     return false
   }
-  const handedOut = released.catch(() => LOST)
+  const parcel = leaving.catch(() => LOST)
   const closed = await new Promise<ClosedOnMove>((resolve) => {
     // The connection changes threads here: earlier commands went to the old thread, later ones go to the new one.
     const context = to.moveIn(conn, slot, generation, place)
@@ -85,7 +85,7 @@ async function moveNow(conn: Connection<unknown>, to: IoThread, may: () => boole
     beginTransit(conn, addresses)
     io.moveOut(place.slot, (errno, syscall) => resolve({ errno, syscall }))
   })
-  const outcome = (await handedOut) ?? closed
+  const outcome = (await parcel) ?? closed
   await finish(outcome)
   // A connection that closed during the move has no socket on the new thread to ask for its addresses.
   if (!('errno' in outcome)) endTransit(conn, addresses)

@@ -196,11 +196,11 @@ export interface NativeIoThread {
    * Hands a connection out to another I/O thread; it has no file in its queue. Replies before its last event; with
    * nothing if it has closed.
    */
-  release(batch: number, callback: (outcome: MoveOutcome) => void, slot: number, generation: number): number
+  moveOut(batch: number, callback: (outcome: MoveOutcome) => void, slot: number, generation: number): number
   /**
    * Completes a move, with the outcome for the connection that this slot was reserved for; `undefined`: it won't come.
    */
-  settle(batch: number, callback: () => void, slot: number, generation: number, outcome: MoveOutcome): number
+  finishMove(batch: number, callback: () => void, slot: number, generation: number, outcome: MoveOutcome): number
   /** Replies with slots and generations of connections, at most `max`, that have been idle for `ms`. */
   idle(batch: number, callback: (places: Uint32Array) => void, ms: number, max: number): number
   /** Replies with the number of connections that it accepted, modulo 2^32; events of some may come later than this. */

@@ -22,9 +22,9 @@ namespace c1m {
 //
 //   old loop                      JavaScript                         new loop
 //                                 reserve ─────────────────────────▶ a slot; commands for it are deferred
-//                 release ◀────── from here on all commands go to the new loop
+//                 moveOut ◀────── from here on all commands go to the new loop
 //   packs it ───────────────────▶ its last events, its kClose
-//                                 settle, with the parcel ─────────▶ the connection is here; what was deferred is carried out
+//                                 finishMove, with the parcel ─────▶ the connection is here; what was deferred is carried out
 //
 // So nothing is read by the new loop before JavaScript has had all that the old one read, and nothing that JavaScript writes
 // overtakes what it wrote before. No step waits for a peer, or for a disk: a connection with a file in its queue can't go, as
