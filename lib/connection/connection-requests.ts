@@ -28,8 +28,8 @@ export async function ask<A extends object>(
 }
 
 function request<A>({ io, slot }: Place, submit: Submit<A>): Promise<A> {
-  // A counted request would hold back events, and this one waits for events. Its number is limited as the connection's
-  // queue is.
+  // A counted request suspends the delivery of events, and this one waits for events. Its number is limited as the
+  // connection's queue is.
   if (io.expected.has(slot)) return io.request(submit)
   return new Promise((resolve) => {
     io.count(submit, resolve)

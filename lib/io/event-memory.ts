@@ -4,7 +4,7 @@ import { EVENT_RECORDS, EVENT_WORDS } from '../native/layout.js'
 import { markReadAgain } from './command-writer.js'
 
 /**
- * The number of batches in circulation: one is being delivered, one waits, one is being filled, one is on its way back.
+ * The number of batches in circulation: one is being delivered, one waits, one is being filled, one is being returned.
  */
 const EVENT_BATCHES = 4
 /** The size of the memory that reads fill. A handler that keeps an owned chunk keeps the whole slab it lies in. */

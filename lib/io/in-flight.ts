@@ -73,8 +73,8 @@ export class InFlight {
     this.full = true
   }
 
-  /** Notes that a thread holds back events; `goOn` is called when it may deliver them. */
-  holdBack(goOn: () => void): void {
+  /** Notes that a thread has suspended the delivery of its events; `goOn` is called when it may continue. */
+  suspend(goOn: () => void): void {
     this.#waiting.add(goOn)
     this.#ask()
   }
@@ -93,7 +93,7 @@ export class InFlight {
   #resume(): void {
     const below = this.#requests <= MAX_REQUESTS / 2 && this.#bytes <= MAX_BYTES / 2
     if (!this.full || !below) return
-    // Fences were added after the last holdBack(): a thread whose own events are held back may call it no more.
+    // Fences were added after the last suspend(): a thread that has suspended its events may call it no more.
     if (this.#waiting.size > 0) this.#ask()
     if (this.#fences > 0 || this.#behind.size > 0) return
     this.full = false

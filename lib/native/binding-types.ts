@@ -28,8 +28,8 @@ export interface IoThreadConfig {
   readonly stats: Float64Array
   readonly eventBatches: readonly EventMemory[]
   /**
-   * Called with a batch of events. Returns false if a part of it is held back: after `goOn()` it is called for that
-   * batch again.
+   * Called with a batch of events. Returns false if a part of it must wait: after `goOn()` it is called for that batch
+   * again.
    */
   readonly deliver: (batch: number, count: number, wantsSlab: boolean, frames: EventMemory['frames']) => boolean
   /** Called when handlers, nextTick callbacks and promises have run: publishes what they wrote. */
@@ -160,7 +160,7 @@ export interface Bound extends Applied {
 
 /**
  * One I/O thread. Requests reply by callback, in order with the commands around them; `options`, `tcpInfo`, `broadcast`
- * and `fence` also while events are held back. They return the place of their payload in the batch, as `pin()` does,
+ * and `fence` also while events wait in a batch. They return the place of their payload in the batch, as `pin()` does,
  * for the record that names it.
  */
 export interface NativeIoThread {

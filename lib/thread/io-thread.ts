@@ -262,7 +262,7 @@ export class IoThread extends IoThreadRequests implements IoPort {
     this.native.close()
   }
 
-  /** Delivers a batch; returns false if a part of it is held back. */
+  /** Delivers a batch; returns false if a part of it must wait. */
   #deliver(batch: number, count: number, wantsSlab: boolean, frames: EventMemory['frames']): boolean {
     this.commands.holdForFlush()
     const { inFlight } = this.owner
@@ -280,7 +280,7 @@ export class IoThread extends IoThreadRequests implements IoPort {
       }
     }
     if (this.#at < end) {
-      inFlight.holdBack(this.#goOn)
+      inFlight.suspend(this.#goOn)
       return false
     }
     this.#at = 0
