@@ -1,4 +1,5 @@
 import { test } from 'tap'
+import { SANITIZED } from '../../fixtures/built.js'
 import { startChild } from '../../fixtures/child.js'
 import { collectGarbage } from '../../fixtures/garbage.js'
 import { openDescriptors } from '../../fixtures/host.js'
@@ -43,8 +44,7 @@ for (const trigger of TRIGGERS) {
     t.equal(new Set(descriptors.slice(1)).size, 1, `descriptors: ${descriptors}`)
     // 2 KB a connection would be 4 MB.
     const growth = (rss[2] as number) - (rss[1] as number)
-    const sanitized = process.env.C1M_SANITIZER !== undefined
-    t.ok(sanitized || growth < 4 * 1024 * 1024, `${growth} bytes more after the last round than after the one before`)
+    t.ok(SANITIZED || growth < 4 * 1024 * 1024, `${growth} bytes more after the last round than after the one before`)
     t.equal(reactor.stats().queueBytes, 0)
   })
 }
