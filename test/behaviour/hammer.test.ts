@@ -3,6 +3,7 @@ import { createServer, type ListenOptions, type Server } from 'node:net'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import { type Test, test } from 'tap'
+import { SANITIZED } from '../fixtures/built.js'
 import { collectGarbage } from '../fixtures/garbage.js'
 import { SourceFile } from '../fixtures/hammer/files.js'
 import { FRAMING } from '../fixtures/hammer/frames.js'
@@ -17,7 +18,7 @@ import { makeReactor, TRIGGERS, until } from '../fixtures/reactor.js'
 import { temporaryDirectory } from '../fixtures/temporary.js'
 
 /** More of them by hand; with the same seed the same in the same order, as far as the kernel lets them. */
-const OPERATIONS = Number(process.env.C1M_HAMMER_OPERATIONS ?? 30_000)
+const OPERATIONS = Number(process.env.C1M_HAMMER_OPERATIONS ?? (SANITIZED ? 15_000 : 30_000))
 /** Accepting fails at times, see `npm run test:faults`. */
 const FAULTS = process.env.C1M_FAULTS?.includes('accept') ?? false
 /** Of Node's loop. */

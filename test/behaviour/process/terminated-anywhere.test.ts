@@ -1,4 +1,5 @@
 import { test } from 'tap'
+import { SANITIZED } from '../../fixtures/built.js'
 import { startChild } from '../../fixtures/child.js'
 import { SEED } from '../../fixtures/random.js'
 
@@ -6,13 +7,13 @@ import { SEED } from '../../fixtures/random.js'
  * C1M_SEED for other moments, C1M_TERMINATED_FACTOR=8 for more than 500 of them: those that a test's name has can be had again
  * by its seed.
  */
-const PROCESSES = 2
 const FACTOR = Number(process.env.C1M_TERMINATED_FACTOR ?? 1)
 const ROUNDS = 31 * FACTOR
 const EXITS = 6 * FACTOR
+/** A process each. */
+const SEEDS = SANITIZED ? [SEED + 1] : [SEED, SEED + 1]
 
-for (let number = 0; number < PROCESSES; number++) {
-  const seed = SEED + number
+for (const seed of SEEDS) {
   test(`${ROUNDS} workers end in the middle of every operation, and the process lives (seed ${seed})`, async (t) => {
     const child = startChild(t, 'terminated', { args: [String(ROUNDS), String(seed)] })
     t.match(await child.next(), { rounds: ROUNDS })
