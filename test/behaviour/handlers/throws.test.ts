@@ -1,5 +1,8 @@
-import { test } from 'tap'
+import { t as tap, test } from 'tap'
 import { startChild } from '../../fixtures/child.js'
+
+// Each test mostly waits for a process to start.
+tap.jobs = 2
 
 const handlers = ['open', 'data', 'drain', 'timeout', 'shutdown', 'end', 'close'] as const
 

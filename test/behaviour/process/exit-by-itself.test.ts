@@ -1,11 +1,14 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import { type Test, test } from 'tap'
+import { t as tap, type Test, test } from 'tap'
+import { SANITIZED } from '../../fixtures/built.js'
 import { type Child, startChild } from '../../fixtures/child.js'
+
+// Each test mostly waits for a process to start.
+tap.jobs = 2
 
 const ok = { code: 0, signal: null }
 
-function start(t: Test, situation: string): Child {
-  return startChild(t, 'exit-by-itself', { args: [situation] })
+function start(t: Test, ...args: string[]): Child {
+  return startChild(t, 'exit-by-itself', { args })
 }
 
 const exits: Record<string, string> = {
@@ -45,13 +48,12 @@ const stays: Record<string, string> = {
   'unref-ref': 'a reactor that was unreferenced and referenced again',
 }
 
-for (const [situation, what] of Object.entries(stays)) {
+// A signal ends these: the sanitizer has nothing to look at that the others don't show.
+for (const [situation, what] of SANITIZED ? [] : Object.entries(stays)) {
   test(`${what} keeps the process`, async (t) => {
-    const child = start(t, situation)
+    const child = start(t, situation, 'stays')
     t.equal(await child.next(), situation)
-    // One that nothing keeps is gone by then.
-    await sleep(400)
-    t.equal(child.exit, undefined)
+    t.equal(await child.next(), 'still here')
     child.process.kill('SIGTERM')
     t.strictSame(await child.untilExit(), { code: null, signal: 'SIGTERM' })
   })

@@ -1,6 +1,9 @@
-import { test } from 'tap'
+import { t as tap, test } from 'tap'
 import { startChild } from '../../fixtures/child.js'
 import { TRIGGERS } from '../../fixtures/reactor.js'
+
+// Each test waits for a process to start, and for its peers.
+tap.jobs = 2
 
 const places = {
   edge: ['open', 'data', 'end', 'close', 'timeout', 'drain', 'nextTick', 'promise'],

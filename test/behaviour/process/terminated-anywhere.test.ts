@@ -1,7 +1,10 @@
-import { test } from 'tap'
+import { t as tap, test } from 'tap'
 import { SANITIZED } from '../../fixtures/built.js'
 import { startChild } from '../../fixtures/child.js'
 import { SEED } from '../../fixtures/random.js'
+
+// Each test waits for a process whose workers start one after the other.
+tap.jobs = 2
 
 /**
  * C1M_SEED for other moments, C1M_TERMINATED_FACTOR=8 for more than 500 of them: those that a test's name has can be had again

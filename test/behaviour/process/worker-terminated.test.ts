@@ -1,7 +1,10 @@
-import { test } from 'tap'
+import { t as tap, test } from 'tap'
 import { SANITIZED } from '../../fixtures/built.js'
 import { startChild } from '../../fixtures/child.js'
 import { TRIGGERS } from '../../fixtures/reactor.js'
+
+// Each test waits for a process whose workers start one after the other.
+tap.jobs = 2
 
 /** For each trigger. Every tenth worker is terminated while it starts. */
 const ROUNDS = SANITIZED ? 15 : 25
