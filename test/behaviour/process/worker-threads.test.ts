@@ -58,6 +58,17 @@ test('reactors in workers share a port with one in the main thread', async (t) =
   t.strictSame([...names].sort(), ['0:x', '1:x', '2:x'])
 })
 
+/** Has all loaded that is loaded once for all workers. */
+async function loadOnce(t: Pick<Test, 'teardown'>): Promise<void> {
+  const first = await startWorker(t, { port: 0, id: 0, how: 'shutdown' })
+  first.worker.postMessage('end')
+  await first.ended
+  // A thread that has been joined is in /proc for a little longer.
+  await sleep(60)
+}
+
+let loaded: Promise<void> | undefined
+
 const endings: Record<string, object> = {
   exit: { code: 7 },
   unref: { code: 0, error: undefined },
@@ -68,12 +79,8 @@ const endings: Record<string, object> = {
 
 for (const [how, expected] of Object.entries(endings)) {
   test(`a worker with a reactor under load may end by: ${how}`, async (t) => {
-    // Whatever is loaded once for all workers is loaded now.
-    const first = await startWorker(t, { port: 0, id: 0, how: 'shutdown' })
-    first.worker.postMessage('end')
-    await first.ended
-    // A thread that has been joined is in /proc for a little longer.
-    await sleep(60)
+    loaded ??= loadOnce(t)
+    await loaded
     const descriptors = openDescriptors()
     const threads = openThreads()
 
