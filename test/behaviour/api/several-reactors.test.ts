@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import type { Connection } from 'c1m'
 import { test } from 'tap'
+import { SANITIZED } from '../../fixtures/built.js'
 import { openDescriptors } from '../../fixtures/host.js'
 import { connectPeer } from '../../fixtures/peer.js'
 import { makeReactor, serve, turns, until } from '../../fixtures/reactor.js'
@@ -65,7 +66,7 @@ test('two reactors hand on to each other what comes in', async (t) => {
     end: (conn) => void conn.data.end(),
     close: (conn) => void conn.data.destroy(),
   })
-  const bytes = 5_000_000
+  const bytes = SANITIZED ? 2_000_000 : 5_000_000
   const peers = await Promise.all(Array.from({ length: 8 }, () => connectPeer(t, front.port)))
   for (const peer of peers) peer.write(Buffer.alloc(bytes, 'abc'))
   await Promise.all(peers.map((peer) => peer.untilBytes(bytes)))
@@ -84,7 +85,7 @@ test('many reactors come and go, and leave no descriptor', async (t) => {
   await (await start()).shutdown()
   await turns()
   const before = openDescriptors()
-  for (let round = 0; round < 10; round++) {
+  for (let round = 0; round < (SANITIZED ? 5 : 10); round++) {
     const reactors = await Promise.all(Array.from({ length: 5 }, start))
     t.equal(new Set(reactors).size, 5)
     await Promise.all(reactors.map((reactor) => reactor.shutdown()))

@@ -13,6 +13,9 @@ interface Moved {
   readonly room: Group<undefined>
 }
 
+/** More than the kernel takes for a peer that doesn't read, and no more than its small send buffer passes on soon. */
+const MUCH = 3 << 19
+
 for (const trigger of TRIGGERS) {
   const make = async (t: Test, options = {}, handlers = {}): Promise<Moved> => {
     const log: string[] = []
@@ -66,7 +69,7 @@ for (const trigger of TRIGGERS) {
   test(`a full queue goes along, and its drain comes (${trigger})`, async (t) => {
     const { conn, peer, log, to } = await make(t, { sendBufferBytes: 8192 })
     peer.socket.pause()
-    const sent = Buffer.alloc(6 << 20, 'x')
+    const sent = Buffer.alloc(MUCH, 'x')
     t.equal(conn.write(sent), false)
     for (let i = 0; i < 50; i++) conn.write(`small ${i};`)
     const total = sent.length + Array.from({ length: 50 }, (_, i) => `small ${i};`.length).reduce((a, b) => a + b)
@@ -90,10 +93,10 @@ for (const trigger of TRIGGERS) {
     const from = threadOf(conn)
     peer.socket.pause()
     room.add(conn)
-    conn.write(Buffer.alloc(4 << 20, 'x'))
+    conn.write(Buffer.alloc(MUCH, 'x'))
     t.strictSame(await room.broadcast('y'.repeat(100_000)), { reached: 0, queued: 1, cut: 0 })
     conn.write('z')
-    await until(() => conn.writableLength < 4 << 20)
+    await until(() => conn.writableLength < MUCH)
     const before = conn.writableLength
     t.ok(await move(conn, to))
     t.ok(room.has(conn))
@@ -102,8 +105,8 @@ for (const trigger of TRIGGERS) {
     void room.broadcast('!')
     await onTheWay
     peer.socket.resume()
-    await peer.untilBytes((4 << 20) + 100_002)
-    t.equal(peer.received.subarray(4 << 20).toString(), `${'y'.repeat(100_000)}z!`)
+    await peer.untilBytes(MUCH + 100_002)
+    t.equal(peer.received.subarray(MUCH).toString(), `${'y'.repeat(100_000)}z!`)
     await until(() => conn.writableLength === 0)
   })
 

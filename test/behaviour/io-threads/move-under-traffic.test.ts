@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto'
 import type { Connection } from 'c1m'
 import { test } from 'tap'
+import { SANITIZED } from '../../fixtures/built.js'
 import { sha256 } from '../../fixtures/bytes.js'
 import { move, threadOf } from '../../fixtures/move.js'
 import { connectPeer } from '../../fixtures/peer.js'
 import { seeded } from '../../fixtures/random.js'
 import { serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
-const BYTES = 3 * 1024 * 1024
+const BYTES = (SANITIZED ? 1 : 3) * 1024 * 1024
 const MOVES = 20
 
 for (const trigger of TRIGGERS) {

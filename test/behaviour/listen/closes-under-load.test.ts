@@ -1,8 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { type Test, test } from 'tap'
+import { SANITIZED } from '../../fixtures/built.js'
 import { childProgram } from '../../fixtures/child.js'
 import { block, makeReactor, TRIGGERS, until } from '../../fixtures/reactor.js'
+
+const ROUNDS = SANITIZED ? 80 : 150
 
 /** Clients that connect, write, and go, over and over, from a thread of their own: this one may block. */
 function startClients(t: Pick<Test, 'teardown'>, port: number): Worker {
@@ -26,7 +29,7 @@ for (const trigger of TRIGGERS) {
     const port = listener.port as number
     const clients = startClients(t, port)
     await until(() => opened > 0)
-    for (let round = 0; round < 150; round++) {
+    for (let round = 0; round < ROUNDS; round++) {
       // The reactor's thread accepts while this one is away, so that opening and closing come in one batch.
       block(round % 10)
       await listener.close()

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { connect, type Socket } from 'node:net'
 import { test } from 'tap'
+import { SANITIZED } from '../../fixtures/built.js'
 import { sha256 } from '../../fixtures/bytes.js'
 import { fresh } from '../../fixtures/random.js'
 import { serve, TRIGGERS, until } from '../../fixtures/reactor.js'
@@ -30,7 +31,7 @@ function slowEcho(port: number, payload: Buffer, stride: number): Promise<string
 
 for (const trigger of TRIGGERS) {
   for (const read of ['owned', 'borrowed'] as const) {
-    test(`echoes 1 B to 64 MiB to slow readers (${read}, ${trigger})`, async (t) => {
+    test(`echoes of 1 B and many MiB to slow readers (${read}, ${trigger})`, async (t) => {
       const random = fresh(t)
       let closes = 0
       const { port, reactor } = await serve(
@@ -52,7 +53,7 @@ for (const trigger of TRIGGERS) {
       )
       const sizes = [1, 2, random.integer(3, 4095), 4096, 4097, 16_383, 16_384, 65_536, random.integer(65_537, MIB)]
       for (let i = 0; i < 6; i++) sizes.push(random.integer(1, 2 * MIB))
-      sizes.push(64 * MIB - (trigger === 'edge' ? 0 : random.integer(32 * MIB, 48 * MIB)))
+      sizes.push(trigger === 'edge' && !SANITIZED ? 64 * MIB : random.integer(16 * MIB, 32 * MIB))
       await Promise.all(
         sizes.map(async (size) => {
           const payload = random.bytes(size)
