@@ -1,6 +1,8 @@
-import { test } from 'tap'
+import { t as tap, test } from 'tap'
 import { startChild } from '../../fixtures/child.js'
 import { deadDisk } from '../../fixtures/dead-disk.js'
+
+tap.jobs = 3
 
 // Each of them hung for as long as the disk did.
 

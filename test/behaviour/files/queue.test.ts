@@ -16,7 +16,7 @@ const ABREAST = 50
 
 for (const trigger of TRIGGERS) {
   test(`a file counts no memory, and drain waits for it (${trigger})`, async (t) => {
-    const { path, content } = temporaryFile(t, 48 * MIB)
+    const { path, content } = temporaryFile(t, 24 * MIB)
     const { conn, peer, log, reactor } = await onePair(t, trigger)
     peer.socket.pause()
     const sent = conn.sendFile(path)
@@ -70,7 +70,7 @@ for (const trigger of TRIGGERS) {
   })
 
   test(`shutdown cuts a file that nobody takes (${trigger})`, async (t) => {
-    const { path } = temporaryFile(t, 32 * MIB)
+    const { path } = temporaryFile(t, 16 * MIB)
     const conns: Connection[] = []
     const { port, reactor } = await serve(t, { open: (conn) => void conns.push(conn) }, {}, { trigger })
     const peer = await connectPeer(t, port)

@@ -13,13 +13,15 @@ const FRAMINGS: readonly (readonly [string, Framing])[] = [
   ['delimited', delimited('\0\0', { maxFrameBytes: 8 * MIB })],
 ]
 
+const random = seeded(5)
+// Without a zero, which might be part of the delimiter.
+const payloads = SIZES.map((size) => random.bytes(size).map((byte) => byte | 1))
+const expected = payloads.map((payload) => `${payload.length} ${sha256(payload)}`)
+
 for (const trigger of TRIGGERS) {
   for (const read of ['owned', 'borrowed'] as const) {
     for (const [name, framing] of FRAMINGS) {
       test(`${name} frames larger than any slab arrive whole, and go back (${trigger}, ${read})`, async (t) => {
-        const random = seeded(5)
-        // Without a zero, which might be part of the delimiter.
-        const payloads = SIZES.map((size) => random.bytes(size).map((byte) => byte | 1))
         const digests: string[] = []
         const { port } = await serve(
           t,
@@ -39,10 +41,7 @@ for (const trigger of TRIGGERS) {
         const stream = Buffer.concat(payloads.map((payload) => framing.encode(payload)))
         peer.write(stream)
         await peer.untilBytes(stream.length)
-        t.strictSame(
-          digests,
-          payloads.map((payload) => `${payload.length} ${sha256(payload)}`),
-        )
+        t.strictSame(digests, expected)
         t.ok(peer.received.equals(stream), 'what writeFrame() sent')
         peer.end()
         await peer.untilEnded()

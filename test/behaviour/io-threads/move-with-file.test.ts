@@ -7,13 +7,16 @@ import { connectPeer, type Peer } from '../../fixtures/peer.js'
 import { makeReactor, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 import { connectPair, type Pair } from '../../fixtures/relay.js'
 
+/** More than the kernel takes for a peer that doesn't read. */
+const FILE_BYTES = 8 << 20
+
 for (const trigger of TRIGGERS) {
   test(`a connection with a file in its queue stays where it is, as it was (${trigger})`, async (t) => {
     const reactor = makeReactor(t, { trigger, ioThreads: 2 })
     const { a, b, peerA, logA } = await connectPair(t, { reactor, listen: { placement: 'round-robin' } })
     const [from, to] = [threadOf(a), threadOf(b)]
     peerA.socket.pause()
-    const { path, content } = temporaryFile(t, 16 << 20)
+    const { path, content } = temporaryFile(t, FILE_BYTES)
     const sending = a.sendFile(path)
     t.equal(await move(a, to), false)
     t.equal(await move(a, to, () => false), false)
@@ -100,7 +103,7 @@ for (const trigger of TRIGGERS) {
     const reactor = makeReactor(t, { trigger, ioThreads: 2 })
     const { a, b, peerA, peerB } = await connectPair(t, { reactor, listen: { placement: 'round-robin' } })
     peerB.socket.pause()
-    const { path, content } = temporaryFile(t, 16 << 20)
+    const { path, content } = temporaryFile(t, FILE_BYTES)
     const sending = b.sendFile(path)
     const ended = relay(a, b)
     await peerA.flush('from a')

@@ -1,9 +1,12 @@
 import type { Placement } from 'c1m'
-import { type Test, test } from 'tap'
+import { t as tap, type Test, test } from 'tap'
 import { type Child, startChild } from '../../fixtures/child.js'
 import { ask, untilChildSays } from '../../fixtures/facts.js'
 import { connectPeer, type Peer } from '../../fixtures/peer.js'
 import { until } from '../../fixtures/reactor.js'
+
+// Each server is a process of its own.
+tap.jobs = 2
 
 /** RLIMIT_NOFILE of the server. */
 const LIMIT = 64

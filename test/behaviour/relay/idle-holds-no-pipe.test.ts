@@ -11,7 +11,7 @@ for (const trigger of TRIGGERS) {
   test(`pipes are held while bytes are under way, and by no idle relay (${trigger})`, async (t) => {
     const reactor = makeReactor(t, { trigger })
     const before = openPipes()
-    const pairs = await Promise.all(Array.from({ length: 40 }, () => connectPair(t, { reactor })))
+    const pairs = await Promise.all(Array.from({ length: 40 }, () => connectPair(t, { reactor, listen: { sendBufferBytes: 64 * 1024 } })))
     const ended = pairs.map(({ a, b }) => relay(a, b))
     const block = Buffer.alloc(300_000, 'x')
     for (const { peerA } of pairs) await peerA.flush(block)
@@ -19,9 +19,11 @@ for (const trigger of TRIGGERS) {
     await until(() => reactor.stats().relayPipes === 0, 'no pipe in use')
     t.ok(openPipes() - before <= KEPT)
 
+    // More than a pipe and the sockets of a peer that doesn't read hold.
+    const much = Buffer.alloc(4 << 20)
     for (const { peerA, peerB } of pairs) {
       peerB.socket.pause()
-      peerA.write(Buffer.alloc(16 << 20))
+      peerA.write(much)
     }
     await until(() => reactor.stats().relayPipes > 32, 'pipes in use')
     t.ok(openPipes() - before > KEPT)
