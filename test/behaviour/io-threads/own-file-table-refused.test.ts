@@ -1,6 +1,9 @@
 import { constants } from 'node:os'
-import { test } from 'tap'
+import { t as tap, test } from 'tap'
 import { startChild } from '../../fixtures/child.js'
+
+// Each test mostly waits for a process to start.
+tap.jobs = 2
 
 const { EPERM, ENOSYS, EINVAL, EMFILE } = constants.errno
 

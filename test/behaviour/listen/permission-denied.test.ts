@@ -1,9 +1,12 @@
 import { chmodSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'tap'
+import { t as tap, test } from 'tap'
 import { startChild } from '../../fixtures/child.js'
 import { kernelSetting } from '../../fixtures/host.js'
 import { temporaryDirectory } from '../../fixtures/temporary.js'
+
+// Each test mostly waits for a process to start.
+tap.jobs = 2
 
 test('a directory without permission rejects with EACCES', async (t) => {
   const directory = temporaryDirectory(t)

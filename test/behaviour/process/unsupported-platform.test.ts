@@ -1,9 +1,12 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'tap'
+import { t as tap, test } from 'tap'
 import { built, packageRoot } from '../../fixtures/built.js'
 import { startChild } from '../../fixtures/child.js'
+
+// Each test mostly waits for a process to start.
+tap.jobs = 2
 
 const platforms: Record<string, RegExp> = {
   win32: /Linux.*win32/,
