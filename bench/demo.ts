@@ -1,3 +1,4 @@
+import { parseArgs } from 'node:util'
 import { connectionsWithinLimit } from './harness/descriptor-limit.js'
 import { describeMachine } from './harness/machine.js'
 import { type AcceptMode, measureAccept } from './harness/measure-accept.js'
@@ -11,15 +12,19 @@ import { Progress } from './harness/progress.js'
 import { medianOf } from './harness/statistics.js'
 import { decimal, formatTable, integer, micros } from './harness/table.js'
 
-/** The same echo server on c1m and on node:net, each in a process of its own, under the same load. */
+/**
+ * The same echo server on c1m and on node:net, each in a process of its own, under the same load. With `--quick` a short run,
+ * which shows that everything works; its figures say little.
+ */
+const { quick = false } = parseArgs({ options: { quick: { type: 'boolean' } } }).values
 
 const echoShape = { connections: 50, bytes: 64, depth: 1 } as const
-const echoTiming = { warmupMs: 500, durationMs: 2500 } as const
-const rounds = 2
+const echoTiming = quick ? { warmupMs: 150, durationMs: 350 } : { warmupMs: 500, durationMs: 2500 }
+const rounds = quick ? 1 : 2
 const stepsPerRound = 2
 const stepsAfter = 2
-const accepted = connectionsWithinLimit(15_000)
-const idle = connectionsWithinLimit(19_000)
+const accepted = connectionsWithinLimit(quick ? 3000 : 15_000)
+const idle = connectionsWithinLimit(quick ? 2000 : 19_000)
 
 /** All measurements of one server. */
 interface Figures {

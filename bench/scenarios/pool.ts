@@ -29,8 +29,17 @@ interface PoolRun {
   readonly longestOutageMs: number
 }
 
+interface Kills {
+  readonly times: number
+  readonly everyMs: number
+}
+
+const kills: Kills = { times: 15, everyMs: 2000 }
+/** The successor of one has started by then. */
+const quickKills: Kills = { times: 1, everyMs: 1000 }
+
 /** Answers with the processes that were killed. */
-async function kill(pool: ReactorPool, times: number): Promise<string[]> {
+async function kill(pool: ReactorPool, { times, everyMs }: Kills): Promise<string[]> {
   const killed: string[] = []
   for (let time = 0; time < times; time++) {
     const { workers } = await pool.stats()
@@ -40,12 +49,12 @@ async function kill(pool: ReactorPool, times: number): Promise<string[]> {
       process.kill(victim.id, 'SIGKILL')
       killed.push(String(victim.id))
     }
-    await sleep(2000)
+    await sleep(everyMs)
   }
   return killed
 }
 
-async function measure(run: Pick<PoolRun, 'happening' | 'placement'>, times: number): Promise<PoolRun> {
+async function measure(run: Pick<PoolRun, 'happening' | 'placement'>, quick: boolean): Promise<PoolRun> {
   const module = join(compiledPeers, 'pool-worker.js')
   const pool = new ReactorPool({ module, size: SIZE, mode: 'processes' })
   const { port } = await pool.listen({ host: '127.0.0.1', port: 0, placement: run.placement })
@@ -57,7 +66,7 @@ async function measure(run: Pick<PoolRun, 'happening' | 'placement'>, times: num
   await load.next('loading')
   await sleep(500)
   let killed: string[] = []
-  if (run.happening === 'killed') killed = await kill(pool, times)
+  if (run.happening === 'killed') killed = await kill(pool, quick ? quickKills : kills)
   else await pool.restart()
   load.tell('over')
   const loaded = await load.next('loaded')
@@ -94,7 +103,7 @@ export const pool: Scenario = {
     const runs: PoolRun[] = []
     for (const run of plan) {
       progress.step(`pool, ${run.placement}: ${happenings[run.happening]}`)
-      runs.push(await measure(run, quick ? 2 : 15))
+      runs.push(await measure(run, quick))
     }
     const most = (happening: PoolRun['happening'], value: (run: PoolRun) => number) =>
       Math.max(...runs.filter((run) => run.happening === happening).map(value))
