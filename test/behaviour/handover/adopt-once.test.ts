@@ -1,10 +1,13 @@
 import type { Socket } from 'node:net'
 import { PassThrough } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Test, test } from 'tap'
+import { t as tap, type Test, test } from 'tap'
 import { netServer } from '../../fixtures/handover.js'
 import type { Peer } from '../../fixtures/peer.js'
 import { fence, makeReactor, until } from '../../fixtures/reactor.js'
+
+// Each test mostly waits for a time to pass.
+tap.jobs = 3
 
 /** Some of these readers act by a timer: it is to run out before the socket is taken over, or meanwhile. */
 const TIMERS_MS = 20
@@ -82,7 +85,7 @@ for (const name of Object.keys(READERS)) {
   test(`so while it waits for what was written before (${name})`, async (t) => {
     const { socket, peer, old } = await begin(t, name)
     peer.socket.pause()
-    for (let i = 0; i < 64; i++) socket.write(Buffer.alloc(256 * 1024))
+    for (let i = 0; i < 32; i++) socket.write(Buffer.alloc(256 * 1024))
     t.ok(socket.writableLength > 0)
     const reactor = makeReactor(t)
     const fresh: Buffer[] = []
@@ -120,7 +123,7 @@ for (const name of Object.keys(READERS)) {
       end = true
     })
     peer.socket.pause()
-    for (let i = 0; i < 64; i++) socket.write(Buffer.alloc(256 * 1024))
+    for (let i = 0; i < 32; i++) socket.write(Buffer.alloc(256 * 1024))
     const reactor = makeReactor(t)
     const refused = t.rejects(reactor.adopt(socket), { code: 'ERR_C1M_REACTOR_CLOSED' })
     await peer.flush('second ')

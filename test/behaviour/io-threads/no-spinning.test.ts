@@ -1,9 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Reactor } from 'c1m'
-import { type Test, test } from 'tap'
+import { t as tap, type Test, test } from 'tap'
 import { OneBatch } from '../../fixtures/batch.js'
 import { connectPeer } from '../../fixtures/peer.js'
 import { block, fence, quiet, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
+
+// Each test mostly waits for a time to pass.
+tap.jobs = 3
 
 /** More than a quiet loop needs for its odd wake-up, and far fewer than one that spins makes. */
 const FEW_TURNS = 50
@@ -57,7 +60,8 @@ for (const trigger of TRIGGERS) {
     await expectFewTurns(t, reactor, () => sleep(200))
   })
 
-  test(`data, FINs and resets while all batches are full (${trigger})`, async (t) => {
+  // By itself: it holds up the JS thread.
+  test(`data, FINs and resets while all batches are full (${trigger})`, { buffered: false }, async (t) => {
     const { port, reactor } = await serve<unknown>(t, {}, {}, { trigger })
     const together = await OneBatch.prepare(t, port)
     const peers = await Promise.all(Array.from({ length: 4 }, () => connectPeer(t, port)))

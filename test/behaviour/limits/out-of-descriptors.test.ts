@@ -1,9 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Test, test } from 'tap'
+import { t as tap, type Test, test } from 'tap'
 import { type Child, startChild } from '../../fixtures/child.js'
 import { ask, untilChildSays } from '../../fixtures/facts.js'
 import { connectPeer, type Peer } from '../../fixtures/peer.js'
 import { TRIGGERS, until } from '../../fixtures/reactor.js'
+
+// Each server is a process of its own.
+tap.jobs = 2
 
 /** Few, but more than Node needs for itself. */
 const LIMIT = 64

@@ -1,8 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { relay } from 'c1m'
-import { test } from 'tap'
+import { t as tap, test } from 'tap'
 import { TRIGGERS } from '../../fixtures/reactor.js'
 import { connectPair } from '../../fixtures/relay.js'
+
+// Each test mostly waits for a time to pass.
+tap.jobs = 5
 
 for (const trigger of TRIGGERS) {
   test(`idleTimeoutMs counts bytes of either direction (${trigger})`, async (t) => {

@@ -1,6 +1,9 @@
-import { test } from 'tap'
+import { t as tap, test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
 import { block, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
+
+// Each test mostly waits for a time to pass.
+tap.jobs = 6
 
 const codeOf = { idle: 'ERR_C1M_IDLE_TIMEOUT', read: 'ERR_C1M_READ_TIMEOUT', total: 'ERR_C1M_CONNECTION_TIMEOUT' }
 
@@ -29,7 +32,10 @@ for (const trigger of TRIGGERS) {
   }
 }
 
-test('a timeout that ran out before end() was heard of there does not call the handler any more', async (t) => {
+// By itself: it holds up the JS thread.
+test('a timeout that ran out before end() was heard of there does not call the handler any more', {
+  buffered: false,
+}, async (t) => {
   const log: unknown[] = []
   const { port } = await serve(
     t,

@@ -4,7 +4,7 @@ import { seeded } from '../../fixtures/random.js'
 import { serve, until } from '../../fixtures/reactor.js'
 
 const CONNECTIONS = 5_000
-const TIMEOUT_MS = 2_500
+const TIMEOUT_MS = 1_500
 /** What is later is shown, and not judged: that depends on the machine. */
 const LATE_MS = TIMEOUT_MS * 1.1
 

@@ -1,8 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection } from 'c1m'
-import { test } from 'tap'
+import { t as tap, test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
 import { serve, TRIGGERS, until } from '../../fixtures/reactor.js'
+
+// Each test mostly waits for a time to pass.
+tap.jobs = 4
 
 for (const trigger of TRIGGERS) {
   test(`a peer that only listens runs out of its read timeout (${trigger})`, async (t) => {

@@ -1,8 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection, Timeouts } from 'c1m'
-import { test } from 'tap'
+import { t as tap, test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
 import { fence, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
+
+// Each test mostly waits for a time to pass.
+tap.jobs = 2
 
 for (const trigger of TRIGGERS) {
   test(`setTimeouts sets those that are given, and leaves the others (${trigger})`, async (t) => {

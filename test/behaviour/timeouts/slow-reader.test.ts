@@ -1,9 +1,12 @@
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Connection, relay } from 'c1m'
-import { type Test, test } from 'tap'
+import { t as tap, type Test, test } from 'tap'
 import { makeReactor, serve, until } from '../../fixtures/reactor.js'
 import { connectPair } from '../../fixtures/relay.js'
+
+// Each test mostly waits for a time to pass.
+tap.jobs = 4
 
 /** More than the buffers of both kernels together. */
 const BYTES = 24 * 2 ** 20

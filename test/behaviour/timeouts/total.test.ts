@@ -1,6 +1,9 @@
-import { test } from 'tap'
+import { t as tap, test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
 import { serve, TRIGGERS, until } from '../../fixtures/reactor.js'
+
+// Each test mostly waits for a time to pass.
+tap.jobs = 4
 
 for (const trigger of TRIGGERS) {
   test(`a connection runs out of its total timeout, however busy it is (${trigger})`, async (t) => {

@@ -1,7 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { test } from 'tap'
+import { t as tap, test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
 import { serve, TRIGGERS, until } from '../../fixtures/reactor.js'
+
+// Each test mostly waits for a time to pass.
+tap.jobs = 4
 
 for (const trigger of TRIGGERS) {
   test(`a peer that doesn't read runs out of the write timeout, although it sends (${trigger})`, async (t) => {
