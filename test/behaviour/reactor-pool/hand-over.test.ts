@@ -70,9 +70,9 @@ for (const mode of MODES) {
     })
     await until(() => pool.connections === 1 || took !== '', 'the client')
     // The child's own clock: whether its peer closed before this thread was free.
-    block(3000)
+    block(2000)
     await until(() => took !== '')
-    t.ok(Number(took) < 2500, `${took} ms`)
+    t.ok(Number(took) < 1500, `${took} ms`)
   })
 
   test(`${mode}: a Unix socket without a worker: who waits is turned away when it closes`, async (t) => {

@@ -10,12 +10,14 @@ import { MODES, makeReactorPool, ODD_WORKERS } from '../../fixtures/reactor-pool
 import { temporaryDirectory } from '../../fixtures/temporary.js'
 
 const host = '127.0.0.1'
+/** Each crash of a worker makes its successor wait for twice as long. */
+const ROUNDS = 6
 
 for (const mode of MODES) {
   test(`${mode}: a listener that closes while its workers have yet to open it accepts no more`, async (t) => {
     const pool = makeReactorPool(t, { mode, module: ODD_WORKERS, size: 2 })
     await pool.ready()
-    for (let round = 0; round < 10; round++) {
+    for (let round = 0; round < ROUNDS; round++) {
       const listener = await pool.listen({ host, port: await freePort() })
       const port = listener.port as number
       // Its stand-in is told to listen, and to stop, with nothing in between.

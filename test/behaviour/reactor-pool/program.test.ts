@@ -5,10 +5,13 @@ import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import * as threads from 'node:worker_threads'
 import { isPoolWorker } from 'c1m'
-import { test } from 'tap'
+import { t as tap, test } from 'tap'
 import { packageRoot } from '../../fixtures/built.js'
 import { ask, MODES, makeReactorPool, WORKERS } from '../../fixtures/reactor-pool.js'
 import { temporaryDirectory } from '../../fixtures/temporary.js'
+
+// Each test mostly waits for processes to start.
+tap.jobs = 2
 
 const run = promisify(execFile)
 const c1m = JSON.stringify(packageRoot)
@@ -62,14 +65,11 @@ for (const mode of MODES) {
 }
 
 for (const option of [
-  ['--test-timeout', '5000'],
-  ['--test-name-pattern', 'foo'],
+  ['--test-timeout', '5000', '--test-name-pattern', 'foo', '--test-only'],
   ['--test-reporter=spec', '--test-reporter-destination', 'stdout'],
-  ['--test-only'],
-  ['--inspect-port', '0'],
-  ['--inspect-publish-uid', 'stderr'],
+  ['--inspect-port', '0', '--inspect-publish-uid', 'stderr'],
 ]) {
-  test(`processes: a pool made under node ${option.join(' ')} starts: a value goes with its option`, async (t) => {
+  test(`processes: a pool made under node ${option.join(' ')} starts: values go with their options`, async (t) => {
     const file = join(temporaryDirectory(t), 'program.cjs')
     const text = `
       const { ReactorPool } = require(${c1m})
@@ -101,7 +101,8 @@ test('the program itself is no worker', async (t) => {
   t.equal(isPoolWorker, false)
 })
 
-test('no thread to be had: the pool says so, and keeps nothing', async (t) => {
+// By itself: no other pool of this process has threads to be had meanwhile.
+test('no thread to be had: the pool says so, and keeps nothing', { buffered: false }, async (t) => {
   const { Worker } = threads
   const refuse = class {
     constructor() {

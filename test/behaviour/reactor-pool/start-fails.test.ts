@@ -1,9 +1,12 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
-import { test } from 'tap'
+import { t as tap, test } from 'tap'
 import { LINES } from '../../fixtures/pool-workers.js'
 import { MODES, makeReactorPool, WORKERS } from '../../fixtures/reactor-pool.js'
+
+// Each test mostly waits for workers to start.
+tap.jobs = 2
 
 const causes = {
   throw: { name: 'RangeError', message: 'thrown in setup' },
