@@ -2,10 +2,13 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Test, test } from 'tap'
+import { t as tap, type Test, test } from 'tap'
 import { packageRoot } from '../fixtures/built.js'
 import { type Child, startProgram } from '../fixtures/child.js'
 import { until } from '../fixtures/reactor.js'
+
+// Each server is a process of its own.
+tap.jobs = 2
 
 // The servers of examples/ are what people copy: each is attacked unchanged, by what ended or swelled it before.
 

@@ -1,9 +1,12 @@
 import { once } from 'node:events'
-import { test } from 'tap'
+import { t as tap, test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
 import { LINES } from '../../fixtures/pool-workers.js'
 import { until } from '../../fixtures/reactor.js'
 import { ask, askAround, MODES, makeReactorPool } from '../../fixtures/reactor-pool.js'
+
+// Each test mostly waits for workers to start, or to end.
+tap.jobs = 2
 
 /** A connection to each worker, by its place. */
 async function onePeerEach(t: Parameters<typeof connectPeer>[0], port: number, size: number) {

@@ -1,9 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Connection, delimited, Reactor } from 'c1m'
-import { test } from 'tap'
+import { t as tap, test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
 import { makeGate, makePool } from '../../fixtures/pool.js'
 import { fence, serve, until } from '../../fixtures/reactor.js'
+
+// Each test mostly waits for workers to start, and one for a deadline.
+tap.jobs = 2
 
 const lines = { framing: delimited('\n') }
 
