@@ -13,8 +13,8 @@ import { medianOf } from './harness/statistics.js'
 import { decimal, formatTable, integer, micros } from './harness/table.js'
 
 /**
- * The same echo server on c1m and on node:net, each in a process of its own, under the same load. With `--quick` a short run,
- * which shows that everything works; its figures say little.
+ * The same echo server on c1m and on node:net, each in a process of its own, under the same load. `--quick` is a short run that
+ * shows whether everything works; its figures say little.
  */
 const { quick = false } = parseArgs({ options: { quick: { type: 'boolean' } } }).values
 

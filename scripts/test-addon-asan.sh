@@ -10,8 +10,8 @@ build_asan_addon build/asan
 use_asan_addon build/asan
 if [ -n "${C1M_IO_THREADS-}" ]; then export NODE_OPTIONS="--require=$PWD/build/js/test/fixtures/io-threads.js"; fi
 # Pools are their workers' reactors, under scripts that run on no I/O thread; each worker is a Node that takes seconds to
-# start under the sanitizer. The others run no C++ that is theirs alone: they are about arguments, texts, and what JavaScript
-# keeps of tasks and lookups.
+# start under the sanitizer. The others run no C++ that is theirs alone: they are about arguments, texts, and what
+# JavaScript keeps of tasks and lookups.
 left_out=(
   'reactor-pool/*' '*/bad-input*' worker-pool/{promises-settle,failures,run,errors,force}.test.js
   {process/unsupported-platform,listen/cluster,options/unknown-options,api/inspect,api/data-option}.test.js

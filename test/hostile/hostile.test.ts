@@ -10,7 +10,7 @@ tap.jobs = 2
 
 /** How long each attack lasts; longer by hand: C1M_HOSTILE_SECONDS=60. */
 const SECONDS = Number(process.env.C1M_HOSTILE_SECONDS ?? 3)
-/** The P99 of the honest peers beside it, in ms: nobody is starved, though two servers and all their peers share two cores. */
+/** The P99 of the honest peers beside it, in ms: nobody is starved, though two servers and their peers share two cores. */
 const MAX_P99_MS = 5000
 
 const HONEST = 50
@@ -57,8 +57,8 @@ for (const [name, attack] of Object.entries(attacks)) {
     const held = await ask<number>(hostile, 'stop')
     const grown = Math.max(0, during.rss - before.rss)
     t.comment(
-      `${held} connections; ${mib(grown)} MiB; honest P99 ${beside.p99.toFixed(1)} ms (before it ${earlier.p99.toFixed(1)}), ` +
-        `${beside.count} echoes`,
+      `${held} connections; ${mib(grown)} MiB; honest P99 ${beside.p99.toFixed(1)} ms ` +
+        `(before it ${earlier.p99.toFixed(1)}), ${beside.count} echoes`,
     )
     const most = attack.bytesInAll + held * attack.bytesEach
     t.ok(grown <= most, `memory: ${mib(grown)} of ${mib(most)} MiB`)
