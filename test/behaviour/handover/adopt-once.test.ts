@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import { PassThrough } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { t as tap, type Test, test } from 'tap'
+import { type Test, t as tap, test } from 'tap'
 import { netServer } from '../../fixtures/handover.js'
 import type { Peer } from '../../fixtures/peer.js'
 import { fence, makeReactor, until } from '../../fixtures/reactor.js'

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Reactor } from 'c1m'
-import { t as tap, type Test, test } from 'tap'
+import { type Test, t as tap, test } from 'tap'
 import { OneBatch } from '../../fixtures/batch.js'
 import { connectPeer } from '../../fixtures/peer.js'
 import { block, fence, quiet, serve, TRIGGERS, until } from '../../fixtures/reactor.js'

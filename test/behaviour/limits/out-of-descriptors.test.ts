@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { t as tap, type Test, test } from 'tap'
+import { type Test, t as tap, test } from 'tap'
 import { type Child, startChild } from '../../fixtures/child.js'
 import { ask, untilChildSays } from '../../fixtures/facts.js'
 import { connectPeer, type Peer } from '../../fixtures/peer.js'

@@ -17,10 +17,14 @@ interface Bench extends Served<unknown> {
 
 async function bench(t: Parameters<typeof serve>[0]): Promise<Bench> {
   const conns: Connection[] = []
-  const served = await serve<unknown>(t, { open: (conn) => void conns.push(conn) }, {
-    maxWriteQueue: 256 * MIB,
-    sendBufferBytes: SEND_BUFFER,
-  })
+  const served = await serve<unknown>(
+    t,
+    { open: (conn) => void conns.push(conn) },
+    {
+      maxWriteQueue: 256 * MIB,
+      sendBufferBytes: SEND_BUFFER,
+    },
+  )
   const peer = await connectPeer(t, served.port)
   peer.socket.pause()
   await until(() => conns.length === 1)

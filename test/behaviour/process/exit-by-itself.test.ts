@@ -1,4 +1,4 @@
-import { t as tap, type Test, test } from 'tap'
+import { type Test, t as tap, test } from 'tap'
 import { SANITIZED } from '../../fixtures/built.js'
 import { type Child, startChild } from '../../fixtures/child.js'
 

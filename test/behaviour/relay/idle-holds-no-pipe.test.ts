@@ -11,7 +11,9 @@ for (const trigger of TRIGGERS) {
   test(`pipes are held while bytes are under way, and by no idle relay (${trigger})`, async (t) => {
     const reactor = makeReactor(t, { trigger })
     const before = openPipes()
-    const pairs = await Promise.all(Array.from({ length: 40 }, () => connectPair(t, { reactor, listen: { sendBufferBytes: 64 * 1024 } })))
+    const pairs = await Promise.all(
+      Array.from({ length: 40 }, () => connectPair(t, { reactor, listen: { sendBufferBytes: 64 * 1024 } })),
+    )
     const ended = pairs.map(({ a, b }) => relay(a, b))
     const block = Buffer.alloc(300_000, 'x')
     for (const { peerA } of pairs) await peerA.flush(block)

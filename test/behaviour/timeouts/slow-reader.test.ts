@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Connection, relay } from 'c1m'
-import { t as tap, type Test, test } from 'tap'
+import { type Test, t as tap, test } from 'tap'
 import { makeReactor, serve, until } from '../../fixtures/reactor.js'
 import { connectPair } from '../../fixtures/relay.js'
 
