@@ -28,4 +28,4 @@ if [ $# -eq 0 ]; then
   set -- "${files[@]}"
 fi
 # shellcheck disable=SC2086
-exec $no_aslr tap --timeout=300 "$@"
+exec $no_aslr node scripts/run-tests.mjs --timeout=300 "$@"

@@ -24,12 +24,10 @@ rm -f "$C1M_FAULTS_LOG"
 run() { # WORDS FILES...: tests under these faults
   C1M_FAULTS=$1
   shift
-  # tap passes over a name that there is no file of.
-  ls "$@" >/dev/null
   printf '# C1M_FAULTS=%s C1M_SEED=%s\n' "$C1M_FAULTS" "$C1M_SEED"
   export C1M_FAULTS
   # shellcheck disable=SC2086
-  $no_aslr tap --timeout=300 "$@"
+  $no_aslr node scripts/run-tests.mjs --timeout=300 "$@"
 }
 if [ $# -gt 0 ]; then
   run "${C1M_FAULTS:-transfer,wake}" "$@"

@@ -13,7 +13,7 @@ async function run(program: string, ...allowed: string[]): Promise<string> {
   // node-gyp-build, which finds the addon, asks for the second.
   const readable = [join(root, '*'), '/etc/alpine-release'].map((path) => `--allow-fs-read=${path}`)
   const options = [model, ...addons, ...readable, ...allowed]
-  // Without the test runner's hooks, which ask for more.
+  // Without what scripts/test-addon-asan.sh loads into each test file, which needs more.
   const command = ['-u', 'NODE_OPTIONS', process.execPath, ...options, '-e', program]
   const { stdout } = await promisify(execFile)('env', command, { cwd: root })
   return stdout.trim()
