@@ -19,7 +19,10 @@ use_asan_addon() {
   no_aslr=$(setarch -R true 2>/dev/null && echo 'setarch -R' || true)
   # Node leaves its own memory to the kernel at exit, so leaks can't be told from that. Freed memory isn't taken again before
   # 4 MiB more were freed: with the default of 256 MiB, nearly all of it Node's, a third of the time goes to fresh pages.
-  export ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=4 UBSAN_OPTIONS=print_stacktrace=1
+  # Of each allocation only one frame is kept, since most are Node's: with ASAN_OPTIONS=malloc_context_size=30 a report has
+  # the whole stacks.
+  ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=4:malloc_context_size=1:${ASAN_OPTIONS-}
+  export ASAN_OPTIONS UBSAN_OPTIONS=print_stacktrace=1
   # node-gyp-build looks there instead of here; tests of memory sizes and timing may look at the second.
   export C1M_PREBUILD=$PWD/$1 C1M_SANITIZER=address
   LD_PRELOAD="$(${CXX:-g++} -print-file-name=libasan.so)"
