@@ -9,7 +9,8 @@ build_asan_addon() {
   ln -sfn ../../native "$1/native"
   local flags='-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g1'
   # vptr checks need the RTTI that the addon is built without. -O1: it is compiled in half the time.
-  JOBS=max CXXFLAGS="$flags -O1 -fno-sanitize=vptr" LDFLAGS="$flags ${2-}" node-gyp --directory="$1" --silent configure build
+  JOBS=max CXXFLAGS="$flags -O1 -fno-sanitize=vptr" LDFLAGS="$flags ${2-}" \
+    flock "$1.lock" node-gyp --directory="$1" --silent configure build
 }
 
 # use_asan_addon FOLDER: sets the environment; $no_aslr goes before the command.
