@@ -1,4 +1,4 @@
-// Accepting is governed: what runs out pauses it, and never makes the loop spin.
+// Accepting pauses when descriptors, memory or slots run out, and never makes the loop spin.
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -14,13 +14,13 @@ namespace {
 
 constexpr Trigger kTriggers[] = {Trigger::kEdge, Trigger::kLevel};
 
-// Fails accept4 with `error` while that is set; counts the calls.
+// Lets accept4 fail with `error` while that is set, and counts the calls.
 class Accepts {
  public:
   explicit Accepts(Harness& h) {
     h.hooks.accept4 = [this](int fd, sockaddr* peer, socklen_t* length, int flags) {
       ++calls;
-      // What sheds has given its reserve up for this one call.
+      // The acceptor has closed its reserve, so that this one call succeeds.
       if (error != 0 && !(descriptor_free && (error == EMFILE || error == ENFILE))) return shim::fail(error);
       descriptor_free = false;
       return shim::__real_accept4(fd, peer, length, flags);
@@ -36,7 +36,7 @@ class Accepts {
     };
   }
 
-  // The reserve of before these hooks were there.
+  // Sets the reserve that was opened before these hooks were installed.
   void reserve(int fd) { reserve_ = fd; }
 
   int error = 0;
@@ -53,7 +53,7 @@ bool was_closed(Client& client) {
   return client.ended || client.error == ECONNRESET;
 }
 
-// The descriptor of /dev/null that is open: the acceptor's reserve.
+// Returns the acceptor's reserve: an open descriptor of /dev/null.
 int find_reserve() {
   for (int fd = 0; fd < 1024; ++fd) {
     char path[64];
@@ -69,7 +69,7 @@ int find_reserve() {
 
 }  // namespace
 
-TEST_CASE("without descriptors accepting pauses: one is shed, one event says so, tries come ever later") {
+TEST_CASE("without descriptors accepting pauses: one connection is shed, and retries are ever farther apart") {
   for (const Trigger trigger : kTriggers) {
     for (const int error : {EMFILE, ENFILE}) {
       CAPTURE(error);
@@ -88,7 +88,7 @@ TEST_CASE("without descriptors accepting pauses: one is shed, one event says so,
       CHECK_FALSE(was_closed(*waiting[1]));
       int expected = 10;
       for (int round = 0; round < 10; ++round) {
-        // It sleeps until the next try, and nothing happens before.
+        // The loop sleeps until the next retry, and does nothing before.
         CHECK(h.quiet());
         CHECK(h.asked() == expected);
         h.now_ms += static_cast<uint64_t>(expected - 1);
@@ -106,7 +106,7 @@ TEST_CASE("without descriptors accepting pauses: one is shed, one event says so,
       CHECK(h.js.stat("shed") == 11);
       CHECK(h.js.open() == 0);
 
-      // There are descriptors again: all that still wait are taken, at the next try.
+      // With free descriptors, the next retry accepts all connections that still wait.
       accepts.error = 0;
       h.settle();
       CHECK(h.js.open() == 0);
@@ -117,7 +117,7 @@ TEST_CASE("without descriptors accepting pauses: one is shed, one event says so,
       CHECK(h.asked() == -1);
       CHECK(h.js.saturated.size() == 1);
 
-      // The next time is a new phase, with short waits and an event of its own.
+      // The next shortage starts a new phase, with short intervals and an event of its own.
       accepts.error = error;
       h.connect(port);
       h.settle();
@@ -127,7 +127,7 @@ TEST_CASE("without descriptors accepting pauses: one is shed, one event says so,
   }
 }
 
-TEST_CASE("a descriptor that comes free in between doesn't end the phase, but the next try comes soon") {
+TEST_CASE("one free descriptor during a shortage doesn't end the phase, but shortens the interval to the next retry") {
   Harness h;
   const auto port = h.listen();
   Accepts accepts(h);
@@ -139,7 +139,7 @@ TEST_CASE("a descriptor that comes free in between doesn't end the phase, but th
   h.now_ms += 10;
   h.settle();
   CHECK(h.asked() == 20);
-  // Room for one, then none.
+  // One call succeeds, and the next one fails again.
   accepts.error = 0;
   const auto accept = h.hooks.accept4;
   h.hooks.accept4 = [&](int fd, sockaddr* peer, socklen_t* length, int flags) {
@@ -154,7 +154,7 @@ TEST_CASE("a descriptor that comes free in between doesn't end the phase, but th
   CHECK(h.asked() == 10);
 }
 
-TEST_CASE("without memory accepting pauses, and nothing is shed") {
+TEST_CASE("without memory accepting pauses, and no connection is shed") {
   for (const int error : {ENOBUFS, ENOMEM}) {
     Harness h;
     const auto port = h.listen();
@@ -175,7 +175,7 @@ TEST_CASE("without memory accepting pauses, and nothing is shed") {
   }
 }
 
-TEST_CASE("connections that arrive in a pause wake the loop for a turn, and no more") {
+TEST_CASE("a connection that arrives while accepting is paused wakes the loop for one turn only") {
   Harness h;
   const auto port = h.listen();
   Accepts accepts(h);
@@ -193,14 +193,14 @@ TEST_CASE("connections that arrive in a pause wake the loop for a turn, and no m
   CHECK(accepts.calls == calls);
 }
 
-TEST_CASE("the kernel's own EMFILE: shed, wait, recover") {
+TEST_CASE("after an EMFILE of the kernel one connection is shed, and accepting recovers") {
   Harness h;
   const auto port = h.listen();
   std::vector<Client*> waiting;
   for (int i = 0; i < 5; ++i) waiting.push_back(&h.connect(port));
   rlimit before{};
   REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
-  // No number below it is free.
+  // The lowest free descriptor number.
   const int next = ::fcntl(port.address.family() > 0 ? 0 : 0, F_DUPFD_CLOEXEC, 0);
   REQUIRE(next > 2);
   ::close(next);
@@ -211,7 +211,7 @@ TEST_CASE("the kernel's own EMFILE: shed, wait, recover") {
   CHECK(h.js.saturated == std::vector<int>{EMFILE});
   CHECK(was_closed(*waiting[0]));
   CHECK(h.js.open() == 0);
-  // With an empty queue the kernel says EMFILE as well: no reason to spin.
+  // accept4 fails with EMFILE for an empty queue as well, which must not make the loop spin.
   for (int i = 0; i < 8; ++i) {
     h.now_ms += 1000;
     h.settle();
@@ -228,13 +228,13 @@ TEST_CASE("the kernel's own EMFILE: shed, wait, recover") {
   CHECK(h.js.saturated.size() == 1);
 }
 
-TEST_CASE("a reserve that was lost is found again") {
+TEST_CASE("a lost reserve descriptor is opened again when descriptors are free") {
   Harness h;
   const auto port = h.listen();
   Accepts accepts(h);
   accepts.reserve(find_reserve());
   accepts.error = EMFILE;
-  // Someone else of this process takes the number while we shed.
+  // Another thread of the process takes the descriptor while the acceptor sheds a connection.
   accepts.fail_open = true;
   for (int i = 0; i < 3; ++i) h.connect(port);
   h.settle();
@@ -251,7 +251,7 @@ TEST_CASE("a reserve that was lost is found again") {
   CHECK(was_closed(client));
 }
 
-TEST_CASE("a poller without memory gives the connection up, leaks nothing, and tries again later") {
+TEST_CASE("a connection that the poller has no memory for is closed without a leak, and accepting retries later") {
   Harness h;
   const auto port = h.listen();
   int failures = 2;
@@ -281,7 +281,7 @@ TEST_CASE("a poller without memory gives the connection up, leaks nothing, and t
   CHECK(h.js.stat("acceptErrors") == 2);
 }
 
-TEST_CASE("errors of one connection cost that one only") {
+TEST_CASE("an error of accept4 that concerns one connection doesn't pause accepting") {
   Harness h;
   const auto port = h.listen();
   std::vector<int> errors{ECONNABORTED, EINTR, EPROTO, ENETDOWN, EINTR, EHOSTUNREACH};
@@ -298,9 +298,9 @@ TEST_CASE("errors of one connection cost that one only") {
   CHECK(h.js.stat("acceptErrors") == 4);
 }
 
-TEST_CASE("errors that don't end don't make the loop spin") {
-  // EPERM is a firewall's word for one connection, or a sandbox's for all; EINVAL is said of a socket that is no
-  // listener any more; EBADF must not happen.
+TEST_CASE("errors that accept4 returns every time don't make the loop spin") {
+  // EPERM comes from a firewall for one connection, or from a sandbox for all; EINVAL from a socket that has stopped
+  // listening; EBADF would be a bug.
   for (const Trigger trigger : kTriggers) {
     for (const int error : {EPERM, ECONNABORTED, EINVAL, EBADF}) {
       CAPTURE(error);
@@ -312,7 +312,7 @@ TEST_CASE("errors that don't end don't make the loop spin") {
       for (int i = 0; i < 20; ++i) h.turn();
       CHECK(accepts.calls < 1000);
       CHECK(h.quiet());
-      // A try now and then is no spinning.
+      // A retry from time to time is not spinning.
       for (int second = 0; second < 10; ++second) {
         h.now_ms += 1000;
         for (int i = 0; i < 10; ++i) h.turn();
@@ -324,7 +324,7 @@ TEST_CASE("errors that don't end don't make the loop spin") {
   }
 }
 
-TEST_CASE("a storm of connections leaves room for the others in every turn") {
+TEST_CASE("a burst of new connections leaves time for the open ones in every turn") {
   raise_descriptor_limit();
   Harness h({.max_connections = 1000});
   const auto port = h.listen();
@@ -334,7 +334,7 @@ TEST_CASE("a storm of connections leaves room for the others in every turn") {
   h.turn();
   REQUIRE(h.loop->table().slots.live() > 1);
   h.turn();
-  CHECK(h.asked() == 0);  // no edge will come for those that are left
+  CHECK(h.asked() == 0);  // the rest of the queue causes no further edge
   const uint32_t first = h.loop->table().slots.live();
   CHECK(first > 1);
   CHECK(first <= 1 + 2 * 256);
@@ -344,7 +344,7 @@ TEST_CASE("a storm of connections leaves room for the others in every turn") {
   CHECK(h.js.open() == 601);
 }
 
-TEST_CASE("at maxConnections accepting pauses until some have gone, with one event a phase") {
+TEST_CASE("at maxConnections accepting pauses until enough connections have closed, with one event for each pause") {
   for (const Trigger trigger : kTriggers) {
     Harness h({.max_connections = 64, .trigger = trigger});
     const auto port = h.listen();
@@ -353,8 +353,8 @@ TEST_CASE("at maxConnections accepting pauses until some have gone, with one eve
     CHECK(h.js.open() == 64);
     CHECK(h.js.saturated == std::vector<int>{0});
     CHECK(h.quiet());
-    CHECK(h.asked() == -1);  // what it waits for is told by JS
-    // One free place of 64 is not enough.
+    CHECK(h.asked() == -1);  // it waits for a close, which JavaScript causes
+    // One free slot of 64 is not enough.
     h.js.destroy(h.js.connections[0]);
     h.settle();
     CHECK(h.js.open() == 63);
@@ -371,7 +371,7 @@ TEST_CASE("at maxConnections accepting pauses until some have gone, with one eve
   }
 }
 
-TEST_CASE("a maximum of one connection is a maximum of one at a time") {
+TEST_CASE("with maxConnections 1 connections are accepted one after the other") {
   Harness h({.max_connections = 1});
   const auto port = h.listen();
   for (int i = 0; i < 3; ++i) h.connect(port);
@@ -383,11 +383,11 @@ TEST_CASE("a maximum of one connection is a maximum of one at a time") {
     CHECK(h.js.open() == 1);
     CHECK(h.js.connections.size() == i + 2);
   }
-  // All in the same slot, each with a generation of its own.
+  // All used the same slot, each with a generation of its own.
   CHECK(h.js.connections[2].generation == h.js.connections[0].generation + 2);
 }
 
-TEST_CASE("saturation is announced when there is a batch for it, once") {
+TEST_CASE("saturation is reported once, as soon as a batch has room for it") {
   Harness h({.max_connections = 4, .batches = 1});
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -402,7 +402,7 @@ TEST_CASE("saturation is announced when there is a batch for it, once") {
   CHECK(h.js.open() == 4);
 }
 
-TEST_CASE("each listener has a phase of its own") {
+TEST_CASE("each listener reports its own saturation") {
   Harness h({.max_connections = 2});
   const auto one = h.listen();
   const auto two = h.listen();
@@ -419,7 +419,7 @@ TEST_CASE("each listener has a phase of its own") {
   CHECK(h.js.open() == 2);
 }
 
-TEST_CASE("a listener that closes in a pause leaves no timer behind, and the port is free") {
+TEST_CASE("a listener that closes while accepting is paused leaves no timer, and frees its port") {
   for (const bool full : {false, true}) {
     Harness h({.max_connections = 1});
     const auto port = h.listen();
@@ -441,7 +441,7 @@ TEST_CASE("a listener that closes in a pause leaves no timer behind, and the por
   }
 }
 
-TEST_CASE("a closed listener says how many it has accepted, and their opens may come later") {
+TEST_CASE("closing a listener returns how many connections it has accepted, also if their opens are delivered later") {
   Harness h({.batches = 1});
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -461,14 +461,14 @@ TEST_CASE("a closed listener says how many it has accepted, and their opens may 
   for (const Told& one : h.js.connections) CHECK(one.listener == port.index);
 }
 
-TEST_CASE("a listener closes behind those that its queue holds") {
+TEST_CASE("a listener that closes accepts the connections in its queue first") {
   for (const bool is_unix : {false, true}) {
     Harness h({.max_connections = 512});
     Harness::ListenOptions options;
     if (is_unix) options.address = Address::unix_path(std::string("\0c1m-close-test", 15)).value();
     const auto port = h.listen(options);
     h.settle();
-    // More than a turn takes, each with a question.
+    // More connections than one turn accepts, each with a byte to read.
     h.hooks.accept4 = [&](int fd, sockaddr* peer, socklen_t* length, int flags) {
       ++h.now_ms;
       return shim::__real_accept4(fd, peer, length, flags);
@@ -490,7 +490,7 @@ TEST_CASE("a listener closes behind those that its queue holds") {
   }
 }
 
-TEST_CASE("a listener that is not there can be closed") {
+TEST_CASE("closing a listener that doesn't exist completes") {
   Harness h;
   auto request = std::make_unique<CloseListenerRequest>();
   request->index = 77;
@@ -499,7 +499,7 @@ TEST_CASE("a listener that is not there can be closed") {
   CHECK(h.js.completed.size() == 1);
 }
 
-TEST_CASE("a Unix listener that can't be watched leaves no file behind") {
+TEST_CASE("a Unix listener that the poller can't add leaves no file") {
   char path[] = "/tmp/c1m-acceptor-XXXXXX";
   REQUIRE(::mkdtemp(path) != nullptr);
   const std::string file = std::string(path) + "/s";

@@ -1,4 +1,4 @@
-// Batches of events and of commands: what they hold, and when they are full.
+// Batches of events and of commands: their contents, and when they are full.
 #include <doctest/doctest.h>
 
 #include <memory>
@@ -9,8 +9,8 @@
 
 using namespace c1m;
 
-TEST_CASE("an event batch writes its records one after the other, and says when it is full") {
-  // One word more than it may touch.
+TEST_CASE("an event batch writes records one after the other, until has_record() is false") {
+  // The last word lies beyond the batch, which must not write it.
   std::vector<uint32_t> records(EventBatch::kRecords * EventBatch::kRecordWords + 1, 0xabcdef);
   EventBatch batch(records.data());
   for (uint32_t i = 0; i < EventBatch::kRecords; ++i) {
@@ -30,7 +30,7 @@ TEST_CASE("an event batch writes its records one after the other, and says when 
   }
 }
 
-TEST_CASE("a batch has room for a read while both a record and enough of the right slab are left") {
+TEST_CASE("a batch has room for a read while a record and enough bytes of that mode's slab are free") {
   std::vector<uint32_t> records(EventBatch::kRecords * EventBatch::kRecordWords);
   EventBatch batch(records.data());
   CHECK_FALSE(batch.has_room(ReadMode::kOwned));
@@ -45,7 +45,7 @@ TEST_CASE("a batch has room for a read while both a record and enough of the rig
   CHECK_FALSE(batch.has_room(ReadMode::kBorrowed));
 }
 
-TEST_CASE("a batch that came back starts anew, except for its owned slab, which goes on") {
+TEST_CASE("reset() clears a batch, but keeps the position in its owned slab") {
   std::vector<uint32_t> records(EventBatch::kRecords * EventBatch::kRecordWords);
   EventBatch batch(records.data());
   batch.slab(ReadMode::kOwned) = {.data = nullptr, .size = 1 << 20, .used = 5000};
@@ -59,7 +59,7 @@ TEST_CASE("a batch that came back starts anew, except for its owned slab, which 
   CHECK(batch.slab(ReadMode::kBorrowed).used == 0);
 }
 
-TEST_CASE("a command's bytes lie inside the arena, or there are none") {
+TEST_CASE("bytes() returns null for a range that isn't inside the arena") {
   const std::vector<uint32_t> records(4 * CommandBatch::kRecordWords);
   const std::vector<uint8_t> arena(100);
   const CommandBatch batch(records.data(), 4, arena.data(), 100);

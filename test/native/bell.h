@@ -17,7 +17,7 @@ class Bell {
 
   void ring() { sem_post(&semaphore_); }
 
-  // False if nobody rang for ten seconds: a wake-up was lost.
+  // Returns false if there was no ring for ten seconds: a wake-up was lost.
   [[nodiscard]] bool wait() {
     timespec until{};
     ::clock_gettime(CLOCK_REALTIME, &until);

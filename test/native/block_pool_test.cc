@@ -10,7 +10,7 @@
 
 using namespace c1m;
 
-TEST_CASE("blocks are distinct, whole, and counted") {
+TEST_CASE("blocks don't overlap, and are counted") {
   BlockPool pool;
   std::vector<uint8_t*> blocks;
   for (int i = 0; i < 1000; ++i) {
@@ -28,7 +28,7 @@ TEST_CASE("blocks are distinct, whole, and counted") {
   CHECK(pool.in_use() == 0);
 }
 
-TEST_CASE("a block that was given back is handed out again") {
+TEST_CASE("a returned block is used again") {
   BlockPool pool;
   REQUIRE(pool.make_room(2));
   uint8_t* first = pool.take();
@@ -41,7 +41,7 @@ TEST_CASE("a block that was given back is handed out again") {
   pool.give(second);
 }
 
-TEST_CASE("a burst's pages go back to the system, and come again when they are needed") {
+TEST_CASE("the pages of a burst are released to the system, and blocks are available again when needed") {
   constexpr size_t kBurst = 5000;
   BlockPool pool;
   for (int round = 0; round < 3; ++round) {
@@ -52,7 +52,7 @@ TEST_CASE("a burst's pages go back to the system, and come again when they are n
       std::memset(blocks.back(), 1 + round, BlockPool::kBlockBytes);
     }
     CHECK(std::set<uint8_t*>(blocks.begin(), blocks.end()).size() == kBurst);
-    // Every other one first, as queues that were filled in turn.
+    // Returned in the order in which queues that were filled alternately drain.
     for (size_t i = 0; i < kBurst; i += 2) pool.give(blocks[i]);
     for (size_t i = 1; i < kBurst; i += 2) pool.give(blocks[i]);
     CHECK(pool.free() <= BlockPool::kMaxFree);

@@ -1,4 +1,4 @@
-// Limits and accounts that hold where two features meet: close and hand-over, workers and batches, moves and slices.
+// Limits and counters where two features meet: close and hand-over, workers' writes and batches, moves and slices.
 #include <doctest/doctest.h>
 
 #include <cstring>
@@ -17,12 +17,12 @@
 using namespace c1m;
 
 namespace {
-RemoteWrite bytes_to(uint32_t slot, uint32_t generation, size_t size, uint32_t most = 1u << 30) {
-  return {slot, generation, most, 0, bytes_of(std::string(size, 'x'))};
+RemoteWrite bytes_to(uint32_t slot, uint32_t generation, size_t size, uint32_t max_queue = 1u << 30) {
+  return {slot, generation, max_queue, 0, bytes_of(std::string(size, 'x'))};
 }
 }  // namespace
 
-TEST_CASE("a listener that closes while one waits for its loop closes behind it") {
+TEST_CASE("a listener that closes while a connection waits for another loop hands that one over, and accepts no more") {
   Harness h({.max_connections = 4096});
   Poller poller = std::move(Poller::create(Trigger::kEdge).value());
   auto inbox = std::make_shared<Inbox>(poller);
@@ -43,7 +43,7 @@ TEST_CASE("a listener that closes while one waits for its loop closes behind it"
   };
   std::deque<Client> clients;
   clients.emplace_back(address);
-  h.settle();  // one waits for its loop
+  h.settle();  // the acceptor keeps one connection, which it can't hand over
   auto closing = std::make_unique<CloseListenerRequest>();
   closing->index = 5;
   const CloseListenerRequest* close = closing.get();
@@ -52,7 +52,7 @@ TEST_CASE("a listener that closes while one waits for its loop closes behind it"
   int accepts = 0;
   h.hooks.accept4 = [&](int fd, sockaddr* peer, socklen_t* length, int flags) {
     const int got = shim::__real_accept4(fd, peer, length, flags);
-    if (got >= 0 && ++accepts < 2000) clients.emplace_back(address);  // somebody always comes
+    if (got >= 0 && ++accepts < 2000) clients.emplace_back(address);  // a new client for each accepted one
     return got;
   };
   clients.emplace_back(address);
@@ -72,7 +72,7 @@ TEST_CASE("a listener that closes while one waits for its loop closes behind it"
   h.stop();
 }
 
-TEST_CASE("workers' writes that wait for a batch are bounded") {
+TEST_CASE("workers' writes that wait for a batch take bounded memory") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -95,7 +95,7 @@ TEST_CASE("workers' writes that wait for a batch are bounded") {
   h.stop();
 }
 
-TEST_CASE("workers' writes have a share of a turn") {
+TEST_CASE("a turn sends a bounded number of workers' writes") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -108,7 +108,7 @@ TEST_CASE("workers' writes have a share of a turn") {
   h.settle();
 }
 
-TEST_CASE("a buffer is not kept for a small part of it that waits for a connection on its way") {
+TEST_CASE("a small part of a buffer, written to a connection that is being moved, doesn't keep the whole buffer") {
   Harness h;
   auto reserve = std::make_unique<ReserveRequest>();
   reserve->max_write_queue = 1 << 20;
@@ -123,9 +123,9 @@ TEST_CASE("a buffer is not kept for a small part of it that waits for a connecti
   h.stop();
 }
 
-// TSan takes the numbers of two file tables for those of one.
+// TSan confuses equal descriptor numbers of two file tables.
 #ifndef __SANITIZE_THREAD__
-TEST_CASE("one that is lost on arrival is counted as closed") {
+TEST_CASE("a moved connection whose descriptor is lost is counted as closed") {
   Running a(4, Trigger::kEdge, true);
   Running b(4, Trigger::kEdge, true);
   const Fd fd = dial(a.listen());
@@ -146,7 +146,7 @@ TEST_CASE("one that is lost on arrival is counted as closed") {
   settle->slot = reserved.slot;
   settle->generation = reserved.generation;
   settle->parcel = std::move(parcel);
-  settle->parcel->fd = Fd();  // nothing that could be brought
+  settle->parcel->fd = Fd();  // no descriptor to take over
   b.js.request(std::move(settle));
   b.js.flush();
   while (!there.closed()) b.deliver();

@@ -1,4 +1,4 @@
-// Outgoing connections: every attempt is answered once, and one that fails leaves nothing.
+// Outgoing connections: every attempt completes once, and a failed one leaves nothing behind.
 #include <doctest/doctest.h>
 #include <poll.h>
 
@@ -15,7 +15,7 @@ namespace {
 
 constexpr Trigger kTriggers[] = {Trigger::kEdge, Trigger::kLevel};
 
-// A listening socket that nobody accepts from by itself.
+// A listening socket that accepts only when a test calls accept().
 struct Server {
   explicit Server(int backlog = 100) : fd(open_socket(AF_INET, 0).value().release()) {
     REQUIRE(bind_socket(fd.get(), Address::ip("127.0.0.1", 0).value()).ok());
@@ -33,16 +33,16 @@ struct Server {
   Address address;
 };
 
-// An address that answers no SYN: the queue of its listener is full.
+// An address that doesn't reply to a SYN, because the queue of its listener is full.
 struct Hole : Server {
   Hole() : Server(0), waiting(address) {}
   Client waiting;
 };
 
-// The address of a listener that is gone.
+// Returns the address of a listener that has closed.
 Address refusing() { return Server().address; }
 
-// Attempts, by the context of their connection.
+// Attempts to connect, by the context of their connection.
 class Attempts {
  public:
   explicit Attempts(Harness& h) : h_(h) {}
@@ -62,7 +62,7 @@ class Attempts {
     h_.js.request(std::move(request));
   }
 
-  // Of the latest attempt with this number; null while it has none.
+  // Returns the latest attempt with this context if it has completed, or null.
   [[nodiscard]] const ConnectRequest* answer(uint32_t context) const {
     const ConnectRequest* latest = started_.at(context);
     const auto is_it = [&](const auto& request) { return request.get() == latest; };
@@ -90,7 +90,7 @@ class Attempts {
 
 }  // namespace
 
-TEST_CASE("an attempt opens when its handshake is through") {
+TEST_CASE("a connection opens when its handshake has completed") {
   for (const Trigger trigger : kTriggers) {
     Harness h({.trigger = trigger});
     Attempts attempts(h);
@@ -104,7 +104,7 @@ TEST_CASE("an attempt opens when its handshake is through") {
     CHECK(told.listener == 7);
     CHECK(h.js.stat("connected") == 1);
     CHECK(h.js.stat("accepted") == 0);
-    // It does all that an accepted one does.
+    // It reads and writes as an accepted one does.
     const Fd peer = server.accept();
     h.js.write(told, "hello");
     h.settle();
@@ -116,12 +116,12 @@ TEST_CASE("an attempt opens when its handshake is through") {
   }
 }
 
-TEST_CASE("a connection that is there at once, with bytes and an end, is told in order") {
+TEST_CASE("open, data and end of a connection that is established immediately are delivered in order") {
   for (const Trigger trigger : kTriggers) {
     Harness h({.trigger = trigger});
     Attempts attempts(h);
     const Server server;
-    // As a Unix socket's, or where the handshake is as fast as the call.
+    // connect() returns 0, as for a Unix socket, or when the handshake is as fast as the call.
     h.hooks.connect = [&](int fd, const sockaddr* to, socklen_t length) {
       CHECK(shim::__real_connect(fd, to, length) == -1);
       const Fd peer = server.accept();
@@ -136,7 +136,7 @@ TEST_CASE("a connection that is there at once, with bytes and an end, is told in
   }
 }
 
-TEST_CASE("a connection to itself is a refusal, and the port is free at once") {
+TEST_CASE("a connection to its own address is refused, and the port is free immediately") {
   for (const Trigger trigger : kTriggers) {
     Harness h({.trigger = trigger});
     Attempts attempts(h);
@@ -154,13 +154,13 @@ TEST_CASE("a connection to itself is a refusal, and the port is free at once") {
   }
 }
 
-TEST_CASE("a refusal is the error of connect, whenever it comes, and leaves no slot and no descriptor") {
+TEST_CASE("a refused attempt fails with the error of connect, and releases its slot and descriptor") {
   for (const Trigger trigger : kTriggers) {
     Harness h({.max_connections = 1, .trigger = trigger});
     Attempts attempts(h);
     const Address nobody = refusing();
     uint32_t context = 0;
-    // By SO_ERROR, after EINPROGRESS or at once: the kernel's choice.
+    // The kernel may report it by SO_ERROR after EINPROGRESS, or immediately.
     for (; context < 3; ++context) {
       attempts.start(context, nobody);
       h.settle();
@@ -179,7 +179,7 @@ TEST_CASE("a refusal is the error of connect, whenever it comes, and leaves no s
   }
 }
 
-TEST_CASE("without descriptors or memory an attempt fails, and the next has all that this one had") {
+TEST_CASE("an attempt that fails for lack of descriptors or memory leaves its slot to the next one") {
   Harness h({.max_connections = 1});
   Attempts attempts(h);
   const Server server;
@@ -205,7 +205,7 @@ TEST_CASE("without descriptors or memory an attempt fails, and the next has all 
   CHECK(attempts.error(1) == 0);
 }
 
-TEST_CASE("attempts count as connections: at the maximum the next is refused before it has a socket") {
+TEST_CASE("attempts count as connections, and one beyond maxConnections fails before a socket is made") {
   Harness h({.max_connections = 2});
   Attempts attempts(h);
   const Hole hole;
@@ -229,7 +229,7 @@ TEST_CASE("attempts count as connections: at the maximum the next is refused bef
   CHECK(attempts.error(3) == 0);
 }
 
-TEST_CASE("an attempt that nobody answers times out, never early, and a listener that was full goes on") {
+TEST_CASE("an attempt without a reply times out, never early, and frees a slot for a listener that was full") {
   for (const Trigger trigger : kTriggers) {
     Harness h({.max_connections = 2, .trigger = trigger});
     Attempts attempts(h);
@@ -252,7 +252,7 @@ TEST_CASE("an attempt that nobody answers times out, never early, and a listener
   }
 }
 
-TEST_CASE("the time of the attempt is not that of the connection") {
+TEST_CASE("the connect timeout doesn't apply to the open connection") {
   Harness h;
   Attempts attempts(h);
   const Server server;
@@ -264,7 +264,7 @@ TEST_CASE("the time of the attempt is not that of the connection") {
   CHECK(h.asked() == -1);
 }
 
-TEST_CASE("a cancelled attempt is answered once; one that is over stays as it is") {
+TEST_CASE("a cancelled attempt completes once, and cancelling a completed one has no effect") {
   for (const Trigger trigger : kTriggers) {
     Harness h({.trigger = trigger});
     Attempts attempts(h);
@@ -282,14 +282,14 @@ TEST_CASE("a cancelled attempt is answered once; one that is over stays as it is
     CHECK(attempts.error(2) == ECONNREFUSED);
     CHECK(h.js.open() == 1);
     CHECK(h.loop->table().slots.live() == 1);
-    // Its timer has gone with it.
+    // No timer of the cancelled attempt is left.
     h.now_ms += 2000;
     h.settle();
     CHECK(h.asked() == -1);
   }
 }
 
-TEST_CASE("an event of an attempt that is gone does not meet the slot's next tenant") {
+TEST_CASE("readiness of a cancelled attempt doesn't affect the next connection in its slot") {
   Harness h({.max_connections = 1});
   Attempts attempts(h);
   const Hole hole;
@@ -306,7 +306,7 @@ TEST_CASE("an event of an attempt that is gone does not meet the slot's next ten
   CHECK(attempts.error(1) == 0);
 }
 
-TEST_CASE("a turn starts so many attempts; the others follow in their order") {
+TEST_CASE("a turn starts at most 128 attempts, and the following turns start the others") {
   Harness h({.max_connections = 1000});
   Attempts attempts(h);
   const Server server(1000);
@@ -325,7 +325,7 @@ TEST_CASE("a turn starts so many attempts; the others follow in their order") {
   for (uint32_t context = 0; context < 600; ++context) CHECK(attempts.error(context) == 0);
 }
 
-TEST_CASE("attempts are cancelled while they wait for their turn, and their numbers used again") {
+TEST_CASE("attempts that haven't started can be cancelled, and their contexts used again") {
   Harness h({.max_connections = 1000});
   Attempts attempts(h);
   const Server server(1000);
@@ -333,7 +333,7 @@ TEST_CASE("attempts are cancelled while they wait for their turn, and their numb
   attempts.cancel(299);
   attempts.cancel(200);
   const ConnectRequest* cancelled = attempts.latest(200);
-  // Behind the others, with the old one's place still in the queue.
+  // The new attempt waits behind the others, while the queue still has an entry for the cancelled one.
   attempts.start(200, server.address);
   h.until([&] { return h.js.open() == 299; });
   h.settle();
@@ -343,7 +343,7 @@ TEST_CASE("attempts are cancelled while they wait for their turn, and their numb
   CHECK(h.js.open() == 299);
 }
 
-TEST_CASE("with the JS thread away connections are told later, in order, each once") {
+TEST_CASE("while the JS thread is blocked attempts connect, and each open is delivered later, once and in order") {
   for (const Trigger trigger : kTriggers) {
     Harness h({.max_connections = 100, .trigger = trigger, .batches = 1});
     Attempts attempts(h);
@@ -357,7 +357,7 @@ TEST_CASE("with the JS thread away connections are told later, in order, each on
     std::vector<Fd> peers;
     for (int i = 0; i < 50; ++i) {
       peers.push_back(server.accept());
-      // Some have gone before JavaScript knows that they came.
+      // Some are reset before their open has been delivered.
       if (i % 3 == 0) REQUIRE(reset_on_close(peers.back().get()).ok());
       if (i % 3 == 0) peers.back().reset();
     }
@@ -371,7 +371,7 @@ TEST_CASE("with the JS thread away connections are told later, in order, each on
   }
 }
 
-TEST_CASE("a connection that is reset before we look at it was never there") {
+TEST_CASE("a connection that is reset before the loop sees it connected fails the attempt, without an open") {
   Harness h;
   Attempts attempts(h);
   const Server server;
@@ -388,7 +388,7 @@ TEST_CASE("a connection that is reset before we look at it was never there") {
   CHECK(h.js.connections.empty());
 }
 
-TEST_CASE("the loop stops in the middle of attempts, and nothing is left") {
+TEST_CASE("a loop that stops during attempts leaves nothing behind") {
   Harness h({.max_connections = 1000});
   Attempts attempts(h);
   const Hole hole;
@@ -398,7 +398,7 @@ TEST_CASE("the loop stops in the middle of attempts, and nothing is left") {
   h.stop();
 }
 
-TEST_CASE("a SYN that took no bytes along: they wait for the edge") {
+TEST_CASE("bytes that send() refuses with EINPROGRESS, as after Fast Open, wait for the next edge") {
   Harness h;
   Attempts attempts(h);
   const Server server;

@@ -19,7 +19,7 @@ using namespace c1m;
 namespace {
 
 constexpr uint32_t kListener = 7;
-// Standard input, output and error; the poller's two, the watch set, the passage.
+// The descriptors of every loop: standard input, output and error; the poller's two, the watch set's, the passage's.
 constexpr int kOfEveryLoop = 3 + 2 + 1 + 1;
 
 bool is_open(int fd) { return ::fcntl(fd, F_GETFD) >= 0; }
@@ -32,16 +32,16 @@ std::array<Fd, 2> make_pair() {
 
 }  // namespace
 
-TEST_CASE("a thread's own table has what is kept, under its number, and what is brought") {
+TEST_CASE("a thread's own file table has the kept descriptors, under their numbers, and those that are brought in") {
   Passage passage = std::move(Passage::open().value());
-  auto [ours, theirs] = make_pair();
-  std::thread([&, socket = &theirs] {
+  auto [near, far] = make_pair();
+  std::thread([&, socket = &far] {
     FileTable table;
     const std::array kept{passage.inner.get()};
     const Result<void> owned = table.own(kept, passage.inner.get());
     CHECK(owned.ok());
     CHECK(is_open(passage.inner.get()));
-    // Besides it there are standard input, output and error, and the process.
+    // The others are standard input, output and error, and the pidfd of the process.
     CHECK(count_descriptors_of_thread() == 3 + 1 + 1);
     Result<Fd> brought = table.bring(*socket);
     CHECK(brought.ok());
@@ -52,32 +52,32 @@ TEST_CASE("a thread's own table has what is kept, under its number, and what is 
     table.close();
   }).join();
   char bytes[8]{};
-  CHECK(receive(ours.get(), bytes, sizeof bytes) == 7);
+  CHECK(receive(near.get(), bytes, sizeof bytes) == 7);
   Result<Fd> back = receive_descriptor(passage.outer.get());
   REQUIRE(back.ok());
   CHECK(send_bytes(back.value().get(), "back", 4) == 4);
-  CHECK(receive(ours.get(), bytes, sizeof bytes) == 4);
+  CHECK(receive(near.get(), bytes, sizeof bytes) == 4);
   back.value().reset();
-  theirs.reset();
-  CHECK(receive(ours.get(), bytes, sizeof bytes) == 0);
+  far.reset();
+  CHECK(receive(near.get(), bytes, sizeof bytes) == 0);
 }
 
-TEST_CASE("a passage is bounded, keeps the order, and is closed with what is in it") {
+TEST_CASE("a passage is bounded, and releases the descriptors in it when it is closed") {
   Passage passage = std::move(Passage::open().value());
-  auto [ours, theirs] = make_pair();
+  auto [near, far] = make_pair();
   int sent = 0;
   Result<void> last;
-  while ((last = send_descriptor(passage.outer.get(), theirs.get())).ok()) ++sent;
+  while ((last = send_descriptor(passage.outer.get(), far.get())).ok()) ++sent;
   CHECK(last.error().code == EAGAIN);
   CHECK(sent > 100);
-  theirs.reset();
+  far.reset();
   for (int i = 0; i < sent; ++i) REQUIRE(receive_descriptor(passage.inner.get()).ok());
   CHECK(receive_descriptor(passage.inner.get()).error().code == EAGAIN);
   char byte = 0;
-  CHECK(receive(ours.get(), &byte, 1) == 0);
+  CHECK(receive(near.get(), &byte, 1) == 0);
 }
 
-TEST_CASE("loops with file tables of their own share a listener, adopt, let go, and leave nothing") {
+TEST_CASE("loops with file tables of their own share a listener, adopt and detach, and leave no descriptor") {
   for (const Trigger trigger : {Trigger::kEdge, Trigger::kLevel}) {
     std::array<Running, 2> loops{Running(256, trigger, true), Running(256, trigger, true)};
     Address address;
@@ -102,9 +102,9 @@ TEST_CASE("loops with file tables of their own share a listener, adopt, let go, 
       CHECK(running.loop->table().local_address(running.js.connections[0].slot).port() == address.port());
     }
 
-    auto [ours, theirs] = make_pair();
+    auto [near, far] = make_pair();
     auto adopting = std::make_unique<AdoptRequest>();
-    adopting->fd = std::move(theirs);
+    adopting->fd = std::move(far);
     adopting->peer.family = AF_UNIX;
     const AdoptRequest& adopted = loops[1].ask(std::move(adopting));
     REQUIRE_FALSE(adopted.error);
@@ -118,13 +118,13 @@ TEST_CASE("loops with file tables of their own share a listener, adopt, let go, 
     REQUIRE(back.ok());
     CHECK(send_bytes(back.value().get(), "back", 4) == 4);
     char bytes[8]{};
-    CHECK(receive(ours.get(), bytes, sizeof bytes) == 4);
+    CHECK(receive(near.get(), bytes, sizeof bytes) == 4);
 
     for (Running& running : loops) running.stop();
     for (const Running& running : loops) CHECK(running.left() == kOfEveryLoop);
-    // With the request, duplicates of the passages go.
+    // The request owns duplicates of the passages.
     loops[0].js.completed.clear();
-    // Closed by its loop, whatever the JS thread still holds.
+    // Each connection was closed by its loop, although the JS thread still has its events.
     for (const Fd& client : clients) CHECK(receive(client.get(), bytes, sizeof bytes) <= 0);
   }
 }

@@ -1,4 +1,4 @@
-// The threads that wait for disks: nobody waits for them.
+// Threads that wait for disks: neither a loop nor the end of a process waits for them.
 #include "native/features/files/file_workers.h"
 
 #include <doctest/doctest.h>
@@ -20,7 +20,8 @@ size_t threads() {
   return static_cast<size_t>(std::distance(begin(tasks), end(tasks)));
 }
 
-// A file server that is gone: open(2) of this path returns when it is back. The hooks keep what their threads look at.
+// A file server that doesn't respond: open(2) of `kPath` blocks until the destructor runs. The hooks share the gates
+// with it, because their threads may outlive it.
 struct DeadDisk {
   explicit DeadDisk(shim::Hooks& hooks) {
     hooks.open = [gates = gates](const char* path, int flags) {
@@ -53,7 +54,7 @@ std::unique_ptr<SendFileRequest> send_dead(const Told& told, uint32_t id) {
 
 }  // namespace
 
-TEST_CASE("file threads that wait for a dead disk hold up nobody, and clean up when it is back") {
+TEST_CASE("destroying the file workers doesn't wait for a dead disk, and their threads clean up when it is back") {
   const DescriptorCheck descriptors;
   shim::Scope scope;
   DeadDisk disk(scope.hooks);
@@ -73,13 +74,13 @@ TEST_CASE("file threads that wait for a dead disk hold up nobody, and clean up w
     }
     disk.wait_for_one();
     disk.wait_for_one();
-    // Returns, with both threads in open(2).
+    // The destructor returns while both threads are in open(2).
   }
   CHECK(running.job == nullptr);
   CHECK(queued.job == nullptr);
 }
 
-TEST_CASE("a loop ends while a file thread waits for a dead disk, and what the file was for is closed") {
+TEST_CASE("a loop can end while a file thread waits for a dead disk, and the connections are closed") {
   for (const bool destroys : {false, true}) {
     const DescriptorCheck descriptors;
     Harness h({.file_threads = 1});
@@ -101,7 +102,7 @@ TEST_CASE("a loop ends while a file thread waits for a dead disk, and what the f
   }
 }
 
-TEST_CASE("threads that wait for work end with their loop") {
+TEST_CASE("file threads that wait for work end with their loop") {
   const DescriptorCheck descriptors;
   const size_t before = threads();
   {

@@ -1,4 +1,4 @@
-// Cutting a stream into frames, wherever it is split.
+// The framer cuts a stream into frames, wherever the stream is split.
 #include "native/conn/framer.h"
 
 #include <doctest/doctest.h>
@@ -22,7 +22,7 @@ std::vector<Framing> all_framings() {
   return all;
 }
 
-// What a framer makes of these pieces, as far as it gets.
+// The frames of a stream that comes in these pieces, up to the first invalid one.
 struct Run {
   std::vector<std::string> frames;
   bool misfit = false;
@@ -64,7 +64,7 @@ TEST_CASE("frames are the same wherever a stream is split, once or twice") {
   }
 }
 
-TEST_CASE("what is too large is found wherever a stream is split, and no sooner than without a split") {
+TEST_CASE("the framer finds an oversized or invalid frame after the same frames, wherever the stream is split") {
   struct Case {
     Framing framing;
     std::string stream;
@@ -85,7 +85,7 @@ TEST_CASE("what is too large is found wherever a stream is split, and no sooner 
   }
 }
 
-TEST_CASE("memory follows what has come, not what is announced, and ends with the frame") {
+TEST_CASE("the framer's buffer grows with the received bytes, not with the announced length, and ends with the frame") {
   const Framing framing = prefixed(4, false, false, 1 << 30);
   Framer framer;
   REQUIRE(framer.append(reinterpret_cast<const uint8_t*>("\x3f\xff\xff\xff"), 4));
@@ -95,7 +95,7 @@ TEST_CASE("memory follows what has come, not what is announced, and ends with th
   CHECK(small.room(framing, 65536).length == 3);
 }
 
-TEST_CASE("a frame is taken with its memory, or copied if there is more behind it") {
+TEST_CASE("take() hands over the framer's memory with the last frame, and copies a frame that has bytes behind it") {
   const Framing framing = prefixed(1);
   Framer framer;
   REQUIRE(framer.append(reinterpret_cast<const uint8_t*>("\3one\3two"), 8));
@@ -110,7 +110,7 @@ TEST_CASE("a frame is taken with its memory, or copied if there is more behind i
   CHECK(framer.data()[1] == 'x');
 }
 
-TEST_CASE("a delimiter that doesn't come is not looked for twice in the same bytes") {
+TEST_CASE("the search for a delimiter doesn't scan the same bytes twice") {
   const Framing framing = delimited("\r\n");
   Framer framer;
   REQUIRE(framer.append(reinterpret_cast<const uint8_t*>("0123456789\r"), 11));

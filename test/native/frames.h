@@ -7,21 +7,21 @@
 
 namespace c1m {
 
-inline Framing prefixed(uint8_t bytes, bool little = false, bool includes = false, uint32_t most = 1 << 20) {
+inline Framing prefixed(uint8_t bytes, bool little = false, bool includes = false, uint32_t max = 1 << 20) {
   Framing framing;
   framing.kind = Framing::Kind::kLengthPrefixed;
   framing.length_bytes = bytes;
   framing.little_endian = little;
   framing.includes_header = includes;
-  framing.max_frame_bytes = most;
+  framing.max_frame_bytes = max;
   return framing;
 }
 
-inline Framing delimited(std::string delimiter, uint32_t most = 1 << 20) {
+inline Framing delimited(std::string delimiter, uint32_t max = 1 << 20) {
   Framing framing;
   framing.kind = Framing::Kind::kDelimited;
   framing.delimiter = std::move(delimiter);
-  framing.max_frame_bytes = most;
+  framing.max_frame_bytes = max;
   return framing;
 }
 
@@ -42,7 +42,7 @@ inline std::string encode_all(const Framing& framing, const std::vector<std::str
   return stream;
 }
 
-// What a stream is cut into, a byte at a time, without any regard to speed.
+// The frames of a stream, found in the simplest way, without regard to speed.
 struct Reference {
   std::vector<std::string> frames;
   bool misfit = false;

@@ -6,7 +6,7 @@
 
 using namespace c1m;
 
-TEST_CASE("equal framings share a row, which is free again when nobody uses it") {
+TEST_CASE("equal framings share a row, which is free again after its last release") {
   FramingTable table;
   const uint8_t lines = table.acquire(delimited("\n"));
   const uint8_t words = table.acquire(delimited(" "));
@@ -19,7 +19,7 @@ TEST_CASE("equal framings share a row, which is free again when nobody uses it")
   CHECK(table.acquire(prefixed(4)) == lines);
 }
 
-TEST_CASE("without a free row, a connection keeps its framing itself") {
+TEST_CASE("acquire() returns kOwn when no row is free, and releasing that has no effect") {
   FramingTable table;
   for (int i = 0; i < FramingTable::kOwn - 1; ++i) {
     CHECK(table.acquire(delimited(std::to_string(i))) != FramingTable::kOwn);

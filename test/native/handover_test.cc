@@ -1,4 +1,4 @@
-// Sockets that come from elsewhere, and go there.
+// Adopting sockets of other owners, and detaching them.
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -26,7 +26,7 @@ Socket make_pair(int domain = AF_UNIX) {
   return {Fd(fds[0]), Fd(fds[1])};
 }
 
-// A client, and the socket that was accepted from it, whose close(2) waits for it.
+// Returns a client, and the socket that was accepted from it, with SO_LINGER on: its close(2) waits for the client.
 std::pair<Client, Fd> lingering() {
   const Fd listener(open_socket(AF_INET, 0).value().release());
   REQUIRE(bind_socket(listener.get(), Address::ip("127.0.0.1", 0).value()).ok());
@@ -70,7 +70,7 @@ std::string read_all(int fd) {
 
 }  // namespace
 
-TEST_CASE("a socket that leaves behind a file holds nothing back") {
+TEST_CASE("a socket that is detached after a file is not corked") {
   char path[] = "/tmp/c1m-test-XXXXXX";
   const Fd file(::mkstemp(path));
   REQUIRE(file.valid());
@@ -84,7 +84,7 @@ TEST_CASE("a socket that leaves behind a file holds nothing back") {
   request->path = path;
   h.js.request(std::move(request));
   h.js.write(told, "tail");
-  // The file has gone, and what is behind it hasn't.
+  // The file is sent, and the bytes behind it are not.
   h.hooks.send = [](int, const void*, size_t, int) -> ssize_t { return shim::fail(EAGAIN); };
   h.settle();
   const auto corked = [](int fd) {
@@ -103,7 +103,7 @@ TEST_CASE("a socket that leaves behind a file holds nothing back") {
   ::unlink(path);
 }
 
-TEST_CASE("a connection that is made paused reads nothing before it is resumed") {
+TEST_CASE("a connection that is adopted paused reads nothing before it is resumed") {
   for (const Trigger trigger : {Trigger::kEdge, Trigger::kLevel}) {
     Harness h({.trigger = trigger});
     auto [ours, theirs] = make_pair();
@@ -125,7 +125,7 @@ TEST_CASE("a connection that is made paused reads nothing before it is resumed")
   }
 }
 
-TEST_CASE("an adopted socket reads first what came with it, and then its own") {
+TEST_CASE("an adopted connection delivers the unread bytes that it came with, then those of its socket") {
   for (const Trigger trigger : {Trigger::kEdge, Trigger::kLevel}) {
     Harness h({.trigger = trigger});
     Socket pair = make_pair();
@@ -143,7 +143,7 @@ TEST_CASE("an adopted socket reads first what came with it, and then its own") {
   }
 }
 
-TEST_CASE("what came with it is longer than a read, and than a batch has room for") {
+TEST_CASE("unread bytes of an adopted socket may be longer than a read, and than a batch") {
   Harness h({.batches = 2, .slab_bytes = 32 * 1024});
   Socket pair = make_pair();
   const std::string handed = pattern(300'000);
@@ -152,7 +152,7 @@ TEST_CASE("what came with it is longer than a read, and than a batch has room fo
   CHECK(h.js.connections.back().received == handed);
 }
 
-TEST_CASE("a full loop takes none, and an epoll that refuses closes it") {
+TEST_CASE("a full loop refuses an adopted socket, and one that the poller can't add is closed") {
   Harness h({.max_connections = 1});
   Socket first = make_pair();
   Socket second = make_pair();
@@ -169,7 +169,7 @@ TEST_CASE("a full loop takes none, and an epoll that refuses closes it") {
   CHECK(adopt(h, std::move(third.ours)).full);
 }
 
-TEST_CASE("a detached socket takes along what is unread and unsent, and is closed by nobody") {
+TEST_CASE("a detached socket comes with the unsent bytes, and stays open") {
   Harness h;
   Socket pair = make_pair();
   adopt(h, std::move(pair.ours), "handed");
@@ -179,7 +179,7 @@ TEST_CASE("a detached socket takes along what is unread and unsent, and is close
   h.js.write(told, "small ");
   h.js.write_pinned(told, pattern(20'000));
   REQUIRE(send_bytes(pair.theirs.get(), "kernel", 6) == 6);
-  // Behind the writes, in the same batch: none of them has been sent.
+  // In the same batch as the writes, so that none of them has been sent.
   const DetachRequest& asked = detach(h, told);
   h.settle();
   CHECK_FALSE(asked.error);
@@ -193,7 +193,7 @@ TEST_CASE("a detached socket takes along what is unread and unsent, and is close
   CHECK(read_all(asked.detached.fd.get()) == "on");
 }
 
-TEST_CASE("unread bytes that were not delivered go along") {
+TEST_CASE("a detached socket comes with unread bytes that were not delivered") {
   Harness h;
   Socket pair = make_pair();
   auto adopting = std::make_unique<AdoptRequest>();
@@ -201,7 +201,7 @@ TEST_CASE("unread bytes that were not delivered go along") {
   adopting->unread = unread_of("xy");
   adopting->connection.context = 7;
   h.js.request(std::move(adopting));
-  // Slot and generation of the first connection are known.
+  // The first connection has slot 0 and generation 1.
   auto pausing = std::make_unique<DetachRequest>();
   pausing->slot = 0;
   pausing->generation = 1;
@@ -212,7 +212,7 @@ TEST_CASE("unread bytes that were not delivered go along") {
   CHECK(h.js.connections.back().log == "OC");
 }
 
-TEST_CASE("without a descriptor for the duplicate it stays, and one that has gone answers so") {
+TEST_CASE("detach fails without a free descriptor, and the connection continues; of a closed one it reports that") {
   Harness h;
   Socket pair = make_pair();
   adopt(h, std::move(pair.ours));
@@ -224,7 +224,7 @@ TEST_CASE("without a descriptor for the duplicate it stays, and one that has gon
   const DetachRequest& refused = detach(h, told);
   h.settle();
   REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
-  CHECK(refused.error.code == EINVAL);  // fcntl(2): the least number is beyond the limit
+  CHECK(refused.error.code == EINVAL);  // fcntl(2): the minimum number is beyond the limit
   CHECK(told.log == "O");
   REQUIRE(send_bytes(pair.theirs.get(), "on", 2) == 2);
   h.settle();
@@ -236,7 +236,7 @@ TEST_CASE("without a descriptor for the duplicate it stays, and one that has gon
   CHECK_FALSE(gone.detached.fd.valid());
 }
 
-TEST_CASE("close(2) of an adopted socket doesn't wait for its peer, and a socket that is given back is as it came") {
+TEST_CASE("close(2) of an adopted socket doesn't linger, and a detached socket has its SO_LINGER again") {
   for (const bool resets : {false, true}) {
     Harness h;
     auto [client, ours] = lingering();
@@ -260,7 +260,7 @@ TEST_CASE("close(2) of an adopted socket doesn't wait for its peer, and a socket
       h.js.destroy(told);
     }
     h.settle();
-    // Switched off, Linux keeps the time.
+    // Linux keeps the time when SO_LINGER is switched off.
     if (resets) CHECK(closed.l_linger == 0);
     CHECK(closed.l_onoff == (resets ? 1 : 0));
     h.hooks.close = nullptr;
@@ -276,7 +276,7 @@ TEST_CASE("close(2) of an adopted socket doesn't wait for its peer, and a socket
   CHECK(lingers(left.detached.fd.get()));
 }
 
-TEST_CASE("a reset of an adopted socket that lingered is one though the loop ends before its batch came back") {
+TEST_CASE("a reset of a socket with SO_LINGER sends a RST, although the loop ends before the batch comes back") {
   Harness h;
   auto [client, ours] = lingering();
   REQUIRE(!adopt(h, std::move(ours)).error);

@@ -72,7 +72,7 @@ void JsSide::give_back(EventBatch* batch) {
       std::find_if(memory_.begin(), memory_.end(), [&](const BatchMemory& one) { return one.batch.get() == batch; });
   std::fill_n(memory->records.begin(), size_t{batch->count()} * EventBatch::kRecordWords, 0xdddddddd);
   std::fill_n(memory->slabs[1].begin(), batch->slab(ReadMode::kBorrowed).used, kPoison);
-  // As lib/ does: what is left of an owned slab is used on; one with little left is replaced.
+  // The rest of an owned slab is used further, and a slab with little left is replaced, as lib/ does.
   ReadSlab& owned = batch->slab(ReadMode::kOwned);
   if (owned.room() < EventBatch::kSlabLow) owned.used = 0;
   mailbox.returned.push(batch);
@@ -122,7 +122,7 @@ void JsSide::read_one(EventBatch& batch, const uint32_t* record) {
       to.log += argument == static_cast<uint32_t>(FramingNews::kStopped) ? 'F' : 'M';
       return;
     case Event::kTimeout:
-      // The common one alone stands for itself.
+      // The idle timeout has a capital letter, because most tests use it.
       to.log += argument == 0 ? 'T' : "TrwL"[argument];
       to.timeout_after_end = record[2] != 0;
       return;
@@ -156,7 +156,7 @@ Told& JsSide::arrive(uint32_t slot, uint32_t generation) {
   return connections.back();
 }
 
-// Chunks lie in the slab one behind the other, and don't touch what others have.
+// Checks that chunks lie in the slab one behind the other, without overlap.
 void JsSide::take_chunk(EventBatch& batch, Told& to, ReadMode mode, uint32_t offset, uint32_t length) {
   uint32_t& end = chunk_ends_[static_cast<size_t>(mode)];
   CHECK(offset >= end);
@@ -169,7 +169,7 @@ void JsSide::take_chunk(EventBatch& batch, Told& to, ReadMode mode, uint32_t off
   to.received += to.chunks.back();
 }
 
-// As the binding does: its memory is ours.
+// Takes over the frame's memory, as the binding does.
 void JsSide::take_frame(OwnFrame& frame, Told& to, uint32_t length) {
   REQUIRE(frame.memory != nullptr);
   CHECK(frame.length == length);

@@ -15,16 +15,16 @@
 
 namespace c1m {
 
-// A connection as JavaScript knows it: what it was told, in order.
+// A connection as JavaScript sees it: the events that were delivered for it, in order.
 struct Told {
   uint32_t slot = 0;
   uint32_t generation = 0;
   uint32_t listener = 0;
-  // A letter an event: O open, D data (once for any number in a row), E end, R drain, C close, and timeouts: T idle, r read,
-  // w write, L total; F stopped for a change of framing, M no frame.
+  // One letter for each event: O open, D data (one for any number in a row), E end, R drain, C close, F stopped for a
+  // change of framing, M invalid frame; timeouts: T idle, r read, w write, L total.
   std::string log;
   std::string received;
-  std::vector<std::string> chunks;   // the same, one by one
+  std::vector<std::string> chunks;   // of `received`, one by one
   ReadMode mode = ReadMode::kOwned;  // of the last chunk
   int error = 0;
   Syscall syscall = Syscall::kRead;
@@ -37,8 +37,8 @@ struct Told {
   }
 };
 
-// Plays the JS thread as the binding and lib/ do: owns the memory of the batches, checks the order of events, and writes
-// commands. Memory that it hands back is poisoned, so that whoever still uses it is found out.
+// Stands in for the JS thread, the binding and lib/: owns the memory of the batches, checks the order of events, and
+// writes commands. It poisons memory that it hands back, so that a later use of it is found.
 // Thread: any one; the loop may run on another, or on the same.
 class JsSide {
  public:
@@ -54,24 +54,24 @@ class JsSide {
   JsSide& operator=(const JsSide&) = delete;
   ~JsSide();
 
-  // Before anything else: the loop that works in this memory.
+  // Sets the loop that uses this memory. Must be called first.
   void attach(Loop& loop) { loop_ = &loop; }
   [[nodiscard]] LoopOptions options(Trigger trigger);
 
-  // Like the callback of the async handle: one batch. False if there was nothing to do, because nobody woke us.
+  // Delivers one batch, as the callback of the async handle does. Returns false if the loop hasn't woken this side.
   bool deliver();
-  // Batches until there is nothing more to do; answers how many.
+  // Delivers batches until none is left. Returns their number.
   int deliver_all();
-  // The same in two steps, for what happens in between. Null if there is no batch.
+  // The two steps of deliver(), for tests that do something in between. take() returns null if there is no batch.
   [[nodiscard]] EventBatch* take();
   void give_back(EventBatch* batch);
 
-  // Commands, published by flush().
+  // Commands, which flush() publishes.
   void write(const Told& to, std::string_view bytes, uint32_t wish = 0);
   void write_pinned(const Told& to, std::string bytes, uint32_t excess = 0);
-  // Of the connections that are written to.
+  // The `maxWriteQueue` of the connections that are written to.
   uint32_t max_write_queue = 1u << 30;
-  // A buffer of its own for a request to pin; the address of its string is its owner.
+  // Returns a new buffer for a request to pin. The address of the string is its owner.
   [[nodiscard]] const std::string& pin(std::string bytes);
   void push(Command command, const Told& to, uint32_t a = 0);
   void set_timeout(const Told& to, TimeoutKind kind, uint32_t ms);
@@ -82,24 +82,24 @@ class JsSide {
   void resume(const Told& to) { push(Command::kResume, to); }
   void want_drain(const Told& to) { push(Command::kWantDrain, to); }
   void request(std::unique_ptr<Request> request);
-  // As when something throws between the two: a payload that no record names, and records that name no payload.
+  // Leave a payload that no record names, and records that name no payload, as an exception between the two would.
   void leave_unnamed(std::string pinned, std::unique_ptr<Request> request);
   void name_nothing(Command command, const Told& to);
   void flush();
-  // Poisons what has come back of these.
+  // Poisons the command batches that have come back.
   void take_spent();
 
-  // Pinned buffers that have not come back. Each must come back once.
+  // The number of pinned buffers that have not come back. Each must come back once.
   [[nodiscard]] size_t pinned() const { return pinned_.size(); }
   [[nodiscard]] uint32_t flushed(const Told& of);
   [[nodiscard]] double stat(const char* name);
-  // A connection that comes from another loop, into a slot that was reserved: it is told nothing of an open.
+  // Adds a connection that another loop hands over, into a slot that was reserved: no open is delivered for it.
   Told& arrive(uint32_t slot, uint32_t generation);
-  // Connections that were opened and not closed.
+  // The number of connections that were opened and not closed.
   [[nodiscard]] size_t open() const { return open_; }
 
   Mailbox mailbox;
-  std::deque<Told> connections;  // all that ever opened, in that order; they don't move
+  std::deque<Told> connections;  // all that ever opened, in that order; their addresses are stable
   std::vector<std::unique_ptr<Request>> completed;
   std::vector<int> saturated;  // errno of each kSaturated
   struct WatchTold {
@@ -110,7 +110,7 @@ class JsSide {
   std::vector<WatchTold> watched;
   int batches_taken = 0;
   uint32_t events_taken = 0;
-  // Set by the loop's waker, and only by that while we sleep.
+  // Set by the loop's waker, and only by it while this side sleeps.
   std::atomic<bool> woken{false};
 
  private:
@@ -138,7 +138,7 @@ class JsSide {
   EventBatch* pending_ = nullptr;
   std::map<uint32_t, Told*> by_slot_;
   size_t open_ = 0;
-  uint32_t chunk_ends_[2] = {};  // where the batch that is being read got to in its slabs
+  uint32_t chunk_ends_[2] = {};  // the end of the last chunk in each slab of the batch that is being read
 
   std::vector<std::unique_ptr<CommandMemory>> commands_;
   CommandMemory* current_ = nullptr;

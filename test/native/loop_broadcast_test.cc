@@ -1,4 +1,4 @@
-// Broadcasts: everyone gets them once, in order with what was written to him, whatever his socket takes; and the payload
+// Broadcasts: each connection gets them once, in order with its own writes, however full its socket is, and the payload
 // is freed once.
 #include <doctest/doctest.h>
 
@@ -15,7 +15,7 @@ namespace {
 
 constexpr uint32_t kNoLimit = 1u << 30;
 
-// What a broadcast came to, once it has.
+// The result of a broadcast, filled in when its request completes.
 struct Outcome {
   int answers = 0;
   uint32_t reached = 0;
@@ -23,7 +23,7 @@ struct Outcome {
   uint32_t cut = 0;
 };
 
-// Some connections, and what each of them must have received.
+// Some connections, and the bytes that each of them must receive.
 class Crowd {
  public:
   explicit Crowd(size_t size, Harness::Setup setup = {.max_connections = 2048}) : h(setup), port_(h.listen()) {
@@ -46,7 +46,7 @@ class Crowd {
     bool pinned = false;
     uint32_t limit = kNoLimit;
     uint32_t except = BroadcastRequest::kNobody;
-    size_t from = 0;  // those before this are not asked
+    size_t from = 0;  // the first target's index
   };
   Outcome& broadcast(const std::string& bytes, const How& how) {
     const auto [pinned, limit, except, from] = how;
@@ -79,7 +79,7 @@ class Crowd {
     expected[to] += bytes;
   }
 
-  // One turn; what it brings is delivered, and requests are answered.
+  // Runs one turn, delivers its events, and records the results of completed requests.
   void turn() {
     h.turn();
     deliver();
@@ -92,7 +92,7 @@ class Crowd {
     h.js.deliver_all();
     for (const auto& request : h.js.completed) {
       const auto found = outcomes_.find(request.get());
-      if (found == outcomes_.end()) continue;  // the listener
+      if (found == outcomes_.end()) continue;  // the reply to listen()
       const auto& done = static_cast<const BroadcastRequest&>(*request);
       *found->second = {found->second->answers + 1, done.reached, done.queued, done.cut};
     }
@@ -117,7 +117,7 @@ class Crowd {
   std::map<const Request*, Outcome*> outcomes_;
 };
 
-// Sockets that take so many bytes each, and are full then.
+// Sockets that take a limited number of bytes each, and then are full.
 class FullSockets {
  public:
   explicit FullSockets(Harness& h) : h_(h) {
@@ -158,7 +158,7 @@ class FullSockets {
 
 }  // namespace
 
-TEST_CASE("a broadcast reaches everyone, from one payload, and counts for nobody's writes") {
+TEST_CASE("a broadcast reaches every connection, from one payload, and isn't counted among their own writes") {
   for (const bool pinned : {false, true}) {
     Crowd crowd(20);
     Outcome& result = crowd.broadcast(pattern(100), {.pinned = pinned});
@@ -174,7 +174,7 @@ TEST_CASE("a broadcast reaches everyone, from one payload, and counts for nobody
   }
 }
 
-TEST_CASE("one is left out") {
+TEST_CASE("a broadcast leaves out the excepted connection") {
   Crowd crowd(3);
   Outcome& result = crowd.broadcast("hello", {.except = crowd[1].slot});
   crowd.settle();
@@ -182,11 +182,11 @@ TEST_CASE("one is left out") {
   CHECK(result.reached == 2);
 }
 
-TEST_CASE("an empty broadcast, and one for nobody, are answered at once") {
+TEST_CASE("an empty broadcast, and one without an open target, complete immediately") {
   Crowd crowd(2);
   Outcome& empty = crowd.broadcast("", {.pinned = true});
   crowd.turn();
-  crowd.turn();  // a short batch is held back for one
+  crowd.turn();  // a short batch waits for one turn
   CHECK(empty.answers == 1);
   CHECK(empty.reached == 2);
   CHECK(crowd.h.js.pinned() == 0);
@@ -198,17 +198,17 @@ TEST_CASE("an empty broadcast, and one for nobody, are answered at once") {
   CHECK(crowd.h.js.pinned() == 0);
 }
 
-TEST_CASE("a broadcast is in order with writes, although it is spread over turns") {
+TEST_CASE("a broadcast that takes several turns is in order with writes") {
   Crowd crowd(700);
   FullSockets sockets(crowd.h);
-  // These are sent with what was written; the others have their turns.
+  // These get the broadcast together with their writes; the others wait for later turns.
   for (size_t i = 0; i < crowd.size(); i += 3) crowd.write(i, "before" + std::to_string(i));
   Outcome& first = crowd.broadcast(pattern(100, 1));
   for (size_t i = 0; i < crowd.size(); i += 3) crowd.write(i, "between" + std::to_string(i));
   Outcome& second = crowd.broadcast(pattern(200, 2), {.pinned = true});
   crowd.turn();
   CHECK(first.answers == 0);
-  // Now some have had their turn and some have not: what comes later is later for both.
+  // Some connections have been served and others not: later writes must come later for both.
   for (size_t i = 0; i < crowd.size(); i += 2) crowd.write(i, "after" + std::to_string(i));
   Outcome& third = crowd.broadcast(pattern(50, 3));
   crowd.h.js.end(crowd[0]);
@@ -224,7 +224,7 @@ TEST_CASE("a broadcast is in order with writes, although it is spread over turns
   CHECK(crowd.clients[699]->ended);
 }
 
-TEST_CASE("a turn sends to so many, and then others have theirs") {
+TEST_CASE("a turn sends a broadcast to a bounded number of connections") {
   Crowd crowd(1000);
   FullSockets sockets(crowd.h);
   Outcome& result = crowd.broadcast(pattern(100));
@@ -240,12 +240,12 @@ TEST_CASE("a turn sends to so many, and then others have theirs") {
   crowd.check_received();
 }
 
-TEST_CASE("a close takes its queue's part of a turn") {
+TEST_CASE("closing a connection with a long queue counts for the turn's budget") {
   constexpr int kMembers = 10;
   Crowd crowd(kMembers);
   FullSockets sockets(crowd.h);
   for (int i = 0; i < kMembers; ++i) sockets.limit(crowd[i], 0);
-  // Each takes a turn's share and more to let go of.
+  // Releasing one queue takes more than a turn's budget.
   for (int i = 0; i < 20'000; ++i) {
     crowd.broadcast("x");
     if (i % 100 == 99) crowd.settle();
@@ -262,23 +262,23 @@ TEST_CASE("a close takes its queue's part of a turn") {
   CHECK(turns >= kMembers);
 }
 
-TEST_CASE("what another broadcast's turn has sent already takes nothing of the turn") {
+TEST_CASE("targets that were already served with another broadcast don't count for the turn's budget") {
   Crowd crowd(3);
   FullSockets sockets(crowd.h);
   std::vector<Outcome*> results;
   for (int i = 0; i < 1000; ++i) results.push_back(&crowd.broadcast("x"));
-  // Not 64 targets in each, of 3,000.
+  // With 64 targets a turn, 3,000 of them would take more turns.
   for (int turns = 0; turns < 6; ++turns) crowd.turn();
   for (const Outcome* result : results) {
     CHECK(result->answers == 1);
     CHECK(result->reached == 3);
   }
-  // 64 broadcasts in a call, for each of the three.
+  // One call sends up to 64 broadcasts, for each of the three.
   CHECK(sockets.calls < 100);
   crowd.check_received();
 }
 
-TEST_CASE("a place in more queues than a turn links takes several, in order with what is written behind it") {
+TEST_CASE("broadcasts that need several turns to be queued are in order with the writes behind them") {
   Crowd crowd(1000);
   FullSockets sockets(crowd.h);
   for (size_t i = 0; i < crowd.size(); ++i) sockets.limit(crowd[i], 0);
@@ -289,12 +289,12 @@ TEST_CASE("a place in more queues than a turn links takes several, in order with
   }
   crowd.h.js.end(crowd[0]);
   crowd.turn();
-  // 40,000 places: not even half of them have theirs.
+  // Less than half of the 40,000 queue entries have been made.
   const auto queued = [&](size_t at) { return crowd.h.loop->table().slots[crowd[at].slot].out.bytes(); };
   CHECK(queued(0) > 0);
   CHECK(queued(0) < 60);
   CHECK_FALSE(crowd.h.loop->table().slots[crowd[0].slot].has(Connection::kEndWanted));
-  // It is read and accepted meanwhile.
+  // The loop reads meanwhile.
   crowd.clients[5]->send("hello");
   crowd.turn();
   crowd.turn();
@@ -310,7 +310,7 @@ TEST_CASE("a place in more queues than a turn links takes several, in order with
   }
 }
 
-TEST_CASE("who goes between two turns that link broadcasts gets nothing of the rest, and the others all of it") {
+TEST_CASE("a connection that closes while broadcasts are being queued gets no more of them, and the others all") {
   Crowd crowd(1000);
   for (int i = 0; i < 20; ++i) crowd.broadcast("x", {.pinned = true});
   crowd.turn();
@@ -321,14 +321,14 @@ TEST_CASE("who goes between two turns that link broadcasts gets nothing of the r
   CHECK(crowd.h.js.pinned() == 0);
 }
 
-TEST_CASE("a loop that stops while a broadcast is being linked leaves nothing behind") {
+TEST_CASE("a loop that stops while a broadcast is being queued leaves nothing behind") {
   Crowd crowd(1000);
   for (int i = 0; i < 20; ++i) crowd.broadcast("x");
   crowd.turn();
-  crowd.h.stop();  // AddressSanitizer sees what it leaves
+  crowd.h.stop();  // AddressSanitizer finds leaks
 }
 
-TEST_CASE("a turn sends so many bytes") {
+TEST_CASE("a turn sends a bounded number of a broadcast's bytes") {
   Crowd crowd(40);
   FullSockets sockets(crowd.h);
   Outcome& result = crowd.broadcast(pattern(100'000), {.pinned = true});
@@ -349,7 +349,7 @@ TEST_CASE("a small broadcast doesn't wait for the end of a large one") {
   Outcome& large = crowd.broadcast("large");
   Outcome& small = crowd.broadcast("small", {.from = 990});
   crowd.turn();
-  crowd.turn();  // a short batch is held back for one
+  crowd.turn();  // a short batch waits for one turn
   CHECK(small.answers == 1);
   CHECK(small.reached == 10);
   CHECK(large.answers == 0);
@@ -358,7 +358,7 @@ TEST_CASE("a small broadcast doesn't wait for the end of a large one") {
   crowd.check_received();
 }
 
-TEST_CASE("a broadcast survives sockets that are full after any of its bytes") {
+TEST_CASE("a broadcast is exact on sockets that are full after any of its bytes") {
   constexpr size_t kLength = 60;
   Crowd crowd(kLength + 1);
   FullSockets sockets(crowd.h);
@@ -383,7 +383,7 @@ TEST_CASE("a broadcast survives sockets that are full after any of its bytes") {
   CHECK(crowd.h.js.flushed(crowd[0]) == 8);
 }
 
-TEST_CASE("who has no room in his queue is cut, and nobody else") {
+TEST_CASE("a connection whose queue has no room for a broadcast is closed, and no other") {
   Crowd crowd(5);
   FullSockets sockets(crowd.h);
   sockets.limit(crowd[1], 0);
@@ -398,7 +398,7 @@ TEST_CASE("who has no room in his queue is cut, and nobody else") {
   Outcome& third = crowd.broadcast(pattern(60), {.pinned = true, .limit = 250});
   crowd.settle();
   CHECK(third.reached == 3);
-  CHECK(third.queued == 1);  // 190 and 60 are just as many as may be
+  CHECK(third.queued == 1);  // 190 and 60 are exactly the limit
   CHECK(third.cut == 1);
   CHECK(crowd[1].log == "OC");
   CHECK(crowd[1].error == static_cast<int>(OwnError::kWriteQueueFull));
@@ -409,7 +409,7 @@ TEST_CASE("who has no room in his queue is cut, and nobody else") {
   CHECK(crowd.h.js.pinned() == 0);
 }
 
-TEST_CASE("one broadcast larger than the limit cuts everyone") {
+TEST_CASE("a broadcast larger than the limit closes all its connections") {
   Crowd crowd(3);
   Outcome& result = crowd.broadcast(pattern(101), {.pinned = true, .limit = 100});
   crowd.settle();
@@ -419,14 +419,14 @@ TEST_CASE("one broadcast larger than the limit cuts everyone") {
   CHECK(crowd.h.js.pinned() == 0);
 }
 
-TEST_CASE("who has ended, or closes before his turn, is in none of the counts") {
+TEST_CASE("a connection that has ended, or closes before it is served, is in none of the counts") {
   Crowd crowd(600);
   crowd.h.js.end(crowd[0]);
   Outcome& result = crowd.broadcast(pattern(100), {.pinned = true});
   crowd.h.js.destroy(crowd[1]);
   crowd.turn();
   REQUIRE(result.answers == 0);
-  // Behind the first turns, as it has not had its own.
+  // The last connections haven't been served yet.
   crowd.h.js.destroy(crowd[598]);
   crowd.clients[599]->rst();
   crowd.settle();
@@ -439,12 +439,12 @@ TEST_CASE("who has ended, or closes before his turn, is in none of the counts") 
   CHECK(crowd.h.js.pinned() == 0);
 }
 
-TEST_CASE("a slot's next tenant gets nothing of a broadcast for the one before") {
+TEST_CASE("the next connection in a slot gets nothing of a broadcast for the previous one") {
   Crowd crowd(700);
   Outcome& result = crowd.broadcast(pattern(100), {.pinned = true});
   crowd.h.js.destroy(crowd[699]);
-  for (int i = 0; i < 3; ++i) crowd.turn();  // its slot is free with the batch that told of its close
-  const Told& next = crowd.join();           // turns until it is there
+  for (int i = 0; i < 3; ++i) crowd.turn();  // its slot is free when the batch with its close is back
+  const Told& next = crowd.join();           // runs turns until it is open
   CHECK(next.slot == crowd[699].slot);
   crowd.deliver();
   CHECK(result.answers == 0);
@@ -453,7 +453,7 @@ TEST_CASE("a slot's next tenant gets nothing of a broadcast for the one before")
   CHECK(result.reached == 699);
 }
 
-TEST_CASE("a socket that fails drops its part, and the others have theirs") {
+TEST_CASE("a socket that fails gets no more of a broadcast, and the others get all of it") {
   Crowd crowd(10);
   const int broken = crowd.h.fd(crowd[4]);
   crowd.h.hooks.send = [broken](int to, const void* bytes, size_t size, int flags) -> ssize_t {
@@ -468,7 +468,7 @@ TEST_CASE("a socket that fails drops its part, and the others have theirs") {
   CHECK(crowd.h.js.pinned() == 0);
 }
 
-TEST_CASE("drain comes when the queue is empty of broadcasts, too") {
+TEST_CASE("drain is delivered only when the queue has no broadcasts either") {
   Crowd crowd(1);
   FullSockets sockets(crowd.h);
   sockets.limit(crowd[0], 0);
@@ -484,7 +484,7 @@ TEST_CASE("drain comes when the queue is empty of broadcasts, too") {
   crowd.check_received();
 }
 
-TEST_CASE("level-triggered, a full socket gets its part when it has room") {
+TEST_CASE("with the level trigger, a full socket gets the rest of a broadcast when it has room") {
   Crowd crowd(3, {.max_connections = 8, .trigger = Trigger::kLevel});
   FullSockets sockets(crowd.h);
   sockets.limit(crowd[1], 7);
@@ -497,12 +497,12 @@ TEST_CASE("level-triggered, a full socket gets its part when it has room") {
   crowd.check_received();
 }
 
-TEST_CASE("a loop that stops in the middle of a broadcast leaves nothing behind") {
+TEST_CASE("a loop that stops during a broadcast leaves nothing behind") {
   Crowd crowd(600);
   FullSockets sockets(crowd.h);
   sockets.limit(crowd[0], 10);
   const Outcome& outcome = crowd.broadcast(pattern(100));
   crowd.turn();
   REQUIRE(outcome.answers == 0);
-  crowd.h.stop();  // AddressSanitizer sees what it leaves
+  crowd.h.stop();  // AddressSanitizer finds leaks
 }

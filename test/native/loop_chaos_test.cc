@@ -1,5 +1,5 @@
-// Everything at once, at random: peers that send, end, reset and dawdle, a JS thread that comes and goes, and a kernel
-// that interrupts, takes little and runs out of memory. What was promised must hold all the same.
+// Random combinations of peers that send, end, reset and are slow, a JS thread that blocks at times, and a kernel that
+// interrupts calls, takes few bytes and runs out of memory. All guarantees must still hold.
 #include <doctest/doctest.h>
 
 #include <map>
@@ -21,8 +21,8 @@ struct Pair {
   Told* told = nullptr;
   std::string sent;          // by the client
   std::string written;       // by JS
-  size_t received = 0;       // by JS, and found to be right
-  size_t answered = 0;       // by the client, and found to be right
+  size_t received = 0;       // by JS, and checked
+  size_t answered = 0;       // by the client, and checked
   bool client_gone = false;  // closed or reset: the rest may be lost
   bool fin = false;
   bool ended = false;      // by JS
@@ -78,7 +78,7 @@ class Chaos {
     h_.hooks.recv = [this](int fd, void* buffer, size_t size, int flags) -> ssize_t {
       if (one_in(20)) return shim::fail(EINTR);
       if (one_in(20)) return owe(fd), shim::fail(EAGAIN);
-      // Takes a part, as if there were no more; more there is, and an edge will say so.
+      // A short read claims that the socket is empty, so an edge is owed for the rest.
       if (one_in(3)) size = std::min<size_t>(size, 1 + upto(200)), owe(fd);
       return shim::__real_recv(fd, buffer, size, flags);
     };
@@ -95,8 +95,8 @@ class Chaos {
       if (one_in(2)) part.msg_iovlen = 1 + upto(static_cast<uint32_t>(part.msg_iovlen) - 1), owe(fd);
       return shim::__real_sendmsg(fd, &part, flags);
     };
-    h_.hooks.epoll_wait = [this](int poll, epoll_event* events, int most, int timeout) {
-      return one_in(20) ? shim::fail(EINTR) : shim::__real_epoll_wait(poll, events, most, timeout);
+    h_.hooks.epoll_wait = [this](int poll, epoll_event* events, int max, int timeout) {
+      return one_in(20) ? shim::fail(EINTR) : shim::__real_epoll_wait(poll, events, max, timeout);
     };
     const auto wait = h_.hooks.wait;
     h_.hooks.wait = [this, wait](Poller& poller, int timeout) {
@@ -105,7 +105,7 @@ class Chaos {
     };
   }
 
-  // The kernel has no edge to give for what it did not do: we give it later.
+  // Notes that a later wait must report this descriptor: the kernel reports no edge for a fault that it didn't cause.
   void owe(int fd) { owed_.insert(fd); }
 
   void pay() {
@@ -158,7 +158,7 @@ class Chaos {
     compare(pair.written, pair.client->received, pair.answered);
   }
 
-  // What has come beyond `known` bytes must continue what was given.
+  // Checks that the received bytes beyond `known` equal the sent ones.
   static void compare(const std::string& given, const std::string& got, size_t& known) {
     REQUIRE(got.size() <= given.size());
     REQUIRE(given.compare(known, got.size() - known, got, known) == 0);
@@ -211,11 +211,11 @@ class Chaos {
     pair.written += bytes;
   }
 
-  // Whom of the waiting clients has the loop taken? Their ports tell.
+  // Finds the client of each new connection by its port.
   void match() {
     for (; matched_ < h_.js.connections.size(); ++matched_) {
       Told& told = h_.js.connections[matched_];
-      if (told.closed()) continue;  // too late to ask
+      if (told.closed()) continue;  // its peer's port isn't known any more
       const uint16_t peer = h_.loop->table().slots[told.slot].peer.port;
       for (auto client = waiting_.begin(); client != waiting_.end(); ++client) {
         if (Address::local_of((*client)->fd.get()).value().port() != peer) continue;
@@ -226,7 +226,7 @@ class Chaos {
         break;
       }
     }
-    // Those that there was no memory for.
+    // Clients whose connections were refused for lack of memory.
     std::erase_if(waiting_, [](Client* client) {
       client->receive();
       return client->ended || client->error != 0;
@@ -244,7 +244,7 @@ class Chaos {
   void check_pair(Pair& pair) {
     compare(pair.sent, pair.told->received, pair.received);
     if (pair.told->ended() && !pair.destroyed) REQUIRE(pair.received == pair.sent.size());
-    // A close without an error, that nobody asked for, comes after both ends, and loses nothing.
+    // A close without an error, that no command caused, comes only after both ends, and loses no byte.
     if (pair.told->closed() && pair.told->error == 0 && !pair.destroyed) {
       REQUIRE(pair.told->ended());
       REQUIRE(pair.ended);
@@ -252,7 +252,7 @@ class Chaos {
     if (pair.told->closed() && !pair.client_gone && !pair.destroyed) REQUIRE(pair.told->error == 0);
   }
 
-  // No more faults: everything that can still arrive must.
+  // Stops the faults, after which every byte that can still be delivered must be.
   void calm_down() {
     faulty_ = false;
     blocked_ = false;
@@ -301,7 +301,7 @@ class Chaos {
 
 }  // namespace
 
-TEST_CASE("chaos: nothing is lost, repeated, reordered or leaked") {
+TEST_CASE("chaos: no byte is lost, repeated or reordered, and nothing leaks") {
   for (uint32_t seed = 1; seed <= 6; ++seed) {
     for (const Trigger trigger : {Trigger::kEdge, Trigger::kLevel}) {
       CAPTURE(seed);

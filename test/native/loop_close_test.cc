@@ -1,4 +1,4 @@
-// The end of a connection, and what may be used again when.
+// The end of a connection, and when its slot and descriptor may be used again.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -17,7 +17,7 @@ bool has_ended(Client& client) {
 
 }  // namespace
 
-TEST_CASE("destroy closes with no error, drops the queue, and is told once") {
+TEST_CASE("destroy closes without an error, drops the queue, and causes one close event") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -46,7 +46,7 @@ TEST_CASE("reset sends a RST") {
   CHECK_FALSE(client.ended);
 }
 
-TEST_CASE("an ordinary destroy is no reset") {
+TEST_CASE("destroy sends a FIN, not a RST") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -57,7 +57,7 @@ TEST_CASE("an ordinary destroy is no reset") {
   CHECK(client.error == 0);
 }
 
-TEST_CASE("both sides end: one close, without an error, whoever is first") {
+TEST_CASE("after both sides' ends a connection closes once, without an error, whichever side is first") {
   for (const int order : {0, 1, 2}) {
     Harness h;
     const auto port = h.listen();
@@ -91,7 +91,7 @@ TEST_CASE("slot and descriptor are released when the batch with the close has co
   int closes = 0;
   int removed = 0;
   h.hooks.close = [&](int closed) {
-    // Out of the poller while the number was still ours. Later on it is someone else's.
+    // The descriptor must leave the poller before it is closed: later its number belongs to another socket.
     if (closed == fd && ++closes == 1) CHECK(removed == 1);
     return shim::__real_close(closed);
   };
@@ -101,12 +101,12 @@ TEST_CASE("slot and descriptor are released when the batch with the close has co
   };
   client.close();
   h.js.destroy(told);
-  h.connect(port);  // waits for a place
+  h.connect(port);  // waits for a free slot
   h.settle_blocked();
   CHECK(removed == 1);
   CHECK(closes == 0);
   CHECK(h.loop->table().slots.live() == 2);
-  // JS has the batch in its hands, and may still ask for the addresses.
+  // While JavaScript has the batch, it may still read the addresses.
   EventBatch* batch = h.js.take();
   while (batch != nullptr && !told.closed()) {
     h.js.give_back(batch);
@@ -130,7 +130,7 @@ TEST_CASE("slot and descriptor are released when the batch with the close has co
 }
 
 TEST_CASE("a loop that waits for a closed connection's batch is woken by its return") {
-  // Nothing else happens: no command, no readiness.
+  // No command or readiness wakes the loop here.
   Harness h({.max_connections = 1});
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -146,11 +146,11 @@ TEST_CASE("a loop that waits for a closed connection's batch is woken by its ret
   h.turn(5000);
   REQUIRE(given_back);
   REQUIRE(told.closed());
-  CHECK_FALSE(h.quiet());  // it did not sleep for as long as it could
+  CHECK_FALSE(h.quiet());  // the wait ended before its timeout
   CHECK(h.loop->table().slots.live() == 0);
 }
 
-TEST_CASE("events and commands of a generation that has passed are dropped") {
+TEST_CASE("events and commands of an earlier generation are dropped") {
   Harness h({.max_connections = 1});
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -182,13 +182,13 @@ TEST_CASE("events and commands of a generation that has passed are dropped") {
   CHECK_FALSE(next.ended);
 }
 
-TEST_CASE("events of slots that were never used, and of the closing, are dropped") {
+TEST_CASE("readiness for unused slots and for closing connections is dropped") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
   h.inject(uint64_t{1} << 32 | 63, Edge::kReadable);
   h.inject(uint64_t{1} << 32 | 0xffffff, Edge::kReadable | Edge::kError);
-  h.inject(77, Edge::kReadable);  // a listener that is gone
+  h.inject(77, Edge::kReadable);  // a listener that has closed
   h.settle();
   h.js.destroy(told);
   h.turn();
@@ -198,7 +198,7 @@ TEST_CASE("events of slots that were never used, and of the closing, are dropped
   CHECK(told.log == "OC");
 }
 
-TEST_CASE("a descriptor number that is used again within a turn is another connection") {
+TEST_CASE("readiness of a closed connection doesn't affect the one that got its descriptor number in the same turn") {
   Harness h({.max_connections = 8});
   const auto port = h.listen();
   for (int i = 0; i < 20; ++i) {
@@ -212,7 +212,7 @@ TEST_CASE("a descriptor number that is used again within a turn is another conne
     h.turn();
     h.js.deliver_all();
     REQUIRE(told.log == "ODC");
-    // The turn that frees the number gives it to the next connection, and still has events of the last one.
+    // The turn that frees the number uses it for the next connection, and still has readiness of the previous one.
     Client& next = h.connect(port);
     next.send("new");
     h.inject(old, Edge::kReadable | Edge::kWritable | Edge::kError | Edge::kHangup);
@@ -229,7 +229,7 @@ TEST_CASE("a descriptor number that is used again within a turn is another conne
   }
 }
 
-TEST_CASE("destroying a connection whose events are in the same batch tells no second close") {
+TEST_CASE("destroying a connection whose close is in the same batch causes no second close") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -239,7 +239,7 @@ TEST_CASE("destroying a connection whose events are in the same batch tells no s
   other.send("b");
   other.fin();
   h.settle_blocked();
-  // JS reads the batch, and answers by destroying both, one of which has closed.
+  // JavaScript destroys both after reading the batch; one of them has closed.
   EventBatch* batch = h.js.take();
   REQUIRE(batch != nullptr);
   h.js.destroy(told);
@@ -250,8 +250,8 @@ TEST_CASE("destroying a connection whose events are in the same batch tells no s
   CHECK(other_told.log == "ODEC");
 }
 
-TEST_CASE("connections that close while they are listed for reading and writing leave no trace in the lists") {
-  // Many die in the turn in which their slots are listed everywhere; their slots are used again at once.
+TEST_CASE("connections that close while they are in the ready and flush lists are removed from them") {
+  // Many close in the turn in which their slots are in all lists; the slots are used again immediately.
   Harness h({.max_connections = 16});
   const auto port = h.listen();
   std::vector<Harness::Connected> live;
@@ -287,15 +287,16 @@ TEST_CASE("connections that close while they are listed for reading and writing 
           h.js.resume(told);
       }
     }
-    // With JS at once, and with JS a few turns late.
+    // JavaScript runs immediately in odd rounds, and a few turns later in even ones.
     if (round % 2 == 0) h.settle_blocked();
     h.settle();
   }
   CHECK(h.js.connections.size() > 300);
 }
 
-TEST_CASE("a slot that is freed while much is to be sent is in no list any more") {
-  // It goes over its write budget, fails its read and is told in one turn; its batch is back before the next.
+TEST_CASE("a slot that is freed while it has much to send is in no list any more") {
+  // In one turn it exceeds its write budget, its read fails and its close is published; the batch is back before the
+  // next turn.
   Harness h({.max_connections = 100});
   const auto port = h.listen();
   std::vector<Harness::Connected> others;
@@ -316,7 +317,7 @@ TEST_CASE("a slot that is freed while much is to be sent is in no list any more"
   h.js.write_pinned(told, std::string(10'000'000, 'a'));
   h.js.write_pinned(next_told, std::string(2'000'000, 'b'));
   h.inject(told, Edge::kReadable);
-  for (auto& one : others) one.client.send("x");  // enough for a batch that is not held back
+  for (auto& one : others) one.client.send("x");  // enough for a batch that is published without delay
   h.turn();
   CHECK(h.js.deliver_all() == 1);
   REQUIRE(told.closed());
@@ -326,8 +327,8 @@ TEST_CASE("a slot that is freed while much is to be sent is in no list any more"
   h.hooks.recv = nullptr;
 }
 
-TEST_CASE("a close that is told in the turn in which it happened lists the slot no second time") {
-  // Were it listed still, the next tenant of the slot would be taken from the list in its place, and the list cut off.
+TEST_CASE("a close that is published in the turn of its error doesn't list the slot a second time") {
+  // If it were still listed, the next connection in the slot would be removed in its place, which would cut the list.
   Harness h({.max_connections = 4});
   const auto port = h.listen();
   for (int i = 0; i < 10; ++i) {
@@ -335,7 +336,7 @@ TEST_CASE("a close that is told in the turn in which it happened lists the slot 
     auto [second, second_told] = h.accept(port);
     first.send("a");
     first.rst();
-    h.turn();  // reads, fails, closes and tells, all of it
+    h.turn();  // reads, fails, closes and publishes the close
     h.turn();
     h.js.deliver_all();
     h.turn();
@@ -353,12 +354,12 @@ TEST_CASE("a close that is told in the turn in which it happened lists the slot 
   }
 }
 
-TEST_CASE("a stop in the middle of traffic closes every descriptor") {
+TEST_CASE("a loop that stops during traffic closes every descriptor") {
   Harness h;
   const auto port = h.listen();
   for (int i = 0; i < 20; ++i) h.accept(port).client.send(pattern(1000));
   h.turn();
-  // Opened and not; read and not; closing, with the close told and not; with bytes that wait, pinned and not.
+  // Connections whose opens, reads and closes have been delivered or not, and with queued bytes, pinned or not.
   for (Told& told : h.js.connections) {
     h.js.write_pinned(told, pattern(10'000'000));
     h.js.write(told, pattern(1000));

@@ -1,4 +1,4 @@
-// Commands: a turn carries out so many, and the rest in order in the next ones.
+// Commands: a turn executes a bounded number of them, and the next turns the rest, in order.
 #include <doctest/doctest.h>
 
 #include "test/native/loop_harness.h"
@@ -16,7 +16,7 @@ std::unique_ptr<TcpInfoRequest> tcp_info_of(const Told& told) {
 
 }  // namespace
 
-TEST_CASE("requests by the thousand are carried out over turns, in which others are read") {
+TEST_CASE("thousands of requests are spread over several turns, which also read") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -36,7 +36,7 @@ TEST_CASE("requests by the thousand are carried out over turns, in which others 
   CHECK(h.js.completed.size() == kRequests);
 }
 
-TEST_CASE("commands that a turn leaves over are carried out in order, once, from memory that is still theirs") {
+TEST_CASE("commands left over by a turn are executed once, in order, and their memory isn't reused before") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -56,7 +56,7 @@ TEST_CASE("commands that a turn leaves over are carried out in order, once, from
   h.js.end(told);
   h.turn();
   CHECK(h.js.completed.size() < 3000);
-  // What comes later comes behind.
+  // Later commands must be executed after them.
   h.js.request(tcp_info_of(told));
   h.settle();
   CHECK(client.receive() == expected);
@@ -65,7 +65,7 @@ TEST_CASE("commands that a turn leaves over are carried out in order, once, from
   CHECK(h.js.pinned() == 0);
 }
 
-TEST_CASE("a fence comes back behind what was published before it") {
+TEST_CASE("a fence completes after all commands that were published before it") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -87,5 +87,5 @@ TEST_CASE("a loop that stops with commands left over leaves nothing behind") {
   h.settle();
   for (int i = 0; i < 2000; ++i) h.js.request(tcp_info_of(told));
   h.turn();
-  h.stop();  // AddressSanitizer sees what it leaves
+  h.stop();  // AddressSanitizer finds leaks
 }

@@ -1,5 +1,5 @@
-// Faults that the other files don't have: a peer that goes at any byte of a mixed queue, wake-ups that come late, and a
-// kernel that does it all at once under a loop on its own thread.
+// Faults that the other files don't have: a reset at any byte of a mixed queue, late wake-ups, and a kernel with all
+// faults under a loop on its own thread.
 #include <doctest/doctest.h>
 #include <poll.h>
 
@@ -21,7 +21,7 @@ using namespace c1m;
 
 namespace {
 
-// Arena bytes, blocks and pinned buffers in one queue, in one batch of commands. Answers how many bytes.
+// Queues arena bytes, blocks and pinned buffers by one batch of commands. Returns the number of bytes.
 size_t write_mixed(Harness& h, const Told& to) {
   const size_t lengths[] = {5, 7, 3, BlockPool::kBlockBytes + 10, 4, 8};
   uint32_t i = 0;
@@ -36,7 +36,7 @@ size_t write_mixed(Harness& h, const Told& to) {
   return std::accumulate(std::begin(lengths), std::end(lengths), size_t{0});
 }
 
-// The socket takes so many bytes, and then fails.
+// Lets sockets take `room` bytes, and then fail.
 void fail_after(Harness& h, size_t room, int error) {
   h.hooks.send = [&h, room, error](int, const void*, size_t size, int) mutable -> ssize_t {
     if (room == 0) return shim::fail(error);
@@ -51,7 +51,7 @@ void fail_after(Harness& h, size_t room, int error) {
   };
 }
 
-// Wakes a loop some time after it was asked to, on a thread of its own, while whoever asked goes on.
+// Delays wake-ups of a loop on a thread of its own, while their callers continue.
 class LateWakes {
  public:
   explicit LateWakes(shim::Hooks& hooks) {
@@ -66,7 +66,7 @@ class LateWakes {
   LateWakes& operator=(const LateWakes&) = delete;
   ~LateWakes() { finish(); }
 
-  // Sends those that are due yet. Before the loop goes, as its waker goes with it.
+  // Sends the remaining wake-ups. Must be called before the loop, which owns the waker, is destroyed.
   void finish() {
     {
       const std::lock_guard lock(mutex_);
@@ -110,8 +110,8 @@ class LateWakes {
   std::thread thread_;
 };
 
-// A kernel that interrupts, takes and gives little, and runs out of memory, with edges that come later for what it held
-// back. Its state belongs to the loop's thread.
+// A kernel that interrupts calls, transfers few bytes, and runs out of memory, and reports an edge later for each
+// fault. Its state belongs to the loop's thread.
 class FaultyKernel {
  public:
   FaultyKernel(shim::Hooks& hooks, uint32_t seed) : random_(seeded(seed)) {
@@ -130,8 +130,8 @@ class FaultyKernel {
       reported_.insert(reported_.end(), real.begin(), real.end());
       return reported_;
     };
-    hooks.epoll_wait = [this](int poll, epoll_event* events, int most, int timeout) {
-      return one_in(20) ? shim::fail(EINTR) : shim::__real_epoll_wait(poll, events, most, timeout);
+    hooks.epoll_wait = [this](int poll, epoll_event* events, int max, int timeout) {
+      return one_in(20) ? shim::fail(EINTR) : shim::__real_epoll_wait(poll, events, max, timeout);
     };
     hooks.accept4 = [this](int fd, sockaddr* peer, socklen_t* length, int flags) {
       static constexpr int kErrors[] = {ENOBUFS, ENOMEM, EINTR, ECONNABORTED};
@@ -155,7 +155,7 @@ class FaultyKernel {
     };
   }
 
-  int faults = 0;  // to be read when the loop's thread has been joined
+  int faults = 0;  // read only after the loop's thread has been joined
 
  private:
   bool one_in(uint32_t n) {
@@ -164,7 +164,8 @@ class FaultyKernel {
     return true;
   }
 
-  // An error, or 0 with perhaps a smaller size. Not once the peer has gone: all that will ever be there is there then.
+  // Returns an error, or 0 with perhaps a smaller size. There is no fault after a hang-up, because no further edge
+  // would follow.
   int refuse(int fd, size_t& size) {
     if (one_in(20)) return EINTR;
     pollfd now{fd, 0, 0};
@@ -186,7 +187,7 @@ class FaultyKernel {
         ++fd;
         continue;
       }
-      // Without: the kernel has an edge for it when it becomes ready.
+      // For a descriptor that isn't ready the kernel reports an edge itself.
       const std::optional<Readiness> now = readiness_of(*fd, words_.at(*fd));
       if (now) reported_.push_back(*now);
       fd = owed_.erase(fd);
@@ -199,7 +200,7 @@ class FaultyKernel {
   std::set<int> owed_;
 };
 
-// A client's life: messages and their echoes, in the end a FIN, a reset or a silent close. False if it went wrong.
+// Runs a client: messages and their echoes, then a FIN, a reset or a plain close. Returns false if an echo was wrong.
 bool live(const Address& address, int kind, std::mt19937& random) {
   const Fd fd = dial(address);
   if (!fd.valid()) return false;
@@ -207,7 +208,7 @@ bool live(const Address& address, int kind, std::mt19937& random) {
     const std::string bytes = pattern(1 + random() % (round == 3 ? 60'000 : 300), random());
     const ssize_t sent = shim::__real_send(fd.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (sent != static_cast<ssize_t>(bytes.size())) return false;
-    // Some leave in the middle of it.
+    // Some reset before their echo.
     if (kind == 3 && round == 3) return reset_on_close(fd.get()).ok();
     if (!receive_exactly(fd.get(), bytes)) return false;
   }
@@ -218,20 +219,20 @@ bool live(const Address& address, int kind, std::mt19937& random) {
 
 }  // namespace
 
-TEST_CASE("a peer that goes at any byte of a mixed queue: one close, and nothing of the queue is left") {
+TEST_CASE("a write that fails at any byte of a mixed queue causes one close, and releases the queue") {
   for (const Trigger trigger : {Trigger::kEdge, Trigger::kLevel}) {
     for (const int error : {EPIPE, ECONNRESET}) {
       Harness h({.trigger = trigger});
       const auto port = h.listen();
       size_t total = 1;
       for (size_t room = 0; room < total; ++room) {
-        // Past the first block there is only more of the same.
+        // Most bytes of the large write are skipped, up to the end of the first block.
         if (room == 40) room = BlockPool::kBlockBytes - 5;
         auto [client, told] = h.accept(port);
         total = write_mixed(h, told);
         fail_after(h, room, error);
         h.settle();
-        // It took less than it was offered: the error comes with the next edge.
+        // After a short write the error comes with the next edge.
         if (!told.closed()) h.inject(told, Edge::kWritable);
         h.settle();
         h.hooks.send = nullptr;
@@ -248,7 +249,7 @@ TEST_CASE("a peer that goes at any byte of a mixed queue: one close, and nothing
   }
 }
 
-TEST_CASE("a mixed queue that is given up at any of its bytes leaves nothing behind") {
+TEST_CASE("a connection destroyed at any byte of a mixed queue releases the queue") {
   Harness h;
   const auto port = h.listen();
   size_t total = 1;
@@ -276,7 +277,7 @@ TEST_CASE("a mixed queue that is given up at any of its bytes leaves nothing beh
   }
 }
 
-TEST_CASE("threads: wake-ups that come late are still not lost, nor waited for twice") {
+TEST_CASE("threads: late wake-ups are not lost, nor waited for twice") {
   shim::Scope scope;
   LateWakes wakes(scope.hooks);
   Running running(4);
@@ -287,7 +288,7 @@ TEST_CASE("threads: wake-ups that come late are still not lost, nor waited for t
   Told& told = running.js.connections[0];
   std::mt19937 random = seeded(1);
   for (int i = 0; i < 1000; ++i) {
-    // Several, of which the later ones may find the loop as good as woken, or woken and asleep again.
+    // Several writes, of which the later ones may find the wake-up pending, or the loop asleep again.
     std::string bytes;
     for (uint32_t part = random() % 3 + 1; part > 0; --part) {
       const std::string more = std::to_string(random());
@@ -297,15 +298,15 @@ TEST_CASE("threads: wake-ups that come late are still not lost, nor waited for t
       const int spins = static_cast<int>(random() % 30'000);
       for (volatile int spin = 0; spin < spins;) spin = spin + 1;
     }
-    if (!receive_exactly(fd.get(), bytes)) FAIL("write " << i << " was slept through");
+    if (!receive_exactly(fd.get(), bytes)) FAIL("write " << i << " was not sent");
   }
-  // How many it is depends on how often the loop slept.
+  // The number depends on how often the loop slept.
   CHECK(wakes.count > 0);
   running.stop();
   wakes.finish();
 }
 
-TEST_CASE("threads: hammered by a kernel that interrupts, takes little and wakes late, every echo is whole") {
+TEST_CASE("threads: with interrupted calls, short transfers and late wake-ups every echo is exact") {
   for (const Trigger trigger : {Trigger::kEdge, Trigger::kLevel}) {
     shim::Scope scope;
     LateWakes wakes(scope.hooks);
@@ -323,16 +324,16 @@ TEST_CASE("threads: hammered by a kernel that interrupts, takes little and wakes
           std::mt19937 random = seeded(static_cast<uint32_t>(thread));
           for (int i = 0; i < kClients / kThreads; ++i) well += live(address, i % 4, random) ? 1 : 0;
           ++done;
-          running.ring();  // no event may come after this one's last
+          running.ring();  // ends the wait below, because no event may follow
         });
       }
       Echo echo(running);
       std::mt19937 random = seeded(7);
-      // What was pinned for a connection that has closed meanwhile comes back by itself, later.
+      // A buffer pinned for a connection that has closed comes back later, without an event.
       while (done < kThreads || running.js.open() > 0 || running.js.connections.size() < kClients ||
              running.js.pinned() > 0) {
         running.deliver();
-        // What may be asked of a connection at any time, and must change nothing.
+        // Commands that are valid at any time, and must not change the echo.
         for (const Told& told : running.js.connections) {
           if (told.closed()) continue;
           if (random() % 4 == 0) running.js.pause(told), running.js.resume(told);

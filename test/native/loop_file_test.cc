@@ -1,4 +1,4 @@
-// Files in the queue: every byte once, in order with those around them, one answer each, and no descriptor left.
+// Files in the queue: every byte is sent once and in order, each request completes once, and no descriptor is left.
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -21,11 +21,11 @@ using namespace c1m;
 
 namespace {
 
-// A file with these bytes, gone with the test.
+// A file with these bytes, which the destructor removes.
 class TemporaryFile {
  public:
   explicit TemporaryFile(std::string_view bytes) {
-    // sendfile(2) to a socket that was reset raises it; Node ignores it, and its I/O threads block it.
+    // sendfile(2) to a socket that was reset raises SIGPIPE. Node ignores it, and I/O threads block it.
     ::signal(SIGPIPE, SIG_IGN);
     const Fd fd(::mkstemp(path));
     REQUIRE(fd.valid());
@@ -72,7 +72,7 @@ bool succeeded(const Harness& h, const SendFileRequest& sending, size_t bytes) {
          sending.file.sent == bytes;
 }
 
-// A socket that takes so many bytes, from memory or from files, and then is full.
+// A socket that takes `room` bytes, from memory or from files, and then is full.
 class FullSocket {
  public:
   explicit FullSocket(Harness& h, bool refuses_files = false) {
@@ -102,7 +102,7 @@ class FullSocket {
   ssize_t take(int to, ssize_t sent) {
     if (room == 0) return shim::fail(EAGAIN);
     if (sent > 0) room -= static_cast<size_t>(sent);
-    // One that is full in earnest holds nothing back.
+    // A socket that is really full sends its bytes although it is corked.
     if (room == 0) (void)set_cork(to, false);
     return sent;
   }
@@ -110,7 +110,7 @@ class FullSocket {
 
 constexpr size_t kSmall = 23;
 
-// Bytes and files of every kind, in one batch; answers what must arrive.
+// Sends bytes and files of every kind in one batch. Returns the bytes that the client must receive.
 std::string send_mixed(Harness& h, const Told& to, const TemporaryFile& file, const std::string& content,
                        std::vector<SendFileRequest*>& sendings) {
   h.js.write(to, "head");
@@ -141,7 +141,7 @@ void check_mixed(const Harness& h, const std::vector<SendFileRequest*>& sendings
 
 }  // namespace
 
-TEST_CASE("files: a mixed queue survives a socket that is full after any of its bytes") {
+TEST_CASE("files: a mixed queue is sent exactly through a socket that is full after any of its bytes") {
   const std::string content = pattern(100);
   const TemporaryFile file(content);
   for (const Trigger trigger : {Trigger::kEdge, Trigger::kLevel}) {
@@ -158,7 +158,7 @@ TEST_CASE("files: a mixed queue survives a socket that is full after any of its 
         std::vector<SendFileRequest*> sendings;
         const std::string bytes = send_mixed(h, told, file, content, sendings);
         total = bytes.size();
-        // Level-triggered, a socket that only claims to be full is reported again and again.
+        // With the level trigger the poller reports a socket that only claims to be full in every turn.
         for (int i = 0; i < 12; ++i) h.turn();
         REQUIRE(client.receive() == bytes.substr(0, room));
         socket.room = SIZE_MAX;
@@ -176,7 +176,7 @@ TEST_CASE("files: a mixed queue survives a socket that is full after any of its 
   }
 }
 
-TEST_CASE("files: a mixed queue survives a byte at a time, and interruptions") {
+TEST_CASE("files: a mixed queue is sent exactly with one byte at a time, and with interrupted calls") {
   const std::string content = pattern(100);
   const TemporaryFile file(content);
   Harness h;
@@ -198,7 +198,7 @@ TEST_CASE("files: a mixed queue survives a byte at a time, and interruptions") {
   h.inject(told, Edge::kWritable);
   h.settle();
   check_mixed(h, sendings);
-  // Bytes from files aren't among those that JavaScript counts.
+  // Bytes from files aren't among those that JavaScript counts as flushed.
   CHECK(h.js.flushed(told) == bytes.size() - 3 * kSmall);
   CHECK(h.js.stat("bytesWritten") == static_cast<double>(bytes.size()));
 }
@@ -223,7 +223,7 @@ TEST_CASE("files: the bytes before and after a file share its packets") {
   CHECK(corked == 0);
 }
 
-TEST_CASE("files: bytes before a file that isn't there are not held back") {
+TEST_CASE("files: bytes before a missing file are sent without waiting for it") {
   const TemporaryFile ignore_sigpipe("x");
   Harness h({.file_threads = 1});
   const auto port = h.listen();
@@ -243,7 +243,7 @@ TEST_CASE("files: bytes before a file that isn't there are not held back") {
   CHECK(client.receive() == "head");
 }
 
-TEST_CASE("files: an error of the file before its first byte leaves the connection, after it resets it") {
+TEST_CASE("files: an error before a file's first byte keeps the connection, a later one resets it") {
   const std::string content = pattern(100);
   const TemporaryFile file(content);
   for (const size_t room : {size_t{4}, size_t{10}}) {
@@ -289,7 +289,7 @@ TEST_CASE("files: an error of the file before its first byte leaves the connecti
   }
 }
 
-TEST_CASE("files: one that becomes shorter resets the connection") {
+TEST_CASE("files: a file that becomes shorter resets the connection") {
   const std::string content = pattern(100);
   for (const size_t room : {size_t{0}, size_t{10}}) {
     const TemporaryFile file(content);
@@ -316,7 +316,7 @@ TEST_CASE("files: one that becomes shorter resets the connection") {
   }
 }
 
-TEST_CASE("files: a socket's error is told from a file's") {
+TEST_CASE("files: an error of the socket closes the connection, and isn't reported as the file's") {
   const TemporaryFile file(pattern(100));
   Harness h;
   const auto port = h.listen();
@@ -332,7 +332,7 @@ TEST_CASE("files: a socket's error is told from a file's") {
   CHECK(told.error == EPIPE);
 }
 
-TEST_CASE("files: a socket's error that sendfile(2) has taken is the connection's, and not the EPIPE that follows") {
+TEST_CASE("files: a connection closes with the socket error that sendfile(2) returned, not with the EPIPE after it") {
   const TemporaryFile file(pattern(100));
   for (const int error : {ECONNRESET, ETIMEDOUT, EHOSTUNREACH}) {
     Harness h;
@@ -350,7 +350,7 @@ TEST_CASE("files: a socket's error that sendfile(2) has taken is the connection'
   }
 }
 
-TEST_CASE("files: given up before its first byte it goes without a trace, after it the connection is reset") {
+TEST_CASE("files: cancelling a file before its first byte sends nothing of it, later it resets the connection") {
   const std::string content = pattern(100);
   const TemporaryFile file(content);
   for (const size_t room : {size_t{4}, size_t{10}}) {
@@ -382,14 +382,14 @@ TEST_CASE("files: given up before its first byte it goes without a trace, after 
       client.receive();
       CHECK(client.error == ECONNRESET);
     }
-    // Too late: nothing happens.
+    // A second cancellation has no effect.
     cancel(h, sending);
     h.settle();
     CHECK(answers(h, sending) == 1);
   }
 }
 
-TEST_CASE("files: a connection that goes takes them along") {
+TEST_CASE("files: when a connection closes, its files' requests complete as closed") {
   const TemporaryFile file(pattern(100));
   for (const uint32_t threads : {0u, 2u}) {
     Harness h({.file_threads = threads});
@@ -407,14 +407,14 @@ TEST_CASE("files: a connection that goes takes them along") {
       h.until([&] { return answers(h, *one) == 1; });
       CHECK(one->closed);
     }
-    // A worker may still have it.
+    // A worker may still use the file.
     h.until([&] { return h.quiet(); });
     h.finish();
     h.stop();
   }
 }
 
-TEST_CASE("files: a request that was answered is the JS thread's, also while a worker is at its file") {
+TEST_CASE("files: a completed request belongs to the JS thread, even while a worker uses its file") {
   const TemporaryFile file(pattern(100));
   Harness h({.file_threads = 1});
   const auto port = h.listen();
@@ -438,7 +438,7 @@ TEST_CASE("files: a request that was answered is the JS thread's, also while a w
   h.stop();
 }
 
-TEST_CASE("files: a loop that stops in the middle leaves nothing") {
+TEST_CASE("files: a loop that stops while files are queued leaves nothing") {
   const TemporaryFile file(pattern(100));
   for (const uint32_t threads : {0u, 2u}) {
     Harness h({.file_threads = threads});
@@ -452,7 +452,7 @@ TEST_CASE("files: a loop that stops in the middle leaves nothing") {
   }
 }
 
-TEST_CASE("files: a big one has its budget a turn") {
+TEST_CASE("files: a turn sends a bounded number of a file's bytes") {
   constexpr size_t kSize = 3 << 20;
   const std::string content = pattern(kSize);
   const TemporaryFile file(content);
@@ -473,7 +473,7 @@ TEST_CASE("files: a big one has its budget a turn") {
   CHECK(client.received == content);
 }
 
-TEST_CASE("files: what is not in the page cache is loaded by a worker, and never sent by the loop before") {
+TEST_CASE("files: bytes outside the page cache are loaded by a worker before the loop sends them") {
   constexpr size_t kSize = (2 << 20) + 12345;
   const std::string content = pattern(kSize);
   const TemporaryFile file(content);
@@ -481,7 +481,7 @@ TEST_CASE("files: what is not in the page cache is loaded by a worker, and never
     Harness h({.file_threads = threads});
     const auto port = h.listen();
     auto [client, told] = h.accept(port);
-    // How far the workers have read, and the loop has sent.
+    // The offsets up to which the workers have read and the loop has sent.
     std::atomic<off_t> loaded{0};
     off_t furthest = 0;
     h.hooks.preadv2 = [](int, const iovec*, int, off_t, int) -> ssize_t { return shim::fail(EAGAIN); };
@@ -508,7 +508,7 @@ TEST_CASE("files: what is not in the page cache is loaded by a worker, and never
   }
 }
 
-TEST_CASE("files: those without a size are sent to their end") {
+TEST_CASE("files: files that report no size are sent to their end") {
   std::string content(65536, '\0');
   const Fd version(::open("/proc/version", O_RDONLY | O_CLOEXEC));
   content.resize(static_cast<size_t>(::read(version.get(), content.data(), content.size())));
@@ -532,7 +532,7 @@ TEST_CASE("files: those without a size are sent to their end") {
   }
 }
 
-TEST_CASE("files: only regular ones") {
+TEST_CASE("files: a directory and a device are refused") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -545,7 +545,7 @@ TEST_CASE("files: only regular ones") {
   CHECK(device.error.code == ESPIPE);
 }
 
-TEST_CASE("files: one more than the queue may hold is refused, and the connection closed") {
+TEST_CASE("files: a file beyond the queue's limit is refused, and closes the connection") {
   const std::string content = pattern(100);
   const TemporaryFile file(content);
   Harness h;
@@ -572,7 +572,7 @@ TEST_CASE("files: one more than the queue may hold is refused, and the connectio
   CHECK(std::all_of(sendings.begin(), sendings.end(), [](const auto* sending) { return sending->closed; }));
 }
 
-TEST_CASE("writes count with what JavaScript can't see: files, and workers' bytes") {
+TEST_CASE("the limit of the write queue counts workers' bytes as well") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -585,7 +585,7 @@ TEST_CASE("writes count with what JavaScript can't see: files, and workers' byte
   h.js.write(told, std::string(24, 'x'));
   h.js.flush();
   h.settle();
-  CHECK_FALSE(told.closed());  // just as many as may be
+  CHECK_FALSE(told.closed());  // exactly the limit
   SUBCASE("a small write") { h.js.write(told, "x"); }
   SUBCASE("a pinned one") { h.js.write_pinned(told, "x"); }
   h.js.flush();

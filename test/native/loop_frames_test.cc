@@ -1,4 +1,4 @@
-// Frames: what arrives is told as whole ones, whatever the reads, the batches and the memory.
+// Received bytes are delivered as whole frames, however they are split over reads, batches and memory.
 #include <doctest/doctest.h>
 
 #include "native/features/frames/reframe_request.h"
@@ -28,7 +28,7 @@ void reframe(Harness& h, const Told& told, const Framing* framing, std::string_v
   h.js.request(std::move(request));
 }
 
-// What there is of each kind; those with a small most find no frame in what follows.
+// Framings of each kind. Those with a small max find an invalid frame in the test's stream.
 const std::vector<Framing> kKinds{
     Framing{},          delimited("\n"), delimited("\r\n\t"),     delimited(";", 3),
     delimited("ab", 3), prefixed(1),     prefixed(4, true, true), prefixed(1, false, false, 3)};
@@ -41,7 +41,7 @@ const std::vector<std::string> kPayloads{"", "x", "hello, world", "", "\r", patt
 
 }  // namespace
 
-TEST_CASE("frames are whole wherever the reads end") {
+TEST_CASE("frames are delivered whole, wherever the reads end") {
   for (const Trigger trigger : {Trigger::kEdge, Trigger::kLevel}) {
     for (const bool borrowed : {false, true}) {
       for (const Framing& framing : {prefixed(2), delimited("\r\n\t")}) {
@@ -50,12 +50,12 @@ TEST_CASE("frames are whole wherever the reads end") {
         const std::string stream = encode_all(framing, kPayloads);
         for (size_t size = 1; size < stream.size(); size += 1 + size / 8) {
           auto [client, told] = h.accept(port);
-          h.hooks.recv = [&, fd = h.fd(told)](int from, void* buffer, size_t most, int flags) {
-            return shim::__real_recv(from, buffer, from == fd ? std::min(most, size) : most, flags);
+          h.hooks.recv = [&, fd = h.fd(told)](int from, void* buffer, size_t max, int flags) {
+            return shim::__real_recv(from, buffer, from == fd ? std::min(max, size) : max, flags);
           };
           client.send(stream);
           client.fin();
-          // A short read leaves more behind than the kernel would: only the end is an edge.
+          // A short read leaves bytes in the socket, for which the kernel reports no edge but the end's.
           h.settle();
           CAPTURE(size);
           CHECK(told.chunks == kPayloads);
@@ -67,7 +67,7 @@ TEST_CASE("frames are whole wherever the reads end") {
   }
 }
 
-TEST_CASE("a connection holds memory only while a frame is not complete") {
+TEST_CASE("a connection has a buffer only while a frame is incomplete") {
   Harness h;
   const auto port = h.listen({.framing = prefixed(4)});
   auto [client, told] = h.accept(port);
@@ -88,7 +88,7 @@ TEST_CASE("a connection holds memory only while a frame is not complete") {
   CHECK(told.log == "ODE");
 }
 
-TEST_CASE("more frames in a read than records in a batch wait, and come in order") {
+TEST_CASE("frames of one read that exceed a batch's records are delivered later, in order") {
   for (const bool borrowed : {false, true}) {
     for (const Framing& framing : {delimited("\n"), prefixed(1)}) {
       Harness h({.batches = 2});
@@ -99,7 +99,7 @@ TEST_CASE("more frames in a read than records in a batch wait, and come in order
         payloads.push_back(i % 3 == 0 ? "" : std::string(1, static_cast<char>('a' + i % 26)));
       pump(h, client, encode_all(framing, payloads));
       client.fin();
-      // JS is away, while all batches fill up.
+      // JavaScript is blocked until all batches are full.
       h.settle_blocked();
       h.settle();
       CHECK(told.chunks == payloads);
@@ -109,7 +109,7 @@ TEST_CASE("more frames in a read than records in a batch wait, and come in order
   }
 }
 
-TEST_CASE("while frames wait for room, a paused connection tells nothing, and a closed one keeps nothing") {
+TEST_CASE("frames that wait for a batch are not delivered in a pause, and are dropped by a close") {
   for (const bool resumed : {false, true}) {
     Harness h({.batches = 1});
     const auto port = h.listen({.framing = delimited("\n")});
@@ -136,7 +136,7 @@ TEST_CASE("while frames wait for room, a paused connection tells nothing, and a 
   }
 }
 
-TEST_CASE("large frames get memory of their own, and small ones between them don't") {
+TEST_CASE("large frames with small ones between them are delivered exactly") {
   for (const Trigger trigger : {Trigger::kEdge, Trigger::kLevel}) {
     for (const Framing& framing : {prefixed(4, true, true, 8 << 20), delimited("\n\r\n", 8 << 20)}) {
       Harness h({.trigger = trigger, .slab_bytes = 1 << 18});
@@ -157,7 +157,7 @@ TEST_CASE("large frames get memory of their own, and small ones between them don
   }
 }
 
-TEST_CASE("what is no frame stops the reading, behind the frames before it, and is for JS to decide") {
+TEST_CASE("an invalid frame is reported after the frames before it, and stops reading until JavaScript decides") {
   for (const Framing& framing : {prefixed(1, false, false, 5), delimited("\n", 5)}) {
     Harness h;
     const auto port = h.listen({.framing = framing});
@@ -167,12 +167,12 @@ TEST_CASE("what is no frame stops the reading, behind the frames before it, and 
     h.settle();
     CHECK(told.chunks == std::vector{"one"s, "two"s});
     CHECK(told.log == "ODM");
-    SUBCASE("it closes the connection") {
+    SUBCASE("to close the connection") {
       h.js.destroy(told);
       h.settle();
       CHECK(told.log == "ODMC");
     }
-    SUBCASE("or goes on with what there is") {
+    SUBCASE("to continue with other framing") {
       h.js.push(Command::kReframe, told);
       h.settle();
       CHECK(told.log == "ODMF");
@@ -184,7 +184,7 @@ TEST_CASE("what is no frame stops the reading, behind the frames before it, and 
   }
 }
 
-TEST_CASE("a change of framing: what JS gives back comes first, then what is pending, then what is read") {
+TEST_CASE("after a change of framing, bytes returned by JavaScript come first, then pending ones, then new ones") {
   for (const Trigger trigger : {Trigger::kEdge, Trigger::kLevel}) {
     Harness h({.trigger = trigger});
     const auto port = h.listen({.framing = delimited("\n")});
@@ -208,14 +208,14 @@ TEST_CASE("a change of framing: what JS gives back comes first, then what is pen
   }
 }
 
-TEST_CASE("of any framing into any other, wherever the bytes that were received already end") {
+TEST_CASE("any framing can be changed to any other, wherever the received bytes end") {
   const std::vector<std::string> payloads{"", "x", "\r", "ga", "\3\n"};
   for (const Framing& from : kKinds) {
     for (const Framing& to : kKinds) {
       const std::string head = encode_any(from, "go");
       std::string stream;
       for (const std::string& payload : payloads) {
-        // The delimiter of one is among the payloads for the others.
+        // Payloads that contain the delimiter are left out.
         if (payload.find(to.delimiter) == std::string::npos || to.delimiter.empty()) stream += encode_any(to, payload);
       }
       std::vector<std::string> expected;
@@ -228,7 +228,7 @@ TEST_CASE("of any framing into any other, wherever the bytes that were received 
         h.settle();
         h.js.push(Command::kReframe, told);
         h.settle();
-        // As JavaScript does: what was cut in the old way becomes the bytes that it had been.
+        // Frames of the old framing are turned into the original bytes again, as JavaScript does.
         std::string back;
         for (size_t i = 1; i < told.chunks.size(); ++i) back += encode_any(from, told.chunks[i]);
         if (from.kind == Framing::Kind::kNone) back = told.received.substr(2);
@@ -256,11 +256,11 @@ TEST_CASE("of any framing into any other, wherever the bytes that were received 
   }
 }
 
-TEST_CASE("no frame in the old way, not told yet for want of room, is not told behind the change") {
+TEST_CASE("an invalid frame of the old framing that waits for a batch is not reported after the change") {
   Harness h({.batches = 1});
   const auto port = h.listen({.framing = prefixed(1, false, false, 5)});
   auto [client, told] = h.accept(port);
-  // The only batch is JavaScript's.
+  // JavaScript takes the only batch.
   client.send("\1x");
   h.settle_blocked();
   EventBatch* batch = h.js.take();
@@ -280,7 +280,7 @@ TEST_CASE("no frame in the old way, not told yet for want of room, is not told b
   CHECK(told.chunks == std::vector{"x"s, "line"s});
 }
 
-TEST_CASE("both sides' FINs close a connection only when its change of framing is through") {
+TEST_CASE("after both sides' FINs a connection closes only when its change of framing has completed") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -299,7 +299,7 @@ TEST_CASE("both sides' FINs close a connection only when its change of framing i
   CHECK(told.log == "ODFDEC");
 }
 
-TEST_CASE("a change of framing is told when there is room, and a reset ends it") {
+TEST_CASE("a change of framing is reported as soon as a batch has room, and a reset cancels it") {
   Harness h({.batches = 1});
   const auto port = h.listen({.framing = delimited("\n")});
   auto [client, told] = h.accept(port);
@@ -313,11 +313,11 @@ TEST_CASE("a change of framing is told when there is room, and a reset ends it")
   client.rst();
   h.settle();
   CHECK(told.closed());
-  reframe(h, told, nullptr, "nobody is there");
+  reframe(h, told, nullptr, "no connection");
   h.settle();
 }
 
-TEST_CASE("a frame that comes too slowly runs into the idle timeout") {
+TEST_CASE("the idle timeout fires for a frame that doesn't complete") {
   Harness h;
   const auto port = h.listen({.timeout_ms = 1000, .framing = prefixed(4)});
   auto [client, told] = h.accept(port);

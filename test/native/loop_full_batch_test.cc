@@ -1,4 +1,4 @@
-// A JS thread that doesn't come back for a while: no reading, no growth, and nothing lost afterwards.
+// While the JS thread is blocked, the loop reads nothing, memory doesn't grow, and no event is lost.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -10,7 +10,7 @@ using namespace c1m;
 
 namespace {
 
-// Lets JS hold all batches: the loop has none to fill.
+// Fills all batches, which JavaScript doesn't take: the loop has none left.
 void take_all_batches(Harness& h, Client& client) {
   for (int i = 0; i < 6; ++i) {
     client.send("x");
@@ -20,7 +20,7 @@ void take_all_batches(Harness& h, Client& client) {
 
 }  // namespace
 
-TEST_CASE("without a batch nothing is read, and the loop rests") {
+TEST_CASE("without a batch the loop reads nothing, and sleeps") {
   for (const Trigger trigger : {Trigger::kEdge, Trigger::kLevel}) {
     Harness h({.trigger = trigger});
     const auto port = h.listen();
@@ -43,7 +43,7 @@ TEST_CASE("without a batch nothing is read, and the loop rests") {
   }
 }
 
-TEST_CASE("without a batch writing goes on, and answers leave") {
+TEST_CASE("without a batch the loop continues to write") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port, 4096);
@@ -63,7 +63,7 @@ TEST_CASE("without a batch writing goes on, and answers leave") {
   CHECK(told.received == "xxxxxx");
 }
 
-TEST_CASE("without a batch connections are accepted, and open, end and close in order later") {
+TEST_CASE("without a batch the loop accepts, and open, end and close are delivered later, in order") {
   Harness h({.max_connections = 200});
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -88,7 +88,7 @@ TEST_CASE("without a batch connections are accepted, and open, end and close in 
   }
 }
 
-TEST_CASE("without a batch a destroy, an end and a reset wait their turn as bits") {
+TEST_CASE("a destroy, an end and a reset without a batch are delivered later, in order") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -110,7 +110,7 @@ TEST_CASE("without a batch a destroy, an end and a reset wait their turn as bits
   CHECK(reset_told.error == ECONNRESET);
 }
 
-TEST_CASE("a loop without a batch is woken by the return of one, and by nothing less") {
+TEST_CASE("a loop without a batch is woken when one is returned") {
   Harness h({.batches = 1});
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -127,18 +127,18 @@ TEST_CASE("a loop without a batch is woken by the return of one, and by nothing 
   h.turn(5000);
   REQUIRE(given_back);
   CHECK(told.received == "a");
-  CHECK_FALSE(h.quiet());  // it did not sleep for as long as it could
+  CHECK_FALSE(h.quiet());  // the wait ended before its timeout
   h.settle();
   CHECK(told.received == "ab");
 }
 
-TEST_CASE("a batch that is full of records goes on with the next, and the last waits") {
-  // 3 bytes an event: 4096 records are full long before the slab is.
+TEST_CASE("a read that fills a batch's records continues in the next batch, or waits for one") {
+  // With 3 bytes an event, 4,096 records are full long before the slab.
   Harness h({.max_connections = 2, .batches = 2});
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
   h.hooks.recv = [](int fd, void* buffer, size_t size, int flags) {
-    // Never a short read: it would end the turn.
+    // All bytes that were asked for, because a short read would end the reading.
     return shim::__real_recv(fd, buffer, std::min<size_t>(size, 3), flags);
   };
   const std::string bytes = pattern(30'000);
@@ -152,7 +152,7 @@ TEST_CASE("a batch that is full of records goes on with the next, and the last w
   CHECK(told.received == bytes);
 }
 
-TEST_CASE("memory stays as it is, however long JS is away") {
+TEST_CASE("memory doesn't grow while JavaScript is blocked") {
   Harness h({.max_connections = 32, .batches = 2, .slab_bytes = EventBatch::kSlabLow});
   const auto port = h.listen();
   for (int i = 0; i < 20; ++i) h.accept(port);
@@ -163,7 +163,7 @@ TEST_CASE("memory stays as it is, however long JS is away") {
   }
   h.settle_blocked();
   CHECK(h.quiet());
-  // What was read is what the batches hold.
+  // The loop has read only as much as fits into the batches.
   CHECK(h.loop->table().stats.bytes_read <= 2 * EventBatch::kSlabLow);
   CHECK(h.loop->table().stats.batches <= 30);
   size_t sent = 0;
@@ -173,7 +173,7 @@ TEST_CASE("memory stays as it is, however long JS is away") {
   CHECK(sent > 20 * 50'000);
 }
 
-TEST_CASE("without a batch, some answers come back by themselves, and pinned buffers with the next one") {
+TEST_CASE("without a batch an unordered reply is delivered, and pinned buffers come back with the next batch") {
   Harness h({.batches = 1});
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -199,8 +199,8 @@ TEST_CASE("without a batch, some answers come back by themselves, and pinned buf
   CHECK(info.info.state == 1);
 }
 
-TEST_CASE("a wake-up that comes after the last look is not slept through") {
-  // JS publishes between the loop's check and its sleep: the eventfd must end the sleep that follows.
+TEST_CASE("a wake-up between the loop's last check and its sleep ends that sleep") {
+  // JavaScript publishes between the check and the sleep, which the eventfd must end.
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -222,13 +222,13 @@ TEST_CASE("a wake-up that comes after the last look is not slept through") {
   CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(15));
 }
 
-TEST_CASE("a wake-up that the loop takes in while it is busy is not owed to it any more") {
+TEST_CASE("after a busy turn has consumed a wake-up, the next commands are still executed") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
   h.settle();
   h.turn();
-  // Asleep as far as JS knows, and woken: the wake-up is consumed by a turn that has other things to do.
+  // The loop has announced sleep and is woken, but a turn with other work consumes the wake-up.
   h.loop->poller().wake();
   client.send("x");
   h.js.write(told, "one");

@@ -24,7 +24,7 @@ int count_entries(const char* path) {
   int count = 0;
   while (const dirent* entry = ::readdir(directory)) count += entry->d_name[0] != '.' ? 1 : 0;
   ::closedir(directory);
-  return count - 1;  // without the directory's own
+  return count - 1;  // without the descriptor of `directory`
 }
 
 }  // namespace
@@ -135,7 +135,7 @@ void Harness::stop() {
 }
 
 std::span<const Readiness> Harness::wait(Poller& poller, int timeout) {
-  // Another is the one of watched descriptors.
+  // The other poller is that of watched descriptors.
   if (&poller != &loop->poller()) return shim::real_wait(poller, timeout);
   ++waits;
   asked_ = timeout;
@@ -162,7 +162,7 @@ void Harness::turn(int nap_ms) {
   js.flush();
   nap_ms_ = nap_ms;
   loop->turn();
-  // All of them in a test of few connections; some in each turn of others.
+  // Checks at most 64 slots in each turn, so that tests with many connections stay fast.
   EntrySlab& slots = loop->table().slots;
   for (uint32_t i = std::min(slots.used(), 64u); i > 0; --i) {
     checked_ = (checked_ + 1) % slots.used();
@@ -174,7 +174,7 @@ void Harness::turn(int nap_ms) {
 void Harness::settle() {
   int quiet_rounds = 0;
   for (int i = 0; quiet_rounds < 2; ++i) {
-    REQUIRE_MESSAGE(i < 20'000, "the loop doesn't come to rest");
+    REQUIRE_MESSAGE(i < 20'000, "the loop still has work after 20,000 turns");
     turn(quiet_rounds > 0 ? 1 : 0);
     quiet_rounds = js.deliver_all() == 0 && quiet() ? quiet_rounds + 1 : 0;
   }
@@ -183,7 +183,7 @@ void Harness::settle() {
 void Harness::settle_blocked() {
   int quiet_rounds = 0;
   for (int i = 0; quiet_rounds < 2; ++i) {
-    REQUIRE_MESSAGE(i < 20'000, "the loop doesn't come to rest");
+    REQUIRE_MESSAGE(i < 20'000, "the loop still has work after 20,000 turns");
     turn(quiet_rounds > 0 ? 1 : 0);
     quiet_rounds = quiet() ? quiet_rounds + 1 : 0;
   }
@@ -192,7 +192,7 @@ void Harness::settle_blocked() {
 void Harness::until(const std::function<bool()>& so) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
   while (!so()) {
-    REQUIRE_MESSAGE(std::chrono::steady_clock::now() < deadline, "it doesn't come");
+    REQUIRE_MESSAGE(std::chrono::steady_clock::now() < deadline, "the condition isn't true after ten seconds");
     turn(1);
     js.deliver_all();
   }
@@ -202,7 +202,7 @@ void Harness::finish() {
   if (std::exchange(finished_, true)) return;
   clients.clear();
   js.deliver_all();
-  // Those that were accepted and not told yet open on the way.
+  // Connections that were accepted, but not yet delivered, open in this loop.
   for (int i = 0; i < 1000 && (js.open() > 0 || loop->table().slots.live() > 0 || i < 3); ++i) {
     for (const Told& told : js.connections) {
       if (!told.closed()) js.destroy(told);

@@ -20,16 +20,16 @@
 
 namespace c1m {
 
-// Descriptors that this process has open.
+// Returns the number of descriptors that this process has open.
 [[nodiscard]] int count_descriptors();
 
-// The same of the calling thread's table, if that is its own.
+// Returns the number of descriptors in the calling thread's file table, for a thread with a table of its own.
 [[nodiscard]] int count_descriptors_of_thread();
 
-// Takes as many as the system grants: some tests hold a few thousand.
+// Raises RLIMIT_NOFILE as far as the system allows, because some tests hold a few thousand descriptors.
 void raise_descriptor_limit();
 
-// Checks that there are as many descriptors at its end as at its beginning.
+// Checks that as many descriptors are open at its end as at its beginning.
 class DescriptorCheck {
  public:
   DescriptorCheck() : before_(count_descriptors()) {}
@@ -41,7 +41,7 @@ class DescriptorCheck {
   int before_;
 };
 
-// What a test says that the poller has seen of a descriptor.
+// Bits of a descriptor's readiness that a test injects.
 struct Edge {
   static constexpr uint8_t kReadable = 1;
   static constexpr uint8_t kWritable = 2;
@@ -49,18 +49,18 @@ struct Edge {
   static constexpr uint8_t kError = 8;
 };
 
-// What there is to report of a descriptor now, as poll(2) has it; nothing if it isn't ready.
+// Returns the current readiness of a descriptor, by poll(2), or nothing if it isn't ready.
 [[nodiscard]] std::optional<Readiness> readiness_of(int fd, uint64_t word);
 
-// A peer, with a socket of its own that the shim doesn't touch. Never blocks, but for connecting.
+// A peer whose socket the shim doesn't touch. Only connecting blocks.
 class Client {
  public:
   explicit Client(const Address& to, int receive_buffer = 0);
 
-  // Sends all of it, which must fit; or as much as fits.
+  // send() sends all bytes, which must fit; send_some() sends as many as fit, and returns their number.
   void send(std::string_view bytes);
   size_t send_some(std::string_view bytes);
-  // Takes what there is; notes an end or an error.
+  // Reads everything that has arrived; records an end or an error.
   const std::string& receive();
   void fin();
   void close() { fd.reset(); }
@@ -72,9 +72,9 @@ class Client {
   int error = 0;
 };
 
-// A loop and its JS side on one thread. Where the loop would sleep it comes back, and its clock stands still until a
-// test moves it. At its end everything is closed, and nothing may be left: no connection without its kClose, no
-// descriptor, no block, no pinned buffer.
+// A loop and its JS side on one thread. Where the loop would sleep, the turn returns, and its clock stands still until
+// a test moves it. The destructor closes everything, and checks that nothing is left: no connection without its kClose,
+// no descriptor, no block, no pinned buffer.
 class Harness {
  public:
   struct Setup {
@@ -82,7 +82,7 @@ class Harness {
     Trigger trigger = Trigger::kEdge;
     int batches = 4;
     uint32_t slab_bytes = 1 << 20;
-    uint32_t file_threads = 0;  // their work is done on the spot
+    uint32_t file_threads = 0;  // 0: the loop does their work itself
   };
   struct Port {
     uint32_t index = 0;
@@ -112,41 +112,41 @@ class Harness {
   Port listen(const ListenOptions& options);
   Port listen() { return listen(ListenOptions{}); }
   Client& connect(const Port& port, int receive_buffer = 0);
-  // Connects, and waits until JavaScript has been told.
+  // Connects, and waits until the open has been delivered.
   Connected accept(const Port& port, int receive_buffer = 0);
 
-  // Publishes the commands; then one turn, sleeping for at most `nap_ms`.
+  // Publishes the commands, then runs one turn, which sleeps for at most `nap_ms`.
   void turn(int nap_ms = 0);
-  // The last turn would have slept, and nothing came.
+  // True if the last turn would have slept, and no readiness or wake-up came.
   [[nodiscard]] bool quiet() const { return asked_ != 0 && !came_; }
-  // For how long it asked to sleep; -1 for ever, 0 not at all.
+  // The timeout of the last turn's wait in milliseconds: -1 for no limit, 0 for no sleep.
   [[nodiscard]] int asked() const { return asked_; }
-  // Turns, and delivers what they bring, until neither has anything to do.
+  // Runs turns and delivers their batches until neither side has anything to do.
   void settle();
-  // The same with a JS thread that is blocked.
+  // Runs turns until the loop has nothing to do, while the JS thread is blocked.
   void settle_blocked();
-  // Turns and deliveries until it is so; fails after ten seconds.
+  // Runs turns and delivers their batches until `so` returns true; fails after ten seconds.
   void until(const std::function<bool()>& so);
-  // Closes all connections and checks that nothing is left. The destructor does it, too.
+  // Closes all connections, and checks that nothing is left. The destructor calls it.
   void finish();
-  // Ends the loop as it is, in the middle of everything.
+  // Ends the loop in its present state, with work in progress.
   void stop();
 
-  // Readiness that the next wait reports, without the kernel.
+  // Adds readiness that the next wait reports, in addition to the kernel's.
   void inject(const Readiness& ready) { injected_.push_back(ready); }
   void inject(uint64_t word, uint8_t edges);
   void inject(const Told& to, uint8_t edges) { inject(uint64_t{to.generation} << 32 | to.slot, edges); }
-  // The descriptor of a connection that is open.
+  // Returns the descriptor of an open connection.
   [[nodiscard]] int fd(const Told& of) { return loop->table().slots[of.slot].fd.get(); }
 
  private:
-  DescriptorCheck descriptors_;  // first to come, last to go
+  DescriptorCheck descriptors_;  // constructed first and destroyed last
 
  public:
   shim::Scope scope;
   shim::Hooks& hooks = scope.hooks;
   uint64_t now_ms = 1'000'000;
-  int waits = 0;  // of the loop, for its poller
+  int waits = 0;  // calls of wait() for the loop's poller
   JsSide js;
   std::unique_ptr<Loop> loop;
   std::deque<Client> clients;
@@ -156,16 +156,16 @@ class Harness {
 
   int nap_ms_ = 0;
   int asked_ = 0;
-  bool came_ = false;               // something, in the last wait
-  std::atomic<bool> woken_{false};  // a wait reports no wake-up
+  bool came_ = false;               // the last wait reported readiness or a wake-up
+  std::atomic<bool> woken_{false};  // kept here because Poller::wait() doesn't report wake-ups
   uint32_t next_listener_ = 0;
-  uint32_t checked_ = 0;  // slot
+  uint32_t checked_ = 0;  // the last slot that turn() has checked
   std::vector<Readiness> injected_;
   std::vector<Readiness> reported_;
   bool finished_ = false;
 };
 
-// Bytes that are unlike their neighbours, so that a gap, a repetition or a swap shows.
+// Returns bytes that differ from their neighbours, so that a gap, a repetition or a swap is found.
 [[nodiscard]] std::string pattern(size_t length, uint32_t seed = 0);
 
 }  // namespace c1m

@@ -1,4 +1,4 @@
-// Level-triggered, for comparison: the same behaviour, and what is known is not reported again and again.
+// The level trigger: the same behaviour as with edges, and no repeated reports of known readiness.
 #include <doctest/doctest.h>
 
 #include "test/native/loop_harness.h"
@@ -9,7 +9,7 @@ namespace {
 
 constexpr Harness::Setup kLevel{.trigger = Trigger::kLevel};
 
-// Turns in which nothing is delivered, until the loop rests: how many it took.
+// Runs turns without delivering, until the loop would sleep. Returns their number.
 int turns_to_rest(Harness& h) {
   for (int i = 1; i <= 50; ++i) {
     h.turn();
@@ -20,7 +20,7 @@ int turns_to_rest(Harness& h) {
 
 }  // namespace
 
-TEST_CASE("level: open, data, end and close come as they do on edges") {
+TEST_CASE("level: open, data, end and close are delivered as with the edge trigger") {
   Harness h(kLevel);
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -40,7 +40,7 @@ TEST_CASE("level: open, data, end and close come as they do on edges") {
   CHECK(told.error == 0);
 }
 
-TEST_CASE("level: a fresh connection that says nothing rests") {
+TEST_CASE("level: a silent new connection causes no turns") {
   Harness h(kLevel);
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -48,7 +48,7 @@ TEST_CASE("level: a fresh connection that says nothing rests") {
   CHECK(turns_to_rest(h) == 1);
 }
 
-TEST_CASE("level: a slow reader's queue rests while the socket is full, and goes on when there is room") {
+TEST_CASE("level: a queue causes no turns while its socket is full, and is sent when there is room") {
   Harness h(kLevel);
   const auto port = h.listen();
   auto [client, told] = h.accept(port, 4096);
@@ -63,7 +63,7 @@ TEST_CASE("level: a slow reader's queue rests while the socket is full, and goes
   CHECK(turns_to_rest(h) == 1);
 }
 
-TEST_CASE("level: a paused connection rests with bytes, a FIN, both FINs or a queue that is full") {
+TEST_CASE("level: a paused connection causes no turns with unread bytes, a FIN, both FINs or a full socket") {
   for (int kind = 0; kind < 5; ++kind) {
     CAPTURE(kind);
     Harness h(kLevel);
@@ -88,7 +88,7 @@ TEST_CASE("level: a paused connection rests with bytes, a FIN, both FINs or a qu
   }
 }
 
-TEST_CASE("level: pausing and resuming with nothing there loses no later bytes") {
+TEST_CASE("level: pausing and resuming without unread bytes loses no later ones") {
   Harness h(kLevel);
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -105,7 +105,7 @@ TEST_CASE("level: pausing and resuming with nothing there loses no later bytes")
   CHECK(told.received.size() == 15);
 }
 
-TEST_CASE("level: a reset closes, paused or not, at once or half-closed") {
+TEST_CASE("level: a reset closes the connection, also in a pause or after a FIN") {
   for (int kind = 0; kind < 4; ++kind) {
     CAPTURE(kind);
     Harness h(kLevel);
@@ -122,7 +122,7 @@ TEST_CASE("level: a reset closes, paused or not, at once or half-closed") {
   }
 }
 
-TEST_CASE("level: a JS thread that is away costs no turns, whatever the peers do") {
+TEST_CASE("level: peers' actions cause no turns while the JS thread is blocked") {
   Harness h({.trigger = Trigger::kLevel, .batches = 1});
   const auto port = h.listen();
   auto [other, other_told] = h.accept(port);
@@ -151,7 +151,7 @@ TEST_CASE("level: a JS thread that is away costs no turns, whatever the peers do
   CHECK(turns_to_rest(h) == 1);
 }
 
-TEST_CASE("level: a half-closed connection that is still written to rests, and is not forgotten") {
+TEST_CASE("level: a half-closed connection causes no turns, and can still be written to") {
   Harness h(kLevel);
   const auto port = h.listen();
   auto [client, told] = h.accept(port, 4096);
@@ -169,7 +169,7 @@ TEST_CASE("level: a half-closed connection that is still written to rests, and i
   CHECK(told.log == "OEC");
 }
 
-TEST_CASE("level: an urgent byte stops nothing") {
+TEST_CASE("level: an urgent byte doesn't stop reading") {
   Harness h(kLevel);
   const auto port = h.listen();
   auto [client, told] = h.accept(port);

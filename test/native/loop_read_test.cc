@@ -1,4 +1,4 @@
-// Reading: what arrives is told, all of it, once, in order.
+// Reading: all received bytes are delivered once and in order.
 #include <doctest/doctest.h>
 #include <sys/un.h>
 
@@ -12,7 +12,7 @@ using namespace std::string_literals;
 
 namespace {
 
-// Sends more than fits at once.
+// Sends more bytes than fit into the socket.
 void pump(Harness& h, Client& client, std::string_view bytes) {
   h.until([&] {
     bytes.remove_prefix(client.send_some(bytes));
@@ -22,7 +22,7 @@ void pump(Harness& h, Client& client, std::string_view bytes) {
 
 }  // namespace
 
-TEST_CASE("a connection opens, brings its bytes, ends and closes, in that order") {
+TEST_CASE("open, data, end and close of a connection are delivered in that order") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -40,7 +40,7 @@ TEST_CASE("a connection opens, brings its bytes, ends and closes, in that order"
   CHECK(client.ended);
 }
 
-TEST_CASE("a client that comes, sends and leaves at once is told whole") {
+TEST_CASE("all events of a client that connects, sends and ends immediately are delivered") {
   Harness h;
   const auto port = h.listen();
   Client& client = h.connect(port);
@@ -68,7 +68,7 @@ TEST_CASE("a long tail is delivered before the end, over many batches") {
   }
 }
 
-TEST_CASE("memory for reads that runs out in the middle of a connection is replaced by the next batch's") {
+TEST_CASE("a read that fills the slab continues in the next batch's") {
   Harness h({.slab_bytes = EventBatch::kSlabLow});
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -80,7 +80,7 @@ TEST_CASE("memory for reads that runs out in the middle of a connection is repla
   CHECK(told.log == "ODE");
 }
 
-TEST_CASE("bytes that came before a reset are delivered, then one close says ECONNRESET") {
+TEST_CASE("bytes before a reset are delivered, then one close with ECONNRESET") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -93,7 +93,7 @@ TEST_CASE("bytes that came before a reset are delivered, then one close says ECO
   CHECK(told.syscall == Syscall::kRead);
 }
 
-TEST_CASE("a reset between two reads of one turn ends it as a reset") {
+TEST_CASE("a reset between two reads of one turn closes with ECONNRESET") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -112,7 +112,7 @@ TEST_CASE("a reset between two reads of one turn ends it as a reset") {
   CHECK(told.error == ECONNRESET);
 }
 
-TEST_CASE("a reset of a half-closed connection, which nobody reads any more, closes it") {
+TEST_CASE("a reset of a half-closed connection, which isn't read any more, closes it") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -154,7 +154,7 @@ TEST_CASE("an interrupted wait is an empty turn") {
   CHECK(told.received == "abc");
 }
 
-TEST_CASE("an edge with nothing behind it is forgotten, and the next one counts") {
+TEST_CASE("after an edge without bytes the next edge is still handled") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -169,7 +169,7 @@ TEST_CASE("an edge with nothing behind it is forgotten, and the next one counts"
   CHECK(told.received == "x");
 }
 
-TEST_CASE("an error of recv closes with it") {
+TEST_CASE("an error of recv closes the connection with that error") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -181,7 +181,7 @@ TEST_CASE("an error of recv closes with it") {
   CHECK(told.syscall == Syscall::kRead);
 }
 
-TEST_CASE("bytes behind an urgent one are read at once, although recv stops there") {
+TEST_CASE("bytes behind an urgent one are read immediately, although recv stops there") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -191,7 +191,7 @@ TEST_CASE("bytes behind an urgent one are read at once, although recv stops ther
   h.settle();
   CHECK(told.received == "abcd");
   CHECK(h.quiet());
-  // And with each part in a turn of its own.
+  // The same with each part in a turn of its own.
   REQUIRE(shim::__real_send(client.fd.get(), "!", 1, MSG_OOB) == 1);
   h.settle();
   client.send("ef");
@@ -205,7 +205,7 @@ TEST_CASE("bytes behind an urgent one are read at once, although recv stops ther
   CHECK(told.log == "ODE");
 }
 
-TEST_CASE("bytes behind a descriptor that a Unix peer passes are read at once, although recv stops there") {
+TEST_CASE("bytes behind a descriptor that a Unix peer passes are read immediately, although recv stops there") {
   Harness h;
   const auto port =
       h.listen({.address = Address::unix_path("\0c1m-loop-read-test-"s + std::to_string(::getpid())).value()});
@@ -231,13 +231,13 @@ TEST_CASE("bytes behind a descriptor that a Unix peer passes are read at once, a
   CHECK(h.quiet());
 }
 
-TEST_CASE("one connection with much to read does not hold up another") {
+TEST_CASE("a connection with much to read doesn't delay another") {
   Harness h({.batches = 8});
   const auto port = h.listen();
   auto [bulk, bulk_told] = h.accept(port);
   auto [small, small_told] = h.accept(port);
   const int fd = h.fd(bulk_told);
-  // A peer that always has more.
+  // The peer always has more bytes.
   const std::string chunk = pattern(64 * 1024);
   size_t in_turn = 0;
   h.hooks.recv = [&](int from, void* buffer, size_t size, int flags) -> ssize_t {
@@ -259,7 +259,7 @@ TEST_CASE("one connection with much to read does not hold up another") {
   }
 }
 
-TEST_CASE("more readiness than one wait takes comes with the next ones") {
+TEST_CASE("readiness beyond the max of one wait is reported by the next ones") {
   raise_descriptor_limit();
   constexpr uint32_t kConnections = 2 * Poller::kMaxEvents + 100;
   Harness h({.max_connections = kConnections});
@@ -279,9 +279,9 @@ TEST_CASE("more readiness than one wait takes comes with the next ones") {
   CHECK(h.waits - before < 50);
 }
 
-TEST_CASE("what has happened is told soon, also by a loop that is busy with others") {
-  // A bulk write that goes over its budget in every turn; or one whose socket fills and drains again all the time. Neither
-  // has anything to tell.
+TEST_CASE("events are published soon, even while the loop is busy with other connections") {
+  // A large write that exceeds its budget in every turn, or one whose socket fills and drains all the time. Neither
+  // causes an event.
   for (const bool drains : {false, true}) {
     CAPTURE(drains);
     Harness h;
@@ -315,7 +315,7 @@ TEST_CASE("what has happened is told soon, also by a loop that is busy with othe
   }
 }
 
-TEST_CASE("a paused connection is not read, and rests; resume needs no edge") {
+TEST_CASE("a paused connection is not read and causes no turns, and resume reads without an edge") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -328,7 +328,7 @@ TEST_CASE("a paused connection is not read, and rests; resume needs no edge") {
   h.js.resume(told);
   h.settle();
   CHECK(told.received == "abc");
-  // Paused with nothing there, and resumed with nothing there.
+  // Paused and resumed without unread bytes.
   h.js.pause(told);
   h.settle();
   h.js.resume(told);
@@ -339,7 +339,7 @@ TEST_CASE("a paused connection is not read, and rests; resume needs no edge") {
   CHECK(told.received == "abcdef");
 }
 
-TEST_CASE("a FIN that waits behind a pause comes with the resume, after the bytes before it") {
+TEST_CASE("a FIN during a pause is delivered after resume, behind the bytes before it") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -356,7 +356,7 @@ TEST_CASE("a FIN that waits behind a pause comes with the resume, after the byte
   CHECK(told.received == "abc");
 }
 
-TEST_CASE("a pause in the middle of a long transfer stops it; nothing is lost after the resume") {
+TEST_CASE("a pause during a long transfer stops it, and after resume no byte is lost") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -392,11 +392,11 @@ TEST_CASE("a reset of a paused connection closes it") {
   CHECK(told.error == ECONNRESET);
 }
 
-TEST_CASE("a reset that arrives together with the pause closes the connection") {
+TEST_CASE("a reset in the same turn as the pause closes the connection") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
-  // Both in one turn: the edge is taken from the poller before the command is carried out.
+  // In one turn: the edge is read from the poller before the command is executed.
   client.rst();
   h.js.pause(told);
   h.settle();
@@ -404,12 +404,12 @@ TEST_CASE("a reset that arrives together with the pause closes the connection") 
   CHECK(told.error == ECONNRESET);
 }
 
-TEST_CASE("a reset that waits for a batch, and then meets a pause, closes the connection") {
+TEST_CASE("a reset that waits for a batch closes the connection, although a pause follows") {
   Harness h({.batches = 1});
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
   auto [other, other_told] = h.accept(port);
-  // JS holds the only batch while the reset comes in.
+  // JavaScript has the only batch while the reset is reported.
   other.send("x");
   h.turn();
   h.turn();
@@ -422,11 +422,11 @@ TEST_CASE("a reset that waits for a batch, and then meets a pause, closes the co
   CHECK(told.error == ECONNRESET);
 }
 
-TEST_CASE("a reset behind a FIN closes the connection, even if both are seen at once") {
+TEST_CASE("a reset behind a FIN closes the connection, even if both are reported at the same time") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
-  // The peer stops sending, and leaves with bytes unread: its kernel sends a FIN, and then a RST.
+  // The peer ends, and closes with unread bytes: its kernel sends a FIN, and then a RST.
   h.js.write(told, "not read");
   h.settle();
   client.send("tail");
@@ -437,7 +437,7 @@ TEST_CASE("a reset behind a FIN closes the connection, even if both are seen at 
   CHECK(told.log == "ODEC");
 }
 
-TEST_CASE("bytes that were told are counted") {
+TEST_CASE("delivered bytes are counted") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);

@@ -1,4 +1,4 @@
-// The loop on a thread of its own, as in the addon: for TSan, and for wake-ups that only two real threads can lose.
+// The loop on a thread of its own, as in the addon: for TSan, and because only two real threads can lose wake-ups.
 #include <doctest/doctest.h>
 
 #include <random>
@@ -10,7 +10,7 @@
 
 using namespace c1m;
 
-TEST_CASE("threads: many connections echo, all of it, while others come and go") {
+TEST_CASE("threads: every echo is exact while other connections open and close") {
   for (const Trigger trigger : {Trigger::kEdge, Trigger::kLevel}) {
     Running running(256, trigger);
     const Address address = running.listen();
@@ -38,7 +38,7 @@ TEST_CASE("threads: many connections echo, all of it, while others come and go")
           well += ok ? 1 : 0;
         }
         ++done;
-        running.ring();  // no event may come after this one's last
+        running.ring();  // ends the wait below, because no event may follow
       });
     }
     Echo echo(running);
@@ -54,7 +54,7 @@ TEST_CASE("threads: many connections echo, all of it, while others come and go")
   }
 }
 
-TEST_CASE("threads: a loop that sleeps is woken by every command") {
+TEST_CASE("threads: every command wakes a sleeping loop") {
   Running running(4);
   const Address address = running.listen();
   const Fd fd = dial(address);
@@ -63,7 +63,7 @@ TEST_CASE("threads: a loop that sleeps is woken by every command") {
   Told& told = running.js.connections[0];
   std::mt19937 random = seeded(1);
   for (int i = 0; i < 3000; ++i) {
-    // At every distance from the moment at which it falls asleep.
+    // A random delay, so that commands come before, during and after the loop's step to sleep.
     const int spins = static_cast<int>(random() % 3000);
     for (volatile int spin = 0; spin < spins;) spin = spin + 1;
     const std::string bytes = std::to_string(i);
@@ -79,7 +79,7 @@ TEST_CASE("threads: a loop that waits for a batch is woken by its return") {
   const Fd fd = dial(address);
   REQUIRE(fd.valid());
   while (running.js.connections.empty()) running.deliver();
-  // Bulk that fills batch after batch while this thread hands them back one at a time.
+  // A long transfer fills all batches, while this thread hands them back one at a time.
   const std::string bytes = pattern(3'000'000);
   std::thread sender([&] {
     size_t at = 0;
@@ -98,7 +98,7 @@ TEST_CASE("threads: a loop that waits for a batch is woken by its return") {
 }
 
 TEST_CASE("threads: the JS thread may read a connection's address while the loop accepts others") {
-  // More than one chunk of slots, so that the slab grows meanwhile.
+  // More connections than a chunk has slots, so that the slab grows meanwhile.
   raise_descriptor_limit();
   constexpr uint32_t kConnections = 1500;
   Running running(kConnections);
@@ -115,7 +115,7 @@ TEST_CASE("threads: the JS thread may read a connection's address while the loop
     running.deliver();
     for (; looked < running.js.connections.size(); ++looked) {
       const Told& told = running.js.connections[looked];
-      // As remoteAddress does, in the handler that opens it or later; here it may have closed already.
+      // Reads the address as `remoteAddress` does. The connection may have closed already.
       if (!told.closed()) CHECK(running.loop->table().slots[told.slot].peer.port != 0);
       if (told.ended()) running.js.end(told);
     }
@@ -128,7 +128,7 @@ TEST_CASE("threads: the JS thread may read a connection's address while the loop
   CHECK(looked == kConnections);
 }
 
-TEST_CASE("threads: a stop under traffic joins, and closes every descriptor") {
+TEST_CASE("threads: a stop during traffic joins the thread, and closes every descriptor") {
   for (int round = 0; round < 5; ++round) {
     Running running(64);
     const Address address = running.listen();

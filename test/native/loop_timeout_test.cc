@@ -1,4 +1,4 @@
-// Idle timeouts, on a clock that the test moves.
+// Timeouts, with a clock that the test moves.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -12,10 +12,10 @@ using namespace c1m;
 namespace {
 
 constexpr uint64_t kTick = 8;
-// The tick that has begun, the one that it is rounded up to, and the one that the deadline lies in.
+// The max delay of a timeout: the current tick, the one of rounding up, and the one in which the deadline lies.
 constexpr uint64_t kLatest = 3 * kTick;
 
-// Sleeps as the loop asks to, until `ms` have passed.
+// Advances the clock by the loop's own timeouts, until `ms` have passed.
 void sleep(Harness& h, uint64_t ms) {
   const uint64_t until = h.now_ms + ms;
   h.settle();
@@ -29,9 +29,9 @@ void sleep(Harness& h, uint64_t ms) {
 
 }  // namespace
 
-TEST_CASE("an idle connection times out, not early, and soon") {
+TEST_CASE("an idle connection times out, never early, and at most kLatest late") {
   for (const uint32_t ms : {1u, 7u, 8u, 9u, 100u, 1000u, 100'000u}) {
-    for (const uint64_t offset : {0, 1, 5, 7}) {  // into a tick
+    for (const uint64_t offset : {0, 1, 5, 7}) {  // milliseconds after the start of a tick
       Harness h;
       h.now_ms += offset;
       const auto port = h.listen({.timeout_ms = ms});
@@ -50,7 +50,7 @@ TEST_CASE("an idle connection times out, not early, and soon") {
   }
 }
 
-TEST_CASE("the loop sleeps until the deadline, and never without end") {
+TEST_CASE("the loop sleeps until the deadline at most") {
   Harness h;
   const auto port = h.listen({.timeout_ms = 1000});
   h.settle();
@@ -68,10 +68,10 @@ TEST_CASE("the loop sleeps until the deadline, and never without end") {
   CHECK(h.asked() == -1);
 }
 
-TEST_CASE("a byte read or written starts the time anew") {
+TEST_CASE("a byte read or written restarts the idle timeout") {
   for (const bool reads : {true, false}) {
     Harness h;
-    h.now_ms += kTick - 1;  // at a tick's end: the byte comes later than the tick says
+    h.now_ms += kTick - 1;  // at the end of a tick: the byte comes later than the tick's time
     const auto port = h.listen({.timeout_ms = 500});
     auto [client, told] = h.accept(port);
     for (int i = 0; i < 10; ++i) {
@@ -93,7 +93,7 @@ TEST_CASE("a byte read or written starts the time anew") {
   }
 }
 
-TEST_CASE("bytes that the socket doesn't take are no activity") {
+TEST_CASE("bytes that the socket doesn't take don't restart the idle timeout") {
   Harness h;
   const auto port = h.listen({.timeout_ms = 500});
   auto [client, told] = h.accept(port);
@@ -104,7 +104,7 @@ TEST_CASE("bytes that the socket doesn't take are no activity") {
   CHECK(told.log == "OT");
 }
 
-TEST_CASE("a timeout that nobody minds comes again after as long") {
+TEST_CASE("an ignored timeout fires again after the same time") {
   Harness h;
   const auto port = h.listen({.timeout_ms = 200});
   auto [client, told] = h.accept(port);
@@ -112,7 +112,7 @@ TEST_CASE("a timeout that nobody minds comes again after as long") {
   CHECK(told.log == "OTTT");
 }
 
-TEST_CASE("a connection's own timeout takes the place of the listener's, from now on") {
+TEST_CASE("a connection's own timeout replaces the listener's") {
   Harness h;
   const auto port = h.listen({.timeout_ms = 1000});
   auto [client, told] = h.accept(port);
@@ -133,7 +133,7 @@ TEST_CASE("a connection's own timeout takes the place of the listener's, from no
   CHECK(told.log == "OT");
 }
 
-TEST_CASE("a closed connection's timer goes with it, and the slot's next tenant has its own") {
+TEST_CASE("the timer of a closed connection is cancelled, and the next connection in its slot has its own") {
   Harness h({.max_connections = 1});
   const auto port = h.listen({.timeout_ms = 500});
   auto [client, told] = h.accept(port);
@@ -149,7 +149,7 @@ TEST_CASE("a closed connection's timer goes with it, and the slot's next tenant 
   CHECK(told.log == "OC");
 }
 
-TEST_CASE("many connections time out each in its time") {
+TEST_CASE("each of many connections times out at its own time") {
   Harness h({.max_connections = 500});
   const auto port = h.listen();
   std::mt19937 random = seeded(3);
@@ -181,13 +181,13 @@ TEST_CASE("many connections time out each in its time") {
   CHECK(due.empty());
 }
 
-TEST_CASE("a connection whose bytes wait for a JS thread that is away is not idle") {
+TEST_CASE("a connection whose bytes wait for a blocked JS thread is not idle") {
   Harness h({.batches = 1});
   const auto port = h.listen({.timeout_ms = 1000});
   auto [client, told] = h.accept(port);
   auto [other, other_told] = h.accept(port);
   other.send("x");
-  h.settle_blocked();  // JS holds the only batch, and doesn't come back for a while
+  h.settle_blocked();  // JavaScript has the only batch for a while
   for (int i = 0; i < 30; ++i) {
     client.send("y");
     h.now_ms += 100;
@@ -196,12 +196,12 @@ TEST_CASE("a connection whose bytes wait for a JS thread that is away is not idl
   h.settle();
   CHECK(told.log == "OD");
   CHECK(told.received == std::string(30, 'y'));
-  // From now on it is.
+  // The idle time starts at the delivery.
   sleep(h, 1000 + kLatest);
   CHECK(told.log == "ODT");
 }
 
-TEST_CASE("nor is one that is paused when the JS thread is back, before the bytes could be read") {
+TEST_CASE("a connection whose bytes waited for a blocked JS thread, and is then paused, is not idle") {
   Harness h({.batches = 1});
   const auto port = h.listen({.timeout_ms = 1000});
   auto [client, told] = h.accept(port);
@@ -221,7 +221,7 @@ TEST_CASE("nor is one that is paused when the JS thread is back, before the byte
   CHECK(told.log == "OD");
 }
 
-TEST_CASE("a connection that opens while the JS thread is away has its whole time when it is told") {
+TEST_CASE("the idle timeout of a connection starts when its open is published, also after a blocked JS thread") {
   Harness h({.batches = 1});
   const auto port = h.listen({.timeout_ms = 1000});
   auto [other, other_told] = h.accept(port);
@@ -241,14 +241,14 @@ TEST_CASE("a connection that opens while the JS thread is away has its whole tim
   CHECK(h.js.connections[1].log == "OT");
 }
 
-TEST_CASE("bytes that come before the timeout could be told take its place") {
+TEST_CASE("bytes that come before a timeout could be delivered cancel it") {
   Harness h({.batches = 1});
   const auto port = h.listen({.timeout_ms = 1000});
   auto [client, told] = h.accept(port);
   auto [other, other_told] = h.accept(port);
   other.send("x");
   h.settle_blocked();
-  h.now_ms += 1500;  // idle it is, but JS can't be told
+  h.now_ms += 1500;  // the timeout has no batch to be delivered in
   h.settle_blocked();
   client.send("y");
   h.settle_blocked();
@@ -256,7 +256,7 @@ TEST_CASE("bytes that come before the timeout could be told take its place") {
   CHECK(told.log == "OD");
 }
 
-TEST_CASE("a connection that is idle while the JS thread is away is told so once") {
+TEST_CASE("the timeout of a connection that is idle while the JS thread is blocked is delivered once") {
   Harness h({.batches = 1});
   const auto port = h.listen({.timeout_ms = 1000});
   auto [client, told] = h.accept(port);
@@ -272,7 +272,7 @@ TEST_CASE("a connection that is idle while the JS thread is away is told so once
   CHECK(told.log == "OT");
 }
 
-TEST_CASE("a paused connection with bytes waiting times out: its owner lets nothing move") {
+TEST_CASE("a paused connection with unread bytes times out") {
   Harness h;
   const auto port = h.listen({.timeout_ms = 500});
   auto [client, told] = h.accept(port);
@@ -282,7 +282,7 @@ TEST_CASE("a paused connection with bytes waiting times out: its owner lets noth
   CHECK(told.log == "OT");
 }
 
-TEST_CASE("timers and the retry of accept share the sleep") {
+TEST_CASE("the loop sleeps until the earlier of the next timer and the next retry of accept") {
   Harness h;
   const auto port = h.listen({.timeout_ms = 15});
   auto [client, told] = h.accept(port);
@@ -299,12 +299,12 @@ TEST_CASE("timers and the retry of accept share the sleep") {
   h.hooks.accept4 = nullptr;
 }
 
-TEST_CASE("the read timeout looks at reads alone, and only while reading is wanted") {
+TEST_CASE("the read timeout is restarted by reads only, and doesn't run in a pause") {
   Harness h;
   h.now_ms += kTick - 1;
   const auto port = h.listen({.read_timeout_ms = 500});
   auto [client, told] = h.accept(port);
-  // Writing is no reading.
+  // Writes don't restart it.
   for (int i = 0; i < 4; ++i) {
     sleep(h, 100);
     h.js.write(told, "x");
@@ -314,13 +314,13 @@ TEST_CASE("the read timeout looks at reads alone, and only while reading is want
   CHECK(told.log == "O");
   sleep(h, 1 + kLatest);
   CHECK(told.log == "Or");
-  // A byte starts it anew.
+  // A received byte restarts it.
   sleep(h, 300);
   client.send("x");
   h.settle();
   sleep(h, 499);
   CHECK(told.log == "OrD");
-  // And so does a pause, during which it doesn't run.
+  // A resume restarts it, and it doesn't run in a pause.
   h.js.pause(told);
   sleep(h, 10'000);
   h.js.resume(told);
@@ -329,14 +329,14 @@ TEST_CASE("the read timeout looks at reads alone, and only while reading is want
   CHECK(told.log == "OrD");
   sleep(h, 1 + kLatest);
   CHECK(told.log == "OrDr");
-  // After its FIN there is nothing to wait for.
+  // It doesn't run after the peer's FIN.
   client.fin();
   h.settle();
   sleep(h, 10'000);
   CHECK(told.log == "OrDrE");
 }
 
-TEST_CASE("the write timeout runs while something waits, and each byte that goes starts it anew") {
+TEST_CASE("the write timeout runs while bytes are queued, and each sent byte restarts it") {
   Harness h;
   h.now_ms += kTick - 1;
   const auto port = h.listen({.write_timeout_ms = 500});
@@ -358,7 +358,7 @@ TEST_CASE("the write timeout runs while something waits, and each byte that goes
   full = true;
   sleep(h, 499);
   CHECK(told.log == "O");
-  // More in the queue is no progress.
+  // A further write doesn't restart it.
   h.js.write(told, "y");
   sleep(h, 1 + kLatest);
   CHECK(told.log == "Ow");
@@ -371,7 +371,7 @@ TEST_CASE("the write timeout runs while something waits, and each byte that goes
   CHECK(told.log == "Oww");
 }
 
-TEST_CASE("the time of the whole connection runs whatever it does") {
+TEST_CASE("the total timeout is not restarted by traffic") {
   Harness h;
   h.now_ms += kTick - 1;
   const auto port = h.listen({.timeout_ms = 500, .total_timeout_ms = 1000});
@@ -388,7 +388,7 @@ TEST_CASE("the time of the whole connection runs whatever it does") {
   CHECK(told.log == "ODL");
 }
 
-TEST_CASE("several timeouts have one timer, and each its time") {
+TEST_CASE("several timeouts of a connection share one timer, and each fires at its time") {
   Harness h;
   const auto port =
       h.listen({.timeout_ms = 300, .read_timeout_ms = 700, .write_timeout_ms = 100, .total_timeout_ms = 1000});
@@ -409,7 +409,7 @@ TEST_CASE("several timeouts have one timer, and each its time") {
   CHECK(told.log == "OTTrTLL");
 }
 
-TEST_CASE("what runs out a whole period after end() says so") {
+TEST_CASE("a timeout that fires a whole period after end() is marked") {
   Harness h;
   const auto port = h.listen({.timeout_ms = 500});
   auto [client, told] = h.accept(port);
@@ -426,7 +426,7 @@ TEST_CASE("what runs out a whole period after end() says so") {
   CHECK(told.timeout_after_end);
 }
 
-TEST_CASE("a silence that was to be told is forgotten by end()") {
+TEST_CASE("end() cancels timeouts that wait to be delivered") {
   Harness h({.batches = 1});
   const auto port = h.listen({.timeout_ms = 500, .read_timeout_ms = 500});
   auto [client, told] = h.accept(port);
@@ -434,7 +434,7 @@ TEST_CASE("a silence that was to be told is forgotten by end()") {
   h.settle_blocked();
   EventBatch* batch = h.js.take();
   REQUIRE(batch != nullptr);
-  // JavaScript is at work on the answer for longer than the timeout.
+  // JavaScript works on the reply for longer than the timeout.
   for (int i = 0; i < 20; ++i) {
     h.now_ms += 50;
     h.settle_blocked();
@@ -447,7 +447,7 @@ TEST_CASE("a silence that was to be told is forgotten by end()") {
   CHECK(told.times('r') == 0);
 }
 
-TEST_CASE("the time of the whole connection grants a period after it has run out") {
+TEST_CASE("after end() the total timeout is marked only when it fires for the second time") {
   Harness h;
   const auto port = h.listen({.total_timeout_ms = 500});
   auto [client, told] = h.accept(port);

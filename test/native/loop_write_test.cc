@@ -1,4 +1,4 @@
-// Writing: every byte once, in order, whatever the kernel takes at a time; and what is pinned comes back once.
+// Writing: every byte is sent once and in order, however few the kernel takes, and pinned buffers come back once.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -14,7 +14,7 @@ using namespace c1m;
 
 namespace {
 
-// A socket that takes so many bytes, and then is full until it is told that there is room again.
+// A socket that takes `room` bytes, and then is full until a test sets `room` again.
 class FullSocket {
  public:
   FullSocket(Harness& h, int fd) : fd_(fd) {
@@ -55,7 +55,7 @@ void fail_writes(Harness& h, int error) {
   h.hooks.sendmsg = [error](int, const msghdr*, int) -> ssize_t { return shim::fail(error); };
 }
 
-// Bytes of every kind, in one batch of commands. Answers what must arrive.
+// Writes bytes of every kind in one batch of commands. Returns the bytes that the client must receive.
 std::string write_mixed(Harness& h, const Told& to) {
   const size_t lengths[] = {5, 7, 9, 6, 3, 4, BlockPool::kBlockBytes + 10, 8};
   std::string all = pattern(std::accumulate(std::begin(lengths), std::end(lengths), size_t{0}));
@@ -64,7 +64,7 @@ std::string write_mixed(Harness& h, const Told& to) {
   for (const size_t length : lengths) {
     const std::string bytes = all.substr(at, length);
     at += length;
-    // Pinned ones: the third, the fifth and the sixth.
+    // The third, the fifth and the sixth are pinned.
     if (i == 2 || i == 4 || i == 5) {
       h.js.write_pinned(to, bytes);
     } else {
@@ -77,7 +77,7 @@ std::string write_mixed(Harness& h, const Told& to) {
 
 }  // namespace
 
-TEST_CASE("what is written arrives, in order, and is counted") {
+TEST_CASE("written bytes are received in order, and counted") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -92,7 +92,7 @@ TEST_CASE("what is written arrives, in order, and is counted") {
   CHECK(told.log == "O");
 }
 
-TEST_CASE("a slot's next tenant has sent nothing yet") {
+TEST_CASE("the count of flushed bytes starts at 0 for the next connection in a slot") {
   Harness h({.max_connections = 1});
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -106,21 +106,21 @@ TEST_CASE("a slot's next tenant has sent nothing yet") {
   CHECK(h.js.flushed(next_told) == 0);
 }
 
-TEST_CASE("a mixed queue survives a socket that is full after any of its bytes") {
+TEST_CASE("a mixed queue is sent exactly through a socket that is full after any of its bytes") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
   FullSocket socket(h, h.fd(told));
   size_t total = 1;
   for (size_t room = 0; room <= total; ++room) {
-    // Past the first block there is only more of the same.
+    // Most bytes of the large write are skipped, up to the end of the first block.
     if (room == 100) room = BlockPool::kBlockBytes - 20;
     if (room == BlockPool::kBlockBytes - 10) room = BlockPool::kBlockBytes + 5;
     socket.room = room;
     const std::string bytes = write_mixed(h, told);
     total = bytes.size();
     h.settle();
-    if (room < total) CHECK(h.quiet());  // full: nothing to do until the edge
+    if (room < total) CHECK(h.quiet());  // a full socket causes no turn until the edge
     if (client.receive() != bytes.substr(0, room)) FAIL("room " << room);
     socket.room = total;
     h.inject(told, Edge::kWritable);
@@ -132,7 +132,7 @@ TEST_CASE("a mixed queue survives a socket that is full after any of its bytes")
   }
 }
 
-TEST_CASE("a mixed queue survives a socket that takes a byte at a time") {
+TEST_CASE("a mixed queue is sent exactly through a socket that takes a byte at a time") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -144,7 +144,7 @@ TEST_CASE("a mixed queue survives a socket that takes a byte at a time") {
     h.inject(told, Edge::kWritable);
     h.turn();
     h.js.deliver_all();
-    if (i == 50) h.js.write(told, "more");  // behind it all
+    if (i == 50) h.js.write(told, "more");  // behind all the others
   }
   socket.room = SIZE_MAX;
   h.inject(told, Edge::kWritable);
@@ -153,7 +153,7 @@ TEST_CASE("a mixed queue survives a socket that takes a byte at a time") {
   CHECK(h.js.pinned() == 0);
 }
 
-TEST_CASE("an EAGAIN costs one call an edge, and no turn without one") {
+TEST_CASE("after EAGAIN there is one call for each edge, and no turn without one") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -163,7 +163,7 @@ TEST_CASE("an EAGAIN costs one call an edge, and no turn without one") {
   CHECK(socket.calls == 1);
   CHECK(h.quiet());
   CHECK(h.asked() == -1);
-  h.js.write(told, "def");  // no edge since: no use trying
+  h.js.write(told, "def");  // no edge has come, so no call is made
   h.settle();
   CHECK(socket.calls == 1);
   h.inject(told, Edge::kWritable);
@@ -197,7 +197,7 @@ TEST_CASE("interrupted writes are repeated") {
   CHECK(client.receive() == "onetwothree");
 }
 
-TEST_CASE("several batches of commands in one turn are one write") {
+TEST_CASE("writes of several command batches in one turn are one system call") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -214,7 +214,7 @@ TEST_CASE("several batches of commands in one turn are one write") {
   CHECK(h.js.stat("writes") == 1);
 }
 
-TEST_CASE("a slow reader's queue waits in blocks, and leaves none behind") {
+TEST_CASE("a slow reader's queue is kept in blocks, all of which are released") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port, 4096);
@@ -234,7 +234,7 @@ TEST_CASE("a slow reader's queue waits in blocks, and leaves none behind") {
   CHECK(h.js.stat("queueBytes") == 0);
 }
 
-TEST_CASE("one drain for each wish, when the queue is empty, at once if it is already") {
+TEST_CASE("each kWantDrain causes one drain when the queue is empty, immediately if it is empty already") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -261,7 +261,7 @@ TEST_CASE("one drain for each wish, when the queue is empty, at once if it is al
   CHECK(told.log == "ORR");
 }
 
-TEST_CASE("a drain comes when what JavaScript wrote has gone, whatever others' bytes keep the queue from being empty") {
+TEST_CASE("a drain is delivered when JavaScript's own bytes are sent, although others' are still queued") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -290,7 +290,7 @@ TEST_CASE("a drain comes when what JavaScript wrote has gone, whatever others' b
   give(1);
   CHECK(told.log == "OR");
   CHECK_FALSE(h.loop->table().slots[told.slot].out.empty());
-  // One for which nothing of its own is queued comes immediately.
+  // Without queued bytes of JavaScript a drain is delivered immediately.
   h.js.want_drain(told);
   h.settle();
   CHECK(told.log == "ORR");
@@ -328,7 +328,7 @@ TEST_CASE("the FIN follows the last byte, and is sent once") {
   h.settle();
   CHECK(told.log == "OR");
   CHECK(fins == 1);
-  // Our side has ended; the other still speaks.
+  // The local side has ended, and the peer still sends.
   client.send("still here");
   h.settle();
   CHECK(told.received == "still here");
@@ -339,7 +339,7 @@ TEST_CASE("the FIN follows the last byte, and is sent once") {
   CHECK(fins == 1);
 }
 
-TEST_CASE("an end with nothing queued sends the FIN at once") {
+TEST_CASE("an end with an empty queue sends the FIN immediately") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -349,7 +349,7 @@ TEST_CASE("an end with nothing queued sends the FIN at once") {
   CHECK(client.ended);
 }
 
-TEST_CASE("a write that fails while bytes are unread: these are delivered, then one close with the write's error") {
+TEST_CASE("after a failed write unread bytes are delivered, then one close with the write's error") {
   for (const size_t unread : {size_t{0}, size_t{5}, size_t{700'000}}) {
     CAPTURE(unread);
     Harness h;
@@ -357,7 +357,7 @@ TEST_CASE("a write that fails while bytes are unread: these are delivered, then 
     auto [client, told] = h.accept(port);
     fail_writes(h, EPIPE);
     const std::string bytes = pattern(unread);
-    // In the socket before the loop hears of it; no reset, and no edge, comes after the failure.
+    // Sent before the loop sees an edge for them; no reset, and no edge, follows the failure.
     std::string_view rest = bytes;
     rest.remove_prefix(client.send_some(rest));
     h.js.write(told, "never sent");
@@ -376,7 +376,7 @@ TEST_CASE("a write that fails while bytes are unread: these are delivered, then 
   }
 }
 
-TEST_CASE("a write that fails on a paused connection, or behind its end, closes it at once") {
+TEST_CASE("a failed write on a paused connection, or behind its end, closes it immediately") {
   for (const bool paused : {true, false}) {
     Harness h;
     const auto port = h.listen();
@@ -396,12 +396,12 @@ TEST_CASE("a write that fails on a paused connection, or behind its end, closes 
   }
 }
 
-TEST_CASE("a write that fails, and then a pause before all is read, still closes") {
+TEST_CASE("a failed write closes the connection, although a pause stops reading before the end") {
   Harness h({.batches = 1});
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
   auto [other, other_told] = h.accept(port);
-  // No batch to read into while the write fails.
+  // The loop has no batch to read into while the write fails.
   other.send("x");
   h.settle_blocked();
   client.send("unread");
@@ -415,7 +415,7 @@ TEST_CASE("a write that fails, and then a pause before all is read, still closes
   CHECK(told.error == EPIPE);
 }
 
-TEST_CASE("what is written after a write has failed is dropped, pinned or not, and its drain is not waited for") {
+TEST_CASE("writes after a failed write are dropped, pinned or not, and the close doesn't wait for their drain") {
   Harness h({.batches = 1});
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -436,7 +436,7 @@ TEST_CASE("what is written after a write has failed is dropped, pinned or not, a
   CHECK(h.js.pinned() == 0);
 }
 
-TEST_CASE("a peer that resets while we write closes the connection once") {
+TEST_CASE("a reset during a write closes the connection once") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -449,7 +449,7 @@ TEST_CASE("a peer that resets while we write closes the connection once") {
   CHECK((told.error == ECONNRESET || told.error == EPIPE));
 }
 
-TEST_CASE("pinned bytes of a connection that is gone come back") {
+TEST_CASE("pinned buffers of a closed connection come back") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -457,26 +457,26 @@ TEST_CASE("pinned bytes of a connection that is gone come back") {
   h.js.write_pinned(told, pattern(100));
   h.js.write_pinned(told, "");
   h.settle();
-  CHECK(h.js.pinned() == 1);  // the empty one is done
+  CHECK(h.js.pinned() == 1);  // the empty one is back already
   h.js.write_pinned(told, "in the same batch as the destroy");
   h.js.destroy(told);
   h.js.write_pinned(told, "behind the destroy");
   h.settle();
   CHECK(told.log == "OC");
   CHECK(h.js.pinned() == 0);
-  h.js.write_pinned(told, "of a generation that has passed");
+  h.js.write_pinned(told, "of an earlier generation");
   h.settle();
   CHECK(h.js.pinned() == 0);
 }
 
-TEST_CASE("a connection with much to send does not hold up another") {
+TEST_CASE("a connection with much to send doesn't delay another") {
   for (const bool many : {false, true}) {
     CAPTURE(many);
     Harness h;
     const auto port = h.listen();
     auto [bulk, bulk_told] = h.accept(port);
     auto [small, small_told] = h.accept(port);
-    // A peer that takes all it is offered, at once.
+    // The peer takes all bytes immediately.
     const int fd = h.fd(bulk_told);
     size_t taken = 0;
     h.hooks.send = [&](int to, const void* bytes, size_t size, int flags) -> ssize_t {
@@ -513,8 +513,8 @@ TEST_CASE("a connection with much to send does not hold up another") {
   }
 }
 
-TEST_CASE("the counters tell of what has gone, when nothing more happens") {
-  // The last bytes leave without an event for JavaScript.
+TEST_CASE("the counters include bytes that were sent without a later event") {
+  // The last bytes are sent without an event for JavaScript.
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -535,7 +535,7 @@ TEST_CASE("the counters tell of what has gone, when nothing more happens") {
 
 namespace {
 
-// Counts its runs; says on which thread it ended.
+// Counts its runs, and records the thread that destroys it.
 class Counted final : public Request {
  public:
   Counted(int& runs, std::thread::id& ended_on) : runs_(runs), ended_on_(ended_on) {}
@@ -552,7 +552,7 @@ class Counted final : public Request {
 
 }  // namespace
 
-TEST_CASE("a payload that no record names is not carried out, and comes back; a record without a payload is nothing") {
+TEST_CASE("a payload that no record names comes back unused, and a record without a payload has no effect") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -568,13 +568,13 @@ TEST_CASE("a payload that no record names is not carried out, and comes back; a 
   h.js.write(told, "end");
   h.js.flush();
   std::thread([&] { h.loop->turn(); }).join();
-  // The loop, which has a thread of its own here, ends none that isn't named.
+  // The loop, which has a thread of its own here, doesn't destroy a request that no record names.
   CHECK(unnamed_ended == std::thread::id());
   h.settle();
   CHECK(client.receive() == pattern(20'000) + "end");
   CHECK(named == 1);
   CHECK(unnamed == 0);
   CHECK(h.js.pinned() == 0);
-  // JavaScript's thread, which takes the batch anew.
+  // The JS thread destroys it when it takes the batch again.
   CHECK(unnamed_ended == std::this_thread::get_id());
 }

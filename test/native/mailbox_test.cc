@@ -1,4 +1,4 @@
-// Where the two threads meet: order, and that no wake-up is lost. TSan checks the memory orders of the same tests.
+// The queues between the two threads keep their order and lose no wake-up. TSan checks the memory orders.
 #include "native/exchange/mailbox.h"
 
 #include <doctest/doctest.h>
@@ -27,7 +27,7 @@ CommandBatch* make_commands(std::vector<std::unique_ptr<CommandBatch>>& all) {
 
 }  // namespace
 
-TEST_CASE("a handoff takes all at once, oldest first, and is empty then") {
+TEST_CASE("take() empties a handoff, oldest first") {
   Handoff<Item> handoff;
   CHECK(handoff.empty());
   CHECK(handoff.take() == nullptr);
@@ -47,14 +47,14 @@ TEST_CASE("a handoff takes all at once, oldest first, and is empty then") {
   CHECK(taken->next == nullptr);
 }
 
-TEST_CASE("a handoff keeps order and contents between two threads, while objects go round") {
+TEST_CASE("a handoff keeps order and contents between two threads, with objects that are used again") {
   constexpr uint32_t kItems = 200'000;
   Handoff<Item> there;
   Handoff<Item> back;
   std::vector<Item> items(16);
   std::thread producer([&] {
     uint32_t next = 0;
-    for (Item& item : items) back.push(&item);  // all are free at first: pushed and taken by this one thread
+    for (Item& item : items) back.push(&item);  // all are free at first; only this thread pushes and takes here
     Item* free = back.take();
     while (next < kItems) {
       if (free == nullptr) free = back.take();
@@ -88,7 +88,7 @@ TEST_CASE("a handoff keeps order and contents between two threads, while objects
   CHECK(in_order);
 }
 
-TEST_CASE("the I/O thread may sleep when it has looked at everything that it sleeps through") {
+TEST_CASE("the I/O thread may sleep only if the queues that its sleep is for are empty") {
   using Sleep = Mailbox::Sleep;
   std::vector<std::unique_ptr<CommandBatch>> commands;
   Mailbox mailbox;
@@ -102,7 +102,7 @@ TEST_CASE("the I/O thread may sleep when it has looked at everything that it sle
 
   EventBatch batch(nullptr);
   mailbox.returned.push(&batch);
-  CHECK(mailbox.io_may_sleep(Sleep::kForCommands));  // it has batches enough
+  CHECK(mailbox.io_may_sleep(Sleep::kForCommands));  // returns don't matter to this sleep
   CHECK_FALSE(mailbox.io_may_sleep(Sleep::kForCommandsAndReturns));
   mailbox.io_awake();
   (void)mailbox.returned.take();
@@ -112,7 +112,7 @@ TEST_CASE("the I/O thread may sleep when it has looked at everything that it sle
   CHECK_FALSE(mailbox.io_may_sleep(Sleep::kForCommands));
 }
 
-TEST_CASE("the I/O thread is woken once, and only for what it sleeps on") {
+TEST_CASE("the I/O thread is woken once, and only for the queues that its sleep is for") {
   using Sleep = Mailbox::Sleep;
   Mailbox mailbox;
   CHECK_FALSE(mailbox.must_wake_io(true));
@@ -134,16 +134,16 @@ TEST_CASE("the JS thread is woken once, and stays awake while there are events")
   mailbox.events.push(&batch);
   CHECK(mailbox.must_wake_js());
   CHECK_FALSE(mailbox.must_wake_js());
-  CHECK_FALSE(mailbox.js_may_sleep());  // something is there
-  CHECK_FALSE(mailbox.must_wake_js());  // and it counts as awake still
+  CHECK_FALSE(mailbox.js_may_sleep());  // an event waits
+  CHECK_FALSE(mailbox.must_wake_js());  // it still counts as awake
   (void)mailbox.events.take();
   CHECK(mailbox.js_may_sleep());
   CHECK(mailbox.must_wake_js());
 }
 
 TEST_CASE("no wake-up is lost between two threads that sleep whenever they can") {
-  // Ping-pong over all four queues. Each side sleeps as soon as it may, and is woken by nothing but the bells: a lost
-  // wake-up leaves both asleep, and the bell's wait gives up.
+  // Ping-pong over all four queues. Each side sleeps as soon as it may, and only the bells wake it: a lost wake-up
+  // leaves both asleep, and the bell's wait times out.
   constexpr int kBatches = 60'000;
   using Sleep = Mailbox::Sleep;
   Mailbox mailbox;
@@ -190,7 +190,8 @@ TEST_CASE("no wake-up is lost between two threads that sleep whenever they can")
   CommandBatch* free_commands = nullptr;
   int delivered = 0;
   while (delivered < kBatches && !lost) {
-    // As IoHost::deliver(): hand back, publish commands now and then, and look once more before sleeping.
+    // The steps of IoHost::deliver(): hand batches back, publish commands from time to time, check again before
+    // sleeping.
     EventBatch* batch = mailbox.events.take();
     while (batch != nullptr) {
       EventBatch* next = batch->next;

@@ -1,4 +1,4 @@
-// Want of memory.
+// Behaviour without free memory.
 #include <doctest/doctest.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -27,26 +27,26 @@ using shim::until_failure;
 
 namespace {
 
-// Who was there before us: nobody has come to use us yet.
-int first_asked = 0;
+// The process's new handler before the core's, which no code has installed yet.
+int previous_calls = 0;
 [[maybe_unused]] const std::new_handler none = std::set_new_handler([] {
-  ++first_asked;
+  ++previous_calls;
   std::set_new_handler(nullptr);
 });
 
 }  // namespace
 
-TEST_CASE("memory: the spare memory is given back where operator new finds nothing, and taken anew") {
+TEST_CASE("memory: the new handler releases the spare memory, and refill() allocates it again") {
   REQUIRE(spare_memory::refill());
   const std::new_handler handler = std::get_new_handler();
   REQUIRE(bool(handler != nullptr));
   handler();
   CHECK_FALSE(spare_memory::is_there());
   CHECK(bool(std::get_new_handler() == handler));
-  // Nothing is left: operator new is to give up, as far as whoever was there before has nothing either.
-  const int asked = first_asked;
+  // Without spare memory it calls the previous handler, and removes itself if that one removes itself.
+  const int asked = previous_calls;
   handler();
-  CHECK(first_asked == asked + 1);
+  CHECK(previous_calls == asked + 1);
   CHECK(bool(std::get_new_handler() == nullptr));
   until_failure = 0;
   CHECK_FALSE(spare_memory::refill());
@@ -56,28 +56,28 @@ TEST_CASE("memory: the spare memory is given back where operator new finds nothi
   CHECK(bool(std::get_new_handler() == handler));
 }
 
-TEST_CASE("memory: a handler that came after ours may call it, and is not called in a circle") {
+TEST_CASE("memory: a later new handler may call the core's, and is not called in an endless loop") {
   REQUIRE(spare_memory::refill());
-  static const std::new_handler ours = std::get_new_handler();
+  static const std::new_handler core_handler = std::get_new_handler();
   static int asked = 0;
-  const std::new_handler theirs = [] {
+  const std::new_handler later_handler = [] {
     ++asked;
-    ours();
+    core_handler();
   };
-  std::set_new_handler(theirs);
-  theirs();
+  std::set_new_handler(later_handler);
+  later_handler();
   CHECK_FALSE(spare_memory::is_there());
   REQUIRE(spare_memory::refill());
-  CHECK(bool(std::get_new_handler() == theirs));
-  theirs();
-  theirs();
+  CHECK(bool(std::get_new_handler() == later_handler));
+  later_handler();
+  later_handler();
   CHECK(bool(std::get_new_handler() == nullptr));
   REQUIRE(spare_memory::refill());
-  CHECK(bool(std::get_new_handler() == ours));
+  CHECK(bool(std::get_new_handler() == core_handler));
   CHECK(asked == 3);
 }
 
-TEST_CASE("memory: while the spare memory is spent nobody is accepted, and all others go on") {
+TEST_CASE("memory: without spare memory no connection is accepted, and the open ones continue") {
   for (const Trigger trigger : {Trigger::kEdge, Trigger::kLevel}) {
     Harness h({.trigger = trigger});
     const auto port = h.listen();
@@ -85,7 +85,7 @@ TEST_CASE("memory: while the spare memory is spent nobody is accepted, and all o
     bool lacks = true;
     const std::new_handler handler = std::get_new_handler();
     handler();
-    // The turn's own attempt.
+    // Lets the turn's refill of the spare memory fail while `lacks` is set.
     const auto turn = [&] {
       until_failure = lacks ? 0 : -1;
       h.turn();
@@ -112,7 +112,7 @@ TEST_CASE("memory: while the spare memory is spent nobody is accepted, and all o
   }
 }
 
-TEST_CASE("memory: a slab without memory for more slots has none, and goes on when there is") {
+TEST_CASE("memory: a slab without memory for a chunk has no free slot, until there is memory again") {
   Slab<int> slots(3000);
   until_failure = 0;
   CHECK(slots.allocate() == Slab<int>::kNone);
@@ -124,7 +124,7 @@ TEST_CASE("memory: a slab without memory for more slots has none, and goes on wh
   CHECK(slots.allocate() == 1024);
 }
 
-TEST_CASE("memory: what there is memory for of a want for blocks doesn't stay") {
+TEST_CASE("memory: make_room() that fails keeps none of the blocks that it got") {
   BlockPool pool;
   until_failure = 2;
   CHECK_FALSE(pool.make_room(3 * 256));
@@ -150,31 +150,32 @@ TEST_CASE("memory: a connection without memory for its slot is refused, and acce
 
 namespace {
 
-// Nothing that a test does itself fails.
+// A scope in which no allocation of the test itself fails.
 struct Spared {
   Spared() : left(std::exchange(until_failure, -1)) {}
   ~Spared() { until_failure = left; }
   long left;
 };
 
-// Each allocation of `run` fails in turn, until none is left. It answers whether it has noticed anything.
+// Repeats `run`, each time with a later allocation that fails, until none is left. `run` returns true if the failure
+// had an effect.
 template <class Run>
 void walk(Run run) {
   long at = 0;
-  int noticed = 0;
+  int effects = 0;
   for (bool failed = true; failed; ++at) {
     CAPTURE(at);
     REQUIRE(at < 1000);
     Harness h;
-    noticed += run(h, [at] { until_failure = at; }) ? 1 : 0;
+    effects += run(h, [at] { until_failure = at; }) ? 1 : 0;
     failed = std::exchange(until_failure, -1) < 0;
   }
   CAPTURE(at);
-  CHECK(noticed > 0);
-  CHECK(noticed < at);
+  CHECK(effects > 0);
+  CHECK(effects < at);
 }
 
-// A socket that takes nothing until it is opened, and what it has been sent by then.
+// A socket that takes no bytes until it is opened.
 struct Dam {
   explicit Dam(Harness& on) : h(on) {
     h.hooks.send = [this](int to, const void* bytes, size_t size, int flags) {
@@ -207,34 +208,35 @@ void broadcast(Harness& h, const Told& to, const std::string& text) {
   h.js.request(std::move(request));
 }
 
-// Of all kinds, in an order that leaves none where it was. Answers them.
+// Queues bytes of all kinds, in an order in which each must be copied. Returns the bytes.
 std::string fill(Harness& h, const Told& told) {
   std::string all;
   const auto next = [&](size_t size) {
     all += pattern(size, static_cast<uint32_t>(all.size()));
     return all.substr(all.size() - size);
   };
-  const auto carry_out = [&] {
+  const auto flush_and_settle = [&] {
     h.js.flush();
     h.settle();
   };
   h.js.write(told, next(5000));
-  carry_out();
+  flush_and_settle();
   h.js.write_pinned(told, next(30'000));
   h.js.write(told, next(3));
-  carry_out();
+  flush_and_settle();
   broadcast(h, told, next(100));
-  carry_out();
+  flush_and_settle();
   for (const size_t size : {size_t{10}, size_t{20'000}}) {
     REQUIRE(h.loop->shared_inbox()->write(remote(told, next(size))));
     h.settle();
   }
   h.js.write(told, next(9000));
-  carry_out();
+  flush_and_settle();
   return all;
 }
 
-// It has all of it, or has been closed for want of memory, and knows that it lacks some. Answers whether it has been closed.
+// Checks that the client has received everything, or that the connection was reset for lack of memory. Returns true if
+// it was reset.
 bool whole_or_closed(Client& client, const Told& told, const std::string& all) {
   client.receive();
   if (!told.closed()) {
@@ -249,7 +251,7 @@ bool whole_or_closed(Client& client, const Told& told, const std::string& all) {
 
 }  // namespace
 
-TEST_CASE("memory: each allocation for frames fails once: whole ones came before, and the connection closes") {
+TEST_CASE("memory: when any allocation for frames fails, whole frames are delivered and the connection closes") {
   for (const Framing& framing : {prefixed(4), delimited("\n")}) {
     walk([&](Harness& h, const auto& arm) {
       const auto port = h.listen({.framing = framing});
@@ -281,8 +283,7 @@ TEST_CASE("memory: each allocation for frames fails once: whole ones came before
   }
 }
 
-TEST_CASE(
-    "memory: each allocation for what waits to be sent fails once: all of it goes out, or the connection closes") {
+TEST_CASE("memory: when any allocation for queued bytes fails, all of them are sent, or the connection closes") {
   walk([](Harness& h, const auto& arm) {
     auto [client, told] = h.accept(h.listen());
     Dam dam(h);
@@ -294,7 +295,7 @@ TEST_CASE(
   });
 }
 
-TEST_CASE("memory: where each allocation for frames fails once, no answer that was ended is cut by a FIN") {
+TEST_CASE("memory: when any allocation for frames fails, a FIN never follows a part of an ended reply") {
   walk([](Harness& h, const auto& arm) {
     const Framing framing = prefixed(4);
     auto [client, told] = h.accept(h.listen({.framing = framing}));
@@ -321,7 +322,7 @@ TEST_CASE("memory: where each allocation for frames fails once, no answer that w
   });
 }
 
-TEST_CASE("memory: each allocation for a relay fails once: all of it goes out, or both are reset") {
+TEST_CASE("memory: when any allocation for a relay fails, all bytes are relayed, or both sides are reset") {
   walk([](Harness& h, const auto& arm) {
     const auto port = h.listen();
     auto [from, source] = h.accept(port);
@@ -354,7 +355,7 @@ TEST_CASE("memory: each allocation for a relay fails once: all of it goes out, o
   });
 }
 
-TEST_CASE("memory: each allocation for a connection that leaves fails once: it stays as it was") {
+TEST_CASE("memory: when any allocation for a detach fails, the connection stays as it was") {
   walk([](Harness& h, const auto& arm) {
     auto [client, told] = h.accept(h.listen());
     Dam dam(h);
@@ -378,7 +379,7 @@ TEST_CASE("memory: each allocation for a connection that leaves fails once: it s
   });
 }
 
-TEST_CASE("memory: each allocation for a connection that moves fails once: it arrives whole, or closes") {
+TEST_CASE("memory: when any allocation for a move fails, the connection loses nothing, or closes") {
   walk([](Harness& h, const auto& arm) {
     auto [client, told] = h.accept(h.listen({.framing = delimited("\n")}));
     Dam dam(h);
@@ -418,13 +419,13 @@ TEST_CASE("memory: each allocation for a connection that moves fails once: it ar
       h.settle();
       CHECK(there.received == "a part of a frame");
     }
-    // It has closed once, not twice, as the loop counts.
+    // The loop counts both places as one connection, which has closed once.
     h.js.connections.pop_front();
     return closed;
   });
 }
 
-// Sanitizers map more than any limit of the address space allows, and have an allocator of their own.
+// Sanitizers map more address space than a limit could allow, and have an allocator of their own.
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 
 namespace {
@@ -437,7 +438,7 @@ namespace {
     }                                                         \
   } while (false)
 
-// What it has of address space is all that it gets.
+// Limits the address space to its present size, or removes the limit.
 void limit_memory(bool on) {
   rlimit limit{};
   ::getrlimit(RLIMIT_AS, &limit);
@@ -451,9 +452,9 @@ void limit_memory(bool on) {
   ::setrlimit(RLIMIT_AS, &limit);
 }
 
-// In a process of its own, which must go on.
+// Runs in a process of its own, which must continue without memory.
 int run_out() {
-  // It is never destroyed, and with it what it checks then.
+  // Never destroyed, so that the checks of the destructor don't run.
   auto& h = *new Harness;
   const Framing framing = prefixed(4, false, false, 1 << 22);
   const auto port = h.listen();
@@ -468,7 +469,7 @@ int run_out() {
   const std::string answer(100'000, 'y');
   std::vector<void*> ballast;
   ballast.reserve(1'000'000);
-  // Enough for the test itself.
+  // Memory for the test itself.
   void* spare = ::operator new(600'000);
   NEED(spare_memory::is_there());
 
@@ -529,7 +530,7 @@ int run_out() {
 
 }  // namespace
 
-TEST_CASE("memory: a process that has none left goes on, and recovers") {
+TEST_CASE("memory: a process without free memory continues, and recovers") {
   const pid_t child = ::fork();
   REQUIRE(child >= 0);
   if (child == 0) ::_exit(run_out());

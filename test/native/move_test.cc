@@ -1,4 +1,4 @@
-// Connections that move between two loops, each on a thread of its own.
+// Connections that are moved between two loops, each on a thread of its own.
 #include <doctest/doctest.h>
 
 #include <cstring>
@@ -15,7 +15,7 @@ using namespace c1m;
 
 namespace {
 
-// What is reserved on a loop for a connection of another's.
+// A slot that a loop reserves for a connection of another loop.
 struct Place {
   uint32_t slot;
   uint32_t generation;
@@ -30,7 +30,7 @@ Place reserve(Running& on, uint32_t flushed = 0, uint32_t max_write_queue = 1 <<
   return {reserved.slot, reserved.generation};
 }
 
-// Asks the loop to let it go, and waits for its last event.
+// Asks the loop to release the connection, and waits for its last event.
 std::unique_ptr<Parcel> release(Running& from, const Told& told) {
   auto request = std::make_unique<ReleaseRequest>();
   request->slot = told.slot;
@@ -55,7 +55,7 @@ void settle(Running& on, const Place& place, std::unique_ptr<Parcel> parcel, uin
   on.js.flush();
 }
 
-// As lib/features/moving.ts does it. From the reservation on, all is said to the new place.
+// Moves a connection as lib/features/moving.ts does. From the reservation on, commands go to the new place.
 Told& move(Running& from, const Told& told, Running& to) {
   const Place place = reserve(to, from.js.flushed(told));
   Told& there = to.js.arrive(place.slot, place.generation);
@@ -74,7 +74,7 @@ BroadcastTarget target_of(const Told& told, uint32_t max_write_queue = 1 << 20) 
   return {told.slot, told.generation, max_write_queue, 0};
 }
 
-// Each counts descriptors when it goes.
+// Stops both loops before either is destroyed, because each destructor counts descriptors.
 void stop(Running& a, Running& b) {
   a.stop();
   b.stop();
@@ -85,7 +85,7 @@ Told& first_of(Running& running) {
   return running.js.connections[0];
 }
 
-// A connection of a's with a place on b, where all is said to it from now on.
+// A connection of loop a with a place on loop b, where its commands go from now on.
 struct Leaving {
   Running a{4};
   Running b{4};
@@ -97,7 +97,7 @@ struct Leaving {
 
 }  // namespace
 
-TEST_CASE("move: to and fro under traffic, no byte is lost, doubled or out of its place") {
+TEST_CASE("move: moves back and forth under traffic lose, double and reorder no byte") {
   for (const Trigger trigger : {Trigger::kEdge, Trigger::kLevel}) {
     Running a(4, trigger);
     Running b(4, trigger);
@@ -120,7 +120,7 @@ TEST_CASE("move: to and fro under traffic, no byte is lost, doubled or out of it
     Running* here = &a;
     Running* there = &b;
     size_t echoed = 0;
-    size_t before = 0;  // bytes that came at earlier places
+    size_t before = 0;  // bytes received at earlier places
     std::string received;
     int moves = 0;
     const auto answer = [&] {
@@ -153,7 +153,7 @@ TEST_CASE("move: to and fro under traffic, no byte is lost, doubled or out of it
   }
 }
 
-TEST_CASE("move: what is said to it on its way waits, and is carried out in order") {
+TEST_CASE("move: commands for a connection that is being moved wait, and are executed in order") {
   Running a(4);
   Running b(4);
   const Fd fd = dial(a.listen());
@@ -177,7 +177,7 @@ TEST_CASE("move: what is said to it on its way waits, and is carried out in orde
   CHECK(broadcast.queued == 1);
   RemoteWrite remote{there.slot, there.generation, 1 << 20, 0, bytes_of("four ")};
   CHECK(b.loop->shared_inbox()->write(std::move(remote)));
-  // Its turn comes before that of what is asked next.
+  // A round trip, after which the worker's bytes have been taken.
   (void)reserve(b);
   b.js.write(there, "five");
   b.js.end(there);
@@ -192,12 +192,12 @@ TEST_CASE("move: what is said to it on its way waits, and is carried out in orde
   }
   CHECK_FALSE(asked->closed);
   CHECK(b.js.flushed(there) == 7 + 4 + 4 + 4);
-  // It may come back with a later batch.
+  // The pinned buffer may come back with a later batch.
   while (b.js.pinned() > 0) b.deliver();
   stop(a, b);
 }
 
-TEST_CASE("move: what waits for it on its way is bounded, and closes it where it is too much") {
+TEST_CASE("move: commands that wait for a moving connection are bounded, and more of them close it") {
   Running a(4);
   Running b(4);
   const Address address = a.listen();
@@ -209,7 +209,7 @@ TEST_CASE("move: what waits for it on its way is bounded, and closes it where it
     const Place place = reserve(b, 0, 100'000);
     Told& there = b.js.arrive(place.slot, place.generation);
     if (many) {
-      // Small ones, of which each costs more than its bytes.
+      // Small commands, each of which costs more than its bytes.
       for (int i = 0; i < 2000; ++i) b.js.write(there, "x"), b.js.pause(there);
     } else {
       b.js.write(there, std::string(50'000, 'x'));
@@ -222,7 +222,7 @@ TEST_CASE("move: what waits for it on its way is bounded, and closes it where it
     const TcpInfoRequest* asked = info.get();
     b.js.request(std::move(info));
     b.js.flush();
-    // Beyond what may wait there nothing does.
+    // No further command waits once the bound is exceeded.
     while (b.js.completed.empty() || b.js.completed.back().get() != asked) b.deliver();
     const BroadcastRequest& late = b.ask(broadcast_of("late", {target_of(there)}));
     CHECK(late.reached + late.queued + late.cut == 0);
@@ -238,7 +238,7 @@ TEST_CASE("move: what waits for it on its way is bounded, and closes it where it
   stop(a, b);
 }
 
-TEST_CASE("move: a broadcast that would be too much on the way cuts it, and one that is refused there isn't reached") {
+TEST_CASE("move: a broadcast beyond a moving connection's limit closes it, and is counted as cut") {
   Running a(4);
   Running b(4);
   const Fd one = dial(a.listen());
@@ -258,7 +258,7 @@ TEST_CASE("move: a broadcast that would be too much on the way cuts it, and one 
 
 namespace {
 
-// Lets one of a harness's connections go, in the next turn.
+// Asks a harness to release one of its connections in the next turn.
 const ReleaseRequest& release(Harness& h, const Told& told) {
   auto request = std::make_unique<ReleaseRequest>();
   request->slot = told.slot;
@@ -270,11 +270,11 @@ const ReleaseRequest& release(Harness& h, const Told& told) {
 
 }  // namespace
 
-TEST_CASE("move: a broadcast under way holds nothing back: its part goes along, and counts as queued") {
+TEST_CASE("move: a move doesn't wait for a broadcast in progress, whose bytes are moved and counted as queued") {
   Harness h({.max_connections = 256});
   const auto port = h.listen();
   std::vector<BroadcastTarget> targets;
-  // More than have their turns in one turn of the loop.
+  // More targets than a turn serves.
   for (int i = 0; i < 200; ++i) targets.push_back(target_of(h.accept(port).told));
   const Told& last = h.js.connections.back();
   auto request = broadcast_of("to all", targets);
@@ -286,22 +286,22 @@ TEST_CASE("move: a broadcast under way holds nothing back: its part goes along, 
   REQUIRE(released.parcel->unsent.size() == 1);
   CHECK(released.parcel->unsent[0].shared);
   CHECK(released.parcel->unsent[0].bytes.size() == 6);
-  CHECK(broadcast.payload != nullptr);  // it isn't through
+  CHECK(broadcast.payload != nullptr);  // it is still in progress
   h.settle();
   CHECK(broadcast.payload == nullptr);
   CHECK(broadcast.reached == 199);
   CHECK(broadcast.queued == 1);
   CHECK(last.log == "OC");
-  // To the harness, which counts, it has closed.
+  // Counted here, because the harness has seen a close.
   ++h.loop->table().stats.closed;
 }
 
-TEST_CASE("move: what is due to be told goes along, and isn't told here") {
+TEST_CASE("move: events that wait for a batch are moved, and not delivered by the old loop") {
   Harness h({.batches = 1});
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
   auto [other, busy] = h.accept(port);
-  // The only batch is with JavaScript.
+  // JavaScript has the only batch.
   other.send("x");
   EventBatch* batch = nullptr;
   for (int turns = 0; batch == nullptr; ++turns) {
@@ -324,7 +324,7 @@ TEST_CASE("move: what is due to be told goes along, and isn't told here") {
   ++h.loop->table().stats.closed;
 }
 
-TEST_CASE("move: a connection that closes before it could leave closes where it was to go") {
+TEST_CASE("move: a connection that closes before it is released closes at its new place") {
   Leaving leaving;
   auto& [a, b, fd, told, place, there] = leaving;
   b.js.write(there, "lost");
@@ -340,7 +340,7 @@ TEST_CASE("move: a connection that closes before it could leave closes where it 
   stop(a, b);
 }
 
-TEST_CASE("move: one that is lost after it left is counted where it was to come") {
+TEST_CASE("move: a connection that is lost after its release is counted as closed by the new loop") {
   Leaving leaving;
   auto& [a, b, fd, told, place, there] = leaving;
   CHECK(release(a, told) != nullptr);
@@ -355,7 +355,7 @@ TEST_CASE("move: one that is lost after it left is counted where it was to come"
   CHECK(b.loop->table().stats.closed == 1);
 }
 
-TEST_CASE("move: a slot for nobody is given back") {
+TEST_CASE("move: a reserved slot that isn't used is freed") {
   Running b(1);
   for (int i = 0; i < 3; ++i) {
     const Place place = reserve(b);
@@ -368,7 +368,7 @@ TEST_CASE("move: a slot for nobody is given back") {
   }
 }
 
-TEST_CASE("move: a loop that stops in between closes what is on its way") {
+TEST_CASE("move: when the new loop stops during a move, the connection closes") {
   Running a(4);
   Fd fd = dial(a.listen());
   const Told& told = first_of(a);
@@ -388,7 +388,7 @@ TEST_CASE("move: a loop that stops in between closes what is on its way") {
   CHECK(shim::__real_recv(fd.get(), &byte, 1, 0) == 0);
 }
 
-TEST_CASE("move: idle connections are found, and only those") {
+TEST_CASE("move: idle connections are found, and no others") {
   Running a(4);
   const Address address = a.listen();
   const Fd quiet = dial(address);
@@ -404,6 +404,6 @@ TEST_CASE("move: idle connections are found, and only those") {
   a.js.pause(told);
   a.js.flush();
   REQUIRE(shim::__real_send(quiet.get(), "x", 1, 0) == 1);
-  // It has something to read.
+  // With unread bytes it is not idle.
   while (!ask(0).empty()) std::this_thread::yield();
 }

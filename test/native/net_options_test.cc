@@ -1,4 +1,4 @@
-// Socket options, what connections inherit of them, and TCP_INFO.
+// Socket options, their inheritance by connections, and TCP_INFO.
 #include <doctest/doctest.h>
 #include <netinet/in.h>
 #include <unistd.h>
@@ -23,7 +23,7 @@ using namespace std::string_literals;
 
 namespace {
 
-// One value for each option, none of them a default, and what is read back of it.
+// A value for each option that isn't its default, and the value that is read back.
 struct Sample {
   Option option;
   int value;
@@ -51,8 +51,8 @@ static_assert(std::size(kSamples) == kIntOptionCount);
 
 bool privileged() { return ::geteuid() == 0; }
 
-// Every sample that a listener of this kind takes. Those it lacks must say that they are unsupported. kDeferAccept is
-// left out: it would hold the connection back until there is data.
+// Returns all samples that a listener of this kind supports; the others must fail as unsupported. kDeferAccept is left
+// out, because it would delay the connection until data comes.
 ListenSpec spec_of_samples(int family, bool mptcp) {
   ListenSpec spec;
   spec.mptcp = mptcp;
@@ -94,7 +94,7 @@ void check_connection(const Pair& pair, const ListenSpec& spec, ListenerKind kin
 
 }  // namespace
 
-TEST_CASE("every option has its name and its id") {
+TEST_CASE("every option has a name, by which it is found") {
   CHECK(option_name(Option::kNoDelay) == "noDelay"s);
   CHECK(option_name(Option::kBusyPoll) == "busyPollMicros"s);
   CHECK(option_name(Option::kCongestion) == "congestion"s);
@@ -115,7 +115,7 @@ TEST_CASE("each TCP option is set and read back") {
   }
 }
 
-TEST_CASE("linger, tos and the limits of values") {
+TEST_CASE("linger can be switched off, tos keeps the ECN bits, and bad values fail") {
   const Fd socket(::socket(AF_INET, SOCK_STREAM, 0));
   const int fd = socket.get();
   CHECK(get_option(fd, Option::kLinger).value() == -1);
@@ -124,7 +124,7 @@ TEST_CASE("linger, tos and the limits of values") {
   CHECK(set_option(fd, Option::kLinger, -1).ok());
   CHECK(get_option(fd, Option::kLinger).value() == -1);
   CHECK(set_option(fd, Option::kIpTos, 255).ok());
-  CHECK(get_option(fd, Option::kIpTos).value() == 252);  // the ECN bits stay the kernel's
+  CHECK(get_option(fd, Option::kIpTos).value() == 252);  // the kernel keeps the ECN bits
   const Result<void> refused = set_option(fd, Option::kKeepAliveCount, 128);
   CHECK(refused.error().code == EINVAL);
   CHECK_FALSE(is_unsupported(refused.error()));
@@ -147,7 +147,7 @@ TEST_CASE("tos on a dual-stack socket is set for both families") {
   CHECK(get_option(dual.get(), Option::kIpTos).value() == 0x20);
 }
 
-TEST_CASE("congestion control by name") {
+TEST_CASE("congestion control is set and read by name") {
   const Fd socket(::socket(AF_INET, SOCK_STREAM, 0));
   CHECK(set_congestion(socket.get(), "reno").ok());
   CHECK(get_congestion(socket.get()).value() == "reno");
@@ -157,7 +157,7 @@ TEST_CASE("congestion control by name") {
   CHECK(is_unsupported(get_congestion(local.get()).error()));
 }
 
-TEST_CASE("a Unix socket has a send buffer and nothing else") {
+TEST_CASE("a Unix socket supports only the send buffer's size") {
   const Fd socket(::socket(AF_UNIX, SOCK_STREAM, 0));
   for (const Sample& sample : kSamples) {
     CAPTURE(std::string(option_name(sample.option)));
@@ -174,7 +174,7 @@ TEST_CASE("a Unix socket has a send buffer and nothing else") {
   CHECK_FALSE(inherited(Option::kSendBuffer, ListenerKind::kUnix));
 }
 
-TEST_CASE("what TCP connections inherit is what inherited() says") {
+TEST_CASE("TCP connections inherit the options for which inherited() is true") {
   struct Case {
     int family;
     const char* host;
@@ -188,7 +188,7 @@ TEST_CASE("what TCP connections inherit is what inherited() says") {
     spec.congestion = "reno";
     const Pair pair = Pair::tcp(host, spec, from);
     if (!pair.ok()) {
-      MESSAGE("skipped: no such family here");
+      MESSAGE("skipped: the kernel lacks this address family");
       continue;
     }
     check_connection(pair, spec, ListenerKind::kTcp);
@@ -196,7 +196,7 @@ TEST_CASE("what TCP connections inherit is what inherited() says") {
   }
 }
 
-TEST_CASE("what connections of an MPTCP listener inherit, from clients with and without MPTCP") {
+TEST_CASE("connections of an MPTCP listener inherit the same, from clients with and without MPTCP") {
   for (const int client_protocol : {0, int{IPPROTO_MPTCP}}) {
     for (const auto& [family, host] : {std::pair{AF_INET, "127.0.0.1"}, std::pair{AF_INET6, "::1"}}) {
       CAPTURE(client_protocol);
@@ -204,7 +204,7 @@ TEST_CASE("what connections of an MPTCP listener inherit, from clients with and 
       ListenSpec spec = spec_of_samples(family, true);
       const Pair pair = Pair::tcp(host, spec, host, client_protocol);
       if (!pair.ok()) {
-        MESSAGE("skipped: no MPTCP here");
+        MESSAGE("skipped: the kernel lacks MPTCP");
         continue;
       }
       check_connection(pair, spec, ListenerKind::kMptcp);
@@ -213,7 +213,7 @@ TEST_CASE("what connections of an MPTCP listener inherit, from clients with and 
   }
 }
 
-TEST_CASE("a refused option is named") {
+TEST_CASE("a failure to listen names the refused option") {
   ListenSpec spec;
   spec.address = Address::ip("127.0.0.1", 0).value();
   spec.options = {{Option::kNoDelay, 1}, {Option::kKeepAliveCount, 1000}};
@@ -242,7 +242,7 @@ TEST_CASE("a refused option is named") {
   CHECK(settings_after_accept(local).size() == 1);
 }
 
-TEST_CASE("TCP_INFO of a loopback connection") {
+TEST_CASE("TCP_INFO has plausible values for a loopback connection") {
   const Pair pair = Pair::tcp("127.0.0.1");
   REQUIRE(pair.ok());
   const std::string bytes(1000, 'x');
@@ -271,7 +271,7 @@ TEST_CASE("TCP_INFO of a loopback connection") {
   CHECK(info.bytes_received == 1001);
 }
 
-TEST_CASE("TCP_INFO where there is none") {
+TEST_CASE("TCP_INFO of a Unix socket is unsupported, and of a new socket mostly unknown") {
   const Fd local(::socket(AF_UNIX, SOCK_STREAM, 0));
   CHECK(is_unsupported(read_tcp_info(local.get()).error()));
   CHECK(read_tcp_info(-1).error().code == EBADF);

@@ -12,7 +12,7 @@
 namespace c1m {
 
 // A listener on loopback, a connection to it, and the connection's accepted end. Empty where the kernel lacks the
-// family or the protocol, so that a test can pass on without it.
+// family or the protocol, so that a test can skip that part.
 struct Pair {
   Fd listener;
   Fd client;
@@ -22,7 +22,7 @@ struct Pair {
   [[nodiscard]] bool ok() const { return server.valid(); }
   void wait_server() const { wait(server.get()); }
 
-  // Waits for something to read, at most five seconds.
+  // Waits until `fd` is readable, at most five seconds.
   static void wait(int fd) {
     pollfd ready{fd, POLLIN, 0};
     REQUIRE(::poll(&ready, 1, 5000) == 1);

@@ -23,7 +23,7 @@ using namespace std::string_literals;
 
 namespace {
 
-// A directory of its own for socket files, removed with what is in it.
+// A directory for socket files, which the destructor removes with its files.
 class TempDirectory {
  public:
   TempDirectory() { REQUIRE(::mkdtemp(path_.data()) != nullptr); }
@@ -63,7 +63,7 @@ std::string round_trip(const char* literal, uint16_t port) {
 
 }  // namespace
 
-TEST_CASE("an IP literal survives parsing, packing and printing") {
+TEST_CASE("an IP literal is the same after parsing, packing and printing") {
   CHECK(round_trip("127.0.0.1", 80) == "127.0.0.1");
   CHECK(round_trip("255.255.255.255", 65535) == "255.255.255.255");
   CHECK(round_trip("::", 0) == "::");
@@ -71,7 +71,7 @@ TEST_CASE("an IP literal survives parsing, packing and printing") {
   CHECK(round_trip("::ffff:1.2.3.4", 7000) == "::ffff:1.2.3.4");
 }
 
-TEST_CASE("a scope stands behind a link-local address only") {
+TEST_CASE("only a link-local address is printed with its scope") {
   char name[IF_NAMESIZE];
   REQUIRE(::if_indextoname(1, name) != nullptr);
   const std::string named = "fe80::1%"s + name;
@@ -83,7 +83,7 @@ TEST_CASE("a scope stands behind a link-local address only") {
   CHECK_FALSE(Address::ip("fe80::1%", 1).ok());
 }
 
-TEST_CASE("what isn't an IP literal is EINVAL") {
+TEST_CASE("text that isn't an IP literal fails with EINVAL") {
   for (const char* text : {"", "localhost", "1.2.3", "1.2.3.4.5", "01.2.3.4 ", "::g", "127.0.0.1%1", "[::1]", "%1"}) {
     CAPTURE(std::string(text));
     Result<Address> address = Address::ip(text, 1);
@@ -133,7 +133,7 @@ TEST_CASE("both ends of a connection know each other's address") {
   CHECK(Address::peer_of(-1).error().syscall == "getpeername"s);
 }
 
-TEST_CASE("a dual-stack listener sees IPv4 peers as mapped addresses; ipv6_only refuses them") {
+TEST_CASE("a dual-stack listener reports IPv4 peers as mapped addresses, and one with ipv6_only refuses them") {
   const Pair pair = Pair::tcp("::", {}, "127.0.0.1");
   if (!pair.ok()) return;
   CHECK(pair.peer.host() == "::ffff:127.0.0.1");
@@ -159,7 +159,7 @@ TEST_CASE("descriptors are non-blocking and close on exec from the start") {
   CHECK(accept_connection(pair.listener.get(), &peer, &length).error().code == EAGAIN);
 }
 
-TEST_CASE("bytes, vectors and the FIN go through; nothing to read is -EAGAIN") {
+TEST_CASE("bytes, vectors and the FIN are transferred, and an empty socket reads -EAGAIN") {
   const Pair pair = Pair::tcp("127.0.0.1");
   REQUIRE(pair.ok());
   char buffer[16];
@@ -175,10 +175,10 @@ TEST_CASE("bytes, vectors and the FIN go through; nothing to read is -EAGAIN") {
   CHECK(std::string_view(buffer, 5) == "abcde");
   pair.wait_server();
   CHECK(receive(pair.server.get(), buffer, sizeof(buffer)) == 0);
-  CHECK(send_bytes(pair.client.get(), "x", 1) == -EPIPE);  // and no SIGPIPE
+  CHECK(send_bytes(pair.client.get(), "x", 1) == -EPIPE);  // without SIGPIPE
 }
 
-TEST_CASE("reset_on_close sends a RST, which waits as the pending error") {
+TEST_CASE("reset_on_close sends a RST, which the peer finds as its pending error") {
   Pair pair = Pair::tcp("127.0.0.1");
   REQUIRE(pair.ok());
   CHECK_FALSE(pending_error(pair.server.get()));
@@ -193,7 +193,7 @@ TEST_CASE("reset_on_close sends a RST, which waits as the pending error") {
   CHECK(pending_error(-1).code == EBADF);
 }
 
-TEST_CASE("a port in use is EADDRINUSE, unless both reuse it") {
+TEST_CASE("listening at a used port fails with EADDRINUSE, unless both have reuse_port") {
   ListenSpec spec;
   spec.address = Address::ip("127.0.0.1", 0).value();
   const ListenOutcome first = open_listener(spec);
@@ -231,7 +231,7 @@ TEST_CASE("a listening descriptor is duplicated, and the socket outlives the cop
   CHECK(Pair::connected(first.fd.get(), again.address));
 }
 
-TEST_CASE("what doesn't listen is no listening descriptor") {
+TEST_CASE("a descriptor that doesn't listen is refused") {
   ListenSpec spec;
   Result<Fd> socket = open_socket(AF_INET, 0);
   REQUIRE(socket);
@@ -259,7 +259,7 @@ TEST_CASE("a stale socket file is replaced, a live one is not") {
   CHECK(second.file.remove().ok());
 }
 
-TEST_CASE("the file of a successor that took a listener's place is not removed") {
+TEST_CASE("a closing listener doesn't remove the socket file of its successor") {
   const TempDirectory directory;
   const ListenOutcome first = open_listener(unix_spec(directory.file()));
   const std::string fresh = directory.file() + ".new";
@@ -269,12 +269,12 @@ TEST_CASE("the file of a successor that took a listener's place is not removed")
   REQUIRE(::rename(fresh.c_str(), directory.file().c_str()) == 0);
   CHECK(first.file.remove().ok());
   CHECK(exists(directory.file()));
-  // Its own name is gone, and with it what there is to remove.
+  // Its own name doesn't exist any more, so it removes nothing.
   CHECK(second.file.remove().ok());
   CHECK(exists(directory.file()));
 }
 
-TEST_CASE("a listener whose queue is full is alive") {
+TEST_CASE("the socket file of a listener with a full queue is not replaced") {
   const TempDirectory directory;
   ListenSpec spec = unix_spec(directory.file());
   spec.backlog = 1;
@@ -303,7 +303,7 @@ TEST_CASE("a file that isn't a socket is never removed") {
   CHECK(exists(directory.file()));
 }
 
-TEST_CASE("a missing directory and an abstract name") {
+TEST_CASE("a missing directory fails with ENOENT, and an abstract name needs no file") {
   const ListenOutcome missing = open_listener(unix_spec("/tmp/c1m-no-such-directory/s"));
   CHECK(missing.failure.error.code == ENOENT);
   CHECK(missing.failure.error.syscall == "bind"s);

@@ -19,7 +19,7 @@ namespace {
 
 constexpr size_t kBlock = QueueBlock::kBytes;
 
-// A queue with the memory that its segments lie in. What is appended is remembered; what is taken off is compared.
+// A queue with the memory of its segments. It records appended bytes, and compares sent ones with them.
 class Queue {
  public:
   explicit Queue(size_t arena_bytes = 1 << 20) : arena_(arena_bytes) {}
@@ -32,9 +32,9 @@ class Queue {
     check_owners();
   }
 
-  // Like CommandWriter: bytes side by side in the arena.
+  // Appends bytes side by side in the arena, as CommandWriter does.
   void append(size_t length) { append_at(used_, length); }
-  // With a gap before them.
+  // Appends bytes behind a gap in the arena.
   void append_apart(size_t length) { append_at(used_ + 1, length); }
 
   void append_pinned(size_t length, uint32_t excess = 0) {
@@ -45,7 +45,7 @@ class Queue {
     REQUIRE(out.append_pinned(pool, start_of(bytes), static_cast<uint32_t>(length), excess, &bytes));
   }
 
-  // A worker's bytes.
+  // Appends bytes of a worker.
   void append_foreign(size_t length) {
     const std::string bytes = pattern(length);
     REQUIRE(out.append_foreign(pool, start_of(bytes), length));
@@ -60,7 +60,7 @@ class Queue {
     expected += bytes;
   }
 
-  // As at the end of a command batch: the arena is written anew.
+  // Copies the rest, and poisons the arena, as at the end of a command batch.
   void keep() {
     REQUIRE(out.keep(pool));
     std::fill(arena_.begin(), arena_.end(), uint8_t{0xdd});
@@ -68,7 +68,7 @@ class Queue {
     used_ = 0;
   }
 
-  // What the next sendmsg would be given.
+  // Returns the bytes of the next sendmsg.
   [[nodiscard]] std::string gathered() const {
     iovec vectors[Outbound::kMaxVectors];
     bool more = false;
@@ -87,7 +87,7 @@ class Queue {
     return out.gather(vectors, SIZE_MAX, more);
   }
 
-  // Sends `count` bytes, as far as one call would.
+  // Sends at max `count` bytes, as one call would.
   void send(size_t count) {
     const std::string front = gathered();
     count = std::min(count, front.size());
@@ -101,7 +101,7 @@ class Queue {
     CHECK(expected.empty());
   }
 
-  // How often each pinned buffer's owner has been released so far.
+  // Returns how often this pinned buffer's owner has been released.
   [[nodiscard]] int released(size_t index) {
     take_released();
     return seen_[pinned_[index].get()];
@@ -132,7 +132,7 @@ class Queue {
     pool.released().clear();
   }
 
-  // Each owner once, and nothing else.
+  // Checks that each owner was released once, and no other pointer.
   void check_owners() {
     take_released();
     CHECK(seen_.size() == owners_.size());
@@ -147,12 +147,12 @@ class Queue {
   std::map<void*, int> seen_;
 };
 
-// Segments of every kind in every order that the queue allows.
+// Appends segments of every kind in different orders.
 void fill_mixed(Queue& queue) {
   queue.append(5);
   queue.append_apart(7);
   queue.append_pinned(9);
-  queue.append(6);  // into a block, as it comes behind a pinned one
+  queue.append(6);  // into a block, because it follows a pinned one
   queue.append_pinned(3);
   queue.append_pinned(4);
   queue.append(kBlock + 10);  // over the end of a block
@@ -174,7 +174,7 @@ TEST_CASE("an empty queue has nothing to send") {
   CHECK(queue.pool.in_use() == 0);
 }
 
-TEST_CASE("bytes that lie side by side in the arena are one run") {
+TEST_CASE("bytes side by side in the arena are one segment") {
   Queue queue;
   queue.append(10);
   queue.append(20);
@@ -188,7 +188,7 @@ TEST_CASE("bytes that lie side by side in the arena are one run") {
   queue.send_all();
 }
 
-TEST_CASE("a run that was sent in part still grows") {
+TEST_CASE("a partly sent segment still grows") {
   Queue queue;
   queue.append(10);
   queue.send(4);
@@ -200,7 +200,7 @@ TEST_CASE("a run that was sent in part still grows") {
   queue.send_all();
 }
 
-TEST_CASE("bytes behind a pinned buffer are copied at once") {
+TEST_CASE("bytes behind a pinned buffer are copied immediately") {
   Queue queue;
   queue.append_pinned(10);
   queue.append(20);
@@ -212,7 +212,7 @@ TEST_CASE("bytes behind a pinned buffer are copied at once") {
   queue.send_all();
 }
 
-TEST_CASE("kept bytes fill a block to its end before the next is taken") {
+TEST_CASE("copied bytes fill a block to its end before the next is taken") {
   Queue queue;
   queue.append(kBlock - 1);
   queue.keep();
@@ -229,7 +229,7 @@ TEST_CASE("kept bytes fill a block to its end before the next is taken") {
   CHECK(queue.pool.blocks().in_use() == 0);
 }
 
-TEST_CASE("a block that was sent in part takes more at its end") {
+TEST_CASE("a partly sent block takes more bytes at its end") {
   Queue queue;
   queue.append(kBlock - 8);
   queue.keep();
@@ -241,10 +241,10 @@ TEST_CASE("a block that was sent in part takes more at its end") {
   queue.send_all();
 }
 
-TEST_CASE("keep() copies only what lies in the arena, and keeps the order") {
+TEST_CASE("keep() copies only bytes in the arena, and keeps the order") {
   Queue queue;
   fill_mixed(queue);
-  // There is room where the bytes behind the pinned ones went.
+  // The block of the bytes behind the pinned ones has room.
   const size_t blocks = queue.pool.blocks().in_use();
   queue.keep();
   CHECK(queue.pool.blocks().in_use() == blocks);
@@ -255,16 +255,16 @@ TEST_CASE("keep() copies only what lies in the arena, and keeps the order") {
   queue.send_all();
 }
 
-TEST_CASE("a mixed queue is sent in order, whatever part of it is taken first") {
+TEST_CASE("a mixed queue is sent in order, however many bytes are sent first") {
   size_t total = 0;
   {
     Queue queue;
     fill_mixed(queue);
     total = queue.expected.size();
   }
-  // keep() before, after or instead of the partial send: as the loop does it, and as it might.
+  // keep() before, after or instead of the partial send.
   for (size_t first = 0; first <= total; ++first) {
-    // Inside a block there is only more of the same.
+    // Most bytes of the block are skipped.
     if (first == 60) first = kBlock;
     for (const bool keep_first : {false, true}) {
       Queue queue;
@@ -307,7 +307,7 @@ TEST_CASE("a pinned buffer's owner is released when its last byte is sent, not b
   queue.expected.clear();
 }
 
-TEST_CASE("an empty pinned buffer is released at once and leaves no segment") {
+TEST_CASE("an empty pinned buffer is released immediately and leaves no segment") {
   Queue queue;
   queue.append_pinned(0);
   CHECK(queue.out.empty());
@@ -317,7 +317,7 @@ TEST_CASE("an empty pinned buffer is released at once and leaves no segment") {
   CHECK(queue.vectors() == 1);
 }
 
-TEST_CASE("a longer queue than one call takes is gathered from its front") {
+TEST_CASE("a queue with more segments than a call takes is gathered from its front") {
   Queue queue;
   constexpr int kSegments = 3 * Outbound::kMaxVectors + 5;
   for (int i = 0; i < kSegments; ++i) queue.append_pinned(100);
@@ -327,7 +327,7 @@ TEST_CASE("a longer queue than one call takes is gathered from its front") {
   queue.send_all();
 }
 
-TEST_CASE("segments of a burst go back to the allocator, but for some") {
+TEST_CASE("a burst's segments are released to the allocator, except for kKept") {
   Queue queue;
   for (int round = 0; round < 2; ++round) {
     for (size_t i = 0; i < 3 * OutboundPool::kKept; ++i) queue.append_pinned(1);
@@ -339,25 +339,25 @@ TEST_CASE("segments of a burst go back to the allocator, but for some") {
   }
 }
 
-TEST_CASE("no more is gathered than was asked for") {
+TEST_CASE("gather() returns at max the requested bytes") {
   Queue queue;
   fill_mixed(queue);
   const std::string all = queue.gathered();
-  for (size_t most = 0; most <= all.size() + 1; ++most) {
+  for (size_t max = 0; max <= all.size() + 1; ++max) {
     iovec vectors[Outbound::kMaxVectors];
     bool more = false;
-    const int count = queue.out.gather(vectors, most, more);
+    const int count = queue.out.gather(vectors, max, more);
     std::string bytes;
     for (int i = 0; i < count; ++i) {
       REQUIRE(vectors[i].iov_len > 0);
       bytes.append(static_cast<const char*>(vectors[i].iov_base), vectors[i].iov_len);
     }
-    REQUIRE(bytes == all.substr(0, most));
+    REQUIRE(bytes == all.substr(0, max));
   }
   queue.send_all();
 }
 
-TEST_CASE("clear() drops a queue of any kind, and it can be used again") {
+TEST_CASE("clear() drops a queue with any segments, and it can be used again") {
   Queue queue;
   for (int round = 0; round < 3; ++round) {
     fill_mixed(queue);
@@ -373,9 +373,9 @@ TEST_CASE("clear() drops a queue of any kind, and it can be used again") {
   queue.send_all();
 }
 
-TEST_CASE("random appends, sends and keeps lose and reorder nothing") {
+TEST_CASE("random appends, sends and keeps lose and reorder no byte") {
   std::mt19937 random = seeded(20240607);
-  const auto upto = [&](size_t most) { return std::uniform_int_distribution<size_t>(0, most)(random); };
+  const auto upto = [&](size_t max) { return std::uniform_int_distribution<size_t>(0, max)(random); };
   for (int round = 0; round < 200; ++round) {
     Queue queue(64 * 1024);
     for (int step = 0; step < 100; ++step) {
@@ -412,7 +412,7 @@ TEST_CASE("random appends, sends and keeps lose and reorder nothing") {
   }
 }
 
-TEST_CASE("small writes share blocks, whatever lies between them") {
+TEST_CASE("small writes share blocks, whatever segments are between them") {
   constexpr size_t kRounds = 3000;
   Queue queue;
   std::vector<OutboundFile> files(kRounds);
@@ -431,7 +431,7 @@ TEST_CASE("small writes share blocks, whatever lies between them") {
     queue.keep();
   }
   CHECK(queue.pool.blocks().in_use() <= 2 * kRounds / kBlock + 1);
-  // What they cost besides is known, and goes with them.
+  // The overhead is counted, and ends with the segments.
   CHECK(queue.out.overhead() >= kRounds * 2 * QueueCost::kSegment);
   CHECK(queue.out.overhead() <= kRounds * (QueueCost::kSegment + QueueCost::kFile));
   CHECK(queue.pool.memory() >= queue.out.bytes());
@@ -443,7 +443,7 @@ TEST_CASE("small writes share blocks, whatever lies between them") {
   CHECK(queue.out.overhead() == 0);
 }
 
-TEST_CASE("a block whose bytes were sent goes, though more of the queue is left") {
+TEST_CASE("a block is released when its bytes are sent, although the queue isn't empty") {
   Queue queue;
   queue.append_pinned(1);
   queue.append(3 * kBlock);
@@ -460,7 +460,7 @@ TEST_CASE("a block whose bytes were sent goes, though more of the queue is left"
   queue.send_all();
 }
 
-TEST_CASE("a file in the middle that goes takes what it cost with it") {
+TEST_CASE("removing a file from the middle releases its cost") {
   Queue queue;
   OutboundFile file;
   queue.append(1);
@@ -473,14 +473,14 @@ TEST_CASE("a file in the middle that goes takes what it cost with it") {
   queue.send_all();
 }
 
-TEST_CASE("a small part of a buffer pins it no longer than an arena would be") {
+TEST_CASE("a small part of a buffer pins it only until keep()") {
   Queue queue;
   queue.append_pinned(100, 101);
   CHECK(queue.pool.blocks().in_use() == 0);
   CHECK(queue.released(0) == 0);
   queue.append_pinned(100, 100);  // half of a buffer: pinned, and charged
   CHECK(queue.out.overhead() == QueueCost::kSegment + 100);
-  queue.append_pinned(100, 101);  // behind something that stays
+  queue.append_pinned(100, 101);  // behind a segment that stays
   CHECK(queue.released(2) == 1);
   CHECK(queue.pool.blocks().in_use() == 1);
   queue.keep();
@@ -491,7 +491,7 @@ TEST_CASE("a small part of a buffer pins it no longer than an arena would be") {
   CHECK(queue.released(1) == 1);
 }
 
-TEST_CASE("a small part of a buffer that is sent immediately is never copied") {
+TEST_CASE("a small part of a buffer that is sent before keep() is not copied") {
   Queue queue;
   queue.append(10);
   queue.append_pinned(100, 1000);
@@ -503,7 +503,7 @@ TEST_CASE("a small part of a buffer that is sent immediately is never copied") {
   CHECK(queue.released(0) == 1);
 }
 
-TEST_CASE("bytes that aren't JavaScript's are counted as they are sent") {
+TEST_CASE("consume() returns the number of sent bytes that JavaScript didn't write") {
   Queue queue;
   queue.append(10);
   queue.append_foreign(20);
@@ -516,14 +516,14 @@ TEST_CASE("bytes that aren't JavaScript's are counted as they are sent") {
   queue.expected.clear();
 }
 
-TEST_CASE("a limit is met to the byte, and bounds what the bytes cost besides by as much") {
+TEST_CASE("a limit is exact to the byte, and applies to the overhead separately") {
   constexpr size_t kLimit = 100'000;
   CHECK_FALSE(over_limit(kLimit, kLimit, kLimit));
   CHECK(over_limit(kLimit + 1, 0, kLimit));
   CHECK(over_limit(0, kLimit + 1, kLimit));
   CHECK_FALSE(over_limit(1, QueueCost::kMin, 1));
   CHECK(over_limit(1, QueueCost::kMin + 1, 1));
-  // Beyond 32 bits.
+  // Sizes beyond 32 bits.
   CHECK(over_limit(size_t{5} << 30, 0, size_t{4} << 30));
   CHECK_FALSE(over_limit(size_t{5} << 30, 0, size_t{6} << 30));
   Queue queue;

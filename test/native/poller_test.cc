@@ -1,4 +1,4 @@
-// The poller and its waker, with the kernel as it is.
+// The poller and its waker, with the real kernel.
 #include "native/poll/poller.h"
 
 #include <doctest/doctest.h>
@@ -19,7 +19,7 @@ bool is_readable(const Waker& waker) {
 
 }  // namespace
 
-TEST_CASE("poller: a wake ends a sleep, now or next, and isn't reported") {
+TEST_CASE("poller: a wake before a wait ends it, and isn't reported") {
   Poller poller = std::move(Poller::create(Trigger::kEdge).value());
   poller.wake();
   poller.wake();
@@ -28,7 +28,7 @@ TEST_CASE("poller: a wake ends a sleep, now or next, and isn't reported") {
   CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(15));
 }
 
-TEST_CASE("poller: a waker that is cleared is not to be read, until the next wake") {
+TEST_CASE("poller: a cleared waker isn't readable until the next wake") {
   const Waker waker = std::move(Waker::create().value());
   CHECK_FALSE(is_readable(waker));
   for (int i = 0; i < 2; ++i) {
@@ -40,7 +40,7 @@ TEST_CASE("poller: a waker that is cleared is not to be read, until the next wak
   }
 }
 
-TEST_CASE("poller: an urgent byte is told apart from a hang-up") {
+TEST_CASE("poller: an urgent byte is reported as priority, and not as a hang-up") {
   Poller poller = std::move(Poller::create(Trigger::kEdge).value());
   const Pair pair = Pair::tcp("127.0.0.1");
   REQUIRE(pair.ok());
@@ -61,7 +61,7 @@ TEST_CASE("poller: an urgent byte is told apart from a hang-up") {
   CHECK(ended[0].hangup);
 }
 
-TEST_CASE("poller: one in another is reported under its word, and has no waker") {
+TEST_CASE("poller: a nested poller is reported under its word, and has no waker") {
   Poller outer = std::move(Poller::create(Trigger::kLevel).value());
   Poller inner = std::move(Poller::create_nested(1).value());
   CHECK(inner.descriptors().size() < outer.descriptors().size());
@@ -74,7 +74,7 @@ TEST_CASE("poller: one in another is reported under its word, and has no waker")
   REQUIRE(news.size() == 1);
   CHECK(news[0].word == 9);
   const auto first = inner.wait(0);
-  REQUIRE(first.size() == 1);  // no more than it was made for, and nothing to read yet
+  REQUIRE(first.size() == 1);  // at most its max, and nothing to read yet
   CHECK(first[0].word == 2);
   CHECK(first[0].writable);
   CHECK(inner.wait(0).empty());

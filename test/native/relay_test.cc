@@ -1,4 +1,5 @@
-// Two connections that are relayed: every byte once and in order, whatever the kernel answers, and no pipe left.
+// Two connections that are relayed: every byte is passed on once and in order, whatever the kernel returns, and no pipe
+// is left.
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -24,10 +25,10 @@ ssize_t splice_really(int from, int to, size_t size, unsigned flags) {
 
 bool is_pipe(int fd) { return ::fcntl(fd, F_GETPIPE_SZ) > 0; }
 
-// splice(2) to a socket whose peer has gone raises it; Node, and the I/O thread, keep it away.
+// splice(2) to a socket whose peer has closed raises SIGPIPE. Node ignores it, and the I/O thread blocks it.
 const auto kNoSigpipe = ::signal(SIGPIPE, SIG_IGN);
 
-// A loop with two clients whose connections are to be relayed.
+// A loop with two clients, whose connections a test relays.
 struct Relayed {
   explicit Relayed(Trigger trigger = Trigger::kEdge, bool unix_b = false, int receive_buffer = 0)
       : h({.trigger = trigger}),
@@ -68,7 +69,7 @@ struct Relayed {
     a.client.receive();
     b.client.receive();
   }
-  // Sends both strings and takes what comes, in pieces of random sizes, until all has arrived; FINs at the end.
+  // Sends both strings in pieces of random sizes, and receives them, until both are complete and the FINs have come.
   void exchange(const std::string& from_a, const std::string& from_b, uint32_t seed) {
     std::mt19937 random = seeded(seed);
     size_t sent_a = 0;
@@ -102,7 +103,7 @@ struct Relayed {
     CHECK(h.loop->relays().pipes().in_use() == 0);
     CHECK(h.loop->relays().size() == 0);
   }
-  // Fills the way from a to b, which reads nothing, until nothing moves any more.
+  // Fills the path from a to b, which reads nothing, until no byte moves.
   std::string fill() {
     std::string sent;
     const std::string all = pattern(32 << 20, 7);
@@ -128,7 +129,7 @@ constexpr int kFailed = static_cast<int>(OwnError::kRelayFailed);
 
 }  // namespace
 
-TEST_CASE("relay: bytes go both ways and ends are passed on, byte by byte right") {
+TEST_CASE("relay: bytes of both directions are exact, and ends are passed on") {
   for (const Trigger trigger : kTriggers) {
     for (const bool to_unix : {false, true}) {
       CAPTURE(to_unix);
@@ -139,7 +140,7 @@ TEST_CASE("relay: bytes go both ways and ends are passed on, byte by byte right"
   }
 }
 
-TEST_CASE("relay: small messages are copied and take no pipe") {
+TEST_CASE("relay: small messages are copied, without a pipe") {
   Relayed r;
   int pipes = 0;
   r.h.hooks.pipe2 = [&](int* ends, int flags) {
@@ -161,7 +162,7 @@ TEST_CASE("relay: small messages are copied and take no pipe") {
   CHECK(r.a.told.log == "O");
 }
 
-TEST_CASE("relay: whatever splice and send answer, nothing is lost and no pipe left") {
+TEST_CASE("relay: whatever splice and send return, no byte is lost and no pipe left") {
   struct Fault {
     const char* name;
     std::function<ssize_t(int from, int to, size_t size, unsigned flags)> splice;
@@ -209,7 +210,7 @@ TEST_CASE("relay: EAGAIN from splice waits for the edge") {
   Relayed r;
   int refusals = 0;
   r.start();
-  // A full socket answers it to the first byte: once it has, the kernel reports when there is room.
+  // A full socket returns it at the first byte, after which the kernel reports an edge when there is room.
   r.h.hooks.splice = [&](int from, int to, size_t size, unsigned flags) {
     const ssize_t moved = splice_really(from, to, size, flags);
     if (moved < 0 && errno == EAGAIN) ++refusals;
@@ -227,7 +228,7 @@ TEST_CASE("relay: EAGAIN from splice waits for the edge") {
   CHECK(r.h.loop->relays().pipes().in_use() == 0);
 }
 
-TEST_CASE("relay: without descriptors for pipes all is copied") {
+TEST_CASE("relay: without descriptors for pipes all bytes are copied") {
   for (const Trigger trigger : kTriggers) {
     Relayed r(trigger);
     int refused = 0;
@@ -241,13 +242,13 @@ TEST_CASE("relay: without descriptors for pipes all is copied") {
   }
 }
 
-TEST_CASE("relay: a slow sink throttles its source, and the other direction goes on") {
+TEST_CASE("relay: a slow sink throttles its source, and the other direction continues") {
   for (const bool without_pipes : {false, true}) {
     Relayed r;
     if (without_pipes) r.h.hooks.pipe2 = [](int*, int) { return shim::fail(EMFILE); };
     r.start();
     const std::string sent = r.fill();
-    // Two socket buffers each, and a pipe: not the 32 MiB that it would have liked to send.
+    // The socket buffers and a pipe have taken less than the 32 MiB that fill() offers.
     CHECK(sent.size() < (24u << 20));
     CHECK(r.h.js.stat("queueBytes") <= 64 * 1024);
     r.b.client.send("and back");
@@ -258,10 +259,10 @@ TEST_CASE("relay: a slow sink throttles its source, and the other direction goes
   }
 }
 
-TEST_CASE("relay: what was written before goes first, and is counted as written") {
+TEST_CASE("relay: bytes written before the relay are sent first, and counted as written") {
   for (const Trigger trigger : kTriggers) {
     Relayed r(trigger, false, 4096);
-    // More than the kernel takes.
+    // More bytes than the kernel takes.
     const std::string written = pattern(6 << 20, 31);
     r.h.js.write_pinned(r.b.told, written);
     r.h.js.write(r.b.told, "last");
@@ -282,7 +283,7 @@ TEST_CASE("relay: what was written before goes first, and is counted as written"
   }
 }
 
-TEST_CASE("relay: nothing is read between prepare and start, and nothing lost") {
+TEST_CASE("relay: no byte is read between hold and start, and none is lost") {
   Relayed r;
   r.a.client.send("before ");
   r.h.settle();
@@ -300,7 +301,7 @@ TEST_CASE("relay: nothing is read between prepare and start, and nothing lost") 
   CHECK(r.b.client.ended);
 }
 
-TEST_CASE("relay: what is left by a framing that was taken off is handed over with the answer") {
+TEST_CASE("relay: unread bytes after a removed framing are returned by the hold request") {
   Relayed r;
   r.h.js.push(Command::kReframe, r.a.told);
   r.h.settle();
@@ -320,7 +321,7 @@ TEST_CASE("relay: what is left by a framing that was taken off is handed over wi
   CHECK(r.b.client.receive() == "and after");
 }
 
-TEST_CASE("relay: half-close, in both orders and before the start") {
+TEST_CASE("relay: a half-close is passed on, in both orders and before the start") {
   for (const Trigger trigger : kTriggers) {
     for (const int order : {0, 1, 2}) {
       CAPTURE(order);
@@ -380,7 +381,7 @@ TEST_CASE("relay: a reset of one side resets the other") {
       Relayed r(trigger);
       if (state != 1) r.start();
       if (state == 1) REQUIRE(r.prepare()->prepared);
-      if (state == 2) (void)r.fill();  // a can't be read for now, and a pipe is in use
+      if (state == 2) (void)r.fill();  // a isn't read for now, and a pipe is in use
       if (state == 3) {
         r.a.client.fin();
         r.h.settle();
@@ -396,7 +397,7 @@ TEST_CASE("relay: a reset of one side resets the other") {
       CHECK(r.b.told.error == kFailed);
       CHECK(r.a.told.times('C') == 1);
       CHECK(r.b.told.times('C') == 1);
-      // Without a FIN before, it is told that there was more to come.
+      // Without a FIN before, the other side gets a reset.
       r.b.client.receive();
       if (state != 3) CHECK(r.b.client.error == ECONNRESET);
       r.check_pipes();
@@ -404,7 +405,7 @@ TEST_CASE("relay: a reset of one side resets the other") {
   }
 }
 
-TEST_CASE("relay: bytes in front of a reset are passed on") {
+TEST_CASE("relay: bytes before a reset are passed on") {
   Relayed r;
   r.start();
   r.a.client.send("last words");
@@ -419,14 +420,14 @@ TEST_CASE("relay: bytes in front of a reset are passed on") {
   CHECK(r.a.told.error == ECONNRESET);
 }
 
-TEST_CASE("relay: a write that fails lets the answer through that came before") {
+TEST_CASE("relay: when a write fails, bytes that the failing side sent before are still passed on") {
   for (const bool bulk : {false, true}) {
     CAPTURE(bulk);
     Relayed r;
     r.start();
     const std::string big = pattern(100'000, 41);
     if (bulk) {
-      // A first read of this size makes it splice.
+      // After a read of this size the relay uses splice(2).
       r.a.client.send(big);
       r.h.settle();
       r.b.client.receive();
@@ -451,7 +452,7 @@ TEST_CASE("relay: a write that fails lets the answer through that came before") 
   }
 }
 
-TEST_CASE("relay: destroy and reset of one side take the other along") {
+TEST_CASE("relay: destroying or resetting one side closes the other the same way") {
   for (const bool reset : {false, true}) {
     for (const bool started : {false, true}) {
       for (const bool stalled : {false, true}) {
@@ -478,7 +479,7 @@ TEST_CASE("relay: destroy and reset of one side take the other along") {
   }
 }
 
-TEST_CASE("relay: a connection that has closed, is ending or is relayed can't be prepared") {
+TEST_CASE("relay: a connection that has closed, is ending or is relayed can't be relayed") {
   for (const int why : {0, 1, 2}) {
     Relayed r;
     if (why == 0) r.h.js.end(r.b.told);
@@ -487,7 +488,7 @@ TEST_CASE("relay: a connection that has closed, is ending or is relayed can't be
     r.h.settle();
     CHECK_FALSE(r.prepare()->prepared);
     r.h.settle();
-    // Whoever is left is reset, unless it is another relay's.
+    // The remaining connection is closed, unless another relay has it.
     CHECK(r.b.told.closed() == (why != 2));
     if (why != 1) continue;
     r.go();
@@ -496,7 +497,7 @@ TEST_CASE("relay: a connection that has closed, is ending or is relayed can't be
   }
 }
 
-TEST_CASE("relay: a JS thread that is blocked delays nothing") {
+TEST_CASE("relay: a blocked JS thread doesn't delay a relay") {
   for (const Trigger trigger : kTriggers) {
     Relayed r(trigger);
     r.start();
@@ -518,7 +519,7 @@ TEST_CASE("relay: a JS thread that is blocked delays nothing") {
   }
 }
 
-TEST_CASE("relay: a byte in either direction counts for the timeouts of both") {
+TEST_CASE("relay: a byte in either direction restarts the timeouts of both sides") {
   Relayed r;
   r.h.js.push(Command::kSetTimeout, r.a.told, 1000);
   r.start();
@@ -531,8 +532,7 @@ TEST_CASE("relay: a byte in either direction counts for the timeouts of both") {
   r.h.now_ms += 1100;
   r.h.settle();
   CHECK(r.a.told.log == "OT");
-  // Bytes that the other side doesn't take are no activity: a period and a look later its time is over. What its kernel
-  // acknowledges late is some.
+  // Bytes that the sink doesn't take don't restart it; those that the sink's kernel acknowledges late do.
   (void)r.fill();
   int steps = 0;
   for (; steps < 100 && r.a.told.log == "OT"; ++steps) {
@@ -543,7 +543,7 @@ TEST_CASE("relay: a byte in either direction counts for the timeouts of both") {
   CHECK(r.a.told.log == "OTT");
 }
 
-TEST_CASE("relay: one busy relay leaves the loop to others") {
+TEST_CASE("relay: a busy relay doesn't delay other connections") {
   Relayed r;
   r.start();
   auto [client, told] = r.h.accept(r.port);
@@ -559,10 +559,10 @@ TEST_CASE("relay: one busy relay leaves the loop to others") {
   CHECK(told.received == std::string(20, 'x'));
 }
 
-TEST_CASE("relay: a byte at a time is as much work as many, and leaves the loop to others") {
+TEST_CASE("relay: a turn makes a bounded number of reads for a relay, even of one byte each") {
   Relayed r(Trigger::kEdge, true);
   r.start();
-  // As of a source that has another byte whenever one was passed on.
+  // The source has another byte whenever one was passed on.
   int reads = 0;
   r.h.hooks.recv = [&](int fd, void* buffer, size_t size, int flags) {
     ++reads;
@@ -579,10 +579,10 @@ TEST_CASE("relay: a byte at a time is as much work as many, and leaves the loop 
   });
 }
 
-TEST_CASE("relay: an urgent byte is no end") {
+TEST_CASE("relay: an urgent byte doesn't end a relay") {
   Relayed r;
   r.start();
-  // In bulk, so that splice(2) meets it.
+  // Many bytes, so that splice(2) meets the urgent one.
   const std::string big = pattern(100'000, 71);
   r.a.client.send(big);
   r.h.settle();
@@ -596,7 +596,7 @@ TEST_CASE("relay: an urgent byte is no end") {
   CHECK(r.b.client.receive() == big + big + big);
 }
 
-TEST_CASE("relay: a loop that stops in the middle closes its pipes") {
+TEST_CASE("relay: a loop that stops during a relay closes its pipes") {
   Relayed r;
   r.start();
   (void)r.fill();
@@ -604,7 +604,7 @@ TEST_CASE("relay: a loop that stops in the middle closes its pipes") {
   r.h.stop();
 }
 
-TEST_CASE("pipes: bounded, kept and given back") {
+TEST_CASE("pipes: a pool has a max of pipes, and keeps some of the returned ones") {
   const DescriptorCheck check;
   PipePool pool;
   std::vector<Pipe> taken;

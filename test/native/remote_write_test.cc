@@ -1,4 +1,4 @@
-// Bytes that other threads than the JS thread's write to a connection.
+// Bytes that threads other than the JS thread write to a connection.
 #include <doctest/doctest.h>
 
 #include <thread>
@@ -29,7 +29,7 @@ std::string receive(int fd, size_t length) {
 
 }  // namespace
 
-TEST_CASE("remote writes: all of several threads' bytes arrive, each thread's in order") {
+TEST_CASE("remote writes: all bytes of several threads are sent, each thread's in order") {
   Running running(4);
   const Address address = running.listen();
   const Fd fd = dial(address);
@@ -56,8 +56,7 @@ TEST_CASE("remote writes: all of several threads' bytes arrive, each thread's in
   CHECK(inbox_registry::find(number) == nullptr);
 }
 
-TEST_CASE(
-    "remote writes: one that has closed gets nothing, one whose queue is full is closed, and others don't notice") {
+TEST_CASE("remote writes: a closed connection gets none, a full queue closes its connection, and others continue") {
   Running running(4);
   const Address address = running.listen();
   const Fd one = dial(address);
@@ -75,7 +74,7 @@ TEST_CASE(
   if (first_is_one) CHECK(receive(two.get(), 4) == "here");
 }
 
-TEST_CASE("remote writes: one has its place among the command batches, by when it was accepted") {
+TEST_CASE("remote writes: their order with command batches is that of acceptance") {
   Harness h;
   const auto port = h.listen();
   auto [client, told] = h.accept(port);
@@ -96,7 +95,7 @@ TEST_CASE("remote writes: one has its place among the command batches, by when i
   CHECK(client.ended);
 }
 
-TEST_CASE("remote writes: what a worker said it wrote goes before an end that came after") {
+TEST_CASE("remote writes: an accepted write is sent before a later end") {
   Running running(4);
   const Address address = running.listen();
   for (int round = 0; round < 300; ++round) {
@@ -118,7 +117,7 @@ TEST_CASE("remote writes: what a worker said it wrote goes before an end that ca
   }
 }
 
-TEST_CASE("remote writes: so much may wait, and a loop that has ended takes nothing") {
+TEST_CASE("remote writes: an inbox is bounded, and refuses writes when its loop has ended") {
   Running running(4);
   const auto inbox = running.loop->shared_inbox();
   const Told nobody{};

@@ -16,8 +16,9 @@
 
 namespace c1m {
 
-// Takes the lowest numbers of this thread's own file table, so that no other thread has a descriptor of the same number:
-// ThreadSanitizer knows one table, and would report the two as a race. It is called by number to go past that.
+// Occupies the lowest numbers of this thread's own file table, so that no other thread has a descriptor of the same
+// number: ThreadSanitizer assumes one table for the process, and would report a race. syscall(2) bypasses its
+// interceptors. Returns the number of descriptors.
 inline int occupy_numbers() {
   static std::atomic<int> next{0};
   constexpr int kEach = 200;
@@ -27,7 +28,7 @@ inline int occupy_numbers() {
   return taken;
 }
 
-// For a free port of 127.0.0.1.
+// Returns a request to listen at a free port of 127.0.0.1.
 inline std::unique_ptr<ListenRequest> listen_request() {
   auto request = std::make_unique<ListenRequest>();
   request->spec.address = Address::ip("127.0.0.1", 0).value();
@@ -35,7 +36,7 @@ inline std::unique_ptr<ListenRequest> listen_request() {
   return request;
 }
 
-// Runs the loop from its making to stop(). This thread is the JS thread.
+// A loop that runs on a thread of its own until stop(). The thread that makes it is the JS thread.
 class Running {
  public:
   explicit Running(uint32_t max_connections, Trigger trigger = Trigger::kEdge, bool own_file_table = false)
@@ -64,9 +65,9 @@ class Running {
   Running& operator=(const Running&) = delete;
   ~Running() { stop(); }
 
-  // Sleeps until the loop wakes us, and delivers a batch.
+  // Sleeps until the loop wakes this thread, and delivers a batch.
   void deliver() {
-    if (!bell_.wait()) FAIL("nobody wakes the JS thread");
+    if (!bell_.wait()) FAIL("no wake-up of the JS thread for ten seconds");
     js.deliver();
     if (js.woken) bell_.ring();
   }
@@ -79,7 +80,7 @@ class Running {
     return ask(std::move(request)).bound;
   }
 
-  // Waits for the answer.
+  // Sends the request, and waits for its reply.
   template <class R>
   const R& ask(std::unique_ptr<R> request) {
     const R* asked = request.get();
@@ -105,9 +106,9 @@ class Running {
  public:
   JsSide js;
   std::unique_ptr<Loop> loop;
-  Passage passage;  // with a file table of its own
+  Passage passage;  // open if the loop has a file table of its own
 
-  // Descriptors that were left in the thread's own table when the loop had ended.
+  // The number of descriptors that were left in the thread's own table when the loop had ended.
   [[nodiscard]] int left() const { return left_; }
 
  private:
@@ -117,7 +118,7 @@ class Running {
   std::thread thread_;
 };
 
-// A blocking client that gives up after ten seconds.
+// Connects a blocking client whose calls time out after ten seconds.
 inline Fd dial(const Address& to) {
   Fd fd(::socket(to.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
   const timeval limit{.tv_sec = 10, .tv_usec = 0};
@@ -138,7 +139,7 @@ inline bool receive_exactly(int fd, const std::string& expected) {
   return got == expected;
 }
 
-// Answers what came with the same, and an end with an end.
+// Sends received bytes back, and replies to an end with an end.
 class Echo {
  public:
   explicit Echo(Running& running) : running_(running) {}

@@ -6,7 +6,8 @@
 
 namespace c1m {
 
-// A source of randomness for each number, the same in each run; C1M_SEED=7 makes others of all of them.
+// Returns a generator of random numbers that depends on `number` only, so that each run is the same; another value of
+// C1M_SEED changes all generators.
 inline std::mt19937 seeded(uint32_t number) {
   static const uint32_t seed = [] {
     const char* given = std::getenv("C1M_SEED");

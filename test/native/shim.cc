@@ -11,10 +11,10 @@ namespace c1m::shim {
 
 namespace {
 
-// Relaxed on purpose: the shim must not order the threads of a test that TSan looks at.
+// Read with relaxed order, because the shim must not hide races from TSan by ordering the threads of a test.
 std::atomic<Hooks*> current{nullptr};
 
-// Threads that have come by and not ended, but for that which has put the hooks in place.
+// The number of threads, other than the owner of the hooks, that have called the shim and not ended.
 std::atomic<int> visitors{0};
 std::atomic<std::thread::id> owner{};
 
@@ -25,7 +25,7 @@ struct Visitor {
 
 Hooks* installed() {
   if (std::this_thread::get_id() != owner.load(std::memory_order_relaxed)) {
-    // Before it looks, so that whoever takes the hooks away sees it, or is seen.
+    // Counted before `current` is read: either ~Scope sees the visitor, or the visitor sees that the hooks are gone.
     thread_local const Visitor visitor;
   }
   return current.load(std::memory_order_relaxed);
@@ -45,7 +45,7 @@ Scope::Scope() {
 
 Scope::~Scope() {
   current = nullptr;
-  // Those of files are detached: nobody joins them.
+  // File threads are detached, so no join waits for them.
   while (visitors.load(std::memory_order_acquire) > 0) std::this_thread::yield();
 }
 
@@ -115,10 +115,10 @@ int __wrap_epoll_ctl(int poll, int operation, int fd, epoll_event* event) {
                                         : __real_epoll_ctl(poll, operation, fd, event);
 }
 
-int __wrap_epoll_wait(int poll, epoll_event* events, int most, int timeout) {
+int __wrap_epoll_wait(int poll, epoll_event* events, int max, int timeout) {
   const Hooks* to = installed();
-  return to != nullptr && to->epoll_wait ? to->epoll_wait(poll, events, most, timeout)
-                                         : __real_epoll_wait(poll, events, most, timeout);
+  return to != nullptr && to->epoll_wait ? to->epoll_wait(poll, events, max, timeout)
+                                         : __real_epoll_wait(poll, events, max, timeout);
 }
 
 int __wrap_close(int fd) {
@@ -126,13 +126,13 @@ int __wrap_close(int fd) {
   return to != nullptr && to->close ? to->close(fd) : __real_close(fd);
 }
 
-// Without O_CREAT, which the core doesn't use, there is no third argument.
+// No third argument is forwarded, because only O_CREAT has one, and the core doesn't use that.
 int __wrap_open(const char* path, int flags, ...) {
   const Hooks* to = installed();
   return to != nullptr && to->open ? to->open(path, flags) : __real_open(path, flags);
 }
 
-// The core splices no files, and has no offsets.
+// Hooks get no offsets, because the core splices pipes and sockets only.
 ssize_t __wrap_splice(int from, off64_t* from_at, int to, off64_t* to_at, size_t size, unsigned flags) {
   const Hooks* hooks = installed();
   return hooks != nullptr && hooks->splice ? hooks->splice(from, to, size, flags)
@@ -154,7 +154,7 @@ int __wrap_clock_gettime(clockid_t clock, timespec* time) {
 }
 }
 
-// A member function takes its object as a first argument (Itanium C++ ABI, 2.1 and 3.1).
+// Free functions replace member functions: the object is the first argument (Itanium C++ ABI, 2.1 and 3.1).
 Result<void> wrapped_add(Poller& poller, int fd, uint64_t word) asm("__wrap__ZN3c1m6Poller3addEim");
 void wrapped_remove(Poller& poller, int fd) asm("__wrap__ZN3c1m6Poller6removeEi");
 std::span<const Readiness> wrapped_wait(Poller& poller, int timeout_ms) asm("__wrap__ZN3c1m6Poller4waitEi");

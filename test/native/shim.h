@@ -14,8 +14,8 @@
 #include "native/base/result.h"
 #include "native/poll/poller.h"
 
-// System calls of the core, and what it wants of its poller, taken over by the linker (`--wrap`, see the Makefile). Each goes
-// straight on until a test puts a function in its place; the tests' own sockets use the real ones.
+// Replacements for the core's system calls and for its poller's functions, linked with `--wrap` (see the Makefile).
+// Each forwards to the real function until a test sets a hook; the tests' own sockets use the real ones.
 namespace c1m::shim {
 
 struct Hooks {
@@ -30,22 +30,22 @@ struct Hooks {
   std::function<ssize_t(int fd, const iovec* vector, int count, off_t offset, int flags)> preadv2;
   std::function<int(int fd, int how)> shutdown;
   std::function<int(int poll, int operation, int fd, epoll_event* event)> epoll_ctl;
-  std::function<int(int poll, epoll_event* events, int most, int timeout)> epoll_wait;
+  std::function<int(int poll, epoll_event* events, int max, int timeout)> epoll_wait;
   std::function<int(int fd)> close;
   std::function<int(const char* path, int flags)> open;
   std::function<ssize_t(int from, int to, size_t size, unsigned flags)> splice;
   std::function<int(int* ends, int flags)> pipe2;
   std::function<uint64_t()> monotonic_ms;
 
-  // Readiness, whatever reports it.
+  // The functions of the poller and its waker, whatever the backend.
   std::function<Result<void>(Poller& poller, int fd, uint64_t word)> add;
   std::function<void(Poller& poller, int fd)> remove;
   std::function<std::span<const Readiness>(Poller& poller, int timeout_ms)> wait;
   std::function<void(const Waker& waker)> wake;
 };
 
-// Puts hooks in place for as long as it lives. One at a time. A loop with a thread of its own must start after the hooks
-// are set, and be joined before they go; for threads that nobody joins it waits.
+// Hooks that are installed for the lifetime of this object, one at a time. A loop with a thread of its own must start
+// after they are set, and be joined before they are removed. The destructor waits for detached threads.
 class Scope {
  public:
   Scope();
@@ -56,10 +56,10 @@ class Scope {
   Hooks hooks;
 };
 
-// Counts down with each malloc, realloc and mmap of the core on this thread, and lets the one fail that comes to 0.
+// The number of calls of malloc, realloc and mmap by the core on this thread before one fails; -1 if none shall.
 extern thread_local long until_failure;
 
-// For `return fail(EMFILE)`.
+// Sets errno and returns -1, for hooks: `return fail(EMFILE)`.
 inline int fail(int error) {
   errno = error;
   return -1;
@@ -80,7 +80,7 @@ ssize_t __real_pread(int fd, void* buffer, size_t size, off_t offset);
 ssize_t __real_preadv2(int fd, const iovec* vector, int count, off_t offset, int flags);
 int __real_shutdown(int fd, int how);
 int __real_epoll_ctl(int poll, int operation, int fd, epoll_event* event);
-int __real_epoll_wait(int poll, epoll_event* events, int most, int timeout);
+int __real_epoll_wait(int poll, epoll_event* events, int max, int timeout);
 int __real_close(int fd);
 int __real_open(const char* path, int flags, ...);
 ssize_t __real_splice(int from, off64_t* from_at, int to, off64_t* to_at, size_t size, unsigned flags);
@@ -88,7 +88,7 @@ int __real_pipe2(int* ends, int flags);
 int __real_clock_gettime(clockid_t clock, timespec* time);
 }
 
-// Poller::add(), remove() and wait(), and Waker::wake(), by the names that the linker has for them.
+// Poller::add(), remove() and wait(), and Waker::wake(), by their mangled names.
 Result<void> real_add(Poller& poller, int fd, uint64_t word) asm("__real__ZN3c1m6Poller3addEim");
 void real_remove(Poller& poller, int fd) asm("__real__ZN3c1m6Poller6removeEi");
 std::span<const Readiness> real_wait(Poller& poller, int timeout_ms) asm("__real__ZN3c1m6Poller4waitEi");

@@ -12,7 +12,7 @@ namespace {
 
 struct Tenant {
   int value = 0;
-  std::shared_ptr<int> owned;  // shows when the slot lets go of what it held
+  std::shared_ptr<int> owned;  // shows when the slot releases its contents
 };
 
 using Slots = Slab<Tenant>;
@@ -40,8 +40,8 @@ TEST_CASE("a slab without capacity has no slot") {
   CHECK(slots.find(0, 1) == nullptr);
 }
 
-TEST_CASE("slots don't move while a slab grows over its chunks") {
-  // A capacity that is no multiple of a chunk's slots.
+TEST_CASE("slots keep their addresses while a slab grows by chunks") {
+  // A capacity that isn't a multiple of a chunk's slots.
   constexpr uint32_t kCapacity = 2500;
   Slots slots(kCapacity);
   std::vector<Tenant*> places;
@@ -57,7 +57,7 @@ TEST_CASE("slots don't move while a slab grows over its chunks") {
   }
 }
 
-TEST_CASE("freed slots come back oldest first, and before fresh ones") {
+TEST_CASE("freed slots are used again, oldest first, before new ones") {
   Slots slots(10);
   for (int i = 0; i < 5; ++i) (void)slots.allocate();
   slots.release(3);
@@ -71,7 +71,7 @@ TEST_CASE("freed slots come back oldest first, and before fresh ones") {
   CHECK(slots.allocate() == 5);
 }
 
-TEST_CASE("a released slot drops what it held, and its next tenant finds it as new") {
+TEST_CASE("a released slot drops its contents, and is empty for the next user") {
   Slots slots(1);
   const uint32_t slot = slots.allocate();
   const auto held = std::make_shared<int>(7);
@@ -85,7 +85,7 @@ TEST_CASE("a released slot drops what it held, and its next tenant finds it as n
   CHECK(slots[slot].owned == nullptr);
 }
 
-TEST_CASE("a generation that has passed finds nothing") {
+TEST_CASE("find() returns null for an earlier generation") {
   Slots slots(4);
   const uint32_t slot = slots.allocate();
   const uint32_t first = slots.generation(slot);
@@ -99,7 +99,7 @@ TEST_CASE("a generation that has passed finds nothing") {
   CHECK(slots.find(slot, slots.generation(slot)) == &slots[slot]);
 }
 
-TEST_CASE("what was never allocated is not found") {
+TEST_CASE("find() returns null for a slot that was never allocated") {
   Slots slots(4);
   CHECK(slots.find(0, 1) == nullptr);
   (void)slots.allocate();
@@ -109,7 +109,7 @@ TEST_CASE("what was never allocated is not found") {
   CHECK(slots.find(1u << 24, 1) == nullptr);
 }
 
-TEST_CASE("generations come round after the last, and are never 0") {
+TEST_CASE("generations wrap after the last one, and are never 0") {
   Slots slots(1);
   uint32_t expected = 1;
   for (uint32_t i = 0; i < Slots::kLastGeneration; ++i) {

@@ -17,7 +17,7 @@ namespace {
 
 constexpr uint32_t kListener = 7;
 
-// Three loops with one listener, whose socket is the first one's.
+// Three loops with one listener, whose socket belongs to the first loop.
 struct Spreading {
   std::array<Running, 3> loops{Running(256), Running(256), Running(256)};
   Address address;
@@ -34,7 +34,7 @@ struct Spreading {
     }
   }
 
-  // Each counts descriptors when it goes.
+  // Stops all loops before any is destroyed, because each destructor counts descriptors.
   ~Spreading() {
     for (Running& running : loops) running.stop();
   }
@@ -53,7 +53,7 @@ struct Spreading {
     return loops[loop].ask(std::move(request)).accepted;
   }
 
-  // Plays the JS thread of all of them until `done`.
+  // Plays the JS thread of all loops until `done` returns true.
   template <class Done>
   void serve(const Done& done) {
     std::vector<Echo> echoes;
@@ -68,28 +68,28 @@ struct Spreading {
   }
 };
 
-// So many clients, one after the other, each of which exchanges a few bytes and stays.
-std::thread dial_many(const Address& address, int count, std::vector<Fd>& clients, std::atomic<int>& well) {
-  return std::thread([&address, count, &clients, &well] {
+// Connects `count` clients, one after the other, each of which exchanges a few bytes and stays open.
+std::thread dial_many(const Address& address, int count, std::vector<Fd>& clients, std::atomic<int>& succeeded) {
+  return std::thread([&address, count, &clients, &succeeded] {
     for (int i = 0; i < count; ++i) {
       clients.push_back(dial(address));
       const std::string bytes = pattern(100, static_cast<uint32_t>(i));
       const ssize_t sent = shim::__real_send(clients.back().get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
       if (sent != static_cast<ssize_t>(bytes.size()) || !receive_exactly(clients.back().get(), bytes)) return;
-      ++well;
+      ++succeeded;
     }
   });
 }
 
 }  // namespace
 
-TEST_CASE("spread: connections go to all loops evenly, and are served there") {
+TEST_CASE("spread: connections are distributed evenly over all loops, which serve them") {
   for (const Placement placement : {Placement::kLeastConnections, Placement::kRoundRobin}) {
     Spreading spreading(placement);
     std::vector<Fd> clients;
-    std::atomic<int> well{0};
-    std::thread dialling = dial_many(spreading.address, 60, clients, well);
-    spreading.serve([&] { return well == 60; });
+    std::atomic<int> succeeded{0};
+    std::thread dialling = dial_many(spreading.address, 60, clients, succeeded);
+    spreading.serve([&] { return succeeded == 60; });
     dialling.join();
     for (const Running& running : spreading.loops) CHECK(running.js.connections.size() == 20);
     clients.clear();
@@ -99,38 +99,38 @@ TEST_CASE("spread: connections go to all loops evenly, and are served there") {
   }
 }
 
-TEST_CASE("spread: the least is where connections have left") {
+TEST_CASE("spread: least-connections placement counts closed connections") {
   Spreading spreading(Placement::kLeastConnections);
   std::vector<Fd> clients;
-  std::atomic<int> well{0};
-  std::thread first = dial_many(spreading.address, 30, clients, well);
-  spreading.serve([&] { return well == 30; });
+  std::atomic<int> succeeded{0};
+  std::thread first = dial_many(spreading.address, 30, clients, succeeded);
+  spreading.serve([&] { return succeeded == 30; });
   first.join();
-  // All of one loop's go.
+  // All connections of one loop close.
   std::set<uint16_t> ports;
   for (const Told& told : spreading.loops[1].js.connections) spreading.loops[1].js.destroy(told);
   spreading.loops[1].js.flush();
   spreading.serve(
       [&] { return spreading.loops[1].js.open() == 0 && spreading.loops[1].loop->shared_inbox()->load() == 0; });
-  std::thread second = dial_many(spreading.address, 10, clients, well);
-  spreading.serve([&] { return well == 40; });
+  std::thread second = dial_many(spreading.address, 10, clients, succeeded);
+  spreading.serve([&] { return succeeded == 40; });
   second.join();
   CHECK(spreading.loops[1].js.open() == 10);
 }
 
-TEST_CASE("spread: one source's connections meet in one loop") {
+TEST_CASE("spread: source-hash placement puts one source's connections on one loop") {
   Spreading spreading(Placement::kSourceHash);
   std::vector<Fd> clients;
-  std::atomic<int> well{0};
-  std::thread dialling = dial_many(spreading.address, 30, clients, well);
-  spreading.serve([&] { return well == 30; });
+  std::atomic<int> succeeded{0};
+  std::thread dialling = dial_many(spreading.address, 30, clients, succeeded);
+  spreading.serve([&] { return succeeded == 30; });
   dialling.join();
   int loops_with_some = 0;
   for (const Running& running : spreading.loops) loops_with_some += running.js.connections.empty() ? 0 : 1;
   CHECK(loops_with_some == 1);
 }
 
-TEST_CASE("spread: a listener that closes has handed over all that it accepted") {
+TEST_CASE("spread: a closed listener has handed over all connections that it accepted") {
   for (int round = 0; round < 20; ++round) {
     Spreading spreading(Placement::kRoundRobin);
     std::vector<Fd> clients;
@@ -142,12 +142,12 @@ TEST_CASE("spread: a listener that closes has handed over all that it accepted")
       for (const Running& running : spreading.loops) told += running.js.connections.size();
       return told == accepted;
     });
-    // What was in the kernel's queue still, the kernel has reset.
+    // The kernel has reset the connections that were still in its queue.
     CHECK(accepted <= 30);
   }
 }
 
-TEST_CASE("spread: a loop that has ended takes nothing, and nothing is left of what it was to get") {
+TEST_CASE("spread: connections for a loop that has ended are closed") {
   Spreading spreading(Placement::kRoundRobin);
   spreading.loops[2].stop();
   std::vector<Fd> clients;

@@ -1,4 +1,4 @@
-// The timer wheel, in ticks of its own: no clock is involved.
+// The timer wheel, in ticks, without a clock.
 #include "native/table/timer_wheel.h"
 
 #include <doctest/doctest.h>
@@ -27,12 +27,12 @@ using Wheel = TimerWheel<NodesOf>;
 struct Timers {
   explicit Timers(size_t count, uint32_t start = 0) : nodes(count), wheel(NodesOf{&nodes}) { start_at(start); }
 
-  // Takes an empty wheel to a tick, in steps that count as forward.
+  // Advances an empty wheel to a tick, in steps of less than half the range.
   void start_at(uint32_t tick) {
     while (wheel.now() != tick) wheel.advance(wheel.now() + std::min(tick - wheel.now(), 1u << 30), [](uint32_t) {});
   }
 
-  // The timers that fired, in order.
+  // Advances the wheel. Returns the timers that fired, in order.
   std::vector<uint32_t> advance(uint32_t now) {
     std::vector<uint32_t> fired;
     wheel.advance(now, [&](uint32_t id) {
@@ -48,21 +48,21 @@ struct Timers {
 
 using Ids = std::vector<uint32_t>;
 
-// What next_ms() should answer: ticks until the first bucket in use comes round.
+// Returns the expected result of next_ms(): the time until the first bucket in use is due.
 int model_next_ms(const std::map<uint32_t, uint32_t>& deadlines, uint32_t wheel_now, uint32_t now) {
   if (deadlines.empty()) return -1;
-  uint32_t least = UINT32_MAX;
+  uint32_t min_ticks = UINT32_MAX;
   for (const auto& [id, deadline] : deadlines) {
     const uint32_t ahead = (deadline - (wheel_now + 1)) % Wheel::kBuckets + 1;
-    least = std::min(least, ahead);
+    min_ticks = std::min(min_ticks, ahead);
   }
-  const auto left = static_cast<int32_t>(wheel_now + least - now);
+  const auto left = static_cast<int32_t>(wheel_now + min_ticks - now);
   return left <= 0 ? 0 : left * static_cast<int>(Wheel::kTickMs);
 }
 
 }  // namespace
 
-TEST_CASE("milliseconds become ticks that last at least as long") {
+TEST_CASE("milliseconds become ticks that last at min_ticks as long") {
   CHECK(Wheel::ticks(0) == 0);
   CHECK(Wheel::ticks(1) == 1);
   CHECK(Wheel::ticks(Wheel::kTickMs) == 1);
@@ -88,8 +88,8 @@ TEST_CASE("a timer fires once, at its deadline and not a tick before") {
 TEST_CASE("a late advance fires everything that has come due, and nothing else") {
   Timers timers(4);
   timers.wheel.arm(0, 10);
-  timers.wheel.arm(1, 10 + Wheel::kBuckets);      // the same bucket, a round later
-  timers.wheel.arm(2, 10 + 3 * Wheel::kBuckets);  // and two more
+  timers.wheel.arm(1, 10 + Wheel::kBuckets);      // the same bucket, one round later
+  timers.wheel.arm(2, 10 + 3 * Wheel::kBuckets);  // the same bucket, three rounds later
   timers.wheel.arm(3, 11 + 2 * Wheel::kBuckets);
   std::vector<uint32_t> fired = timers.advance(11 + 2 * Wheel::kBuckets);
   std::sort(fired.begin(), fired.end());
@@ -98,7 +98,7 @@ TEST_CASE("a late advance fires everything that has come due, and nothing else")
   CHECK(timers.advance(10 + 3 * Wheel::kBuckets) == Ids{2});
 }
 
-TEST_CASE("a deadline that has passed, or is now, fires at the next tick") {
+TEST_CASE("a timer whose deadline has passed, or is now, fires at the next tick") {
   Timers timers(3, 1000);
   timers.wheel.arm(0, 1000);
   timers.wheel.arm(1, 999);
@@ -133,7 +133,7 @@ TEST_CASE("a timer can be cancelled from the front, the middle and the end of it
     CHECK(timers.wheel.count() == 0);
     CHECK(timers.wheel.next_ms(0) == -1);
     CHECK(timers.advance(50).empty());
-    // The bucket is as good as new.
+    // The empty bucket can be used again.
     timers.wheel.arm(1, 57);
     CHECK(timers.advance(57) == Ids{1});
   }
@@ -146,7 +146,7 @@ TEST_CASE("a timer may arm itself again when it fires, in its own bucket or anot
   const auto fire = [&](uint32_t id) {
     at.push_back(timers.wheel.now());
     const uint32_t now = timers.wheel.now();
-    if (at.size() == 1) timers.wheel.arm(id, now);  // due at once: the next tick, not this one again
+    if (at.size() == 1) timers.wheel.arm(id, now);  // due immediately: it fires at the next tick, not in this one again
     if (at.size() == 2) timers.wheel.arm(id, now + Wheel::kBuckets);
     if (at.size() == 3) timers.wheel.arm(id, now + 3);
   };
@@ -155,10 +155,10 @@ TEST_CASE("a timer may arm itself again when it fires, in its own bucket or anot
   CHECK(timers.wheel.count() == 0);
 }
 
-TEST_CASE("a timer that is armed while a long jump is worked through waits for its own tick") {
+TEST_CASE("a timer that is armed during a long advance waits for its own tick") {
   Timers timers(2);
   timers.wheel.arm(0, 10);
-  // Buckets 10 to 4095 and 0 to 9 are all passed in this one step; 20 is among those that come after 10.
+  // This one step passes buckets 10 to 4095 and 0 to 9; bucket 20 is passed after 10.
   const uint32_t jump = 2 * Wheel::kBuckets;
   int fired = 0;
   timers.wheel.advance(jump, [&](uint32_t id) {
@@ -171,7 +171,7 @@ TEST_CASE("a timer that is armed while a long jump is worked through waits for i
 }
 
 TEST_CASE("a firing timer may cancel, or move, the others of its bucket") {
-  // With three in a bucket: whichever fires first meets others before and behind it in the list.
+  // With three in a bucket, the first to fire has others before or behind it in the list.
   for (const bool move : {false, true}) {
     Timers timers(3);
     for (uint32_t id = 0; id < 3; ++id) timers.wheel.arm(id, 10);
@@ -198,7 +198,7 @@ TEST_CASE("a firing timer may cancel, or move, the others of its bucket") {
   }
 }
 
-TEST_CASE("a firing timer may cancel just the next, and the rest still fire") {
+TEST_CASE("a firing timer may cancel the next one, and the others still fire") {
   Timers timers(4);
   for (uint32_t id = 0; id < 4; ++id) timers.wheel.arm(id, 10);
   std::vector<uint32_t> fired;
@@ -211,11 +211,11 @@ TEST_CASE("a firing timer may cancel just the next, and the rest still fire") {
   CHECK(timers.wheel.count() == 0);
 }
 
-TEST_CASE("ticks may wrap") {
+TEST_CASE("timers fire at their deadlines when ticks wrap") {
   const uint32_t start = UINT32_MAX - 10;
   Timers timers(3, start);
   timers.wheel.arm(0, start + 5);
-  timers.wheel.arm(1, start + 20);  // behind the wrap
+  timers.wheel.arm(1, start + 20);  // after the wrap
   timers.wheel.arm(2, start + 20 + Wheel::kBuckets);
   CHECK(timers.wheel.next_ms(start) == 5 * static_cast<int>(Wheel::kTickMs));
   CHECK(timers.advance(start + 5) == Ids{0});
@@ -226,7 +226,7 @@ TEST_CASE("ticks may wrap") {
   CHECK(timers.advance(start + 20 + Wheel::kBuckets) == Ids{2});
 }
 
-TEST_CASE("a wheel that nobody advanced for more than half the range of ticks goes on") {
+TEST_CASE("a wheel that wasn't advanced for more than half the range of ticks still works") {
   // 2^31 ticks of 8 ms are 198 days without a single event; then the first connection sets its timeout.
   Timers timers(1, 100);
   const uint32_t now = 100 + (1u << 31) + 5000;
@@ -237,8 +237,8 @@ TEST_CASE("a wheel that nobody advanced for more than half the range of ticks go
   CHECK(timers.advance(now + 10) == Ids{0});
 }
 
-TEST_CASE("the next wake-up is exact for a timer of this round, wherever it lies") {
-  // Every bucket, from starts at, before and behind a word's edge: a scan that stops short would answer 0 and spin.
+TEST_CASE("the next wake-up is exact for a timer in any bucket of this round") {
+  // Every bucket, from starts at, before and after a word's boundary: a scan that stops early would return 0 and spin.
   for (const uint32_t start : {0u, 1u, 31u, 63u, 64u, 65u, 4094u, 4095u, 5000u, UINT32_MAX - 3}) {
     for (uint32_t ahead = 1; ahead <= Wheel::kBuckets; ++ahead) {
       Timers timers(1, start);
@@ -250,7 +250,7 @@ TEST_CASE("the next wake-up is exact for a timer of this round, wherever it lies
   }
 }
 
-TEST_CASE("the wheel is woken once a round for a timer of a later one, and never asks for no sleep at all") {
+TEST_CASE("a timer of a later round causes one wake-up a round, and never a timeout of 0") {
   Timers timers(1, 7);
   const uint32_t deadline = 7 + 10 * Wheel::kBuckets + 100;
   timers.wheel.arm(0, deadline);
@@ -267,7 +267,7 @@ TEST_CASE("the wheel is woken once a round for a timer of a later one, and never
   CHECK(wakes == 11);
 }
 
-TEST_CASE("a wheel that is behind the clock asks to be advanced at once") {
+TEST_CASE("next_ms() of a wheel that is behind the clock is 0") {
   Timers timers(1);
   timers.wheel.arm(0, 5);
   CHECK(timers.wheel.next_ms(4) == static_cast<int>(Wheel::kTickMs));
@@ -275,18 +275,18 @@ TEST_CASE("a wheel that is behind the clock asks to be advanced at once") {
   CHECK(timers.wheel.next_ms(500) == 0);
 }
 
-TEST_CASE("100,000 random timers fire exactly as a list of deadlines says") {
+TEST_CASE("100,000 random timers fire exactly as in a model with a list of deadlines") {
   constexpr uint32_t kTimers = 2000;
   constexpr int kArmed = 100'000;
   std::mt19937 random = seeded(7);
-  const auto upto = [&](uint32_t most) { return std::uniform_int_distribution<uint32_t>(0, most)(random); };
-  const uint32_t start = UINT32_MAX - 30'000;  // over the wrap, too
+  const auto upto = [&](uint32_t max) { return std::uniform_int_distribution<uint32_t>(0, max)(random); };
+  const uint32_t start = UINT32_MAX - 30'000;  // so that ticks wrap
   Timers timers(kTimers, start);
   std::map<uint32_t, uint32_t> model;
   uint32_t now = start;
   int armed = 0;
   const auto arm = [&](uint32_t id) {
-    // Most in this round; some far, some now, some in the past.
+    // Most are due in this round; some in later rounds, some now, some in the past.
     const uint32_t ahead = upto(9) == 0 ? upto(3 * Wheel::kBuckets) : upto(600);
     const uint32_t deadline = upto(50) == 0 ? now - upto(20) : now + ahead;
     timers.wheel.arm(id, deadline);
@@ -308,8 +308,8 @@ TEST_CASE("100,000 random timers fire exactly as a list of deadlines says") {
     }
     for (const uint32_t id : due) model.erase(id);
     timers.wheel.advance(now, [&](uint32_t id) {
-      if (due.erase(id) != 1) FAIL("timer " << id << " fired, and should not");
-      // Some of those that fire go on at once, and take another with them.
+      if (due.erase(id) != 1) FAIL("timer " << id << " fired unexpectedly");
+      // Some timers that fire arm themselves again, or another one.
       if (upto(3) == 0) arm(id);
       const uint32_t other = upto(kTimers - 1);
       if (upto(9) == 0 && due.count(other) == 0) arm(other);
@@ -324,8 +324,8 @@ TEST_CASE("100,000 random timers fire exactly as a list of deadlines says") {
   }
 }
 
-TEST_CASE("an advance that is cut off goes on where it was, and nothing sleeps before it is through") {
-  for (const uint32_t most : {1u, 3u, 7u}) {
+TEST_CASE("an interrupted advance continues where it stopped, and until it is complete next_ms() is 0") {
+  for (const uint32_t max : {1u, 3u, 7u}) {
     Timers timers(40, 100);
     for (uint32_t id = 0; id < 20; ++id) timers.wheel.arm(id, 105);
     for (uint32_t id = 20; id < 30; ++id) timers.wheel.arm(id, 107);
@@ -341,13 +341,13 @@ TEST_CASE("an advance that is cut off goes on where it was, and nothing sleeps b
           [&](uint32_t id) {
             CHECK_FALSE(timers.nodes[id].armed);
             fired.insert(id);
-            // Into a later tick, whatever bucket is being worked through.
+            // Armed again for a later tick, whichever bucket is being processed.
             if (id == 3) timers.wheel.arm(id, 109);
           },
-          [&] { return ++looked >= most; });
-      CHECK(looked <= most);
+          [&] { return ++looked >= max; });
+      CHECK(looked <= max);
       if (fired.size() < 29) CHECK(timers.wheel.next_ms(108) == 0);
-      // One that is yet to fire, between two parts.
+      // Cancels one that hasn't fired, between two parts.
       if (!std::exchange(cancelled, true)) timers.wheel.cancel(*fired.begin() == 0 ? 19 : 0);
     }
     for (const uint32_t id : fired) CHECK(fired.count(id) == 1);

@@ -1,4 +1,4 @@
-// What one turn may cost: of all connections together, not only of each.
+// The budgets of a turn: for all connections together, not only for each.
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 
@@ -15,7 +15,7 @@ using namespace c1m;
 
 namespace {
 
-// A kernel that takes everything, and counts it by descriptor; each call takes so many milliseconds.
+// A kernel that takes all bytes, and counts them by descriptor. Each call takes `ms` milliseconds.
 struct Sink {
   explicit Sink(Harness& harness, uint64_t takes_ms) : h(harness), ms(takes_ms) {
     h.hooks.send = [this](int fd, const void* bytes, size_t size, int) -> ssize_t { return take(fd, bytes, size); };
@@ -75,7 +75,7 @@ std::unique_ptr<SendFileRequest> file_request(const Told& told, uint32_t id, uin
 
 }  // namespace
 
-TEST_CASE("a hundred files share a turn, and an answer leaves in the next one") {
+TEST_CASE("a hundred files share a turn's time, and another connection's reply is sent in the next turn") {
   constexpr uint64_t kEach = 3 << 20;
   Harness h({.max_connections = 128});
   const auto port = h.listen();
@@ -88,17 +88,17 @@ TEST_CASE("a hundred files share a turn, and an answer leaves in the next one") 
     const int before = sink.calls;
     h.js.write(other, "an answer");
     h.turn();
-    // That, and one piece of one file, as it takes a millisecond.
+    // The reply, and one piece of one file, because each call takes a millisecond.
     CHECK(sink.calls - before <= 2);
     CHECK(sink.of[h.fd(other)].size() == 9 * (static_cast<size_t>(turns) + 1));
   }
-  // First come, first served: each has had a piece before any had two.
+  // Each file has sent one piece before any sends its second.
   for (const Told* one : downloads) CHECK(sink.of_files[h.fd(*one)] <= (1 << 20));
   h.settle();
   for (const Told* one : downloads) CHECK(sink.of_files[h.fd(*one)] == kEach);
 }
 
-TEST_CASE("a hundred long queues share a turn") {
+TEST_CASE("a hundred long queues share a turn's time") {
   constexpr size_t kEach = 1 << 20;
   Harness h({.max_connections = 128});
   const auto port = h.listen();
@@ -118,7 +118,7 @@ TEST_CASE("a hundred long queues share a turn") {
   for (const Told* one : downloads) CHECK(sink.of[h.fd(*one)].size() == kEach);
 }
 
-TEST_CASE("queues of less than a connection's share have a total, too, and small ones don't wait for it") {
+TEST_CASE("medium queues share a total budget, and small ones don't wait for it") {
   constexpr size_t kEach = 200'000;
   Harness h({.max_connections = 128});
   const auto port = h.listen();
@@ -128,14 +128,14 @@ TEST_CASE("queues of less than a connection's share have a total, too, and small
   for (const Told* one : many) h.js.write_pinned(*one, std::string(kEach, 'x'));
   h.js.write(other, "small");
   h.turn();
-  // 2 MiB, and one of those that wait.
+  // The budget of 2 MiB, and one of the waiting queues.
   CHECK(sink.all <= (2 << 20) + 2 * kEach + 5);
   CHECK(sink.of[h.fd(other)] == "small");
   h.settle();
   for (const Told* one : many) CHECK(sink.of[h.fd(*one)].size() == kEach);
 }
 
-TEST_CASE("what is written to a connection whose turn has yet to come isn't lost, nor is its close") {
+TEST_CASE("writes to a connection that waits to be served aren't lost, nor is its close") {
   Harness h({.max_connections = 128});
   const auto port = h.listen();
   const std::vector<Told*> many = accept_many(h, port, 100);
@@ -146,7 +146,7 @@ TEST_CASE("what is written to a connection whose turn has yet to come isn't lost
   h.js.destroy(*many.back());
   const int gone = h.fd(*many.back());
   h.turn();
-  // The arenas are JavaScript's again, and the next batch is written over them.
+  // JavaScript has the arenas again, and overwrites them with the next batch.
   for (const Told* one : many) h.js.write(*one, "end!");
   h.settle();
   CHECK(many.back()->log == "OC");
@@ -158,7 +158,7 @@ TEST_CASE("what is written to a connection whose turn has yet to come isn't lost
   CHECK(sink.of[gone].size() <= 200'004);
 }
 
-TEST_CASE("what is written behind a file that was given up isn't lost either, if its turn has yet to come") {
+TEST_CASE("writes behind a cancelled file aren't lost while the connection waits to be served") {
   Harness h({.max_connections = 128});
   const auto port = h.listen();
   const std::vector<Told*> many = accept_many(h, port, 20);
@@ -175,7 +175,7 @@ TEST_CASE("what is written behind a file that was given up isn't lost either, if
   h.js.request(std::move(cancel));
   h.js.write(told, "first");
   h.turn();
-  // Over the same arena.
+  // Overwrites the same arena.
   h.js.write(told, "then!");
   h.settle();
   CHECK(sink.of[h.fd(told)] == "firstthen!");
@@ -193,14 +193,14 @@ TEST_CASE("a slot isn't freed while it is in the list of long queues") {
   h.settle();
   for (const Told* one : many) CHECK(one->log == "OC");
   CHECK(h.loop->table().slots.live() == 0);
-  // Their slots are new ones'.
+  // New connections get their slots.
   const std::vector<Told*> others = accept_many(h, port, 50);
   for (const Told* one : others) h.js.write(*one, "x");
   h.settle();
   for (const Told* one : others) CHECK(sink.of[h.fd(*one)].back() == 'x');
 }
 
-TEST_CASE("neither the idle nor the write timeout counts the time that a queue waits for its turn") {
+TEST_CASE("neither the idle nor the write timeout runs while a queue waits to be served") {
   Harness h({.max_connections = 64});
   const auto port = h.listen({.timeout_ms = 50, .write_timeout_ms = 50});
   const std::vector<Told*> many = accept_many(h, port, 40);
@@ -211,7 +211,7 @@ TEST_CASE("neither the idle nor the write timeout counts the time that a queue w
   for (const Told* one : many) CHECK(one->log == "O");
 }
 
-TEST_CASE("closing descriptors has its time") {
+TEST_CASE("a turn spends a bounded time on closing descriptors") {
   Harness h;
   const auto port = h.listen();
   const std::vector<Told*> many = accept_many(h, port, 40);
@@ -233,7 +233,7 @@ TEST_CASE("closing descriptors has its time") {
   h.hooks.close = nullptr;
 }
 
-TEST_CASE("attempts to connect have their time, whatever the kernel needs to refuse one") {
+TEST_CASE("a turn spends a bounded time on attempts to connect, however slow the calls are") {
   Harness h;
   int calls = 0;
   h.hooks.connect = [&](int, const sockaddr*, socklen_t) {
@@ -256,7 +256,7 @@ TEST_CASE("attempts to connect have their time, whatever the kernel needs to ref
   CHECK(h.js.completed.size() == 50);
 }
 
-TEST_CASE("a peer of empty frames has its share of a turn, and of what JavaScript gets") {
+TEST_CASE("a peer that sends many empty frames gets a bounded share of a turn and of a batch") {
   for (const bool borrowed : {false, true}) {
     Harness h;
     const auto port = h.listen({.borrowed = borrowed, .framing = delimited("\n")});
@@ -279,7 +279,7 @@ TEST_CASE("a peer of empty frames has its share of a turn, and of what JavaScrip
   }
 }
 
-TEST_CASE("a table is searched for idle connections in parts") {
+TEST_CASE("the search for idle connections is spread over turns") {
   constexpr uint32_t kSlots = 40'000;
   Harness h({.max_connections = kSlots + 1});
   const auto port = h.listen();
@@ -316,13 +316,13 @@ TEST_CASE("a table is searched for idle connections in parts") {
   h.settle();
 }
 
-TEST_CASE("timers that run out in one tick have their time, and none is lost") {
+TEST_CASE("timers due in one tick are spread over turns, and none is lost") {
   constexpr int kMany = 500;
   Harness h({.max_connections = kMany});
   const auto port = h.listen({.timeout_ms = 1000});
   const std::vector<Told*> many = accept_many(h, port, kMany);
   h.now_ms += 2000;
-  // A clock that goes on with each look: after 64 timers for the first time, and after 64 more.
+  // A clock that advances with each read. The wheel reads it after every 64 timers.
   const auto clock = h.hooks.monotonic_ms;
   int looks = 0;
   h.hooks.monotonic_ms = [&] {
@@ -330,14 +330,14 @@ TEST_CASE("timers that run out in one tick have their time, and none is lost") {
     return ++h.now_ms;
   };
   h.turn();
-  // The turn's own, and those two.
+  // One read by the turn, and two by the wheel.
   CHECK(looks == 3);
   h.hooks.monotonic_ms = clock;
   h.settle();
   for (const Told* one : many) CHECK(one->times('T') == 1);
 }
 
-TEST_CASE("attempts to connect whose time runs out in one tick share that time") {
+TEST_CASE("attempts to connect that time out in one tick are spread over turns") {
   constexpr uint32_t kMany = 300;
   Harness h({.max_connections = kMany});
   h.hooks.connect = [](int, const sockaddr*, socklen_t) { return shim::fail(EINPROGRESS); };
@@ -359,7 +359,7 @@ TEST_CASE("attempts to connect whose time runs out in one tick share that time")
   };
   h.now_ms += 2000;
   h.turn();
-  // The clock is read after 64 timers for the first time, and after 64 more.
+  // The clock is read after every 64 timers.
   CHECK(closes == 128);
   h.settle();
   CHECK(closes == kMany);
@@ -367,7 +367,7 @@ TEST_CASE("attempts to connect whose time runs out in one tick share that time")
   h.hooks.close = nullptr;
 }
 
-TEST_CASE("reading has its time in a turn, and who was cut off comes first in the next") {
+TEST_CASE("a turn spends a bounded time on reading, and the next one starts with the connections left over") {
   constexpr int kMany = 200;
   Harness h({.max_connections = kMany});
   const auto port = h.listen();
@@ -383,7 +383,7 @@ TEST_CASE("reading has its time in a turn, and who was cut off comes first in th
   for (Client& client : h.clients) client.send("x");
   for (int turns = 0; turns < 8; ++turns) {
     const int before = calls;
-    // Some always have more to say.
+    // Some peers always send more.
     for (size_t i = 0; i < 8; ++i) h.clients[i].send("y");
     h.turn();
     CHECK(calls - before <= 32);
@@ -393,7 +393,7 @@ TEST_CASE("reading has its time in a turn, and who was cut off comes first in th
   h.hooks.recv = nullptr;
 }
 
-TEST_CASE("commands take no more of a turn than the calls that they bring, and keep their order") {
+TEST_CASE("a turn makes a bounded number of system calls for commands") {
   constexpr int kMany = 600;
   Harness h({.max_connections = kMany});
   const auto port = h.listen();

@@ -1,4 +1,4 @@
-// Descriptors that aren't connections.
+// Watched descriptors that aren't connections.
 #include "native/features/watch/watcher.h"
 
 #include <doctest/doctest.h>
@@ -25,7 +25,7 @@ void watch(Harness& h, const Fd& fd, uint32_t number, uint8_t interest = Watched
 
 }  // namespace
 
-TEST_CASE("each edge is told once, and what came while JavaScript was away is told together") {
+TEST_CASE("each edge is reported once, and those that come while JavaScript is blocked are reported together") {
   for (const Trigger trigger : {Trigger::kEdge, Trigger::kLevel}) {
     Harness h({.trigger = trigger});
     const Fd event = make_event();
@@ -45,7 +45,7 @@ TEST_CASE("each edge is told once, and what came while JavaScript was away is to
     }
     h.settle();
     CHECK(!h.js.watched.empty());
-    CHECK(h.js.watched.size() <= 5);  // one a batch, and one for what came without any
+    CHECK(h.js.watched.size() <= 5);  // one for each batch, and one for all edges without a batch
     h.loop->watcher().set().remove(event.get());
     h.js.watched.clear();
     add_one(event);
@@ -54,7 +54,7 @@ TEST_CASE("each edge is told once, and what came while JavaScript was away is to
   }
 }
 
-TEST_CASE("many at once, more than are taken in one go") {
+TEST_CASE("more descriptors than one wait reports may be ready at the same time") {
   Harness h({.batches = 1});
   std::vector<Fd> events;
   for (uint32_t i = 0; i < 200; ++i) {
@@ -66,7 +66,7 @@ TEST_CASE("many at once, more than are taken in one go") {
   CHECK(h.js.watched.size() == 200);
 }
 
-TEST_CASE("what epoll refuses is an error, and the next one is watched") {
+TEST_CASE("a descriptor that epoll refuses is an error, and the next one is watched") {
   Harness h;
   const Fd file(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
   CHECK(h.loop->watcher().set().add(h.loop->poller(), file.get(), Watched::kReadable, 1).error().code == EPERM);

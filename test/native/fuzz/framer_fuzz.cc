@@ -1,6 +1,6 @@
-// Frames, cut by the core, against the reference splitter: for any framing, any bytes, any splits.
+// Compares the core's frames with those of the reference splitter, for any framing, any bytes and any splits.
 //
-//   input: | kind, byte order, header | size of the length, or of the delimiter | most | split seed | stream …
+//   input: | kind, byte order, header | size of the length, or of the delimiter | max | split seed | stream …
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -16,15 +16,15 @@ using namespace c1m;
 constexpr size_t kHeader = 4;
 
 Framing framing_of(const uint8_t* data) {
-  const uint32_t most = 1 + data[2] % 64u;
+  const uint32_t max_frame_bytes = 1 + data[2] % 64u;
   if ((data[0] & 1) != 0) {
     constexpr uint8_t kSizes[] = {1, 2, 4, 4};
-    return prefixed(kSizes[data[1] & 3], (data[0] & 2) != 0, (data[0] & 4) != 0, most);
+    return prefixed(kSizes[data[1] & 3], (data[0] & 2) != 0, (data[0] & 4) != 0, max_frame_bytes);
   }
-  // Of one letter or two, so that it often begins like itself.
+  // A delimiter of only two different letters often contains its own beginning again.
   std::string delimiter;
   for (int i = 0; i <= data[1] % 4; ++i) delimiter += (data[0] >> (i + 1) & 1) != 0 ? 'a' : 'b';
-  return delimited(delimiter, most);
+  return delimited(delimiter, max_frame_bytes);
 }
 
 void check(bool so) {
@@ -45,11 +45,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   bool misfit = false;
   while (at < stream.size() && !misfit) {
     random = random * 1664525 + 1013904223;
-    const size_t most = std::min<size_t>(1 + (random >> 24) % 16, stream.size() - at);
-    // As the loop does: by a copy, or straight into its memory.
-    size_t length = most;
+    const size_t max_length = std::min<size_t>(1 + (random >> 24) % 16, stream.size() - at);
+    // Bytes reach the framer by a copy, or directly into its memory, as in the loop.
+    size_t length = max_length;
     if ((random & 0x10000) != 0) {
-      const Framer::Room room = framer.room(framing, most);
+      const Framer::Room room = framer.room(framing, max_length);
       length = room.length;
       std::copy_n(stream.data() + at, length, room.data);
       framer.grew(length);
