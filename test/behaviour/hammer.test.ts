@@ -17,11 +17,11 @@ import { seeded } from '../fixtures/random.js'
 import { makeReactor, TRIGGERS, until } from '../fixtures/reactor.js'
 import { temporaryDirectory } from '../fixtures/temporary.js'
 
-/** More of them by hand; with the same seed the same in the same order, as far as the kernel lets them. */
+/** The number of operations. With the same seed they are the same, in the same order, as far as the kernel permits. */
 const OPERATIONS = Number(process.env.C1M_HAMMER_OPERATIONS ?? (SANITIZED ? 15_000 : 30_000))
-/** Accepting fails at times, see `npm run test:faults`. */
+/** True if accepting fails at times, as in `npm run test:faults`. */
 const FAULTS = process.env.C1M_FAULTS?.includes('accept') ?? false
-/** Of Node's loop. */
+/** The number of operations in a turn of Node's event loop. */
 const OPERATIONS_A_TURN = 16
 const MAX_CONNECTIONS = 350
 
@@ -41,7 +41,7 @@ async function doAll(world: World): Promise<void> {
   const ofFar = new Chooser(FAR_OPERATIONS, world, '')
   const ofWorld = new Chooser(WORLD_OPERATIONS, world, '')
   for (let done = 0; done < OPERATIONS && world.failures.length === 0; ) {
-    // Some will have closed by the time their turn comes: that is a case, too.
+    // Some connections close before their operation, which is a case of its own.
     const nears = [...world.nears]
     const fars = [...world.fars]
     for (let i = 0; i < OPERATIONS_A_TURN; i++, done++) {
@@ -54,7 +54,7 @@ async function doAll(world: World): Promise<void> {
   }
 }
 
-/** What never happens tests nothing. */
+/** Checks that each operation and each outcome has happened, because one that never happens tests nothing. */
 function allHappened(t: Test, { around, counts, relays, room, thrown }: World): void {
   const names = [NEAR_OPERATIONS, FAR_OPERATIONS, WORLD_OPERATIONS].flatMap((operations) => Object.keys(operations))
   t.comment(names.map((name) => `${name}: ${counts.get(name)}`).join(', '))
@@ -82,7 +82,7 @@ for (const trigger of TRIGGERS) {
     const random = seeded(1)
     t.comment(`C1M_SEED=${random.seed}`)
     const folder = temporaryDirectory(t)
-    // With the first stream of a process libuv opens a descriptor to keep.
+    // With the first stream of a process libuv opens a descriptor that it keeps.
     await once(createServer().listen(0).close(), 'close')
     const pipe = makePipe(t)
     await collectGarbage()
@@ -113,17 +113,17 @@ for (const trigger of TRIGGERS) {
     for (const far of world.fars) far.end(0)
     await world.verify(FAULTS ? stats.shed + stats.acceptErrors : 0)
     t.strictSame(world.failures, [])
-    t.equal(cut, 0, `all that were left (${drained}) ended in time`)
+    t.equal(cut, 0, `all remaining connections (${drained}) ended in time`)
 
     t.equal(world.nears.size, 0)
     t.equal(reactor.connections.size, 0)
-    // Who gives an outgoing connection up hears nothing more of it, even if it is there by then.
-    const unheard = stats.accepted + stats.connected - world.closed.length
-    t.ok(unheard >= 0 && unheard <= world.called.aborted, 'one open and one close for each')
+    // After an abort no event is delivered for an outgoing connection, even if it is already open.
+    const withoutEvents = stats.accepted + stats.connected - world.closed.length
+    t.ok(withoutEvents >= 0 && withoutEvents <= world.called.aborted, 'one open and one close for each')
     t.ok(world.closed.length > OPERATIONS / 20, `${world.closed.length} connections`)
     t.equal(stats.queueBytes, 0)
     t.equal(stats.acceptErrors > 0, FAULTS)
-    t.equal(world.caught, world.thrown, 'what handlers throw is reported once')
+    t.equal(world.caught, world.thrown, 'exceptions of handlers are reported once')
     t.comment(
       `${world.dialled} peers, ${world.called.all} calls, ${world.closed.length} connections, ${world.handled} calls of handlers`,
     )
@@ -132,17 +132,17 @@ for (const trigger of TRIGGERS) {
     file.close()
     allHappened(t, world)
     t.equal(world.room.group.size, 0, 'members leave when they close')
-    await until(() => openDescriptors() === descriptors, 'descriptors as before')
+    await until(() => openDescriptors() === descriptors, 'as many descriptors as before')
     world.closed.length = 0
     world.streams.clear()
-    // Each I/O thread has batches and pools of its own; the rest is code, and what a pool of workers has loaded.
-    const most = (32 + 8 * stats.ioThreads.length) * 1024 * 1024
+    // The batches and pools of each I/O thread, and code, also that of the worker pool.
+    const maxGrowth = (32 + 8 * stats.ioThreads.length) * 1024 * 1024
     let grown = Number.POSITIVE_INFINITY
-    // Buffers that were collected count until V8 has swept them.
-    for (let round = 0; grown >= most && round < 20; round++) {
+    // Collected buffers count until V8 has swept them.
+    for (let round = 0; grown >= maxGrowth && round < 20; round++) {
       await collectGarbage()
       grown = memoryInUse() - memory
     }
-    t.ok(grown < most, `${(grown / 2 ** 20).toFixed(1)} MiB more in use than before`)
+    t.ok(grown < maxGrowth, `${(grown / 2 ** 20).toFixed(1)} MiB more in use than before`)
   })
 }

@@ -87,7 +87,7 @@ class Queue {
     return out.gather(vectors, SIZE_MAX, more);
   }
 
-  // Sends at max `count` bytes, as one call would.
+  // Sends at most `count` bytes, as one call would.
   void send(size_t count) {
     const std::string front = gathered();
     count = std::min(count, front.size());
@@ -339,7 +339,7 @@ TEST_CASE("a burst's segments are released to the allocator, except for kKept") 
   }
 }
 
-TEST_CASE("gather() returns at max the requested bytes") {
+TEST_CASE("gather() returns at most the requested bytes") {
   Queue queue;
   fill_mixed(queue);
   const std::string all = queue.gathered();

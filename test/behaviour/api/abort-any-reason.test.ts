@@ -5,7 +5,7 @@ import { makePool } from '../../fixtures/pool.js'
 import { makeReactor, until } from '../../fixtures/reactor.js'
 import { connectPair } from '../../fixtures/relay.js'
 
-/** What libraries from before Node 16 make: it has neither a reason, nor `throwIfAborted()`. */
+/** A signal as libraries from before Node 16 make it: with neither a reason nor `throwIfAborted()`. */
 class OldSignal extends EventTarget {
   aborted = false
   abort(): void {
@@ -14,20 +14,20 @@ class OldSignal extends EventTarget {
   }
 }
 
-test('a signal without a reason aborts with an AbortError, before and meanwhile', async (t) => {
+test('a signal without a reason aborts with an AbortError, before the call and during it', async (t) => {
   const { a, b, peerA } = await connectPair(t)
   const { path } = temporaryFile(t, 100)
   const pool = makePool(t)
   const reactor = makeReactor(t)
   const unanswered = { host: 'some.name', port: 1, lookup: () => {} }
-  for (const when of ['before', 'meanwhile']) {
+  for (const when of ['before', 'during']) {
     const old = new OldSignal()
     const signal = old as unknown as AbortSignal
     if (when === 'before') old.abort()
     const all = [reactor.connect({ ...unanswered, signal }), pool.run({ kind: 'sleep', value: 10_000 }, { signal })]
     if (when === 'before') all.push(a.sendFile(path, { signal }) as never)
     const failures = all.map((one) => t.rejects(one, { name: 'AbortError' }, when))
-    if (when === 'meanwhile') old.abort()
+    if (when === 'during') old.abort()
     await Promise.all(failures)
   }
   const old = new OldSignal()
@@ -37,7 +37,7 @@ test('a signal without a reason aborts with an AbortError, before and meanwhile'
   t.match(await relayed, { reason: 'aborted', error: { name: 'AbortError' } })
 })
 
-test('a reason that has no text aborts all that waits for the signal', async (t) => {
+test('a reason that has no text aborts all operations with that signal', async (t) => {
   const reasons: unknown[] = [
     Object.create(null),
     {

@@ -25,7 +25,7 @@ type Write = (chunk: unknown, encoding?: unknown) => boolean
 
 const badChunks = [undefined, null, 1, true, {}, [1, 2], new ArrayBuffer(8), new DataView(new ArrayBuffer(8)), () => {}]
 
-test('write throws for what is no chunk, and sends nothing', async (t) => {
+test('write() throws for a value that is not a chunk, and sends nothing', async (t) => {
   const { conn, peer } = await open(t)
   for (const chunk of [...badChunks, new Uint16Array(2)]) {
     t.throws(() => (conn.write as Write).call(conn, chunk), { ...wrongType, message: /"chunk"/ })
@@ -39,10 +39,10 @@ test('write throws for what is no chunk, and sends nothing', async (t) => {
   t.equal(peer.text, 'all there is')
 })
 
-test('write throws for what is no encoding, and sends nothing', async (t) => {
+test('write() throws for a value that is not an encoding, and sends nothing', async (t) => {
   const { conn, peer } = await open(t)
   for (const text of ['short', 'long'.repeat(10_000)]) {
-    // The second argument of node:net's write may be its callback; a number would be a length to Buffer.write().
+    // The second argument of node:net's write() may be a callback; Buffer.write() takes a number as a length.
     for (const encoding of [2, null, () => {}, {}, true]) {
       t.throws(() => (conn.write as Write).call(conn, text, encoding), { ...wrongType, message: /"encoding"/ })
       t.throws(() => (conn.end as Write).call(conn, text, encoding), { ...wrongType, message: /"encoding"/ })
@@ -60,7 +60,7 @@ test('write throws for what is no encoding, and sends nothing', async (t) => {
   t.equal(peer.text, 'xxxxxyz')
 })
 
-test('a connection that has gone checks its arguments all the same', async (t) => {
+test('a destroyed or closed connection still checks its arguments', async (t) => {
   const { conn, closes } = await open(t)
   conn.destroy()
   for (const when of ['destroyed', 'closed']) {
@@ -72,7 +72,7 @@ test('a connection that has gone checks its arguments all the same', async (t) =
   }
 })
 
-test('setTimeout and destroy check what they get', async (t) => {
+test('setTimeout() and destroy() check their arguments', async (t) => {
   const { conn, peer, closes } = await open(t)
   for (const ms of ['1', null, undefined, true, {}]) {
     t.throws(() => conn.setTimeout(ms as number), { ...wrongType, message: /"ms"/ })
@@ -92,7 +92,7 @@ test('setTimeout and destroy check what they get', async (t) => {
   t.strictSame(closes, [undefined])
 })
 
-test('setOptions rejects what is wrong, and sets nothing', async (t) => {
+test('setOptions() with a bad option rejects, and sets none', async (t) => {
   const { conn } = await open(t)
   const before = await conn.getOptions()
   const bad: readonly (readonly [unknown, { name: string; code: string; message?: RegExp }])[] = [
@@ -100,7 +100,7 @@ test('setOptions rejects what is wrong, and sets nothing', async (t) => {
     [true, wrongType],
     [[], wrongType],
     [{ noDelay: 1 }, { ...wrongType, message: /"noDelay"/ }],
-    // The first is well, and must not be set before the second is looked at.
+    // The first option is valid, and must not be set before the second is checked.
     [
       { noDelay: true, ipTos: 256 },
       { ...outOfRange, message: /"ipTos"/ },
@@ -119,7 +119,7 @@ test('setOptions rejects what is wrong, and sets nothing', async (t) => {
   t.strictSame(await conn.getOptions(), before)
 })
 
-test('what is written for node:net and would be dropped is refused', async (t) => {
+test('arguments that only node:net takes are refused, not ignored', async (t) => {
   const { conn } = await open(t)
   const setTimeout = conn.setTimeout as (ms: number, callback?: () => void) => boolean
   t.throws(() => setTimeout.call(conn, 1000, () => {}), { ...wrongValue, message: /"timeout" handler/ })
@@ -128,7 +128,7 @@ test('what is written for node:net and would be dropped is refused', async (t) =
   t.throws(() => conn.setTimeouts(timeouts), { ...wrongValue, message: /"idleTimeoutMs"; is "idleMs" meant/ })
 })
 
-test('a connection is not for anybody to make', (t) => {
+test('new Connection() throws', (t) => {
   const Made = Connection as unknown as new () => unknown
   t.throws(() => new Made(), { name: 'TypeError', message: /listen\(\)/ })
   t.end()

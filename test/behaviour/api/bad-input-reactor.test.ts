@@ -38,7 +38,7 @@ test('a Reactor with bad options throws, and starts nothing', async (t) => {
   t.equal(openDescriptors(), before)
 })
 
-test('options left undefined are left out', async (t) => {
+test('an option that is undefined has its default', async (t) => {
   const undefinedOptions = { maxConnections: undefined, trigger: undefined, poisonBorrowed: undefined }
   const reactor = new Reactor(undefinedOptions as unknown as ReactorOptions)
   t.strictSame(await reactor.shutdown(undefined), { drained: 0, cut: 0 })
@@ -56,7 +56,7 @@ const badShutdowns: readonly (readonly [unknown, typeof wrongType])[] = [
   [{ timeoutMs: Number.POSITIVE_INFINITY }, outOfRange],
 ]
 
-test('a shutdown with bad options fails, and the reactor goes on', async (t) => {
+test('a shutdown with bad options rejects, and the reactor continues', async (t) => {
   let opened = 0
   const { reactor, port } = await serve(t, { open: () => void opened++ })
   for (const [options, expected] of badShutdowns) {
@@ -66,7 +66,7 @@ test('a shutdown with bad options fails, and the reactor goes on', async (t) => 
   await until(() => opened === 1)
 })
 
-test('ids that are none find nothing', async (t) => {
+test('get() and has() find nothing for values that are not ids', async (t) => {
   const { reactor, port } = await serve(t, { open() {} })
   await connectPeer(t, port)
   await until(() => reactor.connections.size === 1)

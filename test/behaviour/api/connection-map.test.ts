@@ -10,7 +10,7 @@ async function openSome(t: Test, count: number): Promise<Served<undefined> & { r
   return { ...served, peers }
 }
 
-test('the map has the open connections, in each of its views', async (t) => {
+test('all views of the map have the open connections', async (t) => {
   const { connections } = (await openSome(t, 10)).reactor
   const ids = [...connections.ids()]
   t.equal(ids.length, 10)
@@ -36,7 +36,7 @@ test('the map has the open connections, in each of its views', async (t) => {
   }
 })
 
-test('it answers the object that the handlers get, always the same', async (t) => {
+test('get() returns the same object that the handlers get', async (t) => {
   const seen: unknown[] = []
   const { reactor, port } = await serve(t, {
     open: (conn) => void seen.push(conn, reactor.connections.get(conn.id)),
@@ -51,7 +51,7 @@ test('it answers the object that the handlers get, always the same', async (t) =
   t.ok(seen[0] instanceof Connection)
 })
 
-test('size, has and get still know a connection in its close handler, and no longer after', async (t) => {
+test('the map has a connection in its close handler, but not after it', async (t) => {
   const facts: unknown[] = []
   const { reactor, port } = await serve(t, {
     close({ id }) {
@@ -71,7 +71,7 @@ test('ids are not used again, though slots are', async (t) => {
     t,
     {
       open(conn) {
-        if (ids.has(conn.id)) t.fail(`${conn.id} is there again`)
+        if (ids.has(conn.id)) t.fail(`${conn.id} is used again`)
         ids.add(conn.id)
       },
     },
@@ -107,7 +107,7 @@ test('connections may be closed during an iteration', async (t) => {
   t.strictSame([...reactor.connections], [])
 })
 
-test('a message to all, by ids', async (t) => {
+test('each connection is found by its id', async (t) => {
   const { reactor, peers } = await openSome(t, 20)
   for (const id of reactor.connections.ids()) reactor.connections.get(id)?.end(`you are ${id}`)
   await Promise.all(peers.map((peer) => peer.untilEnded()))
@@ -115,7 +115,7 @@ test('a message to all, by ids', async (t) => {
   t.ok(peers.every((peer) => peer.text.startsWith('you are ')))
 })
 
-test('connections of a listener are counted', async (t) => {
+test('a listener counts its connections', async (t) => {
   const { reactor, listener, port } = await serve(t, {})
   const other = await serve(t, {}, {}, reactor)
   const peers = [await connectPeer(t, port), await connectPeer(t, port), await connectPeer(t, other.port)]

@@ -5,7 +5,7 @@ import { makeReactor, until } from '../../fixtures/reactor.js'
 
 const host = '127.0.0.1'
 
-test('the `data` of listen() is there from the start, and made for each connection by a function', async (t) => {
+test('a `data` function of listen() is called once for each connection, before `open`', async (t) => {
   for (const ioThreads of [1, 3]) {
     const reactor = makeReactor(t, { ioThreads })
     const seen: number[] = []
@@ -26,7 +26,7 @@ test('the `data` of listen() is there from the start, and made for each connecti
   }
 })
 
-test('a value is the same for all; a connection that no handler has seen has it, too', async (t) => {
+test('a `data` value is shared by all connections, including those without handlers', async (t) => {
   const reactor = makeReactor(t)
   const room = { name: 'lobby' }
   const listener = await reactor.listen({ host, port: 0, data: room })
@@ -36,7 +36,7 @@ test('a value is the same for all; a connection that no handler has seen has it,
   for (const conn of reactor.connections.values()) t.equal(conn.data, room)
 })
 
-test('that of connect() is there in `open`, whatever it is', async (t) => {
+test('the `data` of connect() is set before `open`, and may be any value', async (t) => {
   const reactor = makeReactor(t)
   const listener = await reactor.listen({ host, port: 0 })
   for (const data of [{ tries: 1 }, 0, '', null, () => 'not called']) {
@@ -49,7 +49,7 @@ test('that of connect() is there in `open`, whatever it is', async (t) => {
   }
 })
 
-test('what a function throws goes to `error`, and the connection is there without data', async (t) => {
+test('an exception of a `data` function goes to `error`, and the connection opens without data', async (t) => {
   const reactor = makeReactor(t)
   const log: string[] = []
   const listener = await reactor.listen<string>(
@@ -70,7 +70,7 @@ test('what a function throws goes to `error`, and the connection is there withou
   t.strictSame(log, ['no data', 'open undefined'])
 })
 
-test('the function may put the connection into groups, and look it up: it is called once, and finds it', async (t) => {
+test('a `data` function is called once, and may find the connection and add it to groups', async (t) => {
   const reactor = makeReactor(t)
   const room = reactor.createGroup<{ n: number }>()
   const seen: unknown[] = []
@@ -97,7 +97,7 @@ test('the function may put the connection into groups, and look it up: it is cal
   t.equal(made, 1)
 })
 
-test('a connection that the function destroys is given to no handler but `close`', async (t) => {
+test('when a `data` function destroys the connection, only `close` is called', async (t) => {
   const reactor = makeReactor(t)
   const log: string[] = []
   const listener = await reactor.listen<number>(

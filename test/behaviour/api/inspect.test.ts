@@ -4,7 +4,7 @@ import { test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
 import { serve, until } from '../../fixtures/reactor.js'
 
-test('console.log of what there is is a line each', async (t) => {
+test('inspect() shows each object in one line', async (t) => {
   const { reactor, listener, port } = await serve(t, {})
   await connectPeer(t, port)
   await until(() => reactor.connections.size === 1)
@@ -19,7 +19,7 @@ test('console.log of what there is is a line each', async (t) => {
   t.equal(inspect(reactor), 'Reactor 0 connections, 0 listeners, shut down')
 })
 
-test('the classes are there for instanceof', async (t) => {
+test('objects are instances of the exported classes', async (t) => {
   const { reactor, listener, port } = await serve(t, {})
   await connectPeer(t, port)
   await until(() => reactor.connections.size === 1)
@@ -28,7 +28,7 @@ test('the classes are there for instanceof', async (t) => {
   t.ok([...reactor.connections.values()][0] instanceof Connection)
 })
 
-test('JSON.stringify() shows who they are, and nothing of the inside', async (t) => {
+test('JSON.stringify() shows public properties only', async (t) => {
   const { reactor, listener, port } = await serve(t, {})
   const peer = await connectPeer(t, port)
   await until(() => reactor.connections.size === 1)
@@ -43,7 +43,7 @@ test('JSON.stringify() shows who they are, and nothing of the inside', async (t)
   t.strictSame(json(reactor.connections), { size: 1 })
 })
 
-test('structuredClone() refuses them: a copy would be an object that does nothing', async (t) => {
+test('structuredClone() refuses objects of c1m, because a copy could do nothing', async (t) => {
   const { reactor, listener, port } = await serve(t, {})
   await connectPeer(t, port)
   await until(() => reactor.connections.size === 1)
@@ -53,7 +53,7 @@ test('structuredClone() refuses them: a copy would be an object that does nothin
   }
 })
 
-test('what only a reactor makes can’t be made', (t) => {
+test('constructors of objects that only c1m makes throw', (t) => {
   for (const [made, by] of [
     [Connection, /listen\(\), connect\(\) or adopt\(\)/],
     [ConnectionMap, /Reactor/],

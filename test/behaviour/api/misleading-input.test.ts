@@ -18,7 +18,7 @@ import { temporaryDirectory } from '../../fixtures/temporary.js'
 const wrongValue = { name: 'TypeError', code: 'ERR_C1M_INVALID_ARG_VALUE' }
 const wrongType = { name: 'TypeError', code: 'ERR_C1M_INVALID_ARG_TYPE' }
 
-test('handlers that are none are refused, and the near name is given', async (t) => {
+test('unknown handlers are refused with the name that is meant', async (t) => {
   const reactor = makeReactor(t)
   class Other {
     onConnection(): void {}
@@ -48,7 +48,7 @@ test('handlers that are none are refused, and the near name is given', async (t)
   )
 })
 
-test('a class may have methods of its own, and a literal state', async (t) => {
+test('handlers may be an instance with other methods, or a literal with state', async (t) => {
   class Echo implements Handlers<undefined> {
     count = 0
     data(): void {
@@ -66,7 +66,7 @@ test('a class may have methods of its own, and a literal state', async (t) => {
   await serve(t, { data() {}, seen: 0 } as Handlers<undefined>)
 })
 
-test('what other libraries have is refused with the way it is done here', async (t) => {
+test('options of other libraries are refused with their equivalent', async (t) => {
   const reactor = makeReactor(t)
   const listen: readonly (readonly [object, RegExp])[] = [
     [{ port: 0, cert: 'x' }, /"cert": c1m has no TLS/],
@@ -107,7 +107,7 @@ test('what other libraries have is refused with the way it is done here', async 
   await t.rejects(reactor.connect({ port: 1, signal }), { ...wrongType, message: /"signal" must be an AbortSignal/ })
 })
 
-test('what others have put on Object.prototype is no option', async (t) => {
+test('properties of Object.prototype are not taken as options', async (t) => {
   const polluted = Object.prototype as Record<string, unknown>
   const names = ['idleTimeoutMs', 'reusePort', 'timeoutMs', 'start', 'bytes', 'maxFrameBytes', 'count', 'idleMs']
   t.teardown(() => {
@@ -131,19 +131,19 @@ test('what others have put on Object.prototype is no option', async (t) => {
   t.match(await ended, { cut: 0 })
 })
 
-test('an address in use is told in the words of Node', async (t) => {
+test('the error for an address in use has the message of Node', async (t) => {
   const { port } = await serve(t, {})
   const node = await new Promise<NodeJS.ErrnoException>((resolve) =>
     createServer().once('error', resolve).listen(port, '127.0.0.1'),
   )
-  const ours = await makeReactor(t)
+  const own = await makeReactor(t)
     .listen({ host: '127.0.0.1', port })
     .catch((error: NodeJS.ErrnoException) => error)
-  t.equal((ours as Error).message, node.message)
+  t.equal((own as Error).message, node.message)
   t.match(node.message, `listen EADDRINUSE: address already in use 127.0.0.1:${port}`)
 })
 
-test('an error of sendFile() has the path, whatever the call that failed', async (t) => {
+test('an error of sendFile() has the path, whichever system call failed', async (t) => {
   const conns: import('c1m').Connection<undefined>[] = []
   const { port } = await serve(t, { open: (conn) => void conns.push(conn) })
   await connectPeer(t, port)
@@ -157,23 +157,23 @@ test('an error of sendFile() has the path, whatever the call that failed', async
   }
 })
 
-test('bytes, errors and signals of another realm are taken', async (t) => {
+test('bytes and errors of another realm are accepted', async (t) => {
   const got: string[] = []
   const closed: unknown[] = []
   const { reactor, port } = await serve(t, {
     data: (_conn, chunk) => void got.push(String(chunk)),
   })
-  const far = <V>(text: string) => runInNewContext(text, { URL }) as V
+  const inOtherRealm = <V>(text: string) => runInNewContext(text, { URL }) as V
   const conn = await reactor.connect(
     { host: '127.0.0.1', port },
     { close: (_conn, error) => void closed.push(error?.message) },
   )
-  t.equal(conn.write(far<Uint8Array>('new Uint8Array([65])')), true)
+  t.equal(conn.write(inOtherRealm<Uint8Array>('new Uint8Array([65])')), true)
   await until(() => got.join('') === 'A')
-  await reactor.connections.broadcast(far<Uint8Array>('new Uint8Array([66])'))
+  await reactor.connections.broadcast(inOtherRealm<Uint8Array>('new Uint8Array([66])'))
   await until(() => got.join('') === 'AB')
-  t.equal(conn.destroy(far<Error>('new Error("from afar")')), true)
+  t.equal(conn.destroy(inOtherRealm<Error>('new Error("from another realm")')), true)
   await until(() => closed.length === 1)
-  t.strictSame(closed, ['from afar'])
-  t.throws(() => conn.write(far<never>('[65]')), wrongType)
+  t.strictSame(closed, ['from another realm'])
+  t.throws(() => conn.write(inOtherRealm<never>('[65]')), wrongType)
 })

@@ -6,7 +6,7 @@ import { openDescriptors } from '../../fixtures/host.js'
 import { connectPeer } from '../../fixtures/peer.js'
 import { makeReactor, serve, turns, until } from '../../fixtures/reactor.js'
 
-test('reactors in one thread know nothing of each other', async (t) => {
+test('reactors in one thread are independent', async (t) => {
   const closes: string[] = []
   const make = (name: string) =>
     serve(t, {
@@ -23,7 +23,7 @@ test('reactors in one thread know nothing of each other', async (t) => {
     peers.map((peer) => peer.text),
     ['a:hello', 'b:hello', 'c:hello'],
   )
-  // Both count from the start: the same id is another connection there.
+  // The same id is another connection in each reactor, because both start with the same ids.
   const [id] = a.reactor.connections.ids()
   t.strictSame([...b.reactor.connections.ids()], [id])
   t.not(a.reactor.connections.get(id as number), b.reactor.connections.get(id as number))
@@ -37,8 +37,8 @@ test('reactors in one thread know nothing of each other', async (t) => {
   t.equal(c.reactor.stats().connections, 1)
 })
 
-test('two reactors hand on to each other what comes in', async (t) => {
-  // Client → front (c1m) → net.Socket → back (c1m), and all the way back, in one thread.
+test('two reactors in one thread exchange bytes through node:net', async (t) => {
+  // Client → front (c1m) → net.Socket → back (c1m), and back along the same path.
   const back = await serve(t, {
     data(conn, chunk) {
       conn.write(chunk.toString().toUpperCase())
@@ -76,7 +76,7 @@ test('two reactors hand on to each other what comes in', async (t) => {
   await until(() => front.reactor.connections.size + back.reactor.connections.size === 0)
 })
 
-test('many reactors come and go, and leave no descriptor', async (t) => {
+test('reactors leave no descriptor after their shutdown', async (t) => {
   const start = async () => {
     const reactor = makeReactor(t, { maxConnections: 100 })
     await reactor.listen({ host: '127.0.0.1', port: 0 }, {})

@@ -2,7 +2,7 @@ import { test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
 import { makeReactor, serve, until } from '../../fixtures/reactor.js'
 
-test('a fresh reactor’s counters are 0', async (t) => {
+test('the counters of a new reactor are 0', async (t) => {
   const { ioThreads, turns, ...counters } = makeReactor(t, { ioThreads: 1 }).stats()
   t.strictSame(counters, {
     connections: 0,
@@ -43,7 +43,7 @@ test('connections and bytes are counted', async (t) => {
   await Promise.all(peers.map((peer) => peer.untilBytes(bytes)))
   peers[0]?.end()
   await until(() => reactor.stats().connections === 2)
-  // A slot is free when the batch that told of its close has come back.
+  // A slot is free when the batch with its close has come back.
   await until(() => reactor.stats().closed === 1)
   const stats = reactor.stats()
   t.match(stats, { accepted: 3, bytesRead: 3 * bytes, bytesWritten: 3 * bytes })
@@ -54,12 +54,12 @@ test('connections and bytes are counted', async (t) => {
   t.ok((stats.ioThreads[0]?.cpuMicros ?? 0) > 0)
 })
 
-test('what waits to be sent is counted while it waits', async (t) => {
+test('queued bytes are counted until they are sent', async (t) => {
   const { reactor, port } = await serve(
     t,
     {
       data(conn) {
-        // In small pieces: larger ones are sent from where they lie, and take none of our memory.
+        // Small chunks, because larger ones are sent from the caller's memory, which isn't counted.
         for (let i = 0; i < 1000; i++) conn.write(Buffer.alloc(8192))
       },
     },

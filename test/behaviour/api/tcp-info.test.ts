@@ -30,7 +30,7 @@ async function open(t: Test): Promise<Open> {
   return { conn: conn as unknown as Connection<undefined>, peer, received: () => received }
 }
 
-/** Asks until the kernel has the news: acknowledgements take a moment. */
+/** Repeats `tcpInfo()` until `holds` returns true, because acknowledgements take a moment. */
 async function infoWhen(conn: Connection<undefined>, holds: (info: TcpInfo) => boolean): Promise<TcpInfo> {
   const deadline = Date.now() + 20_000
   for (;;) {
@@ -41,7 +41,7 @@ async function infoWhen(conn: Connection<undefined>, holds: (info: TcpInfo) => b
   }
 }
 
-test('tcpInfo knows the round trip, the bytes of both ways, and the state', async (t) => {
+test('tcpInfo() has the round trip, the bytes of both directions, and the state', async (t) => {
   const { conn, peer, received } = await open(t)
   peer.write(Buffer.alloc(5000))
   conn.write(Buffer.alloc(7000))
@@ -67,7 +67,7 @@ test('tcpInfo knows the round trip, the bytes of both ways, and the state', asyn
   }
 })
 
-test('tcpInfo follows the state: the peer’s FIN, and ours', async (t) => {
+test('tcpInfo() has the state after the FIN of the peer, and after our own', async (t) => {
   const { conn, peer } = await open(t)
   peer.end()
   t.equal((await infoWhen(conn, ({ state }) => state !== 'established')).state, 'close-wait')
@@ -78,7 +78,7 @@ test('tcpInfo follows the state: the peer’s FIN, and ours', async (t) => {
   t.equal((await infoWhen(other.conn, ({ state }) => state !== 'fin-wait-1')).state, 'fin-wait-2')
 })
 
-test('bytes that the peer does not read are counted as not sent', async (t) => {
+test('tcpInfo() counts bytes that the peer does not read as not sent', async (t) => {
   const { conn, peer } = await open(t)
   peer.socket.pause()
   conn.write(Buffer.alloc(14 * 1024 * 1024))
@@ -87,7 +87,7 @@ test('bytes that the peer does not read are counted as not sent', async (t) => {
   t.ok(conn.writableLength > 0)
 })
 
-test('many questions at once', async (t) => {
+test('5,000 simultaneous calls of tcpInfo() all resolve', async (t) => {
   const { conn } = await open(t)
   const answers = await Promise.all(Array.from({ length: 5000 }, () => conn.tcpInfo()))
   t.equal(answers.filter(({ state }) => state === 'established').length, 5000)

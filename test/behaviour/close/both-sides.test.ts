@@ -15,7 +15,7 @@ function hangUp(peer: Peer, way: Way): void {
 }
 
 for (const trigger of TRIGGERS) {
-  test(`each close comes once when both sides close at once (${trigger})`, async (t) => {
+  test(`each connection closes once when both sides close at the same time (${trigger})`, async (t) => {
     const random = fresh(t)
     const closes = new Map<string, string[]>()
     const conns = new Map<string, Connection>()

@@ -15,7 +15,8 @@ const ROUNDS = 12
 const A_ROUND = 40
 
 for (const trigger of TRIGGERS) {
-  // With the JS thread held up, connections close, and new ones open and send, before it has heard of the first.
+  // While the JS thread is blocked, connections close, and new ones open and send, before the first closes are
+  // delivered.
   test(`a descriptor's new connection gets none of the old one's events (${trigger})`, async (t) => {
     const random = fresh(t)
     const lives: Life[] = []
@@ -32,7 +33,7 @@ for (const trigger of TRIGGERS) {
         open(conn) {
           conn.data = { id: conn.id, port: conn.remotePort, text: '', closes: 0 }
           lives.push(conn.data)
-          if (ids.has(conn.id)) strays.push(`the id of ${conn.remotePort} comes again`)
+          if (ids.has(conn.id)) strays.push(`the id of ${conn.remotePort} is used again`)
           ids.add(conn.id)
         },
         data(conn, chunk) {
@@ -52,7 +53,7 @@ for (const trigger of TRIGGERS) {
       {},
       { trigger },
     )
-    // A peer's port may come again, too, once its connection was reset.
+    // A serial number, because a peer's port may be used again after a reset.
     const sent = new Set<string>()
     let serial = 0
     let peers: Peer[] = []
@@ -76,8 +77,8 @@ for (const trigger of TRIGGERS) {
       lives.every((life) => life.closes === 1),
       'each closed once',
     )
-    // Nothing, or all of it: the peer's RST may have overtaken its bytes, or ours may have come first.
-    // Whose handler destroyed it may have got the first part only.
+    // A connection may have received nothing, if the peer's RST overtook its bytes or a close of our own came first, or
+    // only the first part, if its handler destroyed it.
     const own = ({ text, port }: Life) => [...sent].some((one) => one.endsWith(` ${port};`) && one.startsWith(text))
     const wrong = lives.filter((life) => life.text !== '' && !own(life))
     t.strictSame(wrong, [])

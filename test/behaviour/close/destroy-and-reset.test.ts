@@ -6,7 +6,7 @@ import { fence, record, serve, TRIGGERS, until } from '../../fixtures/reactor.js
 const SIZE = 12 * 1024 * 1024
 
 for (const trigger of TRIGGERS) {
-  test(`destroy closes with a FIN, reset with a RST (${trigger})`, async (t) => {
+  test(`destroy() closes with a FIN, reset() with a RST (${trigger})`, async (t) => {
     for (const how of ['destroy', 'reset'] as const) {
       const log: string[] = []
       const conns: Connection[] = []
@@ -31,7 +31,7 @@ for (const trigger of TRIGGERS) {
     }
   })
 
-  test(`both drop what is queued, end does not (${trigger})`, async (t) => {
+  test(`destroy() and reset() drop queued bytes, end() does not (${trigger})`, async (t) => {
     for (const how of ['destroy', 'reset', 'end'] as const) {
       const { port, reactor } = await serve<unknown>(
         t,
@@ -56,7 +56,7 @@ for (const trigger of TRIGGERS) {
     }
   })
 
-  test(`a write and a destroy in one handler: the bytes were accepted, and are dropped with the rest (${trigger})`, async (t) => {
+  test(`destroy() drops bytes that the same handler has written before (${trigger})`, async (t) => {
     const log: string[] = []
     const answers: boolean[] = []
     const { port } = await serve<unknown>(

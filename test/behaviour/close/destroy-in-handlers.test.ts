@@ -3,7 +3,7 @@ import { test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
 import { fence, record, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
-/** What a destroyed connection answers, whatever it is asked. */
+/** Returns the results of a destroyed connection's methods. */
 function inertness(conn: Connection): unknown[] {
   return [
     conn.closed,
@@ -45,7 +45,7 @@ const SCENARIOS: readonly Scenario[] = [
 
 for (const trigger of TRIGGERS) {
   for (const { handler, expected, peerSends, peerEnds, handlers } of SCENARIOS) {
-    test(`destroy in ${handler}: nothing comes after but close, once (${trigger})`, async (t) => {
+    test(`after destroy() in ${handler} only close is called, once (${trigger})`, async (t) => {
       const log: string[] = []
       const answers: unknown[][] = []
       const destroying: Handlers<unknown> = {
@@ -67,7 +67,7 @@ for (const trigger of TRIGGERS) {
     })
   }
 
-  test(`destroy in close does nothing (${trigger})`, async (t) => {
+  test(`destroy() in close has no effect (${trigger})`, async (t) => {
     const log: string[] = []
     const answers: unknown[][] = []
     const { port, reactor } = await serve<unknown>(
@@ -84,7 +84,7 @@ for (const trigger of TRIGGERS) {
     t.strictSame(answers, [INERT])
   })
 
-  test(`a connection kept beyond its close is inert (${trigger})`, async (t) => {
+  test(`methods of a closed connection have no effect (${trigger})`, async (t) => {
     const opened: Connection[] = []
     const log: string[] = []
     const { port, reactor } = await serve<unknown>(
@@ -97,7 +97,7 @@ for (const trigger of TRIGGERS) {
     peer.end()
     await until(() => log.includes('close'))
     await until(() => reactor.stats().closed === 1)
-    // Another connection gets the slot: nothing that is done to the old one may reach it.
+    // Another connection gets the slot, and calls on the old one must not affect it.
     const other = await connectPeer(t, port)
     await until(() => opened.length === 2)
     const [first, second] = opened as [Connection, Connection]

@@ -6,7 +6,7 @@ import { fence, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
   for (const how of ['destroy', 'reset'] as const) {
-    test(`${how} of a connection whose data is later in the same batch (${trigger})`, async (t) => {
+    test(`${how}() drops the connection's data later in the same batch (${trigger})`, async (t) => {
       const conns = new Map<string, Connection>()
       const log: string[] = []
       const batch = new BatchCounter()
@@ -42,7 +42,7 @@ for (const trigger of TRIGGERS) {
         b.write('go b')
         c.write('go c')
       })
-      // "c" destroys "a": had it come in a later batch than "a", this would say so.
+      // "c" closes "a", which has been delivered before.
       await until(() => log.includes('go c') && reactor.connections.size === 2)
       await fence(reactor)
       t.equal(new Set(numbers).size, 1, 'all events were in one batch')
@@ -53,7 +53,7 @@ for (const trigger of TRIGGERS) {
     })
   }
 
-  test(`a connection destroyed by an earlier event of the batch that carries its end and close (${trigger})`, async (t) => {
+  test(`a connection destroyed earlier in the batch with its end and close closes once (${trigger})`, async (t) => {
     const conns = new Map<string, Connection>()
     const log: string[] = []
     const { port, reactor } = await serve(
@@ -62,7 +62,7 @@ for (const trigger of TRIGGERS) {
         data(conn, chunk) {
           const text = chunk.toString()
           if (text.startsWith('name ')) conns.set(text.slice(5), conn as Connection)
-          if (text === 'go') conns.get('b')?.destroy(new Error('ours'))
+          if (text === 'go') conns.get('b')?.destroy(new Error('own'))
           if (text === 'late') log.push('late')
         },
         end(conn) {

@@ -3,13 +3,13 @@ import { connectPeer } from '../../fixtures/peer.js'
 import { record, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
-  test(`the bytes before a FIN come before end, which comes once (${trigger})`, async (t) => {
+  test(`bytes before a FIN are delivered before end, which is called once (${trigger})`, async (t) => {
     const log: string[] = []
     const { port } = await serve(t, record(log), {}, { trigger })
     const peer = await connectPeer(t, port)
     peer.write('head ')
     peer.write('tail')
-    // The reactor's thread reads all of it, FIN included, before any handler runs.
+    // The reactor's thread reads everything, including the FIN, before any handler runs.
     await peer.endAndBlock(30)
     await until(() => log.at(-1) === 'close')
     t.equal(
@@ -28,7 +28,7 @@ for (const trigger of TRIGGERS) {
     t.equal(peer.error, undefined)
   })
 
-  test(`a tail larger than one read, and than one batch, comes before end (${trigger})`, async (t) => {
+  test(`a tail larger than a read and than a batch is delivered before end (${trigger})`, async (t) => {
     let bytes = 0
     const afterEnd: number[] = []
     let ends = 0
@@ -55,7 +55,7 @@ for (const trigger of TRIGGERS) {
     t.strictSame(afterEnd, [])
   })
 
-  test(`a FIN without a byte (${trigger})`, async (t) => {
+  test(`a FIN without a byte calls end (${trigger})`, async (t) => {
     const log: string[] = []
     const { port } = await serve(t, record(log), {}, { trigger })
     const peer = await connectPeer(t, port)

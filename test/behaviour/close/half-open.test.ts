@@ -6,7 +6,7 @@ import { seeded } from '../../fixtures/random.js'
 import { fence, quiet, record, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
-  test(`with allowHalfOpen we may go on sending after the peer's FIN (${trigger})`, async (t) => {
+  test(`with allowHalfOpen a connection may send after the peer's FIN (${trigger})`, async (t) => {
     const log: string[] = []
     const conns: Connection[] = []
     const { port, reactor } = await serve<unknown>(
@@ -30,7 +30,7 @@ for (const trigger of TRIGGERS) {
     t.strictSame(log, ['open', 'data question', 'end', 'close'])
   })
 
-  test(`without it our side ends when the end handler has returned, behind what it wrote (${trigger})`, async (t) => {
+  test(`without allowHalfOpen a connection ends after the end handler, behind its writes (${trigger})`, async (t) => {
     const log: string[] = []
     const answers: boolean[] = []
     const answer = seeded(2).bytes(6 * 1024 * 1024)
@@ -62,7 +62,7 @@ for (const trigger of TRIGGERS) {
     t.strictSame(answers, [false, false, false])
   })
 
-  test(`after end() data is still received, until the peer's FIN (${trigger})`, async (t) => {
+  test(`after end() data is delivered until the peer's FIN (${trigger})`, async (t) => {
     const log: string[] = []
     const conns: Connection[] = []
     const open = (conn: Connection) => {
@@ -87,7 +87,7 @@ for (const trigger of TRIGGERS) {
     t.strictSame(log, ['open', 'drain', 'data still ', 'data here', 'end', 'close'])
   })
 
-  test(`end() sends all that is queued before the FIN (${trigger})`, async (t) => {
+  test(`end() sends all queued bytes before the FIN (${trigger})`, async (t) => {
     const payload = seeded(8).bytes(12 * 1024 * 1024)
     const { port, reactor } = await serve<unknown>(
       t,
@@ -109,7 +109,7 @@ for (const trigger of TRIGGERS) {
     t.equal(peer.error, undefined)
   })
 
-  test(`a half-open connection that its peer resets (${trigger})`, async (t) => {
+  test(`a half-open connection closes when its peer resets it (${trigger})`, async (t) => {
     const log: string[] = []
     const { port, reactor } = await serve<unknown>(t, record(log), { allowHalfOpen: true }, { trigger })
     const peer = await connectPeer(t, port)

@@ -5,7 +5,7 @@ import { block, fence, record, serve, TRIGGERS, until } from '../../fixtures/rea
 const closes = (log: string[]) => log.filter((line) => line.startsWith('close'))
 
 for (const trigger of TRIGGERS) {
-  test(`bytes that were read before a RST are delivered, then the reset (${trigger})`, async (t) => {
+  test(`bytes read before a RST are delivered, then close with ECONNRESET (${trigger})`, async (t) => {
     const log: string[] = []
     const { port, reactor } = await serve(t, record(log), {}, { trigger })
     const peer = await connectPeer(t, port)
@@ -18,7 +18,7 @@ for (const trigger of TRIGGERS) {
     t.strictSame(log, ['open', 'data hello', 'close ECONNRESET'])
   })
 
-  test(`a RST right behind the bytes (${trigger})`, async (t) => {
+  test(`bytes immediately before a RST are delivered (${trigger})`, async (t) => {
     const log: string[] = []
     const { port, reactor } = await serve(t, record(log), {}, { trigger })
     for (let i = 0; i < 50; i++) {
@@ -33,7 +33,7 @@ for (const trigger of TRIGGERS) {
       Array.from({ length: 50 }, () => 'close ECONNRESET'),
     )
     t.equal(log.filter((line) => line === 'open').length, 50)
-    // The kernel keeps what came before the RST, and so all of it can be read.
+    // The kernel keeps bytes that came before the RST, so all of them can be read.
     t.strictSame(
       log.filter((line) => line.startsWith('data')),
       Array.from({ length: 50 }, () => 'data hello'),
@@ -41,7 +41,7 @@ for (const trigger of TRIGGERS) {
     t.notOk(log.includes('end'))
   })
 
-  test(`a RST of a paused connection, with bytes in the kernel (${trigger})`, async (t) => {
+  test(`a RST closes a paused connection with bytes in the kernel (${trigger})`, async (t) => {
     const log: string[] = []
     const { port, reactor } = await serve(t, record(log, { open: (conn) => void conn.pause() }), {}, { trigger })
     const peer = await connectPeer(t, port)
@@ -55,7 +55,7 @@ for (const trigger of TRIGGERS) {
     t.strictSame(log, ['open', 'close ECONNRESET'])
   })
 
-  test(`a RST while the connection is being written to (${trigger})`, async (t) => {
+  test(`a RST during writes closes the connection once (${trigger})`, async (t) => {
     const log: string[] = []
     const block64 = Buffer.alloc(64 * 1024, 1)
     const { port, reactor } = await serve(

@@ -5,7 +5,7 @@ import { fence, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const closed = { name: 'C1mError', code: 'ERR_C1M_CONNECTION_CLOSED' }
 
-/** Everything that could be asked of a connection is refused, and nothing throws. */
+/** Checks that no method of the connection has an effect or throws. */
 async function checkInert(t: Test, conn: Connection<unknown>, when: string): Promise<void> {
   t.equal(conn.closed, true, when)
   t.equal(conn.write('text'), false, when)
@@ -37,7 +37,7 @@ const addresses = (conn: Connection<unknown>) => [
 const none = Array.from({ length: 6 }, () => undefined)
 
 for (const trigger of TRIGGERS) {
-  test(`a connection whose peer has gone is inert, in close and afterwards (${trigger})`, async (t) => {
+  test(`after the peer's FIN and close methods have no effect, in close and afterwards (${trigger})`, async (t) => {
     const checks: Promise<void>[] = []
     const closes: unknown[][] = []
     let conn: Connection<string> | undefined
@@ -76,7 +76,7 @@ for (const trigger of TRIGGERS) {
 }
 
 for (const how of ['destroy', 'reset'] as const) {
-  test(`after ${how}() a connection is inert, and its addresses last until close`, async (t) => {
+  test(`after ${how}() methods have no effect, and addresses are known until close`, async (t) => {
     let conn: Connection<unknown> | undefined
     let closes = 0
     const inClose: unknown[][] = []
@@ -111,7 +111,7 @@ for (const how of ['destroy', 'reset'] as const) {
   })
 }
 
-test('after end() nothing more is written, but the rest works', async (t) => {
+test('after end() nothing more is written, but other methods work', async (t) => {
   let conn: Connection<unknown> | undefined
   let received = ''
   let closes = 0
@@ -143,14 +143,14 @@ test('after end() nothing more is written, but the rest works', async (t) => {
   await until(() => closes === 1)
 })
 
-test('a stale connection does nothing to the one that has its slot now', async (t) => {
+test('calls on a closed connection do not affect the next one in its slot', async (t) => {
   const conns: Connection<unknown>[] = []
   let closes = 0
   const { port, reactor } = await serve<unknown>(
     t,
     { open: (conn) => void conns.push(conn), close: () => void closes++ },
     {},
-    // One slot, so that each connection gets the last one's.
+    // One slot, so that each connection gets the slot of the one before.
     { maxConnections: 1 },
   )
   const first = await connectPeer(t, port)
@@ -171,7 +171,7 @@ test('a stale connection does nothing to the one that has its slot now', async (
   t.equal(second.text, 'mine alone')
 })
 
-test('a listener that was closed twice, and a reactor that was', async (t) => {
+test('a second close of a listener or shutdown of a reactor resolves', async (t) => {
   const { reactor, listener } = await serve(t, {})
   t.equal(listener.closed, false)
   const once = listener.close()

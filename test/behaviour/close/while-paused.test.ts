@@ -3,17 +3,17 @@ import { type Test, test } from 'tap'
 import { connectPeer, type Peer } from '../../fixtures/peer.js'
 import { block, fence, record, type Served, serve, TRIGGERS, turns, until } from '../../fixtures/reactor.js'
 
-interface Held extends Served<unknown> {
+interface Paused extends Served<unknown> {
   readonly conn: Connection
   readonly peer: Peer
   readonly log: string[]
 }
 
 /**
- * A connection that its first chunk has paused, when two more chunks, the peer's FIN and (as our own side has ended) its
- * close had already been read: they are held back on the JS side.
+ * Returns a connection that was paused by its first chunk, when two more chunks, the peer's FIN and its close (because
+ * the own side has ended) had already been read: these events are buffered in JavaScript.
  */
-async function hold(t: Test, trigger: 'edge' | 'level', handlers: Handlers<unknown> = {}): Promise<Held> {
+async function openPaused(t: Test, trigger: 'edge' | 'level', handlers: Handlers<unknown> = {}): Promise<Paused> {
   const log: string[] = []
   const conns: Connection[] = []
   const served = await serve<unknown>(
@@ -43,9 +43,9 @@ async function hold(t: Test, trigger: 'edge' | 'level', handlers: Handlers<unkno
 }
 
 for (const trigger of TRIGGERS) {
-  test(`a regular close waits for what is held back (${trigger})`, async (t) => {
+  test(`a regular close waits for buffered events (${trigger})`, async (t) => {
     let address: (string | number | undefined)[] = []
-    const { log, conn, peer, port, reactor } = await hold(t, trigger, {
+    const { log, conn, peer, port, reactor } = await openPaused(t, trigger, {
       close(closing) {
         address = [closing.remoteAddress, closing.remotePort, closing.remoteFamily, closing.localPort]
       },
@@ -59,8 +59,8 @@ for (const trigger of TRIGGERS) {
     t.equal(conn.pause(), false)
   })
 
-  test(`pause is obeyed while what is held back is let go (${trigger})`, async (t) => {
-    const { log, conn, reactor } = await hold(t, trigger, {
+  test(`pause() stops the replay of buffered events (${trigger})`, async (t) => {
+    const { log, conn, reactor } = await openPaused(t, trigger, {
       data: (each) => void t.equal(each.pause(), true),
       end: (each) => void t.equal(each.pause(), true),
     })
@@ -73,8 +73,8 @@ for (const trigger of TRIGGERS) {
     }
   })
 
-  test(`destroy gives up what is held back (${trigger})`, async (t) => {
-    const { log, conn, reactor } = await hold(t, trigger)
+  test(`destroy() drops buffered events (${trigger})`, async (t) => {
+    const { log, conn, reactor } = await openPaused(t, trigger)
     t.equal(conn.destroy(new Error('enough')), true)
     t.equal(conn.destroy(new Error('again')), false)
     t.equal(conn.resume(), false)
@@ -83,8 +83,8 @@ for (const trigger of TRIGGERS) {
     t.strictSame(log, ['open', 'data one', 'close enough'])
   })
 
-  test(`destroy in the middle of what is let go (${trigger})`, async (t) => {
-    const { log, conn, reactor } = await hold(t, trigger, {
+  test(`destroy() during the replay drops the remaining events (${trigger})`, async (t) => {
+    const { log, conn, reactor } = await openPaused(t, trigger, {
       data(each, chunk) {
         if (chunk.toString() === 'two') each.destroy(new Error('enough'))
       },
@@ -95,14 +95,14 @@ for (const trigger of TRIGGERS) {
     t.strictSame(log, ['open', 'data one', 'data two', 'close enough'])
   })
 
-  test(`a shutdown of the reactor still closes it, once (${trigger})`, async (t) => {
-    const { log, reactor } = await hold(t, trigger)
+  test(`a shutdown closes a connection with buffered events, once (${trigger})`, async (t) => {
+    const { log, reactor } = await openPaused(t, trigger)
     await reactor.shutdown({ timeoutMs: 0 })
     await turns()
     t.strictSame(log, ['open', 'data one', 'close ERR_C1M_SHUTDOWN'])
   })
 
-  test(`a peer's reset closes a paused connection at once (${trigger})`, async (t) => {
+  test(`a peer's reset closes a paused connection immediately (${trigger})`, async (t) => {
     const log: string[] = []
     const { port, reactor } = await serve<unknown>(
       t,
@@ -127,7 +127,7 @@ for (const trigger of TRIGGERS) {
     t.strictSame(log, ['open', 'data', 'close ECONNRESET'])
   })
 
-  test(`a peer's reset drops what is held back; what comes after it does nothing (${trigger})`, async (t) => {
+  test(`a peer's reset drops buffered events, and later calls have no effect (${trigger})`, async (t) => {
     const log: string[] = []
     const conns: Connection[] = []
     const { port, reactor } = await serve<unknown>(

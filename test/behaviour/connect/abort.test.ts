@@ -5,7 +5,7 @@ import { openDescriptors } from '../../fixtures/host.js'
 import { blockUntil, fence, makeReactor, record, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
-  test(`${trigger}: an abort rejects at once with its reason, and leaves nothing`, async (t) => {
+  test(`${trigger}: an abort rejects immediately with its reason, and leaves nothing behind`, async (t) => {
     const port = await blackhole(t)
     const reactor = makeReactor(t, { trigger })
     const before = openDescriptors()
@@ -20,7 +20,7 @@ for (const trigger of TRIGGERS) {
     t.strictSame(log, [])
   })
 
-  test(`${trigger}: a connection that came just before the abort is closed in silence`, async (t) => {
+  test(`${trigger}: a connection established just before the abort is closed without events`, async (t) => {
     const { reactor: server, listener, port } = await serve(t, {}, {}, { trigger })
     const client = makeReactor(t, { trigger })
     const log: string[] = []
@@ -28,7 +28,7 @@ for (const trigger of TRIGGERS) {
       const controller = new AbortController()
       const attempt = client.connect({ host: '127.0.0.1', port, signal: controller.signal }, record(log))
       await new Promise((resolve) => process.nextTick(resolve))
-      // It is open on the other thread, and this one has not heard of it.
+      // The connection is open on the I/O thread, and its open has not been delivered.
       blockUntil(() => client.stats().connected === i + 1)
       controller.abort()
       await t.rejects(attempt, { name: 'AbortError' })
@@ -39,7 +39,7 @@ for (const trigger of TRIGGERS) {
   })
 }
 
-test('a signal that is aborted already keeps anything from happening', async (t) => {
+test('an aborted signal rejects before anything is done', async (t) => {
   const reactor = makeReactor(t)
   const lookup = () => t.fail('looked up')
   const signal = AbortSignal.abort(new Error('no'))
@@ -47,7 +47,7 @@ test('a signal that is aborted already keeps anything from happening', async (t)
   await t.rejects(reactor.connect({ host: 'some.name', port: 0, lookup, signal }), { code: 'ERR_C1M_OUT_OF_RANGE' })
 })
 
-test('an abort ends a lookup, and a timeout signal names itself', async (t) => {
+test('an abort ends a lookup, and a timeout signal rejects with a TimeoutError', async (t) => {
   const reactor = makeReactor(t)
   const never = { host: 'some.name', port: 1, lookup: () => {} }
   const controller = new AbortController()
@@ -57,7 +57,7 @@ test('an abort ends a lookup, and a timeout signal names itself', async (t) => {
   await t.rejects(reactor.connect({ ...never, signal: AbortSignal.timeout(20) }), { name: 'TimeoutError' })
 })
 
-test('an abort does nothing to a connection that is open', async (t) => {
+test('an abort has no effect on an open connection', async (t) => {
   const { reactor, port } = await serve(t, {})
   const controller = new AbortController()
   const conn = await reactor.connect({ host: '127.0.0.1', port, signal: controller.signal })
@@ -66,7 +66,7 @@ test('an abort does nothing to a connection that is open', async (t) => {
   t.equal(conn.closed, false)
 })
 
-test('one signal ends thousands of attempts', async (t) => {
+test('one signal aborts thousands of attempts', async (t) => {
   const port = await blackhole(t)
   const reactor = makeReactor(t)
   const before = openDescriptors()
@@ -87,7 +87,7 @@ test('one signal ends thousands of attempts', async (t) => {
   t.strictSame(warnings, [])
 })
 
-test('a shutdown ends attempts', async (t) => {
+test('a shutdown rejects attempts', async (t) => {
   const port = await blackhole(t)
   const reactor = new Reactor()
   const looking = reactor.connect({ host: 'some.name', port, lookup: () => {} }).catch(({ code }) => code)

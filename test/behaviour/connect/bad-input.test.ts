@@ -7,7 +7,7 @@ const wrongType = { name: 'TypeError', code: 'ERR_C1M_INVALID_ARG_TYPE' }
 const wrongValue = { name: 'TypeError', code: 'ERR_C1M_INVALID_ARG_VALUE' }
 const outOfRange = { name: 'RangeError', code: 'ERR_C1M_OUT_OF_RANGE' }
 
-/** What each option refuses, next to a port that is well. */
+/** Bad values of each option, together with a valid port. */
 const badOptions: Record<
   string,
   { types: readonly unknown[]; values?: readonly unknown[]; range?: readonly unknown[] }
@@ -36,7 +36,7 @@ const badOptions: Record<
   ipTos: { types: ['1', null], range: [-1, 256] },
 }
 
-test('connect with a bad option rejects, names it, and does nothing', async (t) => {
+test('connect() with a bad option rejects, names it, and does nothing', async (t) => {
   const reactor = makeReactor(t)
   const before = openDescriptors()
   for (const [name, { types, values = [], range = [] }] of Object.entries(badOptions)) {
@@ -53,7 +53,7 @@ test('connect with a bad option rejects, names it, and does nothing', async (t) 
   t.strictSame(await reactor.shutdown(), { drained: 0, cut: 0 })
 })
 
-test('options that contradict each other, or are not enough', async (t) => {
+test('connect() rejects options that contradict each other or are incomplete', async (t) => {
   const reactor = makeReactor(t)
   const bad: ConnectSettings[] = [
     {},
@@ -76,7 +76,7 @@ test('options that contradict each other, or are not enough', async (t) => {
     await t.rejects(reactor.connect(options as ConnectOptions), wrongValue, JSON.stringify(options))
 })
 
-test('no options, no handlers, options of listeners', async (t) => {
+test('connect() rejects missing options, bad handlers and options of listeners', async (t) => {
   const { reactor, port } = await serve(t, {})
   const attempt = (options: unknown, handlers?: unknown) =>
     reactor.connect(options as ConnectOptions, handlers as Handlers)

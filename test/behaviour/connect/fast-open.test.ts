@@ -4,12 +4,12 @@ import { startChild } from '../../fixtures/child.js'
 import { kernelSetting } from '../../fixtures/host.js'
 import { serve, TRIGGERS } from '../../fixtures/reactor.js'
 
-/** A namespace, so that the kernel's setting may be changed. */
+/** Runs the child in a network namespace of its own, where it may change the kernel's setting. */
 const unshare = ['unshare', '--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh']
 const works = spawnSync(unshare[0] as string, [...unshare.slice(1), 'true'], { stdio: 'ignore' }).status === 0
 
 for (const trigger of TRIGGERS) {
-  test(`${trigger}: data goes with the SYN, and a FIN waits for its answer`, { skip: !works }, async (t) => {
+  test(`${trigger}: data is sent with the SYN, and a FIN waits for the handshake`, { skip: !works }, async (t) => {
     const child = startChild(t, 'fast-open', { args: [trigger], prefix: unshare })
     const exchanged = ['data bye', 'end', 'close']
     for (const name of ['the first', 'with a cookie', 'an end without a byte', 'more than a SYN holds']) {
@@ -22,7 +22,7 @@ for (const trigger of TRIGGERS) {
   })
 }
 
-test('without a cookie it is an ordinary connection', async (t) => {
+test('without a cookie fastOpen makes an ordinary connection', async (t) => {
   const { reactor, port } = await serve(t, {})
   const attempt = reactor.connect({ host: '127.0.0.1', port, fastOpen: true })
   if ((Number(kernelSetting('net/ipv4/tcp_fastopen')) & 1) === 0) {
@@ -32,7 +32,7 @@ test('without a cookie it is an ordinary connection', async (t) => {
   }
 })
 
-test('MPTCP, where the kernel has it', async (t) => {
+test('connect() with MPTCP works where the kernel has it', async (t) => {
   const { reactor, port } = await serve(t, { data: (conn, chunk) => void conn.end(chunk) })
   const outcome = await reactor.connect({ host: '127.0.0.1', port, protocol: 'mptcp' }).catch(({ code }) => code)
   if (outcome === 'ERR_C1M_UNSUPPORTED_OPTION') return t.comment('this kernel has no MPTCP')

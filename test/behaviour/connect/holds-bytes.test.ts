@@ -7,7 +7,7 @@ import { netServer } from '../../fixtures/handover.js'
 import { connectPeer, type Peer } from '../../fixtures/peer.js'
 import { block, fence, makeReactor, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
-/** A server that speaks first, answers what it is sent, and ends when the other side has. */
+/** Starts a server that sends a greeting, echoes, and ends when the other side has ended. */
 async function greeter(t: Pick<Test, 'teardown'>): Promise<{ port: number; sockets: Socket[] }> {
   const sockets: Socket[] = []
   const server = createServer((socket) => {
@@ -25,7 +25,7 @@ async function greeter(t: Pick<Test, 'teardown'>): Promise<{ port: number; socke
 }
 
 for (const trigger of TRIGGERS) {
-  test(`without a data handler, a relay has all that came since the connect (${trigger})`, async (t) => {
+  test(`without a data handler, a relay sends all bytes since the connect (${trigger})`, async (t) => {
     const up = await greeter(t)
     const { reactor, port } = await serve<unknown>(
       t,
@@ -34,7 +34,7 @@ for (const trigger of TRIGGERS) {
           client.pause()
           const upstream = await reactor.connect({ host: '127.0.0.1', port: up.port })
           t.equal(upstream.paused, true)
-          // The greeting has come, however late the relay is.
+          // The greeting has been received by now.
           block(5)
           await sleep(5)
           await relay(client, upstream)
@@ -53,7 +53,7 @@ for (const trigger of TRIGGERS) {
     await Promise.all(peers.map((peer) => peer.untilEnded()))
   })
 
-  test(`or the net.Socket that it is detached as (${trigger})`, async (t) => {
+  test(`without a data handler, a detached net.Socket reads all bytes since the connect (${trigger})`, async (t) => {
     const up = await greeter(t)
     const reactor = makeReactor(t, { trigger })
     const conn = await reactor.connect({ host: '127.0.0.1', port: up.port })
@@ -70,7 +70,7 @@ for (const trigger of TRIGGERS) {
     t.equal(text, '220 hello\r\nand more')
   })
 
-  test(`it reads from resume() on, and hears of the FIN then (${trigger})`, async (t) => {
+  test(`without a data handler, end is called only after resume() (${trigger})`, async (t) => {
     const up = await greeter(t)
     let ended = false
     let closed = false
@@ -96,7 +96,7 @@ for (const trigger of TRIGGERS) {
     t.equal(ended, true)
   })
 
-  test(`end() begins to read as well, so that it closes (${trigger})`, async (t) => {
+  test(`without a data handler, end() starts reading, so that the connection closes (${trigger})`, async (t) => {
     const up = await greeter(t)
     let closed = 0
     const handlers = { close: () => void closed++ }
@@ -106,7 +106,7 @@ for (const trigger of TRIGGERS) {
     one.end('bye')
     await until(() => closed === 1)
     t.equal(two.closed, false)
-    // pause() says that it is to wait.
+    // An explicit pause() keeps end() from reading.
     two.pause()
     two.end()
     await fence(reactor)
@@ -116,14 +116,14 @@ for (const trigger of TRIGGERS) {
     await until(() => closed === 2)
   })
 
-  test(`a shutdown ends them (${trigger})`, async (t) => {
+  test(`a shutdown drains a connection without a data handler (${trigger})`, async (t) => {
     const up = await greeter(t)
     const reactor = makeReactor(t, { trigger })
     await reactor.connect({ host: '127.0.0.1', port: up.port })
     t.strictSame(await reactor.shutdown(), { drained: 1, cut: 0 })
   })
 
-  test(`a socket that is adopted without one is held as well (${trigger})`, async (t) => {
+  test(`a socket adopted without a data handler keeps its bytes for a relay (${trigger})`, async (t) => {
     const { accept } = await netServer(t)
     const reactor = makeReactor(t, { trigger })
     const conns: Connection<undefined>[] = []
@@ -145,7 +145,7 @@ for (const trigger of TRIGGERS) {
   })
 }
 
-test('with a data handler nothing is held', async (t) => {
+test('with a data handler a connection reads immediately', async (t) => {
   const up = await greeter(t)
   let text = ''
   const conn = await makeReactor(t).connect(

@@ -9,25 +9,25 @@ const noLookup = () => {
 }
 
 for (const trigger of TRIGGERS) {
-  test(`${trigger}: two reactors talk to each other`, async (t) => {
+  test(`${trigger}: two reactors exchange bytes`, async (t) => {
     const log: string[] = []
     const { port } = await serve(t, record(log, { data: (conn, chunk) => void conn.write(chunk) }), {}, { trigger })
     const client = makeReactor(t, { trigger })
-    const heard: string[] = []
+    const log: string[] = []
     const conn = await client.connect(
       { host: '127.0.0.1', port, lookup: noLookup },
-      record(heard, { open: (opened) => void opened.write('hello'), data: (there) => void there.end() }),
+      record(log, { open: (opened) => void opened.write('hello'), data: (there) => void there.end() }),
     )
-    t.equal(heard[0], 'open', 'open was called before the promise resolved')
-    await until(() => heard.includes('close') && log.includes('close'))
-    t.strictSame(heard, ['open', 'data hello', 'end', 'close'])
+    t.equal(log[0], 'open', 'open was called before the promise resolved')
+    await until(() => log.includes('close') && log.includes('close'))
+    t.strictSame(log, ['open', 'data hello', 'end', 'close'])
     t.strictSame(log, ['open', 'data hello', 'end', 'close'])
     t.equal(conn.closed, true)
     t.equal(client.stats().connected, 1)
     t.equal(client.stats().accepted, 0)
   })
 
-  test(`${trigger}: a reactor talks to itself, and knows both ends`, async (t) => {
+  test(`${trigger}: a reactor that connects to itself knows both ends`, async (t) => {
     const accepted: Connection<undefined>[] = []
     const { reactor, listener, port } = await serve(t, { open: (conn) => void accepted.push(conn) }, {}, { trigger })
     const conn = await reactor.connect<string>({ host: '127.0.0.1', port, noDelay: true })
@@ -46,39 +46,39 @@ for (const trigger of TRIGGERS) {
     await until(() => reactor.connections.size === 0)
   })
 
-  test(`${trigger}: what the server sends at once, and its end, come in order`, async (t) => {
+  test(`${trigger}: open, data and end that wait for a blocked thread are delivered in order`, async (t) => {
     const { port } = await serve(t, { open: (conn) => void conn.end('welcome') }, {}, { trigger })
     const client = makeReactor(t, { trigger })
-    const heard: string[] = []
-    const attempt = client.connect({ host: '127.0.0.1', port }, record(heard))
+    const log: string[] = []
+    const attempt = client.connect({ host: '127.0.0.1', port }, record(log))
     await sleep(1)
-    // Everything is there before this thread hears of anything.
+    // All events are ready before this thread runs a handler.
     block(100)
     await attempt
-    await until(() => heard.includes('close'))
-    t.strictSame(heard, ['open', 'data welcome', 'end', 'close'])
+    await until(() => log.includes('close'))
+    t.strictSame(log, ['open', 'data welcome', 'end', 'close'])
   })
 }
 
-test('IPv6', { skip: !hasIpv6() }, async (t) => {
+test('connect() takes an IPv6 literal', { skip: !hasIpv6() }, async (t) => {
   const { reactor, port } = await serve(t, {}, { host: '::1' })
   const conn = await reactor.connect({ host: '::1', port, lookup: noLookup })
   t.strictSame([conn.remoteAddress, conn.remoteFamily, conn.localAddress], ['::1', 'IPv6', '::1'])
 })
 
-test('borrowed reads, an idle timeout and a write queue of its own', async (t) => {
+test('connect() has the options of connections: borrowed reads, an idle timeout, a write queue', async (t) => {
   const { reactor, port } = await serve(t, { open: (conn) => void conn.write('x') })
-  const heard: string[] = []
+  const log: string[] = []
   const conn = await reactor.connect(
     { host: '127.0.0.1', port, read: 'borrowed', idleTimeoutMs: 30, highWaterMark: 10, maxWriteQueue: 1 << 20 },
-    record(heard),
+    record(log),
   )
   t.equal(conn.write('more than ten bytes'), false)
-  await until(() => heard.some((line) => line.startsWith('close')))
-  t.strictSame(heard.toSorted(), ['close ERR_C1M_IDLE_TIMEOUT', 'data x', 'drain', 'open'])
+  await until(() => log.some((line) => line.startsWith('close')))
+  t.strictSame(log.toSorted(), ['close ERR_C1M_IDLE_TIMEOUT', 'data x', 'drain', 'open'])
 })
 
-test('a handler that throws in open is an uncaught exception, and the connection is there', async (t) => {
+test('an exception of an open handler is uncaught, and connect() still resolves', async (t) => {
   const { reactor, port } = await serve(t, {})
   const uncaught: unknown[] = []
   const listeners = process.listeners('uncaughtException')
@@ -100,23 +100,23 @@ test('a handler that throws in open is an uncaught exception, and the connection
   t.match(uncaught, [{ message: 'in open' }])
 })
 
-test('after a shutdown there are no new connections', async (t) => {
+test('connect() rejects after a shutdown', async (t) => {
   const { port } = await serve(t, {})
   const reactor = new Reactor()
   await reactor.shutdown()
   await t.rejects(reactor.connect({ host: '127.0.0.1', port }), { code: 'ERR_C1M_REACTOR_CLOSED' })
 })
 
-test('a connection drains in a shutdown as others do', async (t) => {
+test('a shutdown drains outgoing connections as well', async (t) => {
   const { port } = await serve(t, {})
   const reactor = new Reactor()
-  const heard: string[] = []
-  await reactor.connect({ host: '127.0.0.1', port }, record(heard))
+  const log: string[] = []
+  await reactor.connect({ host: '127.0.0.1', port }, record(log))
   t.strictSame(await reactor.shutdown(), { drained: 1, cut: 0 })
-  t.strictSame(heard, ['open', 'end', 'close'])
+  t.strictSame(log, ['open', 'end', 'close'])
 })
 
-test('thousands of connections one after the other', async (t) => {
+test('thousands of connections can be made one after the other', async (t) => {
   const { reactor, port } = await serve(t, {})
   let closed = 0
   const handlers = { close: () => void closed++ }

@@ -3,13 +3,13 @@ import { test } from 'tap'
 import { hasIpv6, kernelSetting } from '../../fixtures/host.js'
 import { serve, until } from '../../fixtures/reactor.js'
 
-/** One of those below the range that the kernel gives out, so that nobody gets it who doesn't ask for it. */
+/** Returns a port below the kernel's ephemeral range, so that no other socket gets it by chance. */
 function quietPort(): number {
   const lowest = Number.parseInt(kernelSetting('net/ipv4/ip_local_port_range') ?? '32768', 10)
   return Math.max(1024, lowest - 1 - (process.pid % 10_000))
 }
 
-test('an address and a port of our own', async (t) => {
+test('localAddress and localPort are those of the connection, and are free after it', async (t) => {
   const { reactor, port } = await serve(t, {}, { host: '0.0.0.0' })
   const connect = (options: ConnectSettings) =>
     reactor.connect({ host: '127.0.0.1', port, ...options } as ConnectOptions)
@@ -17,7 +17,7 @@ test('an address and a port of our own', async (t) => {
   t.equal(one.localAddress, '127.0.0.5')
   t.ok((one.localPort as number) > 0)
 
-  // The port is free again at once, also while the connection before it is in TIME_WAIT.
+  // The port is free again immediately, even while the previous connection is in TIME_WAIT.
   const localPort = quietPort()
   one.reset()
   await until(() => reactor.connections.size === 0)
@@ -33,7 +33,7 @@ test('an address and a port of our own', async (t) => {
   await t.rejects(connect({ localPort: port }), { code: 'EADDRINUSE', message: `bind EADDRINUSE 0.0.0.0:${port}` })
 })
 
-test('a port serves several destinations at a time, and one destination once', async (t) => {
+test('a local port can connect to several destinations at the same time, and once to each', async (t) => {
   const { reactor, port } = await serve(t, {}, { host: '0.0.0.0' })
   const connect = (host: string, localPort: number) =>
     reactor.connect({ host, port, localAddress: '127.0.0.7', localPort })
@@ -45,7 +45,7 @@ test('a port serves several destinations at a time, and one destination once', a
   await t.rejects(connect('127.0.0.2', localPort), { code: 'EADDRNOTAVAIL', message: /^connect/ })
 })
 
-test('an address that isn’t ours, and a port that a listener has', async (t) => {
+test('a local address of another host, or a port of a listener, is refused', async (t) => {
   const { reactor, port } = await serve(t, {})
   const foreign = await reactor.connect({ host: '127.0.0.1', port, localAddress: '192.0.2.1' }).catch((error) => error)
   t.match(foreign, {
@@ -64,7 +64,7 @@ test('an address that isn’t ours, and a port that a listener has', async (t) =
   })
 })
 
-test('IPv6', { skip: !hasIpv6() }, async (t) => {
+test('localAddress may be an IPv6 address', { skip: !hasIpv6() }, async (t) => {
   const { reactor, port } = await serve(t, {}, { host: '::1' })
   const localPort = quietPort()
   const conn = await reactor.connect({ host: '::1', port, localAddress: '::1', localPort })

@@ -2,11 +2,11 @@ import type { LookupFunction } from 'node:net'
 import { test } from 'tap'
 import { makeReactor, serve } from '../../fixtures/reactor.js'
 
-/** The error argument comes first. */
+/** Returns a lookup that calls back with these arguments, of which the error is the first. */
 const answering = (...answer: unknown[]): LookupFunction =>
   ((_host: string, _options: unknown, callback: (...given: unknown[]) => void) => callback(...answer)) as LookupFunction
 
-test('a lookup that answers with anything unexpected rejects', async (t) => {
+test('an unexpected result of a lookup rejects', async (t) => {
   const reactor = makeReactor(t)
   const answers: readonly unknown[] = [
     undefined,
@@ -49,7 +49,7 @@ test('a lookup that answers with anything unexpected rejects', async (t) => {
   t.equal(reactor.connections.size, 0)
 })
 
-test('one that answers twice is heard once', async (t) => {
+test('the second callback of a lookup is ignored', async (t) => {
   const { reactor, port } = await serve(t, {})
   let times = 0
   const twice = ((_host, _options, callback) => {
@@ -63,7 +63,7 @@ test('one that answers twice is heard once', async (t) => {
   conn.reset()
 })
 
-test('one that is async, and rejects, has failed', async (t) => {
+test('the rejection of an async lookup rejects the attempt', async (t) => {
   const reactor = makeReactor(t)
   const own = new Error('mine')
   const lookup = (async () => Promise.reject(own)) as LookupFunction

@@ -14,7 +14,7 @@ const THERE = ATTEMPTS - REFUSED
 for (const trigger of TRIGGERS) {
   test(`${trigger}: ${ATTEMPTS} attempts of one tick settle, each with a connection or a reason`, async (t) => {
     const nobody = await freePort()
-    const reactor = makeReactor(t, { trigger, maxConnections: 2 * THERE + REFUSED + 10 })
+    const reactor = makeReactor(t, { trigger, maxConnections: 2 * ACCEPTED + REFUSED + 10 })
     const { port } = await reactor.listen(
       { host: '127.0.0.1', port: 0, backlog: 4096 },
       { data: (conn, chunk) => void conn.end(chunk) },
@@ -33,7 +33,7 @@ for (const trigger of TRIGGERS) {
       },
       close: () => void log.closed++,
     }
-    // Someone who was there before is served meanwhile.
+    // A connection that was open before is served meanwhile.
     const bystander = await connectPeer(t, port as number)
     const attempts = Array.from({ length: ATTEMPTS }, (_, i) => {
       const localAddress = `127.0.${i % 7}.${(i % 200) + 1}`
@@ -46,12 +46,12 @@ for (const trigger of TRIGGERS) {
     const results = await Promise.allSettled(attempts)
     const there = results.filter((result) => result.status === 'fulfilled')
     const refused = results.filter((result) => result.status === 'rejected')
-    t.equal(there.length, THERE)
+    t.equal(there.length, ACCEPTED)
     t.equal(refused.length, REFUSED)
     for (const { reason } of refused) t.equal(reason.code, 'ECONNREFUSED')
-    await until(() => log.closed === THERE, 'the end of all connections', 60_000)
-    t.equal(log.opened, THERE)
-    t.equal(echoed.size, THERE)
+    await until(() => log.closed === ACCEPTED, 'the end of all connections', 60_000)
+    t.equal(log.opened, ACCEPTED)
+    t.equal(echoed.size, ACCEPTED)
     t.ok([...echoed].every(([id, text]) => text === `hello ${id}`))
     t.equal(bystander.text, 'here')
     bystander.end()

@@ -7,7 +7,7 @@ import { fence, makeReactor, record, serve, until } from '../../fixtures/reactor
 
 const name = 'some.name'
 
-/** Answers these addresses, and notes what it was asked. */
+/** Returns a lookup that finds these addresses, and adds its arguments to `asked`. */
 function answering(addresses: readonly string[], asked: unknown[] = []): LookupFunction {
   return (host, options: LookupOptions, callback) => {
     asked.push([host, options.all, options.family])
@@ -16,13 +16,13 @@ function answering(addresses: readonly string[], asked: unknown[] = []): LookupF
   }
 }
 
-test('localhost is the default, through the system’s own lookup', async (t) => {
+test('the default host is localhost, and the default lookup is the system’s', async (t) => {
   const { reactor, port } = await serve(t, {}, { host: 'localhost' })
   const conn = await reactor.connect({ port })
   t.equal(conn.remotePort, port)
 })
 
-test('an address that does not answer is overtaken by the next', async (t) => {
+test('while an address does not reply, the next one is tried', async (t) => {
   const { listener, port } = await serve(t, {}, { host: '127.0.0.2' })
   await blackhole(t, '127.0.0.1', port)
   const reactor = makeReactor(t)
@@ -37,14 +37,14 @@ test('an address that does not answer is overtaken by the next', async (t) => {
   t.ok(performance.now() - start >= 59)
   t.equal(conn.remoteAddress, '127.0.0.2')
   t.strictSame(asked, [[name, true, 0]])
-  // The other attempt has been given up: the connection's two ends are what is left.
+  // The other attempt has been cancelled: only the connection's two ends are left.
   await until(() => openDescriptors() === before + 2)
   t.strictSame(log, ['open'])
   await until(() => listener.connections === 1)
   t.equal(reactor.connections.size, 1)
 })
 
-test('an address that refuses is followed by the next at once', async (t) => {
+test('after a refusal the next address is tried immediately', async (t) => {
   const { reactor, port } = await serve(t, {}, { host: '127.0.0.2' })
   const lookup = answering(['127.0.0.3', '127.0.0.2'])
   const start = performance.now()
@@ -53,7 +53,7 @@ test('an address that refuses is followed by the next at once', async (t) => {
   t.equal(conn.remoteAddress, '127.0.0.2')
 })
 
-test('several connect at once: one wins, and the handlers hear of that one only', async (t) => {
+test('when several addresses connect at the same time, handlers get events of one connection only', async (t) => {
   const { reactor: server, port } = await serve(t, { open: (conn) => void conn.write('x') }, { host: '0.0.0.0' })
   const client = makeReactor(t)
   for (let round = 0; round < 20; round++) {
@@ -70,7 +70,7 @@ test('several connect at once: one wins, and the handlers hear of that one only'
   }
 })
 
-test('all fail: one error with all of them, and the code of the first', async (t) => {
+test('when all addresses fail, the error has all errors, and the code of the first', async (t) => {
   const { reactor, port, listener } = await serve(t, {})
   await listener.close()
   const lookup = answering(['127.0.0.1', '127.0.0.2'])
@@ -86,7 +86,7 @@ test('all fail: one error with all of them, and the code of the first', async (t
   })
 })
 
-test('the families take turns, beginning with the first', { skip: !hasIpv6() }, async (t) => {
+test('address families alternate, beginning with that of the first address', { skip: !hasIpv6() }, async (t) => {
   const { reactor, port, listener } = await serve(t, {})
   await listener.close()
   const attempt = async (addresses: string[], options: object = {}) => {
@@ -103,7 +103,7 @@ test('the families take turns, beginning with the first', { skip: !hasIpv6() }, 
   t.strictSame(await attempt(addresses, { autoSelectFamily: false }), ['127.0.0.1'])
 })
 
-test('a lookup that fails, throws, finds nothing, or answers nonsense', async (t) => {
+test('a lookup that fails, throws, finds nothing, or returns no address rejects', async (t) => {
   const reactor = makeReactor(t)
   const attempt = (lookup: LookupFunction) => reactor.connect({ host: name, port: 1, lookup })
   const failure = Object.assign(new Error('no such name'), { code: 'ENOTFOUND' })
@@ -119,7 +119,7 @@ test('a lookup that fails, throws, finds nothing, or answers nonsense', async (t
   await t.rejects(reactor.connect({ host: 'no-such-name.invalid', port: 1 }), { message: /^getaddrinfo/ })
 })
 
-test('a lookup may answer one address, as older ones do', async (t) => {
+test('a lookup may return a single address', async (t) => {
   const { reactor, port } = await serve(t, {})
   const conn = await reactor.connect({
     host: name,

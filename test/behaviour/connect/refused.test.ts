@@ -4,10 +4,10 @@ import { freePort } from '../../fixtures/port.js'
 import { fence, makeReactor, record, serve, TRIGGERS, turns } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
-  test(`${trigger}: a refused connection rejects as in node:net, and leaves nothing`, async (t) => {
+  test(`${trigger}: a refused connection rejects as in node:net, and leaves nothing behind`, async (t) => {
     const port = await freePort()
     const reactor = makeReactor(t, { trigger })
-    // The descriptors of the reactor before go a little later.
+    // The descriptors of the previous reactor are released a little later.
     await turns()
     const before = openDescriptors()
     const log: string[] = []
@@ -29,7 +29,7 @@ for (const trigger of TRIGGERS) {
   })
 }
 
-test('many refused at once use one slot each, and give it back', async (t) => {
+test('many attempts refused at the same time release their slots', async (t) => {
   const port = await freePort()
   const reactor = makeReactor(t, { maxConnections: 300 })
   for (let round = 0; round < 3; round++) {
@@ -40,7 +40,7 @@ test('many refused at once use one slot each, and give it back', async (t) => {
   }
 })
 
-test('at maxConnections it rejects, and goes on when there is room', async (t) => {
+test('connect() rejects at maxConnections, and works again when a slot is free', async (t) => {
   const { port } = await serve(t, {})
   const reactor = makeReactor(t, { maxConnections: 2 })
   const [first] = await Promise.all([1, 2].map(() => reactor.connect({ host: '127.0.0.1', port })))
@@ -58,13 +58,13 @@ test('at maxConnections it rejects, and goes on when there is room', async (t) =
   }
 })
 
-test('an address that can’t be reached, and one that is not to be', async (t) => {
+test('an unreachable address rejects with the error of the system', async (t) => {
   const reactor = makeReactor(t)
   await t.rejects(reactor.connect({ host: '255.255.255.255', port: 9 }), { code: 'ENETUNREACH', message: /^connect/ })
   await t.rejects(reactor.connect({ host: 'fe80::1%nowhere', port: 9 }), { code: 'ENODEV', message: /^connect/ })
 })
 
-test('an option that the kernel refuses is named', async (t) => {
+test('the error names an option that the kernel refuses', async (t) => {
   const { reactor, port } = await serve(t, {})
   const attempt = (options: object) => reactor.connect({ host: '127.0.0.1', port, ...options })
   await t.rejects(attempt({ congestion: 'no-such-thing' }), { code: 'ENOENT', message: /congestion/ })

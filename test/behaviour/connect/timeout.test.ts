@@ -5,7 +5,7 @@ import { openDescriptors } from '../../fixtures/host.js'
 import { block, fence, makeReactor, record, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
-  test(`${trigger}: an attempt that nobody answers ends with ETIMEDOUT, not before its time`, async (t) => {
+  test(`${trigger}: an attempt without a reply rejects with ETIMEDOUT, never early`, async (t) => {
     const port = await blackhole(t)
     const reactor = makeReactor(t, { trigger })
     const before = openDescriptors()
@@ -29,24 +29,24 @@ for (const trigger of TRIGGERS) {
   })
 }
 
-test('the time includes the lookup, and all addresses', async (t) => {
+test('connectTimeoutMs includes the lookup and all addresses', async (t) => {
   const port = await blackhole(t)
   const reactor = makeReactor(t)
   const expected = { code: 'ETIMEDOUT', message: `connect ETIMEDOUT some.name:${port}` }
-  let answer: (() => void) | undefined
+  let callBack: (() => void) | undefined
   await t.rejects(
     reactor.connect({
       host: 'some.name',
       port,
       connectTimeoutMs: 50,
       lookup: (_name, _options, callback) => {
-        answer = () => callback(null, [{ address: '127.0.0.1', family: 4 }])
+        callBack = () => callback(null, [{ address: '127.0.0.1', family: 4 }])
       },
     }),
     expected,
   )
-  // It comes too late, and starts nothing.
-  answer?.()
+  // A late result of the lookup starts nothing.
+  callBack?.()
   await t.rejects(
     reactor.connect({
       host: 'some.name',
@@ -64,7 +64,7 @@ test('the time includes the lookup, and all addresses', async (t) => {
   t.strictSame(await reactor.shutdown(), { drained: 0, cut: 0 })
 })
 
-test('a connection that came in time is there, also if this thread was busy meanwhile', async (t) => {
+test('connect() resolves for a connection in time, even if this thread was blocked', async (t) => {
   const { port } = await serve(t, {})
   const client = makeReactor(t)
   const attempt = client.connect({ host: '127.0.0.1', port, connectTimeoutMs: 30, idleTimeoutMs: 0 })
@@ -72,10 +72,10 @@ test('a connection that came in time is there, also if this thread was busy mean
   block(100)
   const conn = await attempt
   await sleep(100)
-  t.equal(conn.closed, false, 'its time ends with the attempt')
+  t.equal(conn.closed, false, 'the connect timeout ends with the attempt')
 })
 
-test('a slot that times out makes room for a listener’s next connection', async (t) => {
+test('an attempt that times out frees its slot for a listener’s next connection', async (t) => {
   const port = await blackhole(t)
   const { reactor, listener, port: own } = await serve(t, {}, {}, { maxConnections: 2 })
   const attempt = reactor.connect({ host: '127.0.0.1', port, connectTimeoutMs: 300 }).catch(({ code }) => code)

@@ -7,7 +7,7 @@ import { temporaryDirectory } from '../../fixtures/temporary.js'
 
 for (const trigger of TRIGGERS) {
   for (const kind of ['a path', 'an abstract name']) {
-    test(`${trigger}: ${kind}`, async (t) => {
+    test(`${trigger}: connect() reaches ${kind}`, async (t) => {
       const reactor = makeReactor(t, { trigger })
       const path = kind === 'a path' ? join(temporaryDirectory(t), 's') : `\0c1m-${process.pid}-${trigger}`
       await reactor.listen({ path }, { data: (conn, chunk) => void conn.end(chunk) })
@@ -21,18 +21,18 @@ for (const trigger of TRIGGERS) {
   }
 }
 
-test('refusals name the path', async (t) => {
+test('errors for Unix sockets name the path or the option', async (t) => {
   const reactor = makeReactor(t)
   const path = join(temporaryDirectory(t), 'nobody')
   const expected = { message: `connect ENOENT ${path}`, code: 'ENOENT', errno: -2, syscall: 'connect', address: path }
   t.match(await reactor.connect({ path }).catch((error) => error), expected)
   await t.rejects(reactor.connect({ path: 'x'.repeat(108) }), { code: 'ENAMETOOLONG', message: /^connect/ })
   await t.rejects(reactor.connect({ path: 'with\0inside' }), { code: 'EINVAL', message: /^connect/ })
-  // A Unix socket has hardly any options, and says so.
+  // A Unix socket supports hardly any options.
   await t.rejects(reactor.connect({ path, noDelay: true }), { code: 'ERR_C1M_UNSUPPORTED_OPTION', message: /noDelay/ })
 })
 
-test('a queue that is full is EAGAIN, at once', async (t) => {
+test('a full queue of a Unix listener rejects with EAGAIN immediately', async (t) => {
   const path = join(temporaryDirectory(t), 's')
   const full = makeReactor(t, { maxConnections: 1 })
   const listener = await full.listen({ path, backlog: 1 })
@@ -46,7 +46,7 @@ test('a queue that is full is EAGAIN, at once', async (t) => {
   for (const result of rejected) t.match(result, { reason: { code: 'EAGAIN', syscall: 'connect' } })
 })
 
-test('a server of node:net', async (t) => {
+test('connect() reaches a Unix server of node:net', async (t) => {
   const path = join(temporaryDirectory(t), 's')
   const server = createServer((socket) => socket.end('welcome')).listen(path)
   t.teardown(() => server.close())

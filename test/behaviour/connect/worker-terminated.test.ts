@@ -7,7 +7,7 @@ import { childProgram } from '../../fixtures/child.js'
 import { openDescriptors, openThreads } from '../../fixtures/host.js'
 import { serve, until } from '../../fixtures/reactor.js'
 
-test('a worker that is terminated in the middle of its attempts leaves nothing', async (t) => {
+test('a worker that is terminated during its attempts leaves no descriptor', async (t) => {
   const hole = await blackhole(t)
   const { reactor, port } = await serve(t, {})
   const file = childProgram('connecting-worker')

@@ -5,7 +5,7 @@ import { fence, quiet, TRIGGERS, until } from '../../fixtures/reactor.js'
 const MIB = 1 << 20
 
 for (const trigger of TRIGGERS) {
-  test(`aborted before its first byte has gone, a file is taken out (${trigger})`, async (t) => {
+  test(`an abort before a file's first byte removes it from the queue (${trigger})`, async (t) => {
     const { path, content } = temporaryFile(t, 32 * MIB)
     const { conn, peer, reactor } = await onePair(t, trigger)
     peer.socket.pause()
@@ -27,7 +27,7 @@ for (const trigger of TRIGGERS) {
     t.equal(conn.closed, false)
   })
 
-  test(`aborted at once, before it could be opened (${trigger})`, async (t) => {
+  test(`an abort before a file is opened sends nothing of it (${trigger})`, async (t) => {
     const { path } = temporaryFile(t, 1000)
     const { conn, peer, reactor } = await onePair(t, trigger)
     const abort = new AbortController()
@@ -41,7 +41,7 @@ for (const trigger of TRIGGERS) {
     t.equal(peer.text, 'ab')
   })
 
-  test(`aborted when part of it has gone, the connection is reset (${trigger})`, async (t) => {
+  test(`an abort after a part of a file was sent resets the connection (${trigger})`, async (t) => {
     const path = endlessFile(t)
     const { conn, peer, log } = await onePair(t, trigger)
     const abort = new AbortController()
@@ -57,7 +57,7 @@ for (const trigger of TRIGGERS) {
     t.strictSame(log, ['open', 'close ERR_C1M_FILE_ABORTED'])
   })
 
-  test(`aborted too late, nothing happens (${trigger})`, async (t) => {
+  test(`an abort after a file was sent has no effect (${trigger})`, async (t) => {
     const { path } = temporaryFile(t, 1000)
     const { conn, peer } = await onePair(t, trigger)
     const abort = new AbortController()

@@ -8,7 +8,7 @@ import { serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 for (const trigger of TRIGGERS) {
   test(`files that are not in the page cache, while others are served (${trigger})`, async (t) => {
     const files = [temporaryFile(t, 4_000_001), temporaryFile(t, 4_000_002), temporaryFile(t, 4_000_003)]
-    // Writes them to disk, and drops them from the page cache; where the file system doesn't do that, they are warm.
+    // Drops the files from the page cache, where the file system supports that.
     for (const { path } of files) {
       spawnSync('dd', [`of=${path}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0'], { stdio: 'ignore' })
     }

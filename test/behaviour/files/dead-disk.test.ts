@@ -14,14 +14,14 @@ test('shutdown() keeps its deadline while file threads wait for a dead disk', as
   t.equal(child.stderr, '')
 })
 
-test('worker.terminate() waits for no disk, and the threads that do keep their code', async (t) => {
+test('worker.terminate() doesn’t wait for a dead disk, and file threads that do keep their code', async (t) => {
   const child = startChild(t, 'dead-disk', { args: ['terminate'], env: deadDisk(t) })
   t.strictSame(await child.next(), { code: 1 })
   t.strictSame(await child.untilExit(), { code: 0, signal: null })
   t.equal(child.stderr, '')
 })
 
-test('nor does process.exit()', async (t) => {
+test('process.exit() doesn’t wait for a dead disk', async (t) => {
   const child = startChild(t, 'dead-disk', { args: ['exit'], env: deadDisk(t) })
   t.strictSame(await child.untilExit(), { code: 0, signal: null })
   t.equal(child.stderr, '')

@@ -9,7 +9,7 @@ import { temporaryDirectory } from '../../fixtures/temporary.js'
 const MIB = 1 << 20
 
 for (const trigger of TRIGGERS) {
-  test(`a file that can't be opened leaves the connection as it was (${trigger})`, async (t) => {
+  test(`sendFile() rejects for a file that can't be opened, and the connection continues (${trigger})`, async (t) => {
     const { path, content } = temporaryFile(t, 100)
     const { conn, peer } = await onePair(t, trigger)
     conn.write('a')
@@ -31,8 +31,8 @@ for (const trigger of TRIGGERS) {
     t.ok(peer.received.equals(Buffer.concat([Buffer.from('abc'), content, Buffer.from('d')])))
     const handle = await open(path)
     await handle.close()
-    await t.rejects(conn.sendFile(handle), { code: 'EBADF' }, 'a FileHandle that is closed')
-    // Which would be standard input.
+    await t.rejects(conn.sendFile(handle), { code: 'EBADF' }, 'a closed FileHandle')
+    // NaN would be taken for 0, which is standard input.
     const noNumber = { fd: Number.NaN } as unknown as Parameters<typeof conn.sendFile>[0]
     await t.rejects(conn.sendFile(noNumber), { code: 'ERR_C1M_OUT_OF_RANGE' })
     const writeOnly = await open(path, 'a')
@@ -57,14 +57,14 @@ for (const trigger of TRIGGERS) {
     await peer.untilBytes(MIB)
     truncateSync(path, MIB)
     await rejected
-    // That it gets a RST the native tests show: with bytes unread, libuv makes an end of it.
+    // libuv turns a RST with unread bytes into an end; the native tests check that it is a RST.
     await peer.untilEnded()
     await until(() => log.length === 2)
     t.strictSame(log, ['open', 'close ERR_C1M_FILE_TRUNCATED'])
     t.ok(openDescriptors() <= before)
   })
 
-  test(`the peer's reset, destroy() and reset() reject (${trigger})`, async (t) => {
+  test(`the peer's reset, destroy() and reset() reject sendFile() (${trigger})`, async (t) => {
     const { path } = temporaryFile(t, 32 * MIB)
     for (const [how, code] of [
       ['peer', /^ECONNRESET$/],

@@ -12,7 +12,7 @@ const random = seeded(11)
 
 for (const trigger of TRIGGERS) {
   for (const protocol of ['tcp', 'unix'] as const) {
-    test(`files come in order with what is written around them (${protocol}, ${trigger})`, async (t) => {
+    test(`files are sent in order with writes around them (${protocol}, ${trigger})`, async (t) => {
       const directory = temporaryDirectory(t)
       const big = random.bytes(3_000_000)
       const small = random.bytes(1000)
@@ -52,7 +52,7 @@ for (const trigger of TRIGGERS) {
       ])
       t.strictSame(await Promise.all(sent), [small.length, big.length, 0, 10, 1])
       await peer.untilEnded()
-      t.ok(peer.received.equals(want), 'byte for byte')
+      t.ok(peer.received.equals(want), 'every byte is right')
       peer.end()
       await peer.untilClosed()
       await until(() => conn.closed)

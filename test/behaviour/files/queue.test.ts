@@ -22,14 +22,14 @@ for (const trigger of TRIGGERS) {
     const sent = conn.sendFile(path)
     t.equal(conn.writableLength, 0)
     const chunk = Buffer.alloc(65_536, 1)
-    t.equal(conn.write(chunk), false, 'the mark counts what is written')
+    t.equal(conn.write(chunk), false, 'the high-water mark counts written bytes')
     t.equal(conn.writableLength, chunk.length)
     await until(() => reactor.stats().bytesWritten > 0)
     await quiet(reactor)
-    t.equal(conn.writableLength, chunk.length, 'the file behind which it waits does not count')
+    t.equal(conn.writableLength, chunk.length, 'the file before the bytes does not count')
     t.strictSame(log, ['open'])
     peer.socket.resume()
-    t.equal(await sent, content.length, 'beyond maxWriteQueue')
+    t.equal(await sent, content.length, 'a file larger than maxWriteQueue is sent')
     await until(() => log.length > 1)
     t.strictSame(log, ['open', 'drain'])
     t.equal(conn.writableLength, 0)
@@ -83,7 +83,7 @@ for (const trigger of TRIGGERS) {
   })
 }
 
-test('a sparse file of 6 GiB, read beyond the fourth', async (t) => {
+test('ranges beyond 4 GiB of a file are sent', async (t) => {
   const path = join(temporaryDirectory(t), 'sparse')
   const fd = openSync(path, 'w')
   const at = 5 * 2 ** 30

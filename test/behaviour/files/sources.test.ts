@@ -9,19 +9,19 @@ import { openDescriptors } from '../../fixtures/host.js'
 import { until } from '../../fixtures/reactor.js'
 import { temporaryDirectory } from '../../fixtures/temporary.js'
 
-test('a path, bytes, a URL, a FileHandle and a descriptor are the same file', async (t) => {
+test('a file can be given as a path, bytes, a URL, a FileHandle or a descriptor', async (t) => {
   const { path, content } = temporaryFile(t, 10_000)
   const { conn, peer } = await onePair(t, 'edge')
   const before = openDescriptors()
   const handle = await open(path)
   const fd = openSync(path, 'r')
-  // Its position doesn't matter, and stays.
+  // The position of the handle isn't used or changed.
   await handle.read(Buffer.alloc(100), 0, 100, null)
   const sent = [path, Buffer.from(path), pathToFileURL(path), handle, fd].map((source) => conn.sendFile(source))
   const bytes = Buffer.from(path)
   sent.push(conn.sendFile(bytes))
   bytes.fill(0)
-  // Ours are duplicates.
+  // c1m has duplicated the descriptor by now.
   closeSync(fd)
   const { bytesRead, buffer } = await handle.read(Buffer.alloc(10), 0, 10, null)
   t.ok(bytesRead === 10 && buffer.equals(content.subarray(100, 110)), 'the position is where it was')
@@ -32,7 +32,7 @@ test('a path, bytes, a URL, a FileHandle and a descriptor are the same file', as
   await until(() => openDescriptors() === before, 'no descriptor is left')
 })
 
-test('a path that is no UTF-8', async (t) => {
+test('a path need not be UTF-8', async (t) => {
   const directory = temporaryDirectory(t)
   const path = Buffer.concat([Buffer.from(join(directory, 'x')), Buffer.from([0xff, 0xfe])])
   writeFileSync(path, 'content')
@@ -42,7 +42,7 @@ test('a path that is no UTF-8', async (t) => {
   t.equal(peer.text, 'content')
 })
 
-test('ranges', async (t) => {
+test('a range of a file is sent, up to its end at most', async (t) => {
   const { path, content } = temporaryFile(t, 1000)
   const { conn, peer } = await onePair(t, 'edge')
   let all = Buffer.alloc(0)

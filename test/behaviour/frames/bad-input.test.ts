@@ -7,8 +7,8 @@ const TYPE = { name: 'TypeError', code: 'ERR_C1M_INVALID_ARG_TYPE' }
 const VALUE = { name: 'TypeError', code: 'ERR_C1M_INVALID_ARG_VALUE' }
 const RANGE = { name: 'RangeError', code: 'ERR_C1M_OUT_OF_RANGE' }
 
-test('a framing that can be none throws', (t) => {
-  // What TypeScript would refuse.
+test('lengthPrefixed() and delimited() throw for bad options', (t) => {
+  // Casts for calls that TypeScript would refuse.
   const prefixed = lengthPrefixed as (options: unknown) => void
   const ending = delimited as (delimiter: unknown, options?: unknown) => void
   t.throws(() => prefixed({ bytes: '4' }), TYPE)
@@ -30,7 +30,7 @@ test('a framing that can be none throws', (t) => {
   t.end()
 })
 
-test('a framing that is none rejects, or throws', async (t) => {
+test('a value that is not a framing, or a bad payload, rejects or throws', async (t) => {
   const reactor = makeReactor(t)
   for (const framing of ['\n', null, {}, 5]) {
     await t.rejects(reactor.listen({ port: 0, framing: framing as never }), TYPE)
@@ -55,6 +55,6 @@ test('a framing that is none rejects, or throws', async (t) => {
   t.equal(writeFrame(to, short, new Uint8Array(255).fill(7)), true)
   t.equal(writeFrame(to, lines, 'löve\n'), true)
   await peer.untilBytes(256 + 8)
-  t.equal(peer.received.subarray(256).toString(), 'löve\n\r\n', 'and nothing of what threw')
+  t.equal(peer.received.subarray(256).toString(), 'löve\n\r\n', 'nothing of the calls that threw')
   t.equal(peer.received[0], 255)
 })

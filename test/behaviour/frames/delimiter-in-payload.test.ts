@@ -1,7 +1,7 @@
 import { delimited } from 'c1m'
 import { test } from 'tap'
 
-test('a payload whose end and the delimiter are one too early is refused', async (t) => {
+test('a payload is refused if its end and the delimiter form an earlier delimiter', async (t) => {
   const refused: readonly (readonly [delimiter: string, payload: string])[] = [
     ['\r\r', 'abc\r'],
     ['\r\n\r\n', 'abc\r\n'],
@@ -25,14 +25,14 @@ test('a payload whose end and the delimiter are one too early is refused', async
   ]
   for (const [delimiter, payload] of taken) {
     const framing = delimited(delimiter)
-    // It must be found where the payload ends, and no sooner: that is what the peer does.
+    // The peer must find the delimiter at the end of the payload, and not before.
     const whole = (payload + delimiter).indexOf(delimiter) === payload.length
     if (whole) t.equal(framing.encode(payload).toString(), payload + delimiter)
     else t.throws(() => framing.encode(payload), { code: 'ERR_C1M_INVALID_ARG_VALUE' }, payload)
   }
 })
 
-test('no payload of few letters is cut wrongly, with any delimiter of them', async (t) => {
+test('all payloads and delimiters of two letters are either refused or framed correctly', async (t) => {
   const words = (length: number): string[] =>
     length === 0 ? [''] : words(length - 1).flatMap((word) => [`${word}a`, `${word}b`])
   let refused = 0

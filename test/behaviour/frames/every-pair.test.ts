@@ -7,15 +7,15 @@ import { fence, makeReactor, serve, TRIGGERS, until } from '../../fixtures/react
 
 type Kind = readonly [name: string, framing: Framing | undefined]
 
-/** Those with a small most find no frame in what the others send. */
+/** Framings of each kind. Those with a small max find an invalid frame in the streams of the others. */
 const KINDS: readonly Kind[] = [
-  ['bytes as they come', undefined],
+  ['no framing', undefined],
   ['line feeds', delimited('\n')],
   ['short lines', delimited('\n', { maxFrameBytes: 6 })],
   ['a delimiter of several bytes', delimited('\r\n\t')],
-  ['short ones with several bytes', delimited(';;', { maxFrameBytes: 6 })],
-  ['a length of a byte', lengthPrefixed({ bytes: 1 })],
-  ['short ones with a length', lengthPrefixed({ bytes: 1, maxFrameBytes: 6 })],
+  ['short frames with several bytes', delimited(';;', { maxFrameBytes: 6 })],
+  ['a length of one byte', lengthPrefixed({ bytes: 1 })],
+  ['short frames with a length', lengthPrefixed({ bytes: 1, maxFrameBytes: 6 })],
   ['a length that counts itself', lengthPrefixed({ bytes: 4, endian: 'little', includesHeader: true })],
 ]
 const FIRST = 'SWITCH'
@@ -117,7 +117,7 @@ async function begin(
 for (const trigger of TRIGGERS) {
   for (const [way, go] of Object.entries(WAYS)) {
     for (const [before, from] of KINDS) {
-      test(`from ${before} to any other, exactly there: ${way} (${trigger})`, async (t) => {
+      test(`from ${before} the framing changes to any other behind the frame: ${way} (${trigger})`, async (t) => {
         const reactor = makeReactor(t, { trigger })
         const pairs = await Promise.all(KINDS.map((kind) => begin(t, reactor, from, kind, go)))
         const all = (done: (streams: Streams) => number, what: string) =>

@@ -5,7 +5,7 @@ import { fence, record, serve, TRIGGERS, until } from '../../fixtures/reactor.js
 
 for (const trigger of TRIGGERS) {
   for (const read of ['owned', 'borrowed'] as const) {
-    test(`frames that a paused connection has not heard of come before it is closed for the next (${trigger}, ${read})`, async (t) => {
+    test(`frames buffered in a pause are delivered before an invalid one closes (${trigger}, ${read})`, async (t) => {
       const log: string[] = []
       let paused: Connection | undefined
       const handlers = record<unknown>(log, {
@@ -29,7 +29,7 @@ for (const trigger of TRIGGERS) {
   }
 }
 
-test('what is no frame waits for a paused connection, whose framing may be changed until then', async (t) => {
+test('an invalid frame waits for resume(), and the framing may be changed until then', async (t) => {
   for (const changes of [true, false]) {
     const log: string[] = []
     let paused: Connection | undefined

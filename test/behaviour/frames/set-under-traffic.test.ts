@@ -5,7 +5,7 @@ import { connectPeer } from '../../fixtures/peer.js'
 import { seeded } from '../../fixtures/random.js'
 import { block, fence, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
-/** A stream of sections, each cut in its own way; the last frame of one says that the next begins. */
+/** The framings of a stream's sections. The last frame of a section announces the next one. */
 const SECTIONS: readonly (Framing | undefined)[] = [
   delimited('\n'),
   lengthPrefixed({ bytes: 2 }),
@@ -55,7 +55,7 @@ for (const trigger of TRIGGERS) {
     })
   }
 
-  test(`what is left of the handshake comes first, all of it received already (${trigger})`, async (t) => {
+  test(`with a new framing, the rest of the received chunk is framed first (${trigger})`, async (t) => {
     const framing = lengthPrefixed({ bytes: 1 })
     const log: string[] = []
     const { port } = await serve(
@@ -84,7 +84,7 @@ for (const trigger of TRIGGERS) {
     t.strictSame(log, ['hello', 'one', '', 'three', 'end', 'close'])
   })
 
-  test(`back to bytes as they come, with an end that waits, and paused (${trigger})`, async (t) => {
+  test(`a framing can be removed in a pause, with the peer's end pending (${trigger})`, async (t) => {
     const log: string[] = []
     let paused: Connection | undefined
     const { port, reactor } = await serve<unknown>(
@@ -114,6 +114,6 @@ for (const trigger of TRIGGERS) {
     await until(() => log.at(-1) === 'end')
     t.equal(log.slice(1, -1).join(''), 'second\nthi')
     t.equal(paused?.end(), true)
-    t.equal(paused?.setFraming(delimited('\n')), false, 'not after our end')
+    t.equal(paused?.setFraming(delimited('\n')), false, 'not after end()')
   })
 }

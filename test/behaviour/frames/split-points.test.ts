@@ -5,7 +5,7 @@ import { serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
   for (const read of ['owned', 'borrowed'] as const) {
-    test(`frames are whole wherever the stream is split (${trigger}, ${read})`, async (t) => {
+    test(`frames are delivered whole, wherever the stream is split (${trigger}, ${read})`, async (t) => {
       for (const [name, framing] of FRAMINGS) {
         const frames: string[] = []
         let ended = 0
@@ -24,7 +24,7 @@ for (const trigger of TRIGGERS) {
         )
         const expected = SAMPLE.map((frame) => frame.toString('latin1'))
         const stream = encodeAll(framing, SAMPLE)
-        // A byte a segment: each arrives alone, or several together as it happens.
+        // Each byte is sent as a segment of its own, and read alone or with others.
         const slow = await connectPeer(t, port, { noDelay: true })
         for (const byte of stream) await slow.flush(Buffer.of(byte))
         slow.end()

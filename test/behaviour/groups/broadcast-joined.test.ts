@@ -4,7 +4,7 @@ import { connectPeer } from '../../fixtures/peer.js'
 import { makeReactor, serve, until } from '../../fixtures/reactor.js'
 
 for (const ioThreads of [1, 3]) {
-  test(`broadcasts one right after the other are one, in order with all else (${ioThreads} I/O threads)`, async (t) => {
+  test(`consecutive broadcasts are joined, and in order with writes (${ioThreads} I/O threads)`, async (t) => {
     const reactor = makeReactor(t, { ioThreads })
     const conns: Connection[] = []
     const { port } = await serve<unknown>(t, { open: (conn) => void conns.push(conn) }, {}, reactor)
@@ -14,42 +14,42 @@ for (const ioThreads of [1, 3]) {
     for (const conn of conns.slice(0, 6)) room.add(conn)
     const [first, second] = conns as [Connection, Connection]
     const expected = new Map(conns.map((conn) => [conn.remotePort, '']))
-    const say = (text: string, to: readonly Connection[]) => {
+    const expect = (text: string, to: readonly Connection[]) => {
       for (const { remotePort } of to) expected.set(remotePort, expected.get(remotePort) + text)
     }
-    const tell = (text: string, to: Iterable<Connection>, except?: Connection) => {
-      say(
+    const broadcast = (text: string, to: Iterable<Connection>, except?: Connection) => {
+      expect(
         text,
         [...to].filter((conn) => conn !== except),
       )
       return room.broadcast(text, { except })
     }
 
-    const joined = Array.from({ length: 1000 }, (_, i) => tell(`${i};`, room))
+    const joined = Array.from({ length: 1000 }, (_, i) => broadcast(`${i};`, room))
     first.write('w1;')
-    say('w1;', [first])
-    const afterWrite = tell('after a write;', room)
-    const without = tell('without the first;', room, first)
-    const withoutAgain = tell('the same;', room, first)
+    expect('w1;', [first])
+    const afterWrite = broadcast('after a write;', room)
+    const without = broadcast('without the first;', room, first)
+    const withoutAgain = broadcast('the same;', room, first)
     second.write('w2;')
-    say('w2;', [second])
+    expect('w2;', [second])
     room.add(conns[6] as Connection)
-    const seven = tell('for seven;', room)
+    const seven = broadcast('for seven;', room)
     room.delete(second)
-    const six = tell('for six;', room)
-    // Too much to be joined, and sent from where it lies.
+    const six = broadcast('for six;', room)
+    // Too large to be joined: it is sent from the caller's memory.
     const large = 'L'.repeat(20_000)
-    const two = [tell(large, room), tell(large, room)]
-    const empty = tell('', room)
+    const two = [broadcast(large, room), broadcast(large, room)]
+    const empty = broadcast('', room)
 
-    // A socket that takes nothing for once has it queued.
-    const told = async (result: Promise<BroadcastResult>) => {
+    // A socket that is full for a moment counts as queued.
+    const countReached = async (result: Promise<BroadcastResult>) => {
       const { reached, queued, cut } = await result
       return cut === 0 ? reached + queued : -1
     }
-    t.strictSame(await Promise.all(joined.map(told)), Array(1000).fill(6))
+    t.strictSame(await Promise.all(joined.map(countReached)), Array(1000).fill(6))
     t.strictSame(
-      await Promise.all([afterWrite, without, withoutAgain, seven, six, ...two, empty].map(told)),
+      await Promise.all([afterWrite, without, withoutAgain, seven, six, ...two, empty].map(countReached)),
       [6, 5, 5, 7, 6, 6, 6, 6],
     )
     await until(() => peers.every((peer) => peer.length === expected.get(peer.port)?.length))
@@ -57,7 +57,7 @@ for (const ioThreads of [1, 3]) {
   })
 }
 
-test('all connections are told as one as well, until others are there', async (t) => {
+test('broadcasts to all connections are joined as well, until a connection opens', async (t) => {
   const conns: Connection[] = []
   const { reactor, port } = await serve<unknown>(t, { open: (conn) => void conns.push(conn) })
   const peer = await connectPeer(t, port)

@@ -6,7 +6,7 @@ import { serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 const MEMBERS = 600
 
 for (const trigger of TRIGGERS) {
-  test(`a broadcast is in order with the writes before and after it, for each (${trigger})`, async (t) => {
+  test(`a broadcast is in order with the writes of each connection before and after it (${trigger})`, async (t) => {
     const conns: Connection[] = []
     const { reactor, port } = await serve<unknown>(t, { open: (conn) => void conns.push(conn) }, {}, { trigger })
     const peers = await Promise.all(Array.from({ length: MEMBERS }, () => connectPeer(t, port)))
@@ -34,7 +34,7 @@ for (const trigger of TRIGGERS) {
         add(conn, `after ${i};`)
       }
     }
-    // While the sockets are having their turns.
+    // The next broadcast comes while the first ones are being sent.
     await new Promise(setImmediate)
     results.push(all.broadcast('again;'))
     for (const conn of conns) {
@@ -42,7 +42,7 @@ for (const trigger of TRIGGERS) {
       conn.end('the end')
       add(conn, 'the end')
     }
-    // A socket that takes nothing for once has it queued.
+    // A socket that is full for a moment counts as queued.
     t.strictSame(
       (await Promise.all(results)).map(({ reached, queued, cut }) => [reached + queued, cut]),
       [

@@ -6,7 +6,7 @@ import { fence, quiet, record, serve, TRIGGERS, until } from '../../fixtures/rea
 const KIB = 1024
 
 for (const trigger of TRIGGERS) {
-  test(`who doesn't read has it queued, then is cut, and the others go on (${trigger})`, async (t) => {
+  test(`a member that doesn't read is cut when its queue is full, and others continue (${trigger})`, async (t) => {
     const log: string[] = []
     const conns: Connection[] = []
     const { reactor, port } = await serve<unknown>(
@@ -33,7 +33,7 @@ for (const trigger of TRIGGERS) {
       queued += result.queued
       cut += result.cut
       t.equal(result.reached + result.queued + result.cut, 2)
-      t.equal(slowConn.writableLength, 0, 'broadcasts are not in it')
+      t.equal(slowConn.writableLength, 0, 'writableLength does not count broadcasts')
       await quick.untilBytes(sent)
     }
     t.ok(queued > 0)
@@ -48,7 +48,7 @@ for (const trigger of TRIGGERS) {
     t.equal(reactor.stats().queueBytes, 0)
   })
 
-  test(`what is queued goes when there is room, and drain comes after it (${trigger})`, async (t) => {
+  test(`queued broadcasts are sent when there is room, and drain comes after them (${trigger})`, async (t) => {
     const log: string[] = []
     const conns: Connection[] = []
     const { reactor, port } = await serve<unknown>(
@@ -63,7 +63,7 @@ for (const trigger of TRIGGERS) {
     const conn = conns[0] as Connection
     const group = reactor.createGroup()
     group.add(conn)
-    // More than the kernel's buffers hold, however they grow.
+    // More bytes than the kernel's buffers can grow to.
     const sent = 32 * KIB * KIB
     t.strictSame(await group.broadcast(Buffer.alloc(sent, 'b')), { reached: 0, queued: 1, cut: 0 })
     t.equal(conn.write('0123456789abcdef'), false)

@@ -3,7 +3,7 @@ import { test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
 import { fence, makeReactor, serve, until } from '../../fixtures/reactor.js'
 
-test('all connections, or those that a filter takes', async (t) => {
+test('connections.broadcast() sends to all connections, or to those that a filter accepts', async (t) => {
   const reactor = makeReactor(t)
   const one = await serve<{ name: string }>(t, {}, {}, reactor)
   const two = await serve<{ name: string }>(t, {}, {}, reactor)
@@ -40,14 +40,14 @@ test('all connections, or those that a filter takes', async (t) => {
   )
 })
 
-test('nobody is there', async (t) => {
+test('a broadcast without a connection resolves with zeros', async (t) => {
   const reactor = makeReactor(t)
   const nobody = { reached: 0, queued: 0, cut: 0 }
   t.strictSame(await reactor.connections.broadcast('hello'), nobody)
   t.strictSame(await reactor.createGroup().broadcast('hello'), nobody)
 })
 
-test('bad arguments', async (t) => {
+test('connections.broadcast() with bad arguments rejects, and sends nothing', async (t) => {
   const { reactor, port } = await serve(t, {})
   const peer = await connectPeer(t, port)
   await until(() => reactor.connections.size === 1)

@@ -4,7 +4,7 @@ import { connectPeer } from '../../fixtures/peer.js'
 import { fence, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
-  test(`what a relay passes on has no broadcasts in it, except those before it (${trigger})`, async (t) => {
+  test(`relayed connections get no broadcasts, except those before the relay (${trigger})`, async (t) => {
     const conns: Connection[] = []
     const { reactor, port } = await serve<unknown>(t, { open: (conn) => void conns.push(conn) }, {}, { trigger })
     const one = await connectPeer(t, port)
@@ -18,7 +18,7 @@ for (const trigger of TRIGGERS) {
     const relayed = relay(a, b)
     one.write('to two;')
     await two.untilBytes('before;to two;'.length)
-    // One that moves to the other's I/O thread takes along what is not with the kernel yet.
+    // A connection that moves to the other's I/O thread takes unsent bytes along, which count as queued.
     const { reached, queued } = await before
     t.equal(reached + queued, 2)
     t.strictSame(await group.broadcast('during;'), { reached: 0, queued: 0, cut: 0 })

@@ -20,7 +20,7 @@ async function some(t: Parameters<typeof serve>[0], count: number) {
 
 const members = (group: Group) => new Set(group)
 
-test('joining, leaving, and who is in', async (t) => {
+test('a group has the connections that were added and not deleted', async (t) => {
   const { reactor, conns } = await some(t, 3)
   const [a, b, c] = conns as [Connection, Connection, Connection]
   const group = reactor.createGroup()
@@ -43,7 +43,7 @@ test('joining, leaving, and who is in', async (t) => {
   t.equal(group.size, 0)
 })
 
-test('membership is in order with broadcasts', async (t) => {
+test('a broadcast reaches those that are members at the call', async (t) => {
   const { reactor, peers, conns } = await some(t, 3)
   const [a, b, c] = conns as [Connection, Connection, Connection]
   const group = reactor.createGroup()
@@ -71,7 +71,7 @@ test('membership is in order with broadcasts', async (t) => {
   )
 })
 
-test('a connection that closes has left its groups before its close handler', async (t) => {
+test('a closing connection is in no group in its close handler', async (t) => {
   const { reactor, peers, conns, closed } = await some(t, 3)
   const [a, b, c] = conns as [Connection, Connection, Connection]
   const groups = Array.from({ length: 100 }, () => reactor.createGroup())
@@ -91,7 +91,7 @@ test('a connection that closes has left its groups before its close handler', as
   t.ok(inThere.every((is) => !is))
   t.equal(groups[0]?.add(b), false)
   for (const group of groups) t.strictSame(members(group), new Set([a, c]))
-  // Its slot's next tenant is in none.
+  // The next connection in its slot is in no group.
   const { port } = await serve<unknown>(t, {}, {}, reactor)
   const next = await connectPeer(t, port)
   await until(() => reactor.connections.size === 3)
@@ -101,7 +101,7 @@ test('a connection that closes has left its groups before its close handler', as
   t.equal(next.length, 0)
 })
 
-test('a connection that was destroyed can not join', async (t) => {
+test('a destroyed connection can’t be added', async (t) => {
   const { reactor, conns } = await some(t, 1)
   const [conn] = conns as [Connection]
   const group = reactor.createGroup()
@@ -110,7 +110,7 @@ test('a connection that was destroyed can not join', async (t) => {
   t.equal(group.size, 0)
 })
 
-test('bad arguments', async (t) => {
+test('methods of a group reject bad arguments', async (t) => {
   const { reactor, conns } = await some(t, 1)
   const [conn] = conns as [Connection]
   const group = reactor.createGroup()
@@ -129,7 +129,7 @@ test('bad arguments', async (t) => {
   await t.rejects(group.broadcast('x', { encoding: 'none' as 'utf8' }), { code: 'ERR_C1M_INVALID_ARG_VALUE' })
 })
 
-test('a connection in very many groups joins, leaves and closes as any other does', async (t) => {
+test('a connection can be in very many groups', async (t) => {
   const { reactor, peers, conns, closed } = await some(t, 2)
   const [a, b] = conns as [Connection, Connection]
   const groups = Array.from({ length: 100 }, () => reactor.createGroup())
@@ -149,7 +149,7 @@ test('a connection in very many groups joins, leaves and closes as any other doe
   )
   t.ok(groups.every((group) => group.has(b)))
   t.equal((await (groups[60] as Group).broadcast('x')).reached, 2)
-  // Down to none, and up again.
+  // It leaves all groups, and joins some again.
   for (const group of groups.slice(50)) group.delete(a)
   for (const group of groups.slice(0, 40)) group.add(a)
   t.equal(groups.filter((group) => group.has(a)).length, 40)
@@ -164,7 +164,7 @@ test('a connection in very many groups joins, leaves and closes as any other doe
   t.strictSame(new Set(groups.map((group) => group.size)), new Set([0]))
 })
 
-test('joining and leaving take no longer the more groups there are', async (t) => {
+test('the time to join and leave does not depend on the number of groups', async (t) => {
   const { reactor, conns } = await some(t, 1)
   const conn = conns[0] as Connection
   const times = [1000, 32_000].map((count) => {
@@ -177,6 +177,6 @@ test('joining and leaving take no longer the more groups there are', async (t) =
     }
     return Number(process.hrtime.bigint() - start)
   }) as [number, number]
-  // As many calls. Looking through all groups at each would make it 32 times as much.
+  // Both times are for the same number of calls. A search through all groups would take 32 times as long.
   t.ok(times[1] < 10 * times[0], `${times} ns`)
 })

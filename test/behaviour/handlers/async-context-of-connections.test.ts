@@ -6,7 +6,7 @@ import { fence, makeReactor, serve, until } from '../../fixtures/reactor.js'
 
 const storage = new AsyncLocalStorage<string>()
 
-test('handlers of connect() run with the store of its caller, each with their own', async (t) => {
+test('handlers of connect() run with the store of its caller', async (t) => {
   const { port } = await serve(t, {
     data(conn, chunk) {
       conn.end(chunk)
@@ -37,13 +37,13 @@ test('handlers of connect() run with the store of its caller, each with their ow
   }
   await until(() => closed === 2)
   for (const who of ['one', 'two']) {
-    const mine = seen.filter((line) => line.endsWith(` ${who}`)).map((line) => line.split(' ')[0])
-    t.strictSame(mine, ['open', 'promise', 'data', 'end', 'close'])
+    const names = seen.filter((line) => line.endsWith(` ${who}`)).map((line) => line.split(' ')[0])
+    t.strictSame(names, ['open', 'promise', 'data', 'end', 'close'])
   }
   t.equal(seen.length, 10)
 })
 
-test('handlers that are put in and taken out later count as those of listen() do', async (t) => {
+test('handlers of connect() can be replaced on their object', async (t) => {
   const { port } = await serve(t, { open: (conn) => void conn.write('one') })
   const seen: string[] = []
   const handlers: { data?: (conn: Connection, chunk: Buffer) => void; end?: () => void } = {
@@ -60,7 +60,7 @@ test('handlers that are put in and taken out later count as those of listen() do
   t.strictSame(seen, ['first', 'end'])
 })
 
-test('what was held back runs in the context of all other events, whoever resumes', async (t) => {
+test('buffered events are delivered in the context of other events, not in that of resume()', async (t) => {
   const seen: string[] = []
   let conn: Connection | undefined
   const note = (name: string) => void seen.push(`${name} ${storage.getStore()}`)

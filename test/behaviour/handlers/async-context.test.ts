@@ -4,7 +4,7 @@ import { collectGarbage } from '../../fixtures/garbage.js'
 import { connectPeer } from '../../fixtures/peer.js'
 import { blockUntil, makeReactor, serve, until } from '../../fixtures/reactor.js'
 
-test('an AsyncLocalStorage follows what a handler starts, for each connection its own', async (t) => {
+test('an AsyncLocalStorage follows the operations that each handler starts', async (t) => {
   const storage = new AsyncLocalStorage<number>()
   const seen: (number | undefined)[] = []
   let number = 0
@@ -32,7 +32,7 @@ test('an AsyncLocalStorage follows what a handler starts, for each connection it
   )
 })
 
-test('the store of a request’s caller comes back with its answer', async (t) => {
+test('the continuation of a request has the store of its caller', async (t) => {
   const storage = new AsyncLocalStorage<string>()
   const reactor = makeReactor(t)
   const store = await storage.run('mine', async () => {
@@ -43,7 +43,7 @@ test('the store of a request’s caller comes back with its answer', async (t) =
   t.equal(store, 'mine')
 })
 
-test('with async hooks on, handlers run in a context of c1m’s own', async (t) => {
+test('with async hooks, handlers run in a context of type c1m', async (t) => {
   const types = new Map<number, string>()
   const hook = createHook({
     init: (id, type) => void types.set(id, type),
@@ -67,7 +67,7 @@ test('with async hooks on, handlers run in a context of c1m’s own', async (t) 
   t.strictSame(contexts, ['c1m'])
 })
 
-test('handlers have the store of who made the reactor, also when garbage has been collected', async (t) => {
+test('handlers have the store in which the reactor was made, also after a garbage collection', async (t) => {
   const storage = new AsyncLocalStorage<string>()
   const reactor = storage.run('mine', () => makeReactor(t))
   const stores: (string | undefined)[] = []
@@ -82,7 +82,7 @@ test('handlers have the store of who made the reactor, also when garbage has bee
   t.strictSame(stores, ['mine', 'mine'])
 })
 
-test('handlers have that store also behind one that has thrown, in the same batch', async (t) => {
+test('handlers have the reactor’s store also after one that has thrown in the same batch', async (t) => {
   const thrown: unknown[] = []
   const note = (error: unknown) => void thrown.push(error)
   process.on('uncaughtException', note)

@@ -9,29 +9,32 @@ import { packageRoot, SANITIZED } from '../../fixtures/built.js'
 import { connectPeer } from '../../fixtures/peer.js'
 import { fence, makeReactor, type Served, serve, until } from '../../fixtures/reactor.js'
 
-/** Calls on the way back from the end of the stack: the first have next to nothing of it left, the last enough. */
+/** The number of calls while the stack unwinds from its end: the first have hardly any stack left, the last enough. */
 const CALLS = SANITIZED ? 2000 : 4000
-/** Of these so many that have enough: it may be gigabytes that they write. */
+/** The number of calls that may succeed, because they might write gigabytes. */
 const DONE = 100
 
-/** Calls `run` again and again near the end of the stack, and catches what it throws. Answers how often it did not, `most` times. */
-function nearTheLimit(run: () => unknown, most = DONE): number {
+/**
+ * Calls `run` repeatedly near the end of the stack, and catches what it throws. Returns the number of calls that didn't
+ * throw, which is at most `maxDone`.
+ */
+function nearTheLimit(run: () => unknown, maxDone = MAX_DONE): number {
   let calls = 0
   let done = 0
   const deeper = () => {
     try {
       deeper()
     } catch {
-      // The end of the stack.
+      // The stack has ended.
     }
-    if (calls >= CALLS || done >= most) return
+    if (calls >= MAX_CALLS || done >= maxDone) return
     try {
       calls++
       const result = run()
       done++
       if (result instanceof Promise) result.catch(() => {})
     } catch {
-      // It had too little of it.
+      // The call had too little stack.
     }
   }
   deeper()
@@ -42,7 +45,7 @@ interface World extends Served<undefined> {
   readonly conn: Connection<undefined>
 }
 
-/** What a connection goes on echoing after. */
+/** Operations after which a connection must still echo. */
 const OPERATIONS: Record<string, { run(world: World): unknown; undo?(world: World): unknown }> = {
   tcpInfo: { run: ({ conn }) => conn.tcpInfo() },
   setOptions: { run: ({ conn }) => conn.setOptions({ noDelay: true }) },
@@ -58,12 +61,12 @@ const OPERATIONS: Record<string, { run(world: World): unknown; undo?(world: Worl
   ref: { run: ({ reactor }) => reactor.unref().ref() },
 }
 
-for (const [framing, size, besides] of [
+for (const [framing, size, header] of [
   [lengthPrefixed(), 8, 4],
   [lengthPrefixed(), 20_000, 4],
   [delimited('\n'), 8, 1],
 ] as const) {
-  test(`a frame near the end of the stack is written whole, or not at all (${size} bytes and ${besides})`, async (t) => {
+  test(`writeFrame() near the end of the stack writes a frame or nothing (${size} bytes and ${header})`, async (t) => {
     const conns: Connection<undefined>[] = []
     const { port } = await serve<undefined>(t, { open: (conn) => void conns.push(conn) })
     const peer = await connectPeer(t, port)
@@ -73,12 +76,12 @@ for (const [framing, size, besides] of [
     const done = nearTheLimit(() => writeFrame(conn, framing, payload))
     conn.end()
     await peer.untilEnded()
-    t.equal(peer.length, done * (size + besides))
+    t.equal(peer.length, done * (size + header))
   })
 }
 
 for (const [name, { run, undo }] of Object.entries(OPERATIONS)) {
-  test(`${name} near the end of the stack is done, or not begun`, async (t) => {
+  test(`${name} near the end of the stack either succeeds or has no effect`, async (t) => {
     const conns: Connection<undefined>[] = []
     const served = await serve(t, {
       open: (conn) => {
@@ -113,7 +116,7 @@ for (const [name, size] of Object.entries({
     const { reactor, port } = await serve(t, { open }, { maxWriteQueue: 2 ** 30 })
     const peer = await connectPeer(t, port)
     await until(() => conns.length === 1)
-    // One that may shrink is copied.
+    // A resizable buffer is copied.
     const memory: ArrayBuffer = Reflect.construct(ArrayBuffer, [
       size,
       size > 500_000 ? { maxByteLength: size } : undefined,
@@ -146,7 +149,7 @@ for (const name of ['end', 'destroy', 'reset'] as const) {
     nearTheLimit(() => {
       if (conn[name]()) first++
     })
-    t.equal(first, 1, 'one of the calls has done it')
+    t.equal(first, 1, 'one of the calls has succeeded')
     await peer.untilEnded()
     peer.end()
     await until(() => closed === 1)
@@ -156,11 +159,11 @@ for (const name of ['end', 'destroy', 'reset'] as const) {
 
 test('shutdown() near the end of the stack can be called again if it rejected', async (t) => {
   const { reactor, listener } = await serve(t, {})
-  // It is to be given up, by a request to the I/O thread.
+  // The shutdown cancels this attempt by a request to the I/O thread.
   const port = await blackhole(t)
   const given = t.rejects(reactor.connect({ host: '127.0.0.1', port }), { code: 'ERR_C1M_REACTOR_CLOSED' })
   await fence(reactor)
-  nearTheLimit(() => reactor.shutdown({ timeoutMs: 0 }), CALLS)
+  nearTheLimit(() => reactor.shutdown({ timeoutMs: 0 }), MAX_CALLS)
   await reactor.shutdown({ timeoutMs: 0 })
   await given
   t.equal(listener.closed, true)
@@ -176,7 +179,7 @@ test('adopt() near the end of the stack takes the socket over, or leaves it as i
     once(server, 'connection') as Promise<[Socket]>,
     connectPeer(t, address.port),
   ])
-  nearTheLimit(() => reactor.adopt(socket, { data: (conn, chunk) => void conn.write(chunk) }), CALLS)
+  nearTheLimit(() => reactor.adopt(socket, { data: (conn, chunk) => void conn.write(chunk) }), MAX_CALLS)
   await until(() => reactor.stats().adopted === 1, 'one of the calls')
   peer.write('alive')
   await until(() => peer.text === 'alive')
@@ -184,9 +187,9 @@ test('adopt() near the end of the stack takes the socket over, or leaves it as i
 
 for (const [groups, what] of [
   [1, 'a group'],
-  [100, 'a group, of very many'],
+  [100, 'one of very many groups'],
 ] as const) {
-  test(`joining and leaving ${what} near the end of the stack is done, or not begun`, async (t) => {
+  test(`joining and leaving ${what} near the end of the stack either succeeds or has no effect`, async (t) => {
     const conns: Connection[] = []
     const { reactor, port } = await serve(t, { open: (conn) => void conns.push(conn) })
     await connectPeer(t, port)
@@ -201,15 +204,15 @@ for (const [groups, what] of [
         if (group.has(conn) === (name === 'add')) return
         group[name](conn)
         done++
-      }, CALLS)
-      t.equal(done, 1, `${name} has done it once`)
+      }, MAX_CALLS)
+      t.equal(done, 1, `${name} has succeeded once`)
       t.equal(group.size, name === 'add' ? 1 : 0)
     }
     t.ok(all.every((one) => one.size === (one === group ? 0 : 1)))
   })
 }
 
-test('an attempt to connect that was rejected there keeps no process alive', async (t) => {
+test('an attempt to connect that was rejected near the end of the stack keeps no process alive', async (t) => {
   const c1m = JSON.stringify(packageRoot)
   const program = `
     const { Reactor } = require(${c1m})
@@ -238,7 +241,7 @@ test('an attempt to connect that was rejected there keeps no process alive', asy
   t.equal(stdout.trim(), 'true')
 })
 
-test('relay() near the end of the stack begins, or leaves both as they were', async (t) => {
+test('relay() near the end of the stack starts, or leaves both connections as they were', async (t) => {
   const conns: Connection[] = []
   const { port } = await serve(t, { open: (conn) => void conns.push(conn) }, { allowHalfOpen: true })
   const one = await connectPeer(t, port)
@@ -246,7 +249,7 @@ test('relay() near the end of the stack begins, or leaves both as they were', as
   const other = await connectPeer(t, port)
   await until(() => conns.length === 2)
   const [a, b] = conns as [Connection, Connection]
-  nearTheLimit(() => relay(a, b), CALLS)
+  nearTheLimit(() => relay(a, b), MAX_CALLS)
   one.write('hello')
   await until(() => other.text === 'hello')
   other.write('and back')

@@ -7,7 +7,7 @@ import { makeReactor, serve, until } from '../../fixtures/reactor.js'
 const NAMES = ['open', 'data', 'drain', 'timeout', 'shutdown', 'end', 'close'] as const
 type Name = (typeof NAMES)[number]
 
-/** Each handler does what brings about the next one, and then throws or rejects. */
+/** Returns handlers each of which causes the call of the next one, and then throws or rejects. */
 function failing(log: string[], how: 'throws' | 'rejects'): Handlers<undefined> {
   const act: Partial<Record<Name, (conn: Connection<undefined>) => unknown>> = {
     data: (conn) => conn.write(Buffer.alloc(200_000)),
@@ -45,7 +45,7 @@ for (const how of ['throws', 'rejects'] as const) {
   })
 }
 
-/** Uncaught exceptions and unhandled rejections, in place of the test runner's own reaction to them. */
+/** Collects uncaught exceptions and unhandled rejections, in place of the test runner. */
 function uncaught(t: Test): string[] {
   const seen: string[] = []
   for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
@@ -60,7 +60,7 @@ function uncaught(t: Test): string[] {
   return seen
 }
 
-test('what `error` itself throws is uncaught', async (t) => {
+test('an exception of `error` itself is uncaught', async (t) => {
   const seen = uncaught(t)
   const { port } = await serve(t, {
     data() {
@@ -76,7 +76,7 @@ test('what `error` itself throws is uncaught', async (t) => {
   t.strictSame(seen, ['uncaughtException second, after first'])
 })
 
-test('without it they are uncaught, as before', async (t) => {
+test('without `error` exceptions and rejections are uncaught', async (t) => {
   const seen = uncaught(t)
   const { port } = await serve(t, {
     data(_conn, chunk) {
@@ -92,7 +92,7 @@ test('without it they are uncaught, as before', async (t) => {
   t.strictSame(seen, ['uncaughtException thrown', 'unhandledRejection rejected'])
 })
 
-test('it is there for outgoing and adopted connections, and for handlers that are replaced later', async (t) => {
+test('`error` is called for outgoing and adopted connections, and for replaced handlers', async (t) => {
   const reactor = makeReactor(t)
   const { port } = await serve(t, { open: (conn) => void conn.write('hi') }, {}, reactor)
   const log: unknown[] = []

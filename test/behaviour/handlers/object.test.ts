@@ -5,7 +5,7 @@ import { makeReactor, serve, until } from '../../fixtures/reactor.js'
 
 const names = ['open', 'data', 'drain', 'end', 'timeout', 'shutdown', 'close'] as const
 
-test('in each handler, this is the handlers object', async (t) => {
+test('in each handler, `this` is the handlers object', async (t) => {
   const seen = new Map<string, unknown>()
   const handlers: Handlers = {
     open() {
@@ -80,7 +80,7 @@ test('handlers may be shared by listeners', async (t) => {
   t.strictSame(ports, [a.port, b.port])
 })
 
-test('handlers that were replaced on the object take effect, as methods do', async (t) => {
+test('a handler that is replaced on the object takes effect', async (t) => {
   const log: string[] = []
   const handlers: Handlers = { data: () => void log.push('first') }
   const { port } = await serve(t, handlers)
@@ -93,7 +93,7 @@ test('handlers that were replaced on the object take effect, as methods do', asy
   t.strictSame(log, ['first', 'second'])
 })
 
-test('without any handler it accepts, reads, and answers a FIN with its own', async (t) => {
+test('a listener without handlers accepts, reads, and replies to a FIN with its own', async (t) => {
   const { reactor, port } = await serve(t, {})
   const peer = await connectPeer(t, port)
   peer.write(Buffer.alloc(3_000_000))
@@ -104,7 +104,7 @@ test('without any handler it accepts, reads, and answers a FIN with its own', as
   t.equal(reactor.stats().bytesRead, 3_000_000)
 })
 
-test('listen without handlers', async (t) => {
+test('the handlers of listen() may be left out', async (t) => {
   const reactor = makeReactor(t)
   const listener = await reactor.listen({ host: '127.0.0.1', port: 0 })
   await connectPeer(t, listener.port as number)

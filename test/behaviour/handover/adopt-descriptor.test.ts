@@ -4,7 +4,7 @@ import { Child, childProgram } from '../../fixtures/child.js'
 import { netServer } from '../../fixtures/handover.js'
 import { until } from '../../fixtures/reactor.js'
 
-test('a descriptor that came with the process is adopted, served and closed', async (t) => {
+test('an inherited descriptor is adopted, served and closed', async (t) => {
   const { accept } = await netServer(t, { pauseOnConnect: true })
   const { socket, peer } = await accept()
   const program = childProgram('adopt-descriptor')
@@ -22,6 +22,6 @@ test('a descriptor that came with the process is adopted, served and closed', as
   peer.end()
   await peer.untilClosed()
   t.strictSame(await child.next(), ['close', 'well'])
-  t.strictSame(await child.untilExit(), { code: 0, signal: null }, 'nothing of it keeps the process')
+  t.strictSame(await child.untilExit(), { code: 0, signal: null }, 'nothing keeps the process alive')
   await until(() => peer.closed)
 })

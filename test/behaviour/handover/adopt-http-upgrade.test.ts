@@ -10,7 +10,7 @@ const ACCEPTED = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpg
 const REQUEST = 'GET /room HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n'
 
 for (const trigger of TRIGGERS) {
-  test(`a connection that http upgraded moves in, with what came behind its request (${trigger})`, async (t) => {
+  test(`a connection upgraded by http is adopted with the bytes behind its request (${trigger})`, async (t) => {
     const reactor = makeReactor(t, { trigger })
     const log: string[] = []
     const handlers = record<{ url: string | undefined }>(log, {
@@ -26,7 +26,7 @@ for (const trigger of TRIGGERS) {
     await once(server, 'listening')
     const before = socketHandles()
     const peer = await connectPeer(t, (server.address() as AddressInfo).port)
-    // In one segment: what is behind the request is the `head`.
+    // One segment, so that the bytes behind the request are the `head`.
     peer.write(`${REQUEST}first`)
     await peer.untilBytes(ACCEPTED.length + 10)
     t.equal(peer.text, `${ACCEPTED}echo first`)
@@ -34,7 +34,7 @@ for (const trigger of TRIGGERS) {
     await until(() => socketHandles() === before + 1, 'only the peer has a handle')
     peer.write('second')
     await peer.untilBytes(ACCEPTED.length + 21)
-    // http has nothing to do with it any more: its server closes while the connection lives on.
+    // The http server can close while the connection continues.
     server.close()
     await once(server, 'close')
     peer.write('third')
@@ -46,7 +46,7 @@ for (const trigger of TRIGGERS) {
   })
 }
 
-test('the client of an upgrade moves in as well', async (t) => {
+test('the client side of an upgrade is adopted as well', async (t) => {
   const reactor = makeReactor(t)
   const server = createServer()
   let served: Socket | undefined

@@ -12,16 +12,16 @@ tap.jobs = 3
 /** Some of these readers act by a timer: it is to run out before the socket is taken over, or meanwhile. */
 const TIMERS_MS = 20
 
-/** Ways to read a socket; each notes what it gets. */
+/** Ways to read a socket. Each passes its chunks to `got`. */
 const READERS: Readonly<Record<string, (socket: Socket, got: (chunk: Buffer) => void) => void>> = {
-  nobody: () => {},
+  'no reader': () => {},
   'a listener': (socket, got) => void socket.on('data', got),
   'a listener that has paused': (socket, got) => void socket.on('data', got).pause(),
   'a pipe': (socket, got) => void socket.pipe(new PassThrough()).on('data', got),
   'a pipe whose other end is full': (socket, got) => {
     const full = new PassThrough({ highWaterMark: 1 })
     socket.pipe(full)
-    // Once it has let go of that, the pipe makes the socket flow again.
+    // When its buffer has drained, the pipe makes the socket flow again.
     setTimeout(() => full.on('data', got), 30)
   },
   'a readable listener': (socket, got) => {
@@ -34,10 +34,10 @@ const READERS: Readonly<Record<string, (socket: Socket, got: (chunk: Buffer) => 
     const read = async () => {
       for await (const chunk of socket) got(chunk)
     }
-    // It ends in ERR_STREAM_PREMATURE_CLOSE.
+    // The iteration ends with ERR_STREAM_PREMATURE_CLOSE.
     read().catch(() => {})
   },
-  'one that makes it flow again': (socket, got) => {
+  'a listener that makes the socket flow again': (socket, got) => {
     socket.on('data', got)
     setTimeout(() => socket.resume(), 5)
   },
@@ -57,7 +57,7 @@ async function begin(t: Test, name: string): Promise<{ socket: Socket; peer: Pee
 }
 
 for (const name of Object.keys(READERS)) {
-  test(`each byte once: to what read the socket before, or to the new handlers (${name})`, async (t) => {
+  test(`each byte goes once to the previous reader or to the handlers (${name})`, async (t) => {
     const { socket, peer, old } = await begin(t, name)
     const before = total(old)
     await peer.flush('second ')
@@ -76,13 +76,13 @@ for (const name of Object.keys(READERS)) {
     await adopting
     await until(() => ended && (total(old) + total(fresh)).length >= 18)
     await fence(reactor)
-    // A pipe's other end has its own buffer.
-    if (!name.includes('full')) t.equal(total(old), given, 'nothing more from the call on')
+    // The other end of a pipe has a buffer of its own.
+    if (!name.includes('full')) t.equal(total(old), given, 'the previous reader gets nothing after the call')
     t.ok(given.startsWith(before))
     t.equal(total(old) + total(fresh), 'first second third')
   })
 
-  test(`so while it waits for what was written before (${name})`, async (t) => {
+  test(`each byte goes once to a reader or handler while adopt() waits for earlier writes (${name})`, async (t) => {
     const { socket, peer, old } = await begin(t, name)
     peer.socket.pause()
     for (let i = 0; i < 32; i++) socket.write(Buffer.alloc(256 * 1024))
@@ -107,16 +107,16 @@ for (const name of Object.keys(READERS)) {
     }
     peer.end()
     await sleep(2 * TIMERS_MS)
-    t.equal(socket.destroyed, false, 'it still waits')
+    t.equal(socket.destroyed, false, 'adopt() still waits')
     peer.socket.resume()
     await adopting
     await until(() => ended)
-    if (!name.includes('full')) t.equal(total(old), given, 'nothing more from the call on')
+    if (!name.includes('full')) t.equal(total(old), given, 'the previous reader gets nothing after the call')
     t.equal(total(old) + total(fresh), 'first second third')
   })
 
   if (name.endsWith('takes nothing')) continue
-  test(`and all of it to what read the socket before, if that fails (${name})`, async (t) => {
+  test(`all bytes go to the previous reader if adopt() fails (${name})`, async (t) => {
     const { socket, peer, old } = await begin(t, name)
     let end = false
     socket.on('end', () => {
@@ -133,11 +133,11 @@ for (const name of Object.keys(READERS)) {
     await refused
     await peer.flush('third')
     peer.end()
-    if (name === 'nobody') socket.on('data', (chunk) => old.push(chunk))
+    if (name === 'no reader') socket.on('data', (chunk) => old.push(chunk))
     socket.resume()
     await until(() => end)
     await until(() => total(old).length >= 18, total(old))
     t.equal(total(old), 'first second third')
-    t.equal(Object.hasOwn(socket, 'emit') || Object.hasOwn(socket, 'read'), false, 'nothing of ours is left')
+    t.equal(Object.hasOwn(socket, 'emit') || Object.hasOwn(socket, 'read'), false, 'the socket has no overrides left')
   })
 }

@@ -12,7 +12,7 @@ const value = { name: 'TypeError', code: 'ERR_C1M_INVALID_ARG_VALUE' }
 const type = { name: 'TypeError', code: 'ERR_C1M_INVALID_ARG_TYPE' }
 const range = { name: 'RangeError', code: 'ERR_C1M_OUT_OF_RANGE' }
 
-test('what is no connected socket is refused', async (t) => {
+test('adopt() rejects for a value that is not a connected socket', async (t) => {
   const reactor = makeReactor(t)
   const adopt = (source: unknown) => reactor.adopt(source as Socket)
   for (const source of [undefined, null, 'x', {}, new PassThrough(), [3]]) await t.rejects(adopt(source), type)
@@ -31,7 +31,7 @@ test('what is no connected socket is refused', async (t) => {
   t.equal(reactor.connections.size, 0)
 })
 
-test('a socket that is over, or that somebody else has a part in, is refused', async (t) => {
+test('adopt() rejects for a socket that has ended, decodes text, or belongs to TLS', async (t) => {
   const reactor = makeReactor(t)
   const { accept } = await netServer(t)
   const destroyed = (await accept()).socket
@@ -48,7 +48,7 @@ test('a socket that is over, or that somebody else has a part in, is refused', a
   await t.rejects(reactor.adopt(encrypted), { ...value, message: /TLS/ })
 })
 
-test('bad options and handlers are refused, and the socket goes on', async (t) => {
+test('adopt() with bad options or handlers rejects, and the socket continues', async (t) => {
   const reactor = makeReactor(t)
   const { accept } = await netServer(t)
   const { socket, peer } = await accept()
@@ -68,7 +68,7 @@ test('bad options and handlers are refused, and the socket goes on', async (t) =
   await peer.untilBytes(6)
 })
 
-test('a full reactor refuses, and the socket goes on', async (t) => {
+test('adopt() of a full reactor rejects, and the socket continues', async (t) => {
   const reactor = makeReactor(t, { maxConnections: 2 })
   const { accept } = await netServer(t)
   const log: string[] = []
@@ -84,19 +84,19 @@ test('a full reactor refuses, and the socket goes on', async (t) => {
   t.equal(reactor.connections.size, 2)
 })
 
-test('of more than fit at once, the rest is refused and closed', async (t) => {
+test('when too many sockets are adopted at the same time, adopt() rejects for the rest and closes them', async (t) => {
   const reactor = makeReactor(t, { maxConnections: 2 })
   const { accept } = await netServer(t)
   const all = [await accept(), await accept(), await accept()]
   const outcomes = await Promise.allSettled(all.map(({ socket }) => reactor.adopt(socket, {})))
-  // Of several I/O threads any may be the last.
+  // With several I/O threads any of the sockets may be the last.
   const refused = outcomes.findIndex(({ status }) => status === 'rejected')
   t.equal(outcomes.filter(({ status }) => status === 'rejected').length, 1)
   t.match(outcomes[refused], { reason: { code: 'ERR_C1M_MAX_CONNECTIONS' } })
   await all[refused]?.peer.untilEnded()
 })
 
-test('an accepting reactor counts adopted connections as well', async (t) => {
+test('adopted connections count for maxConnections of a listening reactor', async (t) => {
   const reactor = makeReactor(t, { maxConnections: 1 })
   const saturated: string[] = []
   reactor.on('saturated', ({ code }) => saturated.push(code))
@@ -111,7 +111,7 @@ test('an accepting reactor counts adopted connections as well', async (t) => {
   await until(() => opened.length === 1)
 })
 
-test('a shutdown tells adopted connections, also one that is just arriving', async (t) => {
+test('a shutdown drains a connection that is being adopted', async (t) => {
   const reactor = makeReactor(t)
   const { accept } = await netServer(t)
   const { socket, peer } = await accept()

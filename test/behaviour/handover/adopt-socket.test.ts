@@ -4,7 +4,7 @@ import { netServer, socketHandles } from '../../fixtures/handover.js'
 import { fence, makeReactor, record, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
-  test(`what was read before comes first, in order, and libuv keeps nothing (${trigger})`, async (t) => {
+  test(`an adopted socket delivers the bytes read before first, and libuv keeps nothing (${trigger})`, async (t) => {
     const { server, accept } = await netServer(t)
     const { socket, peer } = await accept()
     const handles = socketHandles()
@@ -16,7 +16,7 @@ for (const trigger of TRIGGERS) {
     const reactor = makeReactor(t, { trigger })
     const open = (conn: Connection<{ name: string }>) => log.push(`named ${conn.data.name}`)
     const adopting = reactor.adopt(socket, record(log, { open }), { head: Buffer.from('head '), data: { name: 'x' } })
-    t.equal(socket.destroyed, true, 'taken over at once')
+    t.equal(socket.destroyed, true, 'taken over immediately')
     await peer.flush('kernel')
     const conn = await adopting
     await until(() => log.join().includes('kernel'))
@@ -29,9 +29,9 @@ for (const trigger of TRIGGERS) {
     t.equal(reactor.connections.get(conn.id), conn)
     await closed
     await until(() => socketHandles() === handles - 1)
-    t.equal(process.getActiveResourcesInfo().includes('Timeout'), false, 'nor its timer')
+    t.equal(process.getActiveResourcesInfo().includes('Timeout'), false, 'its timer is gone')
     t.equal(await new Promise((resolve) => server.getConnections((_error, count) => resolve(count))), 0)
-    t.equal(peer.gone, false, 'its peer noticed nothing')
+    t.equal(peer.gone, false, 'its peer sees no close')
     conn.write('answer')
     await peer.untilBytes(6)
     t.equal(peer.text, 'answer')
@@ -44,7 +44,7 @@ for (const trigger of TRIGGERS) {
     t.strictSame({ adopted, accepted }, { adopted: 1, accepted: 0 })
   })
 
-  test(`a head longer than a read is delivered whole, also to one that pauses (${trigger})`, async (t) => {
+  test(`a head longer than a read is delivered completely, also after a pause (${trigger})`, async (t) => {
     const head = Buffer.alloc(300_000, 'abcdefg')
     const { accept } = await netServer(t)
     const { socket, peer } = await accept()
@@ -70,23 +70,23 @@ for (const trigger of TRIGGERS) {
     t.ok(received.equals(Buffer.concat([head, Buffer.from('!')])))
   })
 
-  test(`a FIN that was read already is told (${trigger})`, async (t) => {
+  test(`a FIN that was read before is delivered (${trigger})`, async (t) => {
     const { accept } = await netServer(t, { allowHalfOpen: true })
     const { socket, peer } = await accept()
-    peer.end('last words')
+    peer.end('last bytes')
     await until(() => (socket as unknown as { _readableState: { ended: boolean } })._readableState.ended)
     const log: string[] = []
     const reactor = makeReactor(t, { trigger })
     const conn = await reactor.adopt(socket, record<undefined>(log), { allowHalfOpen: true })
     await until(() => log.includes('end'))
-    t.strictSame(log, ['open', 'data last words', 'end'])
+    t.strictSame(log, ['open', 'data last bytes', 'end'])
     conn.end('answer')
     await peer.untilClosed()
     t.equal(peer.text, 'answer')
   })
 }
 
-test('its options hold: an idle timeout', async (t) => {
+test('the idle timeout of adopt() applies', async (t) => {
   const { accept } = await netServer(t)
   const { socket, peer } = await accept()
   const log: string[] = []
@@ -95,7 +95,7 @@ test('its options hold: an idle timeout', async (t) => {
   await peer.untilEnded()
 })
 
-test('sockets with other handlers, or other options, have their own', async (t) => {
+test('each adopted socket has its own handlers and options', async (t) => {
   const { accept } = await netServer(t)
   const reactor = makeReactor(t)
   const logs: string[][] = [[], []]

@@ -8,7 +8,7 @@ import { makeReactor, TRIGGERS, until } from '../../fixtures/reactor.js'
 import { temporaryDirectory } from '../../fixtures/temporary.js'
 
 for (const trigger of TRIGGERS) {
-  test(`a Unix socket is adopted, and given back (${trigger})`, async (t) => {
+  test(`a Unix socket is adopted and detached (${trigger})`, async (t) => {
     const path = join(temporaryDirectory(t), 's')
     const server = createServer().listen(path)
     await once(server, 'listening')

@@ -6,14 +6,14 @@ import { fence, makeReactor, record, until } from '../../fixtures/reactor.js'
 const CHUNK = 256 * 1024
 const CHUNKS = 64
 
-test('what was written before is sent first, however long that takes', async (t) => {
+test('adopt() waits until the bytes written before are sent', async (t) => {
   const { accept } = await netServer(t)
   const { socket, peer } = await accept()
   peer.socket.pause()
   for (let i = 0; i < CHUNKS; i++) socket.write(patternAt(i * CHUNK, CHUNK))
   socket.cork()
   socket.write('corked ')
-  t.ok(socket.writableLength > 1_000_000, 'more than the kernel takes')
+  t.ok(socket.writableLength > 1_000_000, 'more bytes than the kernel takes')
   const log: string[] = []
   const reactor = makeReactor(t)
   let settled = false
@@ -22,7 +22,7 @@ test('what was written before is sent first, however long that takes', async (t)
   })
   await peer.flush('meanwhile')
   await fence(reactor)
-  t.equal(settled, false, 'it waits')
+  t.equal(settled, false, 'adopt() waits')
   t.strictSame(log, [])
   peer.socket.resume()
   const conn = await adopting
@@ -38,7 +38,7 @@ test('what was written before is sent first, however long that takes', async (t)
   t.strictSame(log, ['open', 'data meanwhile'])
 })
 
-test('a listener of the socket gets nothing of what arrives meanwhile, and all of it if that fails', async (t) => {
+test('while adopt() waits, a listener of the socket gets no bytes, but all of them if adopt() fails', async (t) => {
   const { accept } = await netServer(t)
   const { socket, peer } = await accept()
   let seen = ''
@@ -56,11 +56,11 @@ test('a listener of the socket gets nothing of what arrives meanwhile, and all o
   peer.socket.resume()
   await refused
   await until(() => seen === 'waiting')
-  t.equal(socket.destroyed, false, 'and it goes on as before')
+  t.equal(socket.destroyed, false, 'the socket continues')
   t.equal((socket as { allowHalfOpen?: boolean }).allowHalfOpen, false)
 })
 
-test('a peer that goes away meanwhile rejects', async (t) => {
+test('adopt() rejects if the peer resets while it waits', async (t) => {
   const { accept } = await netServer(t)
   const { socket, peer } = await accept()
   socket.on('error', () => {})
@@ -73,7 +73,7 @@ test('a peer that goes away meanwhile rejects', async (t) => {
   t.equal(reactor.connections.size, 0)
 })
 
-test('a FIN that comes meanwhile does not end it', async (t) => {
+test('a FIN while adopt() waits does not end the connection', async (t) => {
   const { accept } = await netServer(t)
   const { socket, peer } = await accept()
   peer.socket.pause()

@@ -14,7 +14,7 @@ for (const trigger of TRIGGERS) {
     return { peer, conn: conns[0] as Connection }
   }
 
-  test(`after the peer's FIN the socket ends, and still writes (${trigger})`, async (t) => {
+  test(`a socket detached after the peer's FIN ends, and can still write (${trigger})`, async (t) => {
     const log: string[] = []
     const { peer, conn } = await start(t, log)
     peer.end('tail')
@@ -29,7 +29,7 @@ for (const trigger of TRIGGERS) {
     t.equal(peer.text, 'answer')
   })
 
-  test(`after our FIN the socket is ended, and still reads (${trigger})`, async (t) => {
+  test(`a socket detached after end() is ended, and can still read (${trigger})`, async (t) => {
     const log: string[] = []
     const { peer, conn } = await start(t, log)
     conn.end('bye')
@@ -46,7 +46,7 @@ for (const trigger of TRIGGERS) {
   })
 }
 
-test('in the end handler, with our end left to the socket', async (t) => {
+test('detach() in the end handler leaves the end to the socket', async (t) => {
   const log: string[] = []
   let detaching: ReturnType<Connection['detach']> | undefined
   const { port } = await serve<unknown>(

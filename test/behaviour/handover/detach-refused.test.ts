@@ -17,7 +17,7 @@ async function opened(t: Parameters<typeof serve>[0], log: string[]) {
   return { ...served, peer, conn: conns[0] as Connection }
 }
 
-test('one that has closed, or is being detached, is refused', async (t) => {
+test('a second detach() rejects', async (t) => {
   const log: string[] = []
   const { conn, peer } = await opened(t, log)
   const first = conn.detach()
@@ -29,7 +29,7 @@ test('one that has closed, or is being detached, is refused', async (t) => {
   t.strictSame(log, ['open', 'close'])
 })
 
-test('one that closes just then is refused, and hears of all that came before', async (t) => {
+test('detach() rejects for a connection that has just closed, whose events are delivered', async (t) => {
   const log: string[] = []
   const { conn, peer, reactor } = await opened(t, log)
   conn.end()
@@ -40,7 +40,7 @@ test('one that closes just then is refused, and hears of all that came before', 
   t.match(log.at(-1), 'close')
 })
 
-test('destroyed meanwhile, it closes with its reason, and leaves nothing behind', async (t) => {
+test('a connection destroyed during detach() closes with that reason, and leaves nothing behind', async (t) => {
   const log: string[] = []
   const { conn, peer, reactor } = await opened(t, log)
   const before = openDescriptors()
@@ -52,7 +52,7 @@ test('destroyed meanwhile, it closes with its reason, and leaves nothing behind'
   t.strictSame(log, ['open', 'close changed my mind'])
 })
 
-test('a shutdown in the middle of it', async (t) => {
+test('a shutdown during detach() counts the connection as drained', async (t) => {
   const log: string[] = []
   const { conn, reactor } = await opened(t, log)
   const detaching = conn.detach()
@@ -65,7 +65,7 @@ test('a shutdown in the middle of it', async (t) => {
   t.strictSame(log, ['open', 'close'])
 })
 
-test('one that stays after all when the reactor is shut down meanwhile is told so', async (t) => {
+test('when detach() fails during a shutdown, the shutdown handler is called', async (t) => {
   const server = createServer((socket) => socket.pause()).listen(0, '127.0.0.1')
   t.teardown(() => server.close())
   await once(server, 'listening')

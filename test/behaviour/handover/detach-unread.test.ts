@@ -5,7 +5,7 @@ import { connectPeer } from '../../fixtures/peer.js'
 import { fence, makeReactor, record, serve, TRIGGERS, turns, until } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
-  test(`what is in a batch, and what is in the kernel, is read by the socket (${trigger})`, async (t) => {
+  test(`a detached socket reads the bytes that were in a batch and in the kernel (${trigger})`, async (t) => {
     const log: string[] = []
     const conns: Connection[] = []
     const open = (conn: Connection) => {
@@ -43,7 +43,7 @@ for (const trigger of TRIGGERS) {
     t.equal(socketHandles(), handles - 1)
   })
 
-  test(`what a paused connection held back goes along, also its end (${trigger})`, async (t) => {
+  test(`a detached socket reads the buffered bytes of a paused connection, and its end (${trigger})`, async (t) => {
     const log: string[] = []
     const conns: Connection[] = []
     const open = (conn: Connection) => {
@@ -62,14 +62,14 @@ for (const trigger of TRIGGERS) {
     t.strictSame(log, ['open', 'close'])
     const seen = collect(socket)
     await until(() => seen.ended)
-    t.strictSame([conn.pause(), conn.resume(), conn.destroy()], [false, false, false], 'it is inert')
+    t.strictSame([conn.pause(), conn.resume(), conn.destroy()], [false, false, false], 'methods have no effect')
     await fence(reactor)
     t.strictSame(log, ['open', 'close'], 'one close')
     t.equal(seen.text, 'held tail')
     await peer.untilClosed()
   })
 
-  test(`a head that was not read goes along (${trigger})`, async (t) => {
+  test(`a detached socket reads a head that was not delivered (${trigger})`, async (t) => {
     const { accept } = await netServer(t)
     const { socket, peer } = await accept()
     const reactor = makeReactor(t, { trigger })
@@ -85,7 +85,7 @@ for (const trigger of TRIGGERS) {
   })
 }
 
-test('detached in its data handler, it gets nothing more', async (t) => {
+test('a connection detached in its data handler gets no more events but close', async (t) => {
   const log: string[] = []
   let detaching: ReturnType<Connection['detach']> | undefined
   const { port } = await serve<unknown>(

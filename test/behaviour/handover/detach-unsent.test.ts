@@ -19,11 +19,11 @@ async function opened(t: Parameters<typeof serve>[0], log: string[]) {
   return { reactor, peer, conn: conns[0] as Connection }
 }
 
-test('what the kernel has not taken goes along, although nobody reads', async (t) => {
+test('a detached socket sends the unsent bytes, also to a peer that doesn’t read', async (t) => {
   const log: string[] = []
   const { peer, conn, reactor } = await opened(t, log)
   peer.socket.pause()
-  // Large ones are sent from where they lie, small ones are copied: both are in the queue.
+  // Large chunks are sent from the caller's memory, and small ones are copied: the queue has both.
   for (let i = 0; i < CHUNKS; i++) {
     conn.write(Buffer.from(patternAt(i * (CHUNK + 100), CHUNK)))
     conn.write(patternAt(i * (CHUNK + 100) + CHUNK, 100))
@@ -48,7 +48,7 @@ test('what the kernel has not taken goes along, although nobody reads', async (t
   await until(() => seen.ended)
 })
 
-test('an end() that waits behind them is carried out', async (t) => {
+test('an end() behind unsent bytes is executed by the detached socket', async (t) => {
   const { peer, conn } = await opened(t, [])
   peer.socket.pause()
   for (let i = 0; i < CHUNKS; i++) conn.write(Buffer.from(patternAt(i * CHUNK, CHUNK)))
@@ -59,13 +59,13 @@ test('an end() that waits behind them is carried out', async (t) => {
   await peer.untilEnded()
   t.equal(peer.length, CHUNKS * CHUNK + 4)
   t.equal(peer.received.subarray(-4).toString(), 'last')
-  peer.end('and ours')
+  peer.end('and back')
   await until(() => seen.ended)
-  t.equal(seen.text, 'and ours')
+  t.equal(seen.text, 'and back')
   await peer.untilClosed()
 })
 
-test('a write right before it is sent', async (t) => {
+test('a write immediately before detach() is sent', async (t) => {
   const { peer, conn } = await opened(t, [])
   conn.write('first ')
   const socket = await conn.detach()
@@ -75,7 +75,7 @@ test('a write right before it is sent', async (t) => {
   t.equal(peer.text, 'first second')
 })
 
-test('a peer that has reset it: the error comes when there is a handler for it', async (t) => {
+test('the error of a peer’s reset during detach() is reported once', async (t) => {
   const { peer, conn } = await opened(t, [])
   peer.socket.pause()
   for (let i = 0; i < CHUNKS; i++) conn.write(Buffer.from(patternAt(i * CHUNK, CHUNK)))
@@ -94,7 +94,7 @@ test('a peer that has reset it: the error comes when there is a handler for it',
   t.match(code, /^(ECONNRESET|EPIPE|ERR_C1M_CONNECTION_CLOSED)$/)
 })
 
-test('one that was ended is not adopted before its FIN, which goes behind what the kernel has not taken', async (t) => {
+test('a detached socket with a pending FIN can’t be adopted, and sends the FIN after the unsent bytes', async (t) => {
   const { peer, conn, reactor } = await opened(t, [])
   peer.socket.pause()
   for (let i = 0; i < CHUNKS; i++) conn.write(Buffer.from(patternAt(i * CHUNK, CHUNK)))

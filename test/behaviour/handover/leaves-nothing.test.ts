@@ -3,7 +3,7 @@ import { netServer, socketHandles } from '../../fixtures/handover.js'
 import { openDescriptors } from '../../fixtures/host.js'
 import { makeReactor, record, until } from '../../fixtures/reactor.js'
 
-test('a thousand taken over, half of them given back: no handle, no descriptor is left', async (t) => {
+test('adopting a thousand sockets and detaching half of them leaves no handle and no descriptor', async (t) => {
   const { accept } = await netServer(t)
   const reactor = makeReactor(t)
   const log: string[] = []

@@ -12,7 +12,7 @@ const TOTAL = 24 * 1024 * 1024
 const HANDOVERS = 12
 const CHUNK = 64 * 1024
 
-/** Our side: takes in a pattern and gives out another, whoever holds the socket, and changes hands now and then. */
+/** The local side, which receives a pattern and sends another, while the socket changes owners. */
 class Side {
   received = 0
   sent = 0
@@ -22,7 +22,7 @@ class Side {
   socket: Socket | undefined
 
   take(chunk: Buffer): void {
-    // A read in flowing mode may be of any length: one that was put back is as long as all of it.
+    // A chunk may be of any length: an unshifted one has all bytes.
     for (let at = 0; at < chunk.length; at += CHUNK) {
       const part = chunk.subarray(at, at + CHUNK)
       if (!part.equals(patternAt(this.received, part.length))) this.wrong++
@@ -30,7 +30,7 @@ class Side {
     }
   }
 
-  /** Writes some more, to whoever holds the socket; never waits for a drain. */
+  /** Writes more bytes through the present owner, without waiting for a drain. */
   give(bytes: number): void {
     const length = Math.min(bytes, TOTAL - this.sent)
     const chunk = Buffer.from(patternAt(this.sent, length))
@@ -49,7 +49,7 @@ async function send(peer: Peer): Promise<void> {
 }
 
 for (const trigger of TRIGGERS) {
-  test(`to and fro between node:net and two reactors, under traffic both ways: not a byte is lost (${trigger})`, async (t) => {
+  test(`a socket moved between node:net and two reactors under traffic loses no byte (${trigger})`, async (t) => {
     const random = seeded(7)
     const reactors = [makeReactor(t, { trigger }), makeReactor(t, { trigger })]
     const { accept } = await netServer(t, { allowHalfOpen: true })
@@ -92,7 +92,7 @@ for (const trigger of TRIGGERS) {
     await sending
     await until(() => side.ended)
     t.equal(side.received, TOTAL)
-    t.equal(side.wrong, 0, 'what came in is as it was sent')
+    t.equal(side.wrong, 0, 'received bytes are right')
     const last = side.socket as unknown as Socket
     last.end()
     await peer.untilClosed()
@@ -103,7 +103,7 @@ for (const trigger of TRIGGERS) {
       const part = received.subarray(at, at + CHUNK)
       if (!part.equals(patternAt(at, part.length))) wrong++
     }
-    t.equal(wrong, 0, 'and so is what went out')
+    t.equal(wrong, 0, 'sent bytes are right')
     t.strictSame(log, Array.from({ length: HANDOVERS }, () => ['open', 'close']).flat())
   })
 }

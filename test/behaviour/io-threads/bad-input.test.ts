@@ -34,13 +34,13 @@ test('bad ioThreads throw, and start nothing', (t) => {
   t.end()
 })
 
-test('a CPU that there is not is named, and the threads before it are gone', async (t) => {
+test('the error names a missing CPU, and the threads started before are ended', async (t) => {
   const before = openDescriptors()
   t.throws(() => new Reactor({ ioThreads: { cpus: [0, 1023] } }), {
     ...outOfRange,
     message: /"ioThreads.cpus" must be CPUs on which this process may run, got 1023/,
   })
-  // libuv lets go of a handle in one of its next turns.
+  // libuv releases a handle in one of its next turns.
   await until(() => openDescriptors() === before)
 })
 

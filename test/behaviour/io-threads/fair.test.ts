@@ -2,7 +2,7 @@ import { test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
 import { serve, until } from '../../fixtures/reactor.js'
 
-test('a thread that floods does not keep this thread from another’s events', async (t) => {
+test('a flood on one I/O thread does not delay the events of another', async (t) => {
   const handled = new Map<number, number>()
   const { reactor, port } = await serve(
     t,

@@ -10,7 +10,7 @@ const DOWNLOAD = 12 * MIB
 const BLOCK_MS = 1200
 
 interface Life {
-  /** Undefined until it has said something. */
+  /** Undefined until its first bytes have come. */
   kind: 'stream' | 'knock' | 'download' | undefined
   readonly port: number
   bytes: number
@@ -22,7 +22,7 @@ function kindOf(chunk: Buffer): NonNullable<Life['kind']> {
   return head === 'knock' ? 'knock' : head === 'downl' ? 'download' : 'stream'
 }
 
-/** Holds up the JS thread for a while, and longer only if the condition needs it: the machine may be busy. */
+/** Blocks the JS thread for a min time, and until the condition is true: the machine may be busy. Returns the time. */
 function blockUntil(condition: () => boolean): number {
   const startedAt = performance.now()
   const elapsed = () => performance.now() - startedAt
@@ -31,7 +31,7 @@ function blockUntil(condition: () => boolean): number {
 }
 
 for (const trigger of TRIGGERS) {
-  test(`a blocked JS thread: bounded memory, accepts and writes go on, nothing lost (${trigger})`, async (t) => {
+  test(`a blocked JS thread: bounded memory, accepts and writes continue, no event is lost (${trigger})`, async (t) => {
     const lives: Life[] = []
     let corrupt = 0
     let closes = 0
@@ -72,15 +72,15 @@ for (const trigger of TRIGGERS) {
     })
     const grown = process.memoryUsage.rss() - memory
     t.comment(`blocked for ${took} ms, memory grew by ${grown} bytes`)
-    t.equal(reactor.stats().accepted - before.accepted, KNOCKS, 'accepts went on')
-    t.equal(reactor.stats().bytesWritten, DOWNLOAD, 'writes went on')
+    t.equal(reactor.stats().accepted - before.accepted, KNOCKS, 'accepts continued')
+    t.equal(reactor.stats().bytesWritten, DOWNLOAD, 'writes continued')
     t.ok(grown < 24 * MIB, `memory grew by ${grown} bytes`)
     t.equal(lives.length, STREAMS + 1)
 
     const words = [await child.next(), await child.next()] as Record<string, number>[]
     t.match(words.find((word) => word.downloaded !== undefined)?.downloaded, DOWNLOAD)
     await until(() => lives.length === STREAMS + KNOCKS + 1, 'all opened')
-    // And the streams go on.
+    // The streams continue.
     const total = () => lives.reduce((sum, life) => sum + life.bytes, 0)
     const soFar = total()
     await until(() => total() > soFar + 10 * MIB, 'more data')

@@ -14,7 +14,7 @@ const greeter = {
 const greeted = (peers: readonly Peer[]) => peers.filter((peer) => peer.length === 2).length
 
 for (const placement of ['least-connections', 'reuse-port'] as const satisfies readonly Placement[]) {
-  test(`maxConnections holds over all threads, and what leaves on one makes room on another (${placement})`, async (t) => {
+  test(`maxConnections is for all threads: a close on one frees a slot for another (${placement})`, async (t) => {
     const options = { maxConnections: MAX, ioThreads: THREADS }
     const { reactor, port } = await serve(t, greeter, { placement }, options)
     const saturated: Saturated[] = []
@@ -22,18 +22,18 @@ for (const placement of ['least-connections', 'reuse-port'] as const satisfies r
     const peers = await Promise.all(Array.from({ length: 3 * MAX }, () => connectPeer(t, port)))
     await until(() => greeted(peers) >= MAX)
     await fence(reactor)
-    // Threads that accept at the same moment may go beyond it, by one each.
-    const most = placement === 'reuse-port' ? MAX + THREADS - 1 : MAX
-    const held = reactor.connections.size
-    t.ok(held >= MAX && held <= most, `${held} connections`)
+    // Threads that accept at the same time may exceed it by one each.
+    const max = placement === 'reuse-port' ? MAX + THREADS - 1 : MAX
+    const count = reactor.connections.size
+    t.ok(count >= MAX && count <= max, `${count} connections`)
     await until(() => saturated.length > 0)
     t.match(saturated[0], { code: 'ERR_C1M_MAX_CONNECTIONS' })
-    // Those who leave are all of one thread, which isn't the one that accepts, or not the only one.
+    // Each round closes connections, also of threads that don't accept.
     while (greeted(peers) < peers.length) {
       const before = greeted(peers)
       for (const peer of peers) if (peer.length === 2) peer.end()
-      await until(() => greeted(peers) > before, 'somebody who waited')
-      t.ok(reactor.connections.size <= most)
+      await until(() => greeted(peers) > before, 'a client that waited')
+      t.ok(reactor.connections.size <= max)
     }
     for (const peer of peers) peer.end()
     await until(() => reactor.connections.size === 0)
@@ -41,7 +41,7 @@ for (const placement of ['least-connections', 'reuse-port'] as const satisfies r
   })
 }
 
-test('a slot that leaves on a thread that does not accept is taken again', async (t) => {
+test('a slot freed on a thread that does not accept is used again', async (t) => {
   const { reactor, port } = await serve(t, { open() {} }, {}, { maxConnections: 4, ioThreads: THREADS })
   for (let i = 0; i < 6; i++) await connectPeer(t, port)
   await until(() => reactor.connections.size === 4)
@@ -50,8 +50,8 @@ test('a slot that leaves on a thread that does not accept is taken again', async
     reactor.stats().ioThreads.map(({ connections }) => connections),
     [1, 1, 1, 1],
   )
-  const far = [...reactor.connections.values()].find(({ id }) => Math.floor((id % 2 ** 30) / 2 ** 24) === 3)
-  far?.destroy()
+  const onLastThread = [...reactor.connections.values()].find(({ id }) => Math.floor((id % 2 ** 30) / 2 ** 24) === 3)
+  onLastThread?.destroy()
   await until(() => reactor.stats().accepted === 5)
   await until(() => reactor.connections.size === 4)
 })

@@ -36,7 +36,7 @@ for (const trigger of TRIGGERS) {
     return { conn, peer, log, to: threadOf(other), room: reactor.createGroup<undefined>() }
   }
 
-  test(`what is paused stays so, and what was read or waits in the kernel comes in order (${trigger})`, async (t) => {
+  test(`a moved connection stays paused, and its unread bytes are delivered in order (${trigger})`, async (t) => {
     const { conn, peer, log, to } = await make(t)
     await peer.flush('a')
     await until(() => log.length === 1)
@@ -50,7 +50,7 @@ for (const trigger of TRIGGERS) {
     await until(() => log.join('').replaceAll('data ', '') === 'abc')
   })
 
-  test(`what is written on the way goes behind what was written before (${trigger})`, async (t) => {
+  test(`writes during a move are sent after those before it (${trigger})`, async (t) => {
     const { conn, peer, to } = await make(t)
     conn.write('1')
     const moving = move(conn, to)
@@ -66,7 +66,7 @@ for (const trigger of TRIGGERS) {
     t.equal(peer.text, `12345678${'9'.repeat(20_000)}.`)
   })
 
-  test(`a full queue goes along, and its drain comes (${trigger})`, async (t) => {
+  test(`a full queue is moved, and its drain is delivered (${trigger})`, async (t) => {
     const { conn, peer, log, to } = await make(t, { sendBufferBytes: 8192 })
     peer.socket.pause()
     const sent = Buffer.alloc(MUCH, 'x')
@@ -88,7 +88,7 @@ for (const trigger of TRIGGERS) {
     )
   })
 
-  test(`a broadcast that waits in its queue is not counted as its own (${trigger})`, async (t) => {
+  test(`writableLength does not count a queued broadcast after a move (${trigger})`, async (t) => {
     const { conn, peer, to, room } = await make(t, { sendBufferBytes: 8192 })
     const from = threadOf(conn)
     peer.socket.pause()
@@ -101,16 +101,16 @@ for (const trigger of TRIGGERS) {
     t.ok(await move(conn, to))
     t.ok(room.has(conn))
     t.ok(conn.writableLength <= before && conn.writableLength > 0, `${conn.writableLength} of ${before}`)
-    const onTheWay = move(conn, from)
+    const moving = move(conn, from)
     void room.broadcast('!')
-    await onTheWay
+    await moving
     peer.socket.resume()
     await peer.untilBytes(MUCH + 100_002)
     t.equal(peer.received.subarray(MUCH).toString(), `${'y'.repeat(100_000)}z!`)
     await until(() => conn.writableLength === 0)
   })
 
-  test(`half a frame goes along (${trigger})`, async (t) => {
+  test(`an incomplete frame is moved (${trigger})`, async (t) => {
     const { conn, peer, log, to } = await make(t, { framing: delimited('\n') })
     await peer.flush('one\ntw')
     await until(() => log.includes('data one'))
@@ -120,7 +120,7 @@ for (const trigger of TRIGGERS) {
     t.strictSame(log, ['data one', 'data two', 'data three'])
   })
 
-  test(`an end that was seen, and one that was sent, stay so (${trigger})`, async (t) => {
+  test(`the state of both ends is moved (${trigger})`, async (t) => {
     const { conn, peer, log, to } = await make(t, { allowHalfOpen: true })
     peer.end('bye')
     await until(() => log.includes('end'))
@@ -133,7 +133,7 @@ for (const trigger of TRIGGERS) {
     t.strictSame(log, ['data bye', 'end', 'close'])
   })
 
-  test(`timeouts run on (${trigger})`, async (t) => {
+  test(`timeouts continue after a move (${trigger})`, async (t) => {
     const { conn, log, to } = await make(t, { idleTimeoutMs: 300, totalTimeoutMs: 700 }, { timeout: () => {} })
     t.ok(await move(conn, to))
     await until(() => log.filter((line) => line === 'timeout').length >= 2)
@@ -141,7 +141,7 @@ for (const trigger of TRIGGERS) {
     await until(() => log.includes('close'))
   })
 
-  test(`requests on the way are answered there (${trigger})`, async (t) => {
+  test(`requests during a move are executed after it (${trigger})`, async (t) => {
     const { conn, to } = await make(t)
     const moving = move(conn, to)
     const info: Promise<unknown>[] = []
@@ -157,9 +157,9 @@ for (const trigger of TRIGGERS) {
   for (const [what, end, expected] of [
     ['is destroyed', ({ conn }: Moved) => conn.destroy(), 'close'],
     ['is reset', ({ conn }: Moved) => conn.reset(), 'close'],
-    ['its peer resets', ({ peer }: Moved) => peer.reset(), 'close ECONNRESET'],
+    ['is reset by its peer', ({ peer }: Moved) => peer.reset(), 'close ECONNRESET'],
   ] as const) {
-    test(`one that ${what} on the way closes once, and knows its addresses (${trigger})`, async (t) => {
+    test(`a connection that ${what} during a move closes once, and knows its addresses (${trigger})`, async (t) => {
       for (let turns = 0; turns < 8; turns++) {
         const ports: (number | undefined)[] = []
         const close = (conn: Connection) => void ports.push(conn.remotePort)
@@ -178,7 +178,7 @@ for (const trigger of TRIGGERS) {
     })
   }
 
-  test(`one that is detached on the way leaves (${trigger})`, async (t) => {
+  test(`a connection can be detached during a move (${trigger})`, async (t) => {
     const { conn, peer, log, to } = await make(t)
     await peer.flush('unread')
     await until(() => log.length === 1)
@@ -188,7 +188,7 @@ for (const trigger of TRIGGERS) {
     conn.write('last')
     const socket = await conn.detach()
     t.teardown(() => socket.destroy())
-    // If there was still time for it.
+    // The move may have completed first.
     await moving
     const [chunk] = (await once(socket, 'data')) as [Buffer]
     t.equal(chunk.toString(), ' more')
@@ -196,10 +196,10 @@ for (const trigger of TRIGGERS) {
     await until(() => log.includes('close'))
   })
 
-  test(`one that may not go any more stays (${trigger})`, async (t) => {
+  test(`a move that isn't allowed or possible any more resolves with false (${trigger})`, async (t) => {
     const { conn, peer, log, to } = await make(t)
     t.equal(await move(conn, to, () => false), false)
-    t.equal(await move(conn, threadOf(conn)), false, 'it is there')
+    t.equal(await move(conn, threadOf(conn)), false, 'to its own thread')
     await peer.flush('hello')
     await until(() => log.includes('data hello'))
     conn.destroy()

@@ -20,7 +20,7 @@ for (const trigger of TRIGGERS) {
     [false, true],
   ] as const) {
     const how = `${pausing ? ', and pause,' : ''}${ownFileTable ? ' with file tables of their own' : ''} (${trigger})`
-    test(`connections that move between threads all the time lose no byte of an echo ${how}`, async (t) => {
+    test(`connections that are moved all the time lose no byte of an echo ${how}`, async (t) => {
       const random = seeded(7)
       const conns: Connection[] = []
       const log: string[] = []

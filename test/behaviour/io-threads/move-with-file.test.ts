@@ -11,7 +11,7 @@ import { connectPair, type Pair } from '../../fixtures/relay.js'
 const FILE_BYTES = 8 << 20
 
 for (const trigger of TRIGGERS) {
-  test(`a connection with a file in its queue stays where it is, as it was (${trigger})`, async (t) => {
+  test(`a connection with a queued file is not moved, and continues (${trigger})`, async (t) => {
     const reactor = makeReactor(t, { trigger, ioThreads: 2 })
     const { a, b, peerA, logA } = await connectPair(t, { reactor, listen: { placement: 'round-robin' } })
     const [from, to] = [threadOf(a), threadOf(b)]
@@ -28,12 +28,12 @@ for (const trigger of TRIGGERS) {
     t.equal(await sending, content.length)
     await peerA.untilBytes(content.length + 4)
     t.ok(peerA.received.equals(Buffer.concat([content, Buffer.from('tail')])))
-    t.equal(await move(a, to), true, 'when it has gone')
+    t.equal(await move(a, to), true, 'after the file')
     a.write('!')
     await peerA.untilBytes(content.length + 5)
   })
 
-  test(`a file that is queued while a slot is reserved keeps it there, too (${trigger})`, async (t) => {
+  test(`a file that is queued while a move reserves a slot prevents the move (${trigger})`, async (t) => {
     const reactor = makeReactor(t, { trigger, ioThreads: 2 })
     const { a, b, peerA } = await connectPair(t, { reactor, listen: { placement: 'round-robin' } })
     const from = threadOf(a)
@@ -46,7 +46,7 @@ for (const trigger of TRIGGERS) {
     await t.rejects(sending, { code: 'ERR_C1M_CONNECTION_CLOSED' })
   })
 
-  test(`rebalance() passes over those with files, and settles (${trigger})`, async (t) => {
+  test(`rebalance() skips connections with files, and resolves (${trigger})`, async (t) => {
     const conns: Connection[] = []
     const { reactor, port } = await serve<unknown>(
       t,
@@ -78,13 +78,13 @@ for (const trigger of TRIGGERS) {
   }
   const abort = new AbortController()
   const ends: [string, object, (pair: Pair) => unknown, RegExp][] = [
-    ['destroy() of the one', {}, ({ a }) => a.destroy(), /destroyed/],
-    ['destroy() of the other', {}, ({ b }) => b.destroy(), /destroyed/],
+    ['destroy() of the source', {}, ({ a }) => a.destroy(), /destroyed/],
+    ['destroy() of the sink', {}, ({ b }) => b.destroy(), /destroyed/],
     ['reset()', {}, ({ b }) => b.reset(), /destroyed/],
     ['the idle timeout', { idleTimeoutMs: 50 }, () => {}, /timeout/],
     ['the signal', { signal: abort.signal }, () => abort.abort(), /aborted/],
-    ["its peer's reset", {}, ({ peerB }) => peerB.reset(), /error/],
-    ["the other peer's reset", {}, ({ peerA }) => peerA.reset(), /error/],
+    ["a reset by the sink's peer", {}, ({ peerB }) => peerB.reset(), /error/],
+    ["a reset by the source's peer", {}, ({ peerA }) => peerA.reset(), /error/],
     ['shutdown()', {}, ({ reactor }) => reactor.shutdown({ timeoutMs: 50 }), /destroyed/],
   ]
   for (const [what, options, act, reason] of ends) {
@@ -99,7 +99,7 @@ for (const trigger of TRIGGERS) {
     })
   }
 
-  test(`relay() over two threads begins behind a file (${trigger})`, async (t) => {
+  test(`relay() over two threads starts after a queued file (${trigger})`, async (t) => {
     const reactor = makeReactor(t, { trigger, ioThreads: 2 })
     const { a, b, peerA, peerB } = await connectPair(t, { reactor, listen: { placement: 'round-robin' } })
     peerB.socket.pause()
@@ -110,7 +110,7 @@ for (const trigger of TRIGGERS) {
     peerB.socket.resume()
     t.equal(await sending, content.length)
     await peerB.untilBytes(content.length + 6)
-    // What `data` was called with goes ahead of the move.
+    // The move comes after the bytes that `data` was called with.
     await until(() => threadOf(a) === threadOf(b))
     peerA.end()
     peerB.end('from b')
@@ -121,7 +121,7 @@ for (const trigger of TRIGGERS) {
   })
 }
 
-test('broadcasts that overlap hold no move back, and count each member once', async (t) => {
+test('overlapping broadcasts don’t delay moves, and count each member once', async (t) => {
   const conns: Connection[] = []
   const peers: Peer[] = []
   const { reactor, port } = await serve<unknown>(
@@ -144,7 +144,7 @@ test('broadcasts that overlap hold no move back, and count each member once', as
       t.equal(cut, 0)
     }
   }
-  // There is always one that is not through.
+  // At any time at least one broadcast is in progress.
   const broadcasting = [broadcast(), broadcast(), broadcast()]
   const [one, two] = [...new Set(conns.map(threadOf))] as [Thread, Thread]
   for (const conn of conns) t.ok(await move(conn, threadOf(conn) === one ? two : one))

@@ -11,7 +11,7 @@ tap.jobs = 3
 /** More than a quiet loop needs for its odd wake-up, and far fewer than one that spins makes. */
 const FEW_TURNS = 50
 
-/** Turns of the I/O thread, by its shared counter, while `wait` runs. */
+/** Checks that the I/O thread makes few turns while `wait` runs, by its shared counter. */
 async function expectFewTurns(t: Test, reactor: Reactor, wait: () => void | Promise<void>): Promise<void> {
   const before = reactor.stats().turns
   await wait()
@@ -20,14 +20,14 @@ async function expectFewTurns(t: Test, reactor: Reactor, wait: () => void | Prom
 }
 
 for (const trigger of TRIGGERS) {
-  test(`an idle connection costs no turns (${trigger})`, async (t) => {
+  test(`an idle connection causes no turns (${trigger})`, async (t) => {
     const { port, reactor } = await serve(t, {}, {}, { trigger })
     await connectPeer(t, port)
     await fence(reactor)
     await expectFewTurns(t, reactor, () => sleep(200))
   })
 
-  test(`a paused connection with unread data and both FINs (${trigger})`, async (t) => {
+  test(`a paused connection with unread data and both FINs causes no turns (${trigger})`, async (t) => {
     const { port, reactor } = await serve<unknown>(
       t,
       {
@@ -47,7 +47,7 @@ for (const trigger of TRIGGERS) {
     await expectFewTurns(t, reactor, () => sleep(200))
   })
 
-  test(`a queue that its peer does not read (${trigger})`, async (t) => {
+  test(`a queue that its peer does not read causes no turns (${trigger})`, async (t) => {
     const { port, reactor } = await serve<unknown>(
       t,
       { open: (conn) => void conn.write(Buffer.alloc(12 * 1024 * 1024)) },

@@ -20,7 +20,7 @@ const echo = {
   },
 }
 
-test('a socket comes from node:net, and goes back there', async (t) => {
+test('with own file tables a socket is adopted from node:net and detached again', async (t) => {
   const { accept } = await netServer(t)
   const reactor = makeReactor(t, own)
   const { socket, peer } = await accept()
@@ -38,11 +38,11 @@ test('a socket comes from node:net, and goes back there', async (t) => {
   back.write('bye')
   await peer.untilBytes('before duringbye'.length)
   back.destroy()
-  // Neither table has it any more.
+  // Neither table has the descriptor any more.
   await peer.untilEnded()
 })
 
-test('more at once than may be on their way: none is lost', async (t) => {
+test('more sockets than a passage holds can be adopted and detached at the same time', async (t) => {
   const { accept } = await netServer(t)
   const reactor = makeReactor(t, { ...own, ioThreads: { count: 1, ownFileTable: true } })
   const all: Awaited<ReturnType<typeof accept>>[] = []
@@ -54,7 +54,7 @@ test('more at once than may be on their way: none is lost', async (t) => {
   await Promise.all(all.map(({ peer }) => peer.untilEnded()))
 })
 
-test('files: by their path, a FileHandle and a descriptor, which stay their owners’', async (t) => {
+test('with own file tables files are sent by path, FileHandle and descriptor, which their owner keeps', async (t) => {
   const path = join(temporaryDirectory(t), 'file')
   const bytes = Buffer.alloc(300_000, 'contents ')
   writeFileSync(path, bytes)
@@ -79,21 +79,21 @@ test('files: by their path, a FileHandle and a descriptor, which stay their owne
   closeSync(fd)
 })
 
-test('a watched descriptor is this thread’s', async (t) => {
+test('with own file tables a descriptor of the JS thread can be watched', async (t) => {
   const reactor = makeReactor(t, own)
   const pipe = makePipe(t)
-  let told = 0
-  const watch = reactor.watch(pipe.reader, { readable: true }, () => told++)
+  let edges = 0
+  const watch = reactor.watch(pipe.reader, { readable: true }, () => edges++)
   writeSync(pipe.writer, 'x')
-  await until(() => told === 1)
+  await until(() => edges === 1)
   watch.unwatch()
   writeSync(pipe.writer, 'y')
-  const again = reactor.watch(pipe.reader, { readable: true }, () => told++)
-  await until(() => told === 2)
+  const again = reactor.watch(pipe.reader, { readable: true }, () => edges++)
+  await until(() => edges === 2)
   again.unwatch()
 })
 
-test('outgoing connections, relayed on one thread', async (t) => {
+test('with own file tables outgoing connections can be relayed on one thread', async (t) => {
   const { port } = await serve<undefined>(t, echo, {}, own)
   const front = makeReactor(t, { ioThreads: { count: 1, ownFileTable: true }, maxConnections: 100 })
   const listener = await front.listen(
@@ -111,7 +111,7 @@ test('outgoing connections, relayed on one thread', async (t) => {
   t.equal(peer.text, 'through two reactors')
 })
 
-test('what this thread closes is closed: the I/O threads keep none of it', async (t) => {
+test('a descriptor closed by the JS thread is not kept open by I/O threads', async (t) => {
   const { accept } = await netServer(t)
   const early = await accept()
   const reactor = makeReactor(t, own)
@@ -122,7 +122,7 @@ test('what this thread closes is closed: the I/O threads keep none of it', async
   await reactor.shutdown()
 })
 
-test('nothing is left of it, and everybody sees a FIN', async (t) => {
+test('a shutdown with own file tables leaves nothing, and all peers see a FIN', async (t) => {
   const descriptors = openDescriptors()
   const threads = openThreads()
   const log: string[] = []
@@ -140,7 +140,7 @@ test('nothing is left of it, and everybody sees a FIN', async (t) => {
   await Promise.all(ends)
   t.equal(log.filter((line) => line.startsWith('close')).length, 10)
   for (const socket of sockets) socket.destroy()
-  // What the test before has left may still go.
+  // Descriptors and threads of the previous test may still be released.
   await until(() => openDescriptors() <= descriptors, 'no more descriptors than before')
   await until(() => openThreads() <= threads, 'no more threads than before')
 })
@@ -157,4 +157,4 @@ async function listenTwice(t: Test): Promise<void> {
   for (const [at, count] of after.entries()) t.ok(count < (before[at] ?? 0) + 8, `${count} descriptors`)
 }
 
-test('a listen that fails leaves nothing in any table', listenTwice)
+test('a failed listen() leaves no descriptor in any table', listenTwice)

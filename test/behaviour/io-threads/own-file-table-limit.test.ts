@@ -25,7 +25,7 @@ function untilFacts(child: Child, holds: (facts: Facts) => boolean, what: string
   return untilChildSays<Facts>(child, holds, what, 60_000)
 }
 
-/** Connected from so many addresses. */
+/** Connects peers from many addresses. */
 function connectSome(t: Test, port: number, count: number): Promise<Peer[]> {
   const from = (at: number) => ({ localAddress: `127.0.1.${1 + (at % 200)}` })
   return Promise.all(Array.from({ length: count }, (_, at) => connectPeer(t, port, from(at))))
@@ -37,8 +37,8 @@ async function echo(peer: Peer, text: string): Promise<void> {
   await peer.untilBytes(before + text.length)
 }
 
-// 4 threads of 64 descriptors each. Those that chance fills get fewer, as it may fill one more than the others; and by CPU all
-// may come to the one of the CPU that the clients run on.
+// 4 threads of 64 descriptors each. Placements by chance get fewer connections, because one thread may get more than
+// the others; with `cpu` all may be on the CPU that the clients run on.
 const counts: readonly (readonly [Placement, number])[] = [
   ['least-connections', 180],
   ['round-robin', 180],
@@ -48,7 +48,7 @@ const counts: readonly (readonly [Placement, number])[] = [
 ]
 
 for (const [placement, count] of counts) {
-  test(`${count} connections in a process that may have ${LIMIT} descriptors: ${placement}`, async (t) => {
+  test(`a process limited to ${LIMIT} descriptors holds ${count} connections: ${placement}`, async (t) => {
     const child = startChild(t, 'own-file-table', { descriptors: LIMIT, args: ['4', placement] })
     const peers = await connectSome(t, await child.next<number>(), count)
     await Promise.all(peers.map((peer, at) => echo(peer, `hello ${at}`)))
@@ -58,7 +58,7 @@ for (const [placement, count] of counts) {
     t.equal(facts.shed, 0)
     t.equal(facts.descriptors.length, 4)
     for (const [at, descriptors] of facts.descriptors.entries())
-      t.ok(descriptors < (facts.perThread[at] ?? 0) + 16, 'a thread has its connections, and little else')
+      t.ok(descriptors < (facts.perThread[at] ?? 0) + 16, 'a thread has hardly more descriptors than connections')
 
     child.tell('shutdown')
     await Promise.all(peers.map((peer) => peer.untilEnded()))
@@ -68,7 +68,7 @@ for (const [placement, count] of counts) {
   })
 }
 
-test('each thread governs what it takes: full, it turns away, says so once, and goes on when there is room', async (t) => {
+test('full threads reject connections, report it once, and accept again when descriptors are free', async (t) => {
   const child = startChild(t, 'own-file-table', { descriptors: LIMIT, args: ['2', 'round-robin'] })
   const port = await child.next<number>()
   const first = await connectSome(t, port, 3 * LIMIT)
@@ -76,11 +76,11 @@ test('each thread governs what it takes: full, it turns away, says so once, and 
   t.ok(full.connections > LIMIT && full.connections < 2 * LIMIT, `${full.connections} of two tables`)
   t.ok(full.saturated.every((code) => code === 'EMFILE'))
   const gone = () => first.filter((peer) => peer.gone).length
-  await until(() => gone() > 2, 'a client that was turned away sees its end')
+  await until(() => gone() > 2, 'a rejected client sees its end')
 
   for (const peer of first) peer.end()
   const all = (facts: Facts) => facts.connections === 0 && facts.accepted + facts.shed === 3 * LIMIT
-  await untilFacts(child, all, 'the end of all, of those in the backlog, too')
+  await untilFacts(child, all, 'the end of all, including those in the backlog')
   const peers = await connectSome(t, port, LIMIT)
   await Promise.all(peers.map((peer) => echo(peer, 'hello')))
   t.equal((await ask<Facts>(child)).connections, LIMIT)
@@ -88,10 +88,10 @@ test('each thread governs what it takes: full, it turns away, says so once, and 
   t.equal(await child.next(), 'shut down')
 })
 
-test('a thread that is full, while the one that accepts is not: it turns away what it is handed', async (t) => {
+test('a full thread rejects connections that another thread hands over', async (t) => {
   const child = startChild(t, 'own-file-table', { descriptors: LIMIT, args: ['2', 'source-hash'] })
   const port = await child.next<number>()
-  // Sources of either thread; the first one accepts.
+  // An address of each thread; the first thread accepts.
   const sources: string[] = []
   for (let last = 1; sources[0] === undefined || sources[1] === undefined; last++) {
     const localAddress = `127.0.2.${last}`
@@ -106,10 +106,10 @@ test('a thread that is full, while the one that accepts is not: it turns away wh
   const some = (count: number, localAddress: string) =>
     Promise.all(Array.from({ length: count }, () => connectPeer(t, port, { localAddress })))
   const many = await some(2 * LIMIT, sources[1] as string)
-  const full = await untilFacts(child, ({ connections, shed }) => connections + shed === 2 * LIMIT, 'all taken or not')
+  const full = await untilFacts(child, ({ connections, shed }) => connections + shed === 2 * LIMIT, 'all decided')
   t.ok(full.shed > LIMIT && (full.perThread[1] ?? 0) > LIMIT / 2, JSON.stringify(full))
   t.strictSame(full.saturated, ['EMFILE'])
-  await until(() => many.filter((peer) => peer.gone).length === full.shed, 'who was turned away sees the end')
+  await until(() => many.filter((peer) => peer.gone).length === full.shed, 'rejected clients see their end')
   const [other] = await some(1, sources[0] as string)
   await echo(other as Peer, 'hello')
   await Promise.all(many.filter((peer) => !peer.gone).map((peer) => echo(peer, 'hello')))

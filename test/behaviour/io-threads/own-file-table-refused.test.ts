@@ -13,7 +13,7 @@ for (const [syscall, errno, name] of [
   ['pidfd_open', ENOSYS, 'ENOSYS'],
   ['pidfd_getfd', EPERM, 'EPERM'],
 ] as const) {
-  test(`${syscall} that answers ${name} is an unsupported option`, async (t) => {
+  test(`ownFileTable is unsupported if ${syscall} fails with ${name}`, async (t) => {
     const child = startChild(t, 'refused-file-table', { args: [syscall, String(errno)] })
     t.strictSame(await child.next(), {
       name: 'C1mError',
@@ -23,7 +23,7 @@ for (const [syscall, errno, name] of [
   })
 }
 
-test('a full table is the system’s error', async (t) => {
+test('a full file table fails with the error of the system', async (t) => {
   const child = startChild(t, 'refused-file-table', { args: ['pidfd_getfd', String(EMFILE)] })
   t.strictSame(await child.next(), { name: 'Error', code: 'EMFILE', message: 'pidfd_getfd EMFILE' })
 })

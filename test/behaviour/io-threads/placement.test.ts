@@ -18,7 +18,7 @@ const echo = {
 
 const perThread = (reactor: Reactor) => reactor.stats().ioThreads.map(({ connections }) => connections)
 
-/** Clients from so many addresses, each of which has had its echo. */
+/** Connects clients from `sources` addresses, and waits for the echo of each. */
 async function clients(t: Pick<Test, 'teardown'>, port: number, count: number, sources = 1): Promise<Socket[]> {
   return Promise.all(
     Array.from({ length: count }, async (_, at) => {
@@ -33,7 +33,7 @@ async function clients(t: Pick<Test, 'teardown'>, port: number, count: number, s
 }
 
 for (const placement of EVERY) {
-  test(`${placement}: all are served, and in the map with an id of their own`, async (t) => {
+  test(`${placement}: all connections are served, and in the map with unique ids`, async (t) => {
     const { reactor, listener, port } = await serve(
       t,
       echo,
@@ -59,7 +59,7 @@ for (const placement of EVERY) {
   })
 }
 
-test('least-connections fills up the thread that others have left', async (t) => {
+test('least-connections: a thread whose connections have closed gets new ones', async (t) => {
   const { reactor, port } = await serve(t, { open() {}, ...echo }, {}, { ioThreads: THREADS })
   await clients(t, port, 40)
   const onOne = [...reactor.connections.values()].filter(({ id }) => Math.floor((id % 2 ** 30) / 2 ** 24) === 1)
@@ -70,7 +70,7 @@ test('least-connections fills up the thread that others have left', async (t) =>
   t.strictSame(perThread(reactor), [10, 10, 10, 10])
 })
 
-test('source-hash: one source meets in one thread, many do not', async (t) => {
+test('source-hash: connections of one source are on one thread, those of many on all', async (t) => {
   const { reactor, port } = await serve(t, echo, { placement: 'source-hash' }, { ioThreads: THREADS })
   await clients(t, port, 20)
   t.strictSame(perThread(reactor).sort(), [0, 0, 0, 20])
@@ -78,7 +78,7 @@ test('source-hash: one source meets in one thread, many do not', async (t) => {
   t.ok(perThread(reactor).every((count) => count > 0))
 })
 
-test('a Unix socket’s connections are spread as well', async (t) => {
+test('connections of a Unix socket are distributed as well', async (t) => {
   const reactor = makeReactor(t, { ioThreads: THREADS })
   const path = join(temporaryDirectory(t), 'socket')
   await reactor.listen({ path, placement: 'source-hash' }, echo)
@@ -91,7 +91,7 @@ test('a Unix socket’s connections are spread as well', async (t) => {
   t.strictSame(perThread(reactor), [2, 2, 2, 2])
 })
 
-test('outgoing connections go where fewest are, also many at once', async (t) => {
+test('outgoing connections go to the threads with the fewest, also many at the same time', async (t) => {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.teardown(() => server.close())
@@ -102,7 +102,7 @@ test('outgoing connections go where fewest are, also many at once', async (t) =>
 })
 
 for (const placement of ['reuse-port', 'cpu'] as const) {
-  test(`${placement}: a port that somebody has is in use, and one that we have is to others`, async (t) => {
+  test(`${placement}: a port can't be shared with another listener`, async (t) => {
     const reactor = makeReactor(t, { ioThreads: THREADS })
     const server = createServer().listen(0, '127.0.0.1')
     await once(server, 'listening')
@@ -110,12 +110,12 @@ for (const placement of ['reuse-port', 'cpu'] as const) {
     await t.rejects(reactor.listen({ host: '127.0.0.1', port, placement }), { code: 'EADDRINUSE' })
     server.close()
     await once(server, 'close')
-    const ours = await reactor.listen({ host: '127.0.0.1', port, placement }, echo)
+    const listener = await reactor.listen({ host: '127.0.0.1', port, placement }, echo)
     await t.rejects(makeReactor(t).listen({ host: '127.0.0.1', port }), { code: 'EADDRINUSE' })
     const second = makeReactor(t, { ioThreads: THREADS })
     await t.rejects(second.listen({ host: '127.0.0.1', port, placement }), { code: 'EADDRINUSE' })
     await clients(t, port, 10)
-    await ours.close()
+    await listener.close()
     await second.listen({ host: '127.0.0.1', port, placement }, echo)
     await clients(t, port, 10)
     t.equal(second.connections.size, 10)

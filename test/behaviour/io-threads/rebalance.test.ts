@@ -8,10 +8,10 @@ const COUNT = 42
 
 for (const [trigger, ownFileTable] of [...TRIGGERS.map((each) => [each, false] as const), ['edge', true] as const]) {
   const where = `${trigger}${ownFileTable ? ', file tables of their own' : ''}`
-  test(`idle connections go to the threads that have fewest, and are what they were (${where})`, async (t) => {
+  test(`rebalance() moves idle connections to the threads with the fewest, unchanged (${where})`, async (t) => {
     const conns: Connection<number>[] = []
     let closes = 0
-    // All peers have one address: all connections are on one thread.
+    // All peers have one address, so all connections are on one thread.
     const { reactor, listener, port } = await serve<number>(
       t,
       {
@@ -41,7 +41,7 @@ for (const [trigger, ownFileTable] of [...TRIGGERS.map((each) => [each, false] a
       [11, 11, 10, 10],
     )
     t.equal(reactor.stats().moved, COUNT - 11)
-    t.equal(await reactor.rebalance({ idleMs: 0 }), 0, 'even already')
+    t.equal(await reactor.rebalance({ idleMs: 0 }), 0, 'already balanced')
     t.strictSame(
       conns.map((conn) => ({ id: conn.id, remotePort: conn.remotePort, localPort: conn.localPort })),
       known,
@@ -73,7 +73,7 @@ for (const [trigger, ownFileTable] of [...TRIGGERS.map((each) => [each, false] a
   })
 }
 
-test('connections that something was read from lately stay, and so do all of a reactor with one thread', async (t) => {
+test('rebalance() moves no recently active connections, and none of a reactor with one thread', async (t) => {
   const { reactor, port } = await serve(t, {}, { placement: 'source-hash' }, { ioThreads: 2 })
   const peers = await Promise.all(Array.from({ length: 4 }, () => connectPeer(t, port)))
   await until(() => reactor.connections.size === 4)
@@ -85,7 +85,7 @@ test('connections that something was read from lately stay, and so do all of a r
   t.equal(await one.reactor.rebalance({ idleMs: 0 }), 0)
 })
 
-test('connections of a listener that has closed, and adopted ones, go like others; their settings last as long as they do', async (t) => {
+test('rebalance() moves connections of a closed listener, whose settings are released after them', async (t) => {
   const { reactor, listener, port } = await serve(t, {}, { placement: 'source-hash' }, { ioThreads: 2 })
   const peers = await Promise.all(Array.from({ length: 8 }, () => connectPeer(t, port)))
   await until(() => reactor.connections.size === 8)
@@ -95,7 +95,7 @@ test('connections of a listener that has closed, and adopted ones, go like other
   for (const peer of peers) peer.end()
   await until(() => reactor.connections.size === 0)
   t.equal(listener.connections, 0)
-  // Contexts have gone, and their numbers are used anew.
+  // The contexts have been released, and their numbers are used again.
   for (let round = 0; round < 3; round++) {
     const again = await serve(t, { data: (conn, chunk) => void conn.write(chunk) }, {}, reactor)
     const peer = await connectPeer(t, again.port)
@@ -107,7 +107,7 @@ test('connections of a listener that has closed, and adopted ones, go like other
   }
 })
 
-test('bad options are refused', async (t) => {
+test('rebalance() with bad options, or after a shutdown, rejects', async (t) => {
   const reactor = new Reactor({ ioThreads: 2 })
   await t.rejects(reactor.rebalance({ idleMs: -1 }), { code: 'ERR_C1M_OUT_OF_RANGE' })
   await t.rejects(reactor.rebalance({ idle: 1 } as never), { code: 'ERR_C1M_INVALID_ARG_VALUE' })

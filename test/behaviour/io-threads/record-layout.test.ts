@@ -20,7 +20,7 @@ test('both sides of the thread boundary have the same record layout', (t) => {
   t.end()
 })
 
-test("each of the I/O thread's own errors has the code of its name", (t) => {
+test("the code of each of the I/O thread's own errors equals its name", (t) => {
   const own = Object.entries(nativeLayout).filter(([name]) => name.startsWith('OWN_ERROR_'))
   t.ok(own.length >= 4)
   for (const [name, number] of own) {
@@ -29,7 +29,7 @@ test("each of the I/O thread's own errors has the code of its name", (t) => {
   t.end()
 })
 
-test('events and commands have numbers of their own', (t) => {
+test('no two events, and no two commands, have the same number', (t) => {
   for (const prefix of ['EVENT', 'COMMAND']) {
     const sizes = new Set(['EVENT_WORDS', 'EVENT_RECORDS', 'COMMAND_WORDS'])
     const kinds = Object.entries(nativeLayout).filter(([name]) => name.startsWith(`${prefix}_`) && !sizes.has(name))

@@ -15,7 +15,7 @@ const ioThreads = () =>
   }).length
 
 for (const placement of ['least-connections', 'reuse-port'] as const satisfies readonly Placement[]) {
-  test(`shutdown ends all threads, and what was accepted has opened and closed (${placement})`, async (t) => {
+  test(`shutdown() ends all threads, and each accepted connection has opened and closed (${placement})`, async (t) => {
     const first = await makeReactor(t).listen({ port: 0 })
     await connectPeer(t, first.port as number)
     await until(() => first.connections === 1)
@@ -31,7 +31,7 @@ for (const placement of ['least-connections', 'reuse-port'] as const satisfies r
       )
       const peers = await Promise.all(Array.from({ length: 50 }, () => connectPeer(t, port as number)))
       for (const peer of peers) peer.socket.on('end', () => peer.end())
-      // Some are still on their way from thread to thread, or in the kernel's queue.
+      // Some connections are still being handed over between threads, or in the kernel's queue.
       await reactor.shutdown()
       t.equal(opened, closed)
       t.equal(reactor.connections.size, 0)

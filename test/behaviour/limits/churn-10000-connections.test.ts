@@ -6,7 +6,7 @@ import { fresh } from '../../fixtures/random.js'
 import { serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const TOTAL = SANITIZED ? 4000 : 10_000
-/** Both ends of each count against RLIMIT_NOFILE. */
+/** The max of simultaneous connections. Both ends of each count against RLIMIT_NOFILE. */
 const AT_ONCE = 2_000
 
 interface Life {
@@ -17,7 +17,7 @@ interface Life {
 type Fate = 'end' | 'destroy' | 'reset' | 'server end' | 'server destroy' | 'server reset' | 'silent'
 const FATES: readonly Fate[] = ['end', 'destroy', 'reset', 'server end', 'server destroy', 'server reset', 'silent']
 
-/** The server's part of a fate is asked for by the message's first letter. */
+/** Executes the server's part of a fate, which the first letter of the message names. */
 function obey(conn: Connection<Life>, chunk: Buffer): void {
   const order = chunk.toString('latin1', 0, 1)
   if (order === 'e') conn.end(chunk)
@@ -26,7 +26,7 @@ function obey(conn: Connection<Life>, chunk: Buffer): void {
   else conn.write(chunk)
 }
 
-/** One peer's life; resolves when its socket has closed. `false` if what it got back was wrong. */
+/** Runs one peer. Resolves when its socket has closed, with `false` if its echo was wrong. */
 function live(port: number, fate: Fate, source: string, size: number): Promise<boolean> {
   return new Promise((resolve) => {
     const order = fate.startsWith('server ') ? (fate[7] as string) : 'x'
@@ -37,7 +37,7 @@ function live(port: number, fate: Fate, source: string, size: number): Promise<b
     socket.on('connect', () => {
       if (fate === 'silent') return void socket.destroy()
       socket.write(message)
-      // Before the echo, as often as not.
+      // Half of them close before the echo.
       if (fate === 'reset' && size % 2 === 0) socket.resetAndDestroy()
       if (fate === 'destroy' && size % 2 === 0) socket.destroy()
     })
@@ -49,7 +49,7 @@ function live(port: number, fate: Fate, source: string, size: number): Promise<b
       if (fate === 'reset') socket.resetAndDestroy()
       if (fate === 'destroy') socket.destroy()
     })
-    // A reset, by either side.
+    // Either side may reset.
     socket.on('error', () => {})
     socket.on('close', () => resolve(echoed && (fate !== 'end' || received === size)))
   })
@@ -85,7 +85,7 @@ for (const trigger of TRIGGERS) {
         if (!(await live(port, random.pick(FATES), source, random.integer(1, 3000)))) wrong++
       }
     }
-    await Promise.all(Array.from({ length: AT_ONCE }, worker))
+    await Promise.all(Array.from({ length: MAX_OPEN }, worker))
     await until(() => reactor.connections.size === 0, 'all connections closed')
     await until(() => reactor.stats().closed === TOTAL, 'all slots free')
     t.equal(wrong, 0, 'echoes')

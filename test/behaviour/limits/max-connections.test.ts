@@ -19,7 +19,7 @@ const greeted = (peers: readonly Peer[]) => peers.filter((peer) => peer.length =
 const failed = (peers: readonly Peer[]) => peers.filter((peer) => peer.closed || peer.error !== undefined).length
 
 for (const trigger of TRIGGERS) {
-  test(`beyond maxConnections clients wait, and are served when there is room (${trigger})`, async (t) => {
+  test(`clients beyond maxConnections wait, and are served when slots are free (${trigger})`, async (t) => {
     const { reactor, listener, port } = await serve(t, greeter, {}, { maxConnections: 4, trigger })
     const saturated = noteSaturated(reactor)
     const peers: Peer[] = []
@@ -27,7 +27,7 @@ for (const trigger of TRIGGERS) {
     await until(() => greeted(peers) === 4 && saturated.length > 0)
     await fence(reactor)
     t.equal(greeted(peers), 4)
-    t.equal(failed(peers), 0, 'nobody was refused')
+    t.equal(failed(peers), 0, 'no client was refused')
     t.equal(reactor.connections.size, 4)
     t.match(saturated, [{ code: 'ERR_C1M_MAX_CONNECTIONS' }])
     t.equal(saturated[0]?.listener, listener)
@@ -44,7 +44,7 @@ for (const trigger of TRIGGERS) {
     t.ok(closed <= 12)
   })
 
-  test(`maxConnections: 1 serves one after the other (${trigger})`, async (t) => {
+  test(`with maxConnections 1 clients are served one after the other (${trigger})`, async (t) => {
     const { reactor, port } = await serve(t, greeter, {}, { maxConnections: 1, trigger })
     const peers = await Promise.all(Array.from({ length: 5 }, () => connectPeer(t, port)))
     let last = 0
@@ -59,7 +59,7 @@ for (const trigger of TRIGGERS) {
     t.equal(failed(peers.filter((peer) => !peer.ended)), 0)
   })
 
-  test(`at the limit it accepts again when 1/32 is free, not before (${trigger})`, async (t) => {
+  test(`accepting resumes at the limit when 1/32 of the slots are free, not before (${trigger})`, async (t) => {
     const maxConnections = 128
     const { reactor, port } = await serve(t, greeter, {}, { maxConnections, trigger })
     const saturated = noteSaturated(reactor)
@@ -69,17 +69,17 @@ for (const trigger of TRIGGERS) {
     for (const peer of served.slice(0, 3)) peer.end()
     await until(() => reactor.connections.size === maxConnections - 3)
     await fence(reactor)
-    t.equal(greeted(peers), maxConnections, 'three are not enough')
+    t.equal(greeted(peers), maxConnections, 'three free slots are not enough')
     t.equal(saturated.length, 1)
     served[3]?.end()
-    await until(() => greeted(peers) === maxConnections + 4, 'four are')
+    await until(() => greeted(peers) === maxConnections + 4, 'four free slots are enough')
     await until(() => saturated.length === 2)
     t.equal(reactor.stats().saturations, 2)
     t.equal(failed(peers.filter((peer) => !peer.ended)), 0)
   })
 }
 
-test('the limit is the reactor’s, over all its listeners', async (t) => {
+test('maxConnections applies to all listeners of a reactor together', async (t) => {
   const reactor = makeReactor(t, { maxConnections: 2 })
   const one = await serve(t, greeter, {}, reactor)
   const other = await serve(t, greeter, {}, reactor)
@@ -99,14 +99,14 @@ test('the limit is the reactor’s, over all its listeners', async (t) => {
   await until(() => greeted(peers) === 4)
 })
 
-test('a listener at the limit closes, and its port is free', async (t) => {
+test('a listener at the limit can be closed, and frees its port', async (t) => {
   const { listener, port, reactor } = await serve(t, greeter, {}, { maxConnections: 1 })
   const first = await connectPeer(t, port)
   const second = await connectPeer(t, port)
   await until(() => first.length === 2)
   await listener.close()
   await second.untilClosed()
-  t.equal(second.error?.code, 'ECONNRESET', 'who waited in the kernel’s queue is turned away by the kernel')
+  t.equal(second.error?.code, 'ECONNRESET', 'the kernel resets a client in its queue')
   first.end()
   await until(() => reactor.connections.size === 0)
   const again = await reactor.listen({ host: '127.0.0.1', port }, greeter)

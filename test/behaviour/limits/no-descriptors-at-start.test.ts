@@ -2,14 +2,14 @@ import { test } from 'tap'
 import { startChild } from '../../fixtures/child.js'
 
 interface Attempt {
-  /** Descriptors that were left. */
+  /** The number of free descriptors. */
   readonly left: number
   readonly reactor: string
   readonly syscall?: string
   readonly listen?: string
 }
 
-test('a reactor that gets no descriptors says so, and keeps none', async (t) => {
+test('a reactor without descriptors throws the error of the system, and leaks none', async (t) => {
   const child = startChild(t, 'exhaust-descriptors', { descriptors: 64 })
   const attempts = await child.next<Attempt[]>()
   t.strictSame(await child.untilExit(), { code: 0, signal: null })
@@ -17,7 +17,7 @@ test('a reactor that gets no descriptors says so, and keeps none', async (t) => 
   const none = attempts.find(({ left }) => left === 0)
   t.match(none, { reactor: 'EMFILE', syscall: /^(epoll_create1|eventfd)$/ })
   const some = attempts.filter(({ reactor }) => reactor === 'ok')
-  t.ok(some.length > 0, 'with a few, it starts')
-  t.match(some[0], { listen: 'EMFILE' }, 'and listen() fails first')
+  t.ok(some.length > 0, 'a reactor starts with a few descriptors')
+  t.match(some[0], { listen: 'EMFILE' }, 'listen() fails for lack of descriptors')
   t.match(attempts.at(-1), { reactor: 'ok', listen: 'ok' })
 })

@@ -30,7 +30,7 @@ async function connectSome(t: Test, port: number, count: number): Promise<Peer[]
   return Promise.all(Array.from({ length: count }, () => connectPeer(t, port)))
 }
 
-/** Writes, and waits for the echo, or for being turned away. */
+/** Writes, and waits for the echo or a close. Resolves with true if the echo came. */
 async function isServed(peer: Peer): Promise<boolean> {
   const before = peer.length
   peer.write('hello')
@@ -39,7 +39,7 @@ async function isServed(peer: Peer): Promise<boolean> {
 }
 
 for (const trigger of TRIGGERS) {
-  test(`without descriptors it sheds, waits, serves on, and recovers (${trigger})`, async (t) => {
+  test(`without descriptors a reactor sheds, serves the open connections, and recovers (${trigger})`, async (t) => {
     const child = startChild(t, 'few-descriptors', { descriptors: LIMIT, args: [trigger] })
     const port = await child.next<number>()
 
@@ -59,14 +59,14 @@ for (const trigger of TRIGGERS) {
     await sleep(1000)
     const after = await ask<Facts>(child)
     t.ok(after.cpuMicros - before.cpuMicros < 100_000, `${after.cpuMicros - before.cpuMicros} µs of CPU in a second`)
-    t.ok(after.acceptErrors - before.acceptErrors < 50, 'it tries again seldom')
+    t.ok(after.acceptErrors - before.acceptErrors < 50, 'retries are rare')
     t.equal(after.saturations, 1, 'the same phase')
     t.equal(after.connections, full.connections)
 
-    // The first were served, and still are.
+    // The open connections are still served.
     for (const peer of first.slice(0, 5)) t.equal(await isServed(peer), true)
 
-    // Room again: each client that still waits is served.
+    // With free descriptors each client that still waits is served.
     for (const peer of first.slice(0, full.connections)) peer.end()
     const served = await Promise.all(first.slice(full.connections).map(isServed))
     const drained = await untilFacts(child, ({ accepted }) => accepted > full.accepted, 'accepting again')
@@ -76,7 +76,7 @@ for (const trigger of TRIGGERS) {
     for (const peer of first) peer.end()
     await untilFacts(child, ({ connections }) => connections === 0, 'the end of all')
 
-    // And a new phase is a new event.
+    // A new shortage is a new event.
     await connectSome(t, port, LIMIT)
     const again = await untilFacts(child, ({ saturated }) => saturated.length > 1, 'a second phase')
     t.strictSame(again.saturated, ['EMFILE', 'EMFILE'])

@@ -6,9 +6,9 @@ import { connectPeer } from '../../fixtures/peer.js'
 import { makeReactor, serve, until } from '../../fixtures/reactor.js'
 import { connectPair } from '../../fixtures/relay.js'
 
-/** As many as may be in flight when a handler is called (`docs/architecture.md`); what it adds is its own affair. */
+/** The max of requests in flight when a handler is called (`docs/architecture.md`); the handler may add more. */
 const BOUND = 1024
-/** Each is an event, each of whose bytes is asked for something. */
+/** The length of a frame, for each byte of which the handler sends a request. */
 const LINE = 1023
 const LINES = 5
 const FLOOD = LINE * LINES
@@ -16,10 +16,10 @@ const PAUSES = 256 * 1024
 const options = { framing: delimited('\n') }
 const flood = `${'x'.repeat(LINE)}\n`.repeat(LINES)
 
-/** What a handler asks of the I/O threads for each byte that a peer sends. */
+/** Sends the requests of a handler for one received byte. */
 type Ask = (conn: Connection, rooms: readonly Group[], reactor: Reactor) => readonly Promise<unknown>[]
 const floods: Record<string, Ask> = {
-  // In turns, so that none is joined to the one before.
+  // Two groups alternate, so that no broadcast is joined to the one before.
   'broadcasts to two groups': (_, rooms) => rooms.map((room) => room.broadcast('x')),
   'broadcasts to those that pass a filter': (_, __, reactor) => [reactor.connections.broadcast('x', () => true)],
   'tcpInfo()': (conn) => [conn.tcpInfo()],
@@ -28,12 +28,12 @@ const floods: Record<string, Ask> = {
 
 for (const ioThreads of [1, 3]) {
   for (const [name, ask] of Object.entries(floods)) {
-    test(`a peer whose every byte is answered with ${name} is held back (${ioThreads} I/O threads)`, async (t) => {
+    test(`a peer that causes ${name} for each byte is throttled (${ioThreads} I/O threads)`, async (t) => {
       const reactor = makeReactor(t, { ioThreads })
       const rooms = [reactor.createGroup(), reactor.createGroup()]
       let inFlight = 0
       let bytes = 0
-      let most = 0
+      let max = 0
       let failed = 0
       const done = () => inFlight--
       const { port } = await serve<unknown>(
@@ -44,7 +44,7 @@ for (const ioThreads of [1, 3]) {
           },
           data: (conn, chunk) => {
             if (chunk.toString('latin1', 0, 4) === 'ping') return void conn.write('pong')
-            most = Math.max(most, inFlight)
+            max = Math.max(max, inFlight)
             bytes += chunk.length
             for (let i = 0; i < chunk.length; i++) {
               for (const asked of ask(conn, rooms, reactor)) {
@@ -62,16 +62,16 @@ for (const ioThreads of [1, 3]) {
       await until(() => bytes > 0)
       for (let i = 1; i <= 3; i++) {
         honest.write('ping\n')
-        await until(() => honest.text.split('pong').length > i, 'an answer to another peer')
+        await until(() => honest.text.split('pong').length > i, 'a reply to another peer')
       }
       await until(() => bytes === FLOOD && inFlight === 0, 'the end of the flood')
-      t.ok(most <= BOUND, `${most} in flight`)
+      t.ok(max <= BOUND, `${max} in flight`)
       t.equal(failed, 0)
     })
   }
 }
 
-test('commands that pile up hold back a peer as well', async (t) => {
+test('a peer that causes many commands is throttled as well', async (t) => {
   const { port } = await serve<unknown>(t, {
     data: (conn, chunk) => {
       for (let i = 0; i < chunk.length; i++) {
@@ -86,7 +86,7 @@ test('commands that pile up hold back a peer as well', async (t) => {
   await until(() => peer.length === PAUSES, 'the echo')
 })
 
-test('what is held back comes in order, with its close, and a shutdown ends in time', async (t) => {
+test('events of a throttled peer are delivered in order, and a shutdown keeps its deadline', async (t) => {
   const reactor = makeReactor(t)
   const rooms = [reactor.createGroup(), reactor.createGroup()]
   let received = 0
@@ -120,7 +120,7 @@ test('what is held back comes in order, with its close, and a shutdown ends in t
   t.strictSame(await reactor.shutdown({ timeoutMs: 50 }), { drained: 0, cut: 1 })
 })
 
-test('what nothing holds back is refused beyond all bounds, and ends no process', async (t) => {
+test('broadcasts beyond all bounds reject, and an unhandled one doesn’t end the process', async (t) => {
   const reactor = makeReactor(t)
   const room = reactor.createGroup()
   const { port } = await serve<unknown>(t, { open: (conn) => void room.add(conn) }, {}, reactor)
@@ -129,14 +129,14 @@ test('what nothing holds back is refused beyond all bounds, and ends no process'
   const bytes = Buffer.alloc(64 * 1024 * 1024)
   const taken = Array.from({ length: 8 }, () => room.broadcast(bytes))
   await t.rejects(room.broadcast('x'), { code: 'ERR_C1M_TOO_MUCH_IN_FLIGHT' })
-  // Nobody listens to this one.
+  // The rejection of this one is not handled.
   void room.broadcast('x')
   for (const { reached, queued, cut } of await Promise.all(taken)) t.ok(reached + queued + cut <= 1)
   await peer.closed
   t.strictSame(await room.broadcast('x'), { reached: 0, queued: 0, cut: 0 })
 })
 
-test('whom a broadcast is for counts, for more groups than the core remembers each time', async (t) => {
+test('the list of members counts for the bytes in flight when the core doesn’t have it already', async (t) => {
   type Send = (bytes: Uint8Array, version: number, except: undefined, audiences: () => unknown[]) => unknown
   const { Broadcasts } = built<{ Broadcasts: new () => { send: Send } }>('features/broadcast')
   const counted: number[] = []
@@ -159,23 +159,23 @@ test('whom a broadcast is for counts, for more groups than the core remembers ea
   }
   const list = 100 * 16
   t.strictSame(toEach(rooms), Array(9).fill(1 + list))
-  t.strictSame(toEach(rooms), Array(9).fill(1 + list), 'nine in rotation')
+  t.strictSame(toEach(rooms), Array(9).fill(1 + list), 'nine groups in rotation')
   toEach(rooms.slice(1))
-  t.strictSame(toEach(rooms.slice(1)), Array(8).fill(1), 'eight have their lists still')
+  t.strictSame(toEach(rooms.slice(1)), Array(8).fill(1), 'the lists of eight groups are kept')
 })
 
-test('broadcasts that are joined count as if each were by itself', async (t) => {
+test('joined broadcasts count for the requests in flight as separate ones', async (t) => {
   const reactor = makeReactor(t)
   const room = reactor.createGroup()
   let inFlight = 0
-  let most = 0
+  let max = 0
   let bytes = 0
   const { port } = await serve<unknown>(
     t,
     {
       open: (conn) => void room.add(conn),
       data: (_, chunk) => {
-        most = Math.max(most, inFlight)
+        max = Math.max(max, inFlight)
         bytes += chunk.length
         for (let i = 0; i < chunk.length; i++) {
           inFlight++
@@ -189,11 +189,11 @@ test('broadcasts that are joined count as if each were by itself', async (t) => 
   const peer = await connectPeer(t, port)
   peer.write(flood.repeat(4))
   await until(() => bytes === 4 * FLOOD && inFlight === 0)
-  t.ok(most <= BOUND, `${most} in flight`)
+  t.ok(max <= BOUND, `${max} in flight`)
   await until(() => peer.length === 4 * FLOOD)
 })
 
-test('what waits for a connection that moves holds back no events, as it waits for them', async (t) => {
+test('requests that wait for a move don’t throttle, because the move waits for events', async (t) => {
   const reactor = makeReactor(t, { ioThreads: 2 })
   const { a, b } = await connectPair(t, { reactor, listen: { placement: 'round-robin' } })
   t.not(threadOf(a), threadOf(b))
@@ -209,7 +209,7 @@ test('what waits for a connection that moves holds back no events, as it waits f
   await Promise.all(asked)
 })
 
-test('a thread whose events are held back for another goes on, though commands for that one pile up', async (t) => {
+test('an I/O thread whose events wait for another’s requests continues, although commands pile up', async (t) => {
   const got: string[] = []
   const conns: Connection[] = []
   const chunk = Buffer.alloc(12_000)
@@ -222,7 +222,7 @@ test('a thread whose events are held back for another goes on, though commands f
         if (got.length > 1) return
         const other = conns.find((one) => threadOf(one) !== threadOf(conn)) as Connection
         for (let i = 0; i < 4 * BOUND; i++) other.getOptions().catch(() => {})
-        // Behind these its events are held back; and its commands fill batches by the dozen.
+        // These requests throttle its events, and its commands fill dozens of batches.
         process.nextTick(() => {
           for (let i = 0; i < 1000; i++) other.write(chunk)
         })

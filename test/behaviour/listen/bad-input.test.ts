@@ -7,12 +7,12 @@ const wrongType = { name: 'TypeError', code: 'ERR_C1M_INVALID_ARG_TYPE' }
 const wrongValue = { name: 'TypeError', code: 'ERR_C1M_INVALID_ARG_VALUE' }
 const outOfRange = { name: 'RangeError', code: 'ERR_C1M_OUT_OF_RANGE' }
 
-/** What each option refuses, next to a port that is well. */
+/** Bad values of each option, together with a valid port. */
 const badOptions: Record<
   string,
   { types: readonly unknown[]; values?: readonly unknown[]; range?: readonly unknown[] }
 > = {
-  // A string of digits is a port in node:net, and says so here.
+  // node:net takes a string of digits as a port.
   port: { types: ['7000', null, true, 7000n, {}], range: [-1, 65_536, 1.5, Number.NaN, Number.POSITIVE_INFINITY] },
   host: { types: [1, null, {}], values: [''] },
   ipv6Only: { types: [1, 'true', null] },
@@ -44,7 +44,7 @@ const badOptions: Record<
   busyPollMicros: { types: ['1', null], range: [-1, 2 ** 31] },
 }
 
-test('listen with a bad option rejects, names it, and opens nothing', async (t) => {
+test('listen() with a bad option rejects, names it, and opens nothing', async (t) => {
   const reactor = makeReactor(t)
   const before = openDescriptors()
   for (const [name, { types, values = [], range = [] }] of Object.entries(badOptions)) {
@@ -62,7 +62,7 @@ test('listen with a bad option rejects, names it, and opens nothing', async (t) 
   t.strictSame(await reactor.shutdown(), { drained: 0, cut: 0 })
 })
 
-test('keepAlive’s members are checked, and named', async (t) => {
+test('listen() with a bad member of keepAlive rejects, and names it', async (t) => {
   const reactor = makeReactor(t)
   for (const member of ['idleMs', 'intervalMs', 'count']) {
     for (const [value, expected] of [
@@ -79,16 +79,16 @@ test('keepAlive’s members are checked, and named', async (t) => {
   }
 })
 
-test('an options bag of the wrong shape', async (t) => {
+test('listen() rejects options that are not an object, or lack an address', async (t) => {
   const reactor = makeReactor(t)
-  // listen(port) and listen(path) of node:net.
+  // Among them the arguments of listen(port) and listen(path) of node:net.
   for (const options of [undefined, null, 7000, '7000', '/tmp/socket', [7000], () => {}]) {
     await t.rejects(reactor.listen(options as unknown as ListenOptions, {}), { ...wrongType, message: /"options"/ })
   }
   await t.rejects(reactor.listen({} as ListenOptions, {}), { ...wrongValue, message: /"port" or "path"/ })
 })
 
-test('options that contradict each other', async (t) => {
+test('listen() rejects options that contradict each other', async (t) => {
   const reactor = makeReactor(t)
   const path = '\0c1m-test-contradictions'
   const contradictions: readonly (readonly [ListenSettings, RegExp])[] = [
@@ -114,7 +114,7 @@ test('options that contradict each other', async (t) => {
   await t.rejects(reactor.listen({ port: 0, highWaterMark: 1000, maxWriteQueue: 999 }, {}), outOfRange)
 })
 
-test('handlers of the wrong shape', async (t) => {
+test('listen() rejects handlers of a wrong type', async (t) => {
   const reactor = makeReactor(t)
   for (const handlers of [null, 1, 'echo', [], () => {}]) {
     await t.rejects(reactor.listen({ port: 0 }, handlers as Handlers), { ...wrongType, message: /"handlers"/ })
@@ -130,7 +130,7 @@ test('handlers of the wrong shape', async (t) => {
   }
 })
 
-test('options left undefined are left out', async (t) => {
+test('an option of listen() that is undefined has its default', async (t) => {
   const names = Object.keys(badOptions).filter((name) => name !== 'port')
   const options = Object.fromEntries([...names, 'path', 'fd'].map((name) => [name, undefined]))
   const listener = await makeReactor(t).listen({ ...options, port: 0 }, { open: undefined } as unknown as Handlers)

@@ -16,7 +16,7 @@ function startClients(t: Pick<Test, 'teardown'>, port: number): Worker {
 }
 
 for (const trigger of TRIGGERS) {
-  test(`each connection that opens also closes, whenever its listener does (${trigger})`, async (t) => {
+  test(`each connection that opens also closes, whenever its listener closes (${trigger})`, async (t) => {
     const reactor = makeReactor(t, { trigger })
     let opened = 0
     let closed = 0
@@ -30,7 +30,7 @@ for (const trigger of TRIGGERS) {
     const clients = startClients(t, port)
     await until(() => opened > 0)
     for (let round = 0; round < ROUNDS; round++) {
-      // The reactor's thread accepts while this one is away, so that opening and closing come in one batch.
+      // The reactor's thread accepts while this one is blocked, so that open and close come in one batch.
       block(round % 10)
       await listener.close()
       const before = opened

@@ -4,7 +4,7 @@ import { connectPeer } from '../../fixtures/peer.js'
 import { freePort } from '../../fixtures/port.js'
 import { makeReactor, serve, until } from '../../fixtures/reactor.js'
 
-test('close refuses new clients, and leaves connections as they are', async (t) => {
+test('after close() a listener refuses clients, and its connections continue', async (t) => {
   const echo = { data: (conn: Connection<undefined>, chunk: Buffer) => void conn.write(chunk) }
   const { listener, port } = await serve(t, echo, { port: await freePort() })
   const peer = await connectPeer(t, port)
@@ -18,7 +18,7 @@ test('close refuses new clients, and leaves connections as they are', async (t) 
 })
 
 for (const name of ['open', 'data', 'end', 'close'] as const) {
-  test(`a listener may be closed in ${name}, and its port listened on at once`, async (t) => {
+  test(`a listener may be closed in ${name}, and its port is free immediately`, async (t) => {
     const reactor = makeReactor(t)
     let next: Promise<Listener> | undefined
     const handlers: Handlers = {
@@ -40,17 +40,17 @@ for (const name of ['open', 'data', 'end', 'close'] as const) {
   })
 }
 
-test('listen and close in one go', async (t) => {
+test('a port is free for a listen() immediately after close() was called', async (t) => {
   const reactor = makeReactor(t)
   const { port, listener: first } = await serve(t, {}, {}, reactor)
-  // The commands are carried out in order: the port is free when the second asks for it.
+  // The commands are executed in order, so the port is free for the second listener.
   const closed = first.close()
   const second = await reactor.listen({ host: '127.0.0.1', port }, {})
   await closed
   t.equal(second.port, port)
 })
 
-test('many listeners on one reactor, each with its handlers', async (t) => {
+test('each of many listeners of a reactor has its own handlers', async (t) => {
   const reactor = makeReactor(t)
   const listeners = await Promise.all(
     Array.from({ length: 100 }, (_, number) =>

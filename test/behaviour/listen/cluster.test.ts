@@ -21,7 +21,7 @@ test('cluster workers share a port', async (t) => {
 })
 
 for (const options of [{ exclusive: true }, { reusePort: false }]) {
-  test(`with ${JSON.stringify(options)} they don’t`, async (t) => {
+  test(`with ${JSON.stringify(options)} cluster workers don’t share a port`, async (t) => {
     const port = await freePort()
     const primary = startChild(t, 'cluster', { args: [String(port), JSON.stringify(options)] })
     t.strictSame([await primary.next(), await primary.next()].sort(), ['EADDRINUSE', 'listening'])

@@ -9,7 +9,7 @@ import { connectPeer } from '../../fixtures/peer.js'
 import { fence, makeReactor, until } from '../../fixtures/reactor.js'
 import { temporaryDirectory } from '../../fixtures/temporary.js'
 
-/** A listening socket that nobody accepts from, as one that systemd hands over. */
+/** Opens a listening socket from which no code accepts, as systemd hands one over. */
 function listeningSocket(t: Pick<Test, 'teardown'>, where: { host: string } | { path: string }): number {
   type Open = (spec: object) => { fd: number }
   const { openListeningSocket } = built<{ openListeningSocket: Open }>('native/binding')
@@ -18,7 +18,7 @@ function listeningSocket(t: Pick<Test, 'teardown'>, where: { host: string } | { 
   return fd
 }
 
-test('a listening descriptor is accepted from, with options', async (t) => {
+test('listen() accepts from a given descriptor, with options', async (t) => {
   const fd = listeningSocket(t, { host: '127.0.0.1' })
   const reactor = makeReactor(t)
   const adopted = await reactor.listen({ fd, noDelay: true }, { open: (conn) => void conn.end('ours') })
@@ -29,7 +29,7 @@ test('a listening descriptor is accepted from, with options', async (t) => {
   t.equal(peer.text, 'ours')
 })
 
-test('who waits in its queue when a reactor ends is served by the next', async (t) => {
+test('clients in the queue of a descriptor are served by the next reactor', async (t) => {
   const fd = listeningSocket(t, { host: '127.0.0.1' })
   const full = makeReactor(t, { maxConnections: 1 })
   const { port } = await full.listen({ fd }, {})
@@ -42,7 +42,7 @@ test('who waits in its queue when a reactor ends is served by the next', async (
   t.equal(waiting.text, 'next')
 })
 
-test('several I/O threads serve one descriptor', async (t) => {
+test('several I/O threads can serve one descriptor', async (t) => {
   const fd = listeningSocket(t, { host: '127.0.0.1' })
   const reactor = makeReactor(t, { ioThreads: 2 })
   const { port } = await reactor.listen({ fd }, {})
@@ -54,7 +54,7 @@ test('several I/O threads serve one descriptor', async (t) => {
   )
 })
 
-test('the file of a Unix socket stays', async (t) => {
+test('the file of a given Unix descriptor is not removed', async (t) => {
   const path = join(temporaryDirectory(t), 'socket')
   const fd = listeningSocket(t, { path })
   const listener = await makeReactor(t).listen({ fd }, {})
@@ -64,7 +64,7 @@ test('the file of a Unix socket stays', async (t) => {
   unlinkSync(path)
 })
 
-test('what doesn’t listen is refused', async (t) => {
+test('listen() rejects a descriptor that doesn’t listen', async (t) => {
   const reactor = makeReactor(t)
   const file = openSync('/dev/null', 'r')
   t.teardown(() => closeSync(file))
@@ -73,7 +73,7 @@ test('what doesn’t listen is refused', async (t) => {
   await once(server, 'listening')
   const peer = await connectPeer(t, (server.address() as { port: number }).port)
   const connected = (peer.socket as unknown as { _handle: { fd: number } })._handle.fd
-  // With the first listener an I/O thread opens a descriptor in reserve, and keeps it; they take turns.
+  // An I/O thread opens its reserve descriptor with its first listener, and listeners alternate between the threads.
   for (let i = 0; i < 2; i++) await t.rejects(reactor.listen({ fd: file }))
   const before = openDescriptors()
   await t.rejects(reactor.listen({ fd: file }), { code: 'ENOTSOCK', syscall: 'listen' })

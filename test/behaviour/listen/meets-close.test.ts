@@ -16,7 +16,7 @@ const outcome = (promise: Promise<unknown>): Promise<string> =>
     (error: NodeJS.ErrnoException) => error.code ?? error.message,
   )
 
-/** Tries to connect, over and over, until it is told to stop. */
+/** Connects and resets repeatedly. Returns a function that stops this. */
 function knock(port: number): () => Promise<void> {
   let stopped = false
   const done = (async () => {
@@ -35,7 +35,7 @@ function knock(port: number): () => Promise<void> {
 
 for (const ioThreads of [1, 3]) {
   for (const placement of PLACEMENTS) {
-    test(`shutdown() at every step of listen(), ${ioThreads} threads, ${placement}`, async (t) => {
+    test(`a shutdown() during listen() leaves nothing behind, ${ioThreads} threads, ${placement}`, async (t) => {
       const port = await freePort()
       const stop = knock(port)
       for (const timeoutMs of [0, 5000]) {
@@ -49,16 +49,16 @@ for (const ioThreads of [1, 3]) {
           const down = reactor.shutdown({ timeoutMs })
           t.match(await listening, /^(done|ERR_C1M_REACTOR_CLOSED)$/, `after ${steps} steps`)
           await down
-          t.equal(closes, opens, 'each that opened has closed')
+          t.equal(closes, opens, 'each connection that opened has closed')
         }
       }
       await stop()
-      // Nothing of all that is left on the port.
+      // Nothing is left at the port.
       await makeReactor(t).listen({ host: '127.0.0.1', port }, {})
     })
   }
 
-  test(`a listener that is closed by its first connection, before listen() has resolved, ${ioThreads} threads`, async (t) => {
+  test(`a listener can be closed before listen() resolves, ${ioThreads} threads`, async (t) => {
     for (const placement of PLACEMENTS) {
       for (let round = 0; round < 8; round += EVERY) {
         const port = await freePort()
@@ -77,7 +77,7 @@ for (const ioThreads of [1, 3]) {
         await closing
         t.ok(listener.closed)
         await stop()
-        // Were a part of it left, this would be EADDRINUSE.
+        // A remaining socket would make this fail with EADDRINUSE.
         await (await makeReactor(t).listen({ host: '127.0.0.1', port }, {})).close()
         await reactor.shutdown({ timeoutMs: 0 })
       }
@@ -85,13 +85,13 @@ for (const ioThreads of [1, 3]) {
   })
 }
 
-test('a closed listener counts no connection of the one that has its number since', async (t) => {
+test('a closed listener doesn’t count connections of the next listener with its number', async (t) => {
   const { reactor, listener, port } = await serve(t, {})
   const socket = connect(port, '127.0.0.1')
   t.teardown(() => socket.destroy())
   await until(() => listener.connections === 1)
   await listener.close()
-  t.equal(listener.connections, 1, 'its own stay')
+  t.equal(listener.connections, 1, 'its own connection stays')
   socket.destroy()
   await until(() => listener.connections === 0)
   for (let i = 0; i < 4; i++) {

@@ -10,7 +10,7 @@ tap.jobs = 2
 
 test('a directory without permission rejects with EACCES', async (t) => {
   const directory = temporaryDirectory(t)
-  // Of root's the child is not the owner.
+  // As root, the child runs as another user, who isn't the owner.
   chmodSync(directory, process.getuid?.() === 0 ? 0o755 : 0o500)
   const path = join(directory, 'socket')
   const child = startChild(t, 'listen-error', { args: [JSON.stringify({ path })] })
@@ -20,7 +20,7 @@ test('a directory without permission rejects with EACCES', async (t) => {
 
 const firstPort = Number(kernelSetting('net/ipv4/ip_unprivileged_port_start') ?? 1024)
 
-test('a privileged port rejects with EACCES', {
+test('listen() at a privileged port rejects with EACCES', {
   skip: firstPort <= 80 && 'every port is free for all here',
 }, async (t) => {
   const options = { host: '127.0.0.1', port: 80 }

@@ -6,7 +6,7 @@ import { makeReactor, serve, until } from '../../fixtures/reactor.js'
 async function connectUntilBothServed(t: Parameters<typeof connectPeer>[0], port: number): Promise<Set<string>> {
   const names = new Set<string>()
   const peers: Peer[] = []
-  // The kernel spreads them by a hash: all on one side for 200 times is next to impossible.
+  // The kernel distributes connections by a hash: 200 of them on one side are practically impossible.
   for (let i = 0; i < 200 && names.size < 2; i++) {
     const peer = await connectPeer(t, port)
     peers.push(peer)
@@ -17,7 +17,7 @@ async function connectUntilBothServed(t: Parameters<typeof connectPeer>[0], port
   return names
 }
 
-test('two reactors share a port', async (t) => {
+test('two reactors can share a port', async (t) => {
   const options = { reusePort: true }
   const a = await serve(t, { open: (conn) => void conn.end('a') }, options)
   const b = await serve(t, { open: (conn) => void conn.end('b') }, { ...options, port: a.port })
@@ -29,13 +29,13 @@ test('two reactors share a port', async (t) => {
   t.equal(peer.text, 'a')
 })
 
-test('two listeners of one reactor share a port', async (t) => {
+test('two listeners of one reactor can share a port', async (t) => {
   const a = await serve(t, { open: (conn) => void conn.end('a') }, { reusePort: true })
   await serve(t, { open: (conn) => void conn.end('b') }, { reusePort: true, port: a.port }, a.reactor)
   t.strictSame(await connectUntilBothServed(t, a.port), new Set(['a', 'b']))
 })
 
-test('two processes share a port', async (t) => {
+test('two processes can share a port', async (t) => {
   const { port } = await serve(t, { open: (conn) => void conn.end('parent') }, { reusePort: true })
   const child = startChild(t, 'shared-port', { args: [String(port)] })
   t.equal(await child.next(), port)
@@ -47,7 +47,7 @@ test('two processes share a port', async (t) => {
   t.equal(peer.text, 'parent')
 })
 
-test('sharing needs both to want it', async (t) => {
+test('a port is shared only if both have reusePort', async (t) => {
   const alone = await serve(t, {})
   await t.rejects(serve(t, {}, { port: alone.port, reusePort: true }), { code: 'EADDRINUSE' })
   const sharing = await serve(t, {}, { reusePort: true })
@@ -56,7 +56,7 @@ test('sharing needs both to want it', async (t) => {
   await serve(t, {}, { port: sharing.port, reusePort: true, exclusive: false })
 })
 
-test('a port with connections in TIME_WAIT can be listened on again', async (t) => {
+test('listen() works at a port with connections in TIME_WAIT', async (t) => {
   const { reactor, port } = await serve(t, { open: (conn) => void conn.end('closed by the server') })
   const peer = await connectPeer(t, port)
   await peer.untilEnded()

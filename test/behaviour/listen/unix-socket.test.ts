@@ -32,7 +32,7 @@ const echo = {
   },
 }
 
-/** A socket file whose process was killed. */
+/** Leaves a socket file whose process was killed. */
 async function staleSocket(t: Test, path: string): Promise<void> {
   const child = startChild(t, 'unix-listener', { args: [path] })
   await child.next('listening')
@@ -41,7 +41,7 @@ async function staleSocket(t: Test, path: string): Promise<void> {
   t.ok(lstatSync(path).isSocket(), 'the file has outlived its process')
 }
 
-test('a Unix socket serves, and its file goes when the listener closes', async (t) => {
+test('a Unix listener serves, and removes its file when it closes', async (t) => {
   const path = join(temporaryDirectory(t), 'socket')
   const reactor = makeReactor(t)
   const ends: unknown[] = []
@@ -54,7 +54,7 @@ test('a Unix socket serves, and its file goes when the listener closes', async (
       ...echo,
     },
   )
-  // As in node:net, where address() of a pipe server is its path.
+  // In node:net, address() of a pipe server is its path as well.
   t.equal(listener.address(), path)
   t.equal(listener.port, undefined)
   const peer = await connectPath(t, path)
@@ -78,7 +78,7 @@ test('a Unix socket serves, and its file goes when the listener closes', async (
   t.equal(peer.length, 41)
 })
 
-test('shutdown removes the file', async (t) => {
+test('a shutdown removes the socket file', async (t) => {
   const path = join(temporaryDirectory(t), 'socket')
   const reactor = makeReactor(t)
   await reactor.listen({ path }, {})
@@ -96,9 +96,9 @@ test('a stale socket file is replaced', async (t) => {
   t.equal(peer.text, 'fresh')
 })
 
-test('a live socket is EADDRINUSE, and goes on', async (t) => {
+test('listen() at a socket in use rejects with EADDRINUSE, and its server continues', async (t) => {
   const path = join(temporaryDirectory(t), 'socket')
-  // We look whether somebody is there: to the server that is a connection which closes at once.
+  // The check for a live server is a connection that closes immediately.
   const server = createServer((socket) => socket.on('error', () => {}).end('alive')).listen(path)
   t.teardown(() => server.close())
   await once(server, 'listening')
@@ -109,7 +109,7 @@ test('a live socket is EADDRINUSE, and goes on', async (t) => {
   t.equal(peer.text, 'alive')
 })
 
-test('a live socket of our own is EADDRINUSE', async (t) => {
+test('a second listen() at the same path rejects with EADDRINUSE', async (t) => {
   const path = join(temporaryDirectory(t), 'socket')
   const reactor = makeReactor(t)
   await reactor.listen({ path }, echo)
@@ -120,7 +120,7 @@ test('a live socket of our own is EADDRINUSE', async (t) => {
   await peer.untilBytes(1)
 })
 
-test('files that are no sockets stay as they are', async (t) => {
+test('files that are not sockets are not removed', async (t) => {
   const directory = temporaryDirectory(t)
   const file = join(directory, 'file')
   const folder = join(directory, 'folder')
@@ -135,7 +135,7 @@ test('files that are no sockets stay as they are', async (t) => {
   t.ok(lstatSync(link).isSymbolicLink())
 })
 
-test('a file that took the socket’s place is not removed', async (t) => {
+test('a closing listener doesn’t remove a file that has replaced its socket', async (t) => {
   const path = join(temporaryDirectory(t), 'socket')
   const reactor = makeReactor(t)
   const listener = await reactor.listen({ path }, {})
@@ -145,7 +145,7 @@ test('a file that took the socket’s place is not removed', async (t) => {
   t.equal(readFileSync(path, 'utf8'), 'not yours')
 })
 
-test('the socket file of a successor is not removed, however the listener closes', async (t) => {
+test('a closing listener doesn’t remove the socket file of its successor', async (t) => {
   const path = join(temporaryDirectory(t), 'socket')
   for (const close of ['listener', 'shutdown'] as const) {
     const reactor = makeReactor(t)
@@ -159,15 +159,15 @@ test('the socket file of a successor is not removed, however the listener closes
     await peer.untilBytes(4)
     t.equal(peer.text, 'here', close)
     await successor.shutdown({ timeoutMs: 0 })
-    t.ok(existsSync(path), 'nor does the successor remove what has another name than it bound')
+    t.ok(existsSync(path), 'the successor doesn’t remove a file of another name than it bound')
     unlinkSync(path)
   }
 })
 
-/** A name of all the bytes that sun_path has: Node 20 fills up shorter ones with NULs, which makes other names. */
+/** Returns a name as long as sun_path, because Node 20 pads shorter ones with NULs, which makes other names. */
 const abstractName = (name: string) => `\0${name}-${process.pid}`.padEnd(108, '-')
 
-test('an abstract name has no file, and is free after close', async (t) => {
+test('an abstract name has no file, and is free after close()', async (t) => {
   const path = abstractName('c1m-test')
   const reactor = makeReactor(t)
   const listener = await reactor.listen({ path }, echo)
@@ -181,7 +181,7 @@ test('an abstract name has no file, and is free after close', async (t) => {
   await reactor.listen({ path }, {})
 })
 
-test('a short abstract name is just these bytes, as in other languages', async (t) => {
+test('a short abstract name is not padded', async (t) => {
   const name = `c1m-short-${process.pid}`
   const listener = await makeReactor(t).listen({ path: `\0${name}` }, {})
   t.equal(listener.address(), `\0${name}`)
@@ -192,18 +192,18 @@ test('a short abstract name is just these bytes, as in other languages', async (
   )
 })
 
-test('a path that the system refuses', async (t) => {
+test('listen() rejects a path that the system refuses', async (t) => {
   const directory = temporaryDirectory(t)
   const reactor = makeReactor(t)
   const missing = join(directory, 'missing', 'socket')
   await t.rejects(reactor.listen({ path: missing }, {}), { code: 'ENOENT', address: missing })
-  // sun_path has 108 bytes. node:net cuts the path short and listens elsewhere.
+  // sun_path has 108 bytes. node:net truncates the path, and listens elsewhere.
   const long = join(directory, 'x'.repeat(108))
   await t.rejects(reactor.listen({ path: long }, {}), { code: 'ENAMETOOLONG', address: long })
   await t.rejects(reactor.listen({ path: join(directory, 'a\0b') }, {}), { code: /./ })
 })
 
-test('a path of as many bytes as fit, and one beyond ASCII', async (t) => {
+test('a path may be as long as sun_path, and need not be ASCII', async (t) => {
   const directory = temporaryDirectory(t)
   const reactor = makeReactor(t)
   for (const name of ['x'.repeat(107 - directory.length - 1), 'söckel-☃']) {

@@ -3,7 +3,7 @@ import { type Test, test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
 import { serve, until } from '../../fixtures/reactor.js'
 
-/** Makes the next so many large allocations of Buffers fail. Answers how many have. */
+/** Lets the next large allocations of Buffers fail. Returns a function that returns the number of failures so far. */
 function failAllocations(t: Test, times: number): () => number {
   const original = Buffer.allocUnsafeSlow
   let failed = 0
@@ -18,7 +18,7 @@ function failAllocations(t: Test, times: number): () => number {
   return () => failed
 }
 
-/** Uncaught exceptions from here on, which then don't end the process. */
+/** Collects uncaught exceptions, which then don't end the process. */
 function uncaught(t: Test): Error[] {
   const errors: Error[] = []
   const note = (error: Error) => errors.push(error)
@@ -28,7 +28,7 @@ function uncaught(t: Test): Error[] {
 }
 
 for (const times of [1, 7]) {
-  test(`reading waits for memory, ${times} times, and goes on without a byte lost`, async (t) => {
+  test(`when ${times} allocations fail, reading waits for memory, and loses no byte`, async (t) => {
     const reported = uncaught(t)
     let got = 0
     let opened = 0
@@ -47,11 +47,11 @@ for (const times of [1, 7]) {
     peer.write(Buffer.alloc(total))
     await until(() => got === total)
     t.equal(failed(), times)
-    t.ok(reported.length >= 1 && reported.length <= times, 'what failed was reported, and trying again was not')
+    t.ok(reported.length >= 1 && reported.length <= times, 'failures are reported, and retries are not')
     t.ok(reported.every(({ message }) => message === 'Array buffer allocation failed'))
     await connectPeer(t, port)
     await until(() => opened === 2)
-    // Without a batch that comes and goes for nothing.
+    // Batches must not go back and forth without events.
     const { turns } = reactor.stats()
     await new Promise((resolve) => setTimeout(resolve, 200))
     t.ok(reactor.stats().turns - turns < 100)
@@ -72,7 +72,7 @@ test('a write without memory for its command throws, and the next one is sent', 
   const line = Buffer.alloc(1000)
   let thrown = 0
   let sent = 0
-  // Until there must be another batch of commands, and it can't be had.
+  // Writes until another batch of commands is needed, and its allocation fails.
   while (failed() < 2) {
     try {
       conn.write(line)
@@ -91,7 +91,7 @@ test('a write without memory for its command throws, and the next one is sent', 
   t.equal(peer.length, sent * line.length)
 })
 
-test('a frame is a copy of its own, whatever its size', async (t) => {
+test('a frame has memory of its own, whatever its size', async (t) => {
   const frames: Buffer[] = []
   const { port } = await serve(
     t,
@@ -107,6 +107,6 @@ test('a frame is a copy of its own, whatever its size', async (t) => {
   peer.write(Buffer.concat([large, Buffer.from('\n')]))
   await until(() => frames.length === 1)
   t.ok(frames[0]?.equals(large))
-  // Memory of the addon's could not be transferred.
+  // Memory of the addon could not be transferred.
   t.equal(structuredClone(frames[0]?.buffer, { transfer: [frames[0]?.buffer as ArrayBuffer] })?.byteLength, 1_500_000)
 })

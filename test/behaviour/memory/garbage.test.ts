@@ -4,7 +4,7 @@ import { collected } from '../../fixtures/garbage.js'
 import { connectPeer } from '../../fixtures/peer.js'
 import { fence, makeReactor, serve, until } from '../../fixtures/reactor.js'
 
-/** In a function of its own, as a frame may hold on to what it used last. */
+/** A function of its own, because a stack frame may keep references to its last values. */
 async function listenAndClose(reactor: Reactor, references: WeakRef<object>[]): Promise<void> {
   const handlers: Handlers = { open() {}, close() {} }
   const listener = await reactor.listen({ host: '127.0.0.1', port: 0 }, handlers)
@@ -12,7 +12,7 @@ async function listenAndClose(reactor: Reactor, references: WeakRef<object>[]): 
   await listener.close()
 }
 
-test('a listener that was closed is garbage, with its handlers', async (t) => {
+test('a closed listener is collected, with its handlers', async (t) => {
   const reactor = makeReactor(t)
   const references: WeakRef<object>[] = []
   for (let i = 0; i < 20; i++) await listenAndClose(reactor, references)
@@ -25,19 +25,19 @@ async function listenInVain(reactor: Reactor, port: number, references: WeakRef<
   return reactor.listen({ host: '127.0.0.1', port }, handlers).catch((error: NodeJS.ErrnoException) => error.code)
 }
 
-test('the handlers of one that failed to listen, too', async (t) => {
+test('the handlers of a failed listen() are collected', async (t) => {
   const { reactor, port } = await serve(t, {})
   const references: WeakRef<object>[] = []
   for (let i = 0; i < 20; i++) t.equal(await listenInVain(reactor, port, references), 'EADDRINUSE')
   t.equal(await collected(references), 20)
 })
 
-test('a listener is garbage when its last connection has gone', async (t) => {
+test('a closed listener is collected after its last connection', async (t) => {
   let listener: Listener | undefined
   const references: WeakRef<object>[] = []
   const reactor = makeReactor(t)
   const handlers: Handlers = {
-    // The reference is dropped where a server would do it.
+    // The reference is dropped in `close`, as in a server.
     close() {
       listener = undefined
     },
@@ -48,7 +48,7 @@ test('a listener is garbage when its last connection has gone', async (t) => {
   await until(() => reactor.connections.size === 1)
   await listener.close()
   await fence(reactor)
-  t.equal(listener.connections, 1, 'it is still needed')
+  t.equal(listener.connections, 1, 'the listener is still needed')
   peer.end()
   await until(() => listener === undefined)
   t.equal(await collected(references), 1)
@@ -62,7 +62,7 @@ async function openAndClose(t: Test, reactor: Reactor, port: number, references:
   await until(() => reactor.connections.size === 0)
 }
 
-test('connections that have closed are garbage, and their data', async (t) => {
+test('closed connections and their data are collected', async (t) => {
   const references: WeakRef<object>[] = []
   const { reactor, port } = await serve<object>(t, {
     open(conn: Connection<object>) {
@@ -82,7 +82,7 @@ async function useAndShutDown(references: WeakRef<object>[]): Promise<void> {
   await reactor.shutdown()
 }
 
-test('a reactor that was shut down is garbage', async (t) => {
+test('a reactor is collected after its shutdown', async (t) => {
   const references: WeakRef<object>[] = []
   for (let i = 0; i < 10; i++) await useAndShutDown(references)
   t.equal(await collected(references), 20)

@@ -10,7 +10,7 @@ const CONNECTIONS = SANITIZED ? 500 : 2000
 const ROUNDS = 3
 
 for (const trigger of TRIGGERS) {
-  test(`rounds of ${CONNECTIONS} connections leave descriptors and memory where they were (${trigger})`, async (t) => {
+  test(`rounds of ${CONNECTIONS} connections leave no descriptor, and no growth of memory (${trigger})`, async (t) => {
     const reactor = makeReactor(t, { trigger })
     let opened = 0
     let closed = 0
@@ -28,7 +28,7 @@ for (const trigger of TRIGGERS) {
         close: () => void closed++,
       },
     )
-    // Clients in a process of their own, whose memory is not measured.
+    // The clients' process is another one, whose memory is not measured.
     const clients = startChild(t, 'burst-of-clients')
     const rss: number[] = []
     const descriptors: number[] = []

@@ -31,21 +31,21 @@ async function bench(t: Parameters<typeof serve>[0]): Promise<Bench> {
   return { ...served, conn: conns[0] as Connection, peer }
 }
 
-/** Writes bytes to which only this WeakRef leads. */
+/** Writes bytes, and returns the only reference to them, which is weak. */
 function writeAndForget(conn: Connection, size: number, fill: number): WeakRef<ArrayBufferLike> {
   const bytes = Buffer.allocUnsafeSlow(size).fill(fill)
   conn.write(bytes)
   return new WeakRef(bytes.buffer)
 }
 
-/** Takes memory that was freed, and overwrites it. */
+/** Allocates freed memory, and overwrites it. */
 function churn(): number {
   let sum = 0
   for (let i = 0; i < 8; i++) sum += Buffer.alloc(SIZE, 0xee)[i] as number
   return sum
 }
 
-test('bytes that nobody else refers to stay until they are sent, and no longer', async (t) => {
+test('written bytes without another reference are kept until they are sent, and not longer', async (t) => {
   const { conn, peer, reactor } = await bench(t)
   const memory = writeAndForget(conn, SIZE, 7)
   await quiet(reactor)
@@ -62,7 +62,7 @@ test('bytes that nobody else refers to stay until they are sent, and no longer',
   t.equal(memory.deref(), undefined, 'free when sent')
 })
 
-test('a connection that closes lets go of what it had not sent', async (t) => {
+test('a closing connection releases its unsent bytes', async (t) => {
   const { conn, peer, reactor } = await bench(t)
   const memories = [writeAndForget(conn, SIZE, 1), writeAndForget(conn, SIZE, 2), writeAndForget(conn, 20_000, 3)]
   await quiet(reactor)
@@ -75,10 +75,10 @@ test('a connection that closes lets go of what it had not sent', async (t) => {
   t.ok(memories.every((memory) => memory.deref() === undefined))
 })
 
-test('what is written to a connection that has closed meanwhile is let go', async (t) => {
+test('bytes written to a connection that has closed meanwhile are released', async (t) => {
   const { conn, peer, reactor } = await bench(t)
   peer.reset()
-  // No turn of the event loop in between: we do not know of the reset, the I/O thread may.
+  // No turn of the event loop in between: JavaScript doesn't know of the reset, and the I/O thread may.
   const memory = writeAndForget(conn, SIZE, 1)
   const destroyed = writeAndForget(conn, SIZE, 1)
   conn.destroy()
@@ -89,7 +89,7 @@ test('what is written to a connection that has closed meanwhile is let go', asyn
   t.equal(destroyed.deref(), undefined)
 })
 
-test('many rounds of pinned writes leave memory where it was', async (t) => {
+test('many rounds of pinned writes don’t make memory grow', async (t) => {
   const { conn, peer, reactor } = await bench(t)
   peer.socket.resume()
   peer.socket.on('data', () => {
@@ -114,13 +114,13 @@ type Memory = { readonly buffer: ArrayBuffer; grow(pages: number): number }
 const { Memory } = Reflect.get(globalThis, 'WebAssembly') as { Memory: new (of: object) => Memory }
 
 for (const maximum of [undefined, 1024]) {
-  test(`the memory of a WebAssembly module may grow while it is sent (maximum ${maximum})`, async (t) => {
+  test(`the memory of a WebAssembly module may grow while its bytes are sent (maximum ${maximum})`, async (t) => {
     const { conn, peer, reactor } = await bench(t)
     const memory = new Memory({ initial: SIZE / 65_536, ...(maximum !== undefined && { maximum }) })
     conn.write(new Uint8Array(memory.buffer).fill(7))
     await quiet(reactor)
     t.ok(conn.writableLength > 0, 'part of it is unsent')
-    // V8 has reserved the addresses behind it: it stays where it is, though its buffer is another object from here on.
+    // V8 has reserved the addresses behind it: the bytes stay in place, although the buffer is another object now.
     memory.grow(100)
     await collectGarbage()
     churn()

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-// What waits on a connection whose peer doesn't read costs memory in proportion to `maxWriteQueue`, whatever it is made of.
+// The queue of a connection whose peer doesn't read takes memory in proportion to `maxWriteQueue`, whatever is queued.
 import type { Connection, ListenOptions } from 'c1m'
 import { type Test, test } from 'tap'
 import { SANITIZED } from '../../fixtures/built.js'
@@ -13,10 +13,10 @@ import { fence, serve, until } from '../../fixtures/reactor.js'
 const KIB = 1024
 const MIB = 1024 * KIB
 const LIMIT = MIB
-/** More than the kernel takes for a peer that doesn't read (`tcp_wmem`, `tcp_rmem`). */
+/** More bytes than the kernel takes for a peer that doesn't read (`tcp_wmem`, `tcp_rmem`). */
 const PLUG = 128 * MIB
 
-/** A connection whose socket is full, as its peer doesn't read. */
+/** Returns a connection whose socket is full, because its peer doesn't read. */
 async function stalled(t: Test, options: Partial<ListenOptions> = {}) {
   const conns: Connection[] = []
   const errors: unknown[] = []
@@ -30,17 +30,17 @@ async function stalled(t: Test, options: Partial<ListenOptions> = {}) {
   await until(() => conns.length === 1)
   const conn = conns[0] as Connection
   const fill = Buffer.alloc(512 * KIB)
-  // What the kernel takes is no matter here: filled until a part stays.
+  // The socket is filled until a part stays in the queue, however much the kernel takes.
   for (let sent = 0; sent < PLUG && conn.writableLength === 0; sent += fill.length) {
     conn.write(fill)
-    // Until it has gone, or has waited for longer than a peer that doesn't read may put off its ACK (40 ms).
+    // Waits until all is sent, or for longer than the peer's kernel may delay an ACK (40 ms).
     for (let round = 0; round < 20 && conn.writableLength > 0; round++) await sleep(5)
   }
   t.ok(conn.writableLength > 0, 'its socket is full')
   return { conn, errors, reactor, peer }
 }
 
-/** Does something very often, with turns of the event loop in between, until the connection is cut off. */
+/** Calls `act` up to `times` times, with turns of the event loop, until the connection closes. Returns the count. */
 async function often(times: number, conn: Connection, act: () => void): Promise<number> {
   for (let done = 0; done < times; done++) {
     if (conn.closed) return done
@@ -50,7 +50,7 @@ async function often(times: number, conn: Connection, act: () => void): Promise<
   return times
 }
 
-/** Both the bytes and what they cost besides are bounded by the limit; a batch of commands is under way besides. */
+/** The limit applies to the bytes and to their overhead separately; in addition a batch of commands is in flight. */
 const BOUND = 2 * LIMIT + 512 * KIB
 
 const MIXTURES: Record<string, (conn: Connection, more: { broadcast(): void; file: string }) => void> = {
@@ -66,21 +66,21 @@ const MIXTURES: Record<string, (conn: Connection, more: { broadcast(): void; fil
 }
 
 for (const [name, act] of Object.entries(MIXTURES)) {
-  test(`${name}, 40,000 times, cost no more than twice the limit`, async (t) => {
+  test(`${name}, 40,000 times, take at most twice the limit`, async (t) => {
     const { conn, errors, reactor } = await stalled(t)
-    // Two of them in turn: broadcasts to the same members, one right after the other, would be one.
+    // Two groups alternate, because consecutive broadcasts to the same group would be joined.
     const groups = [reactor.createGroup(), reactor.createGroup()]
     for (const group of groups) group.add(conn)
-    let most = 0
+    let max = 0
     let turn = 0
     const broadcast = () => void groups[turn++ % 2]?.broadcast('b')
     const file = temporaryFile(t, 1).path
     const done = await often(40_000, conn, () => {
       act(conn, { broadcast, file })
-      most = Math.max(most, reactor.stats().queueBytes)
+      max = Math.max(max, reactor.stats().queueBytes)
     })
-    t.ok(done < 40_000, `cut off after ${done}`)
-    t.ok(most < BOUND, `${most} bytes held`)
+    t.ok(done < 40_000, `closed after ${done}`)
+    t.ok(max < BOUND, `${max} bytes held`)
     await until(() => errors.length === 1)
     t.strictSame(errors, ['ERR_C1M_WRITE_QUEUE_FULL'])
     await until(() => reactor.stats().queueBytes === 0)
@@ -104,7 +104,7 @@ test('40,000 writes of a byte behind pinned buffers and a file share their block
   conn.destroy()
 })
 
-test('writes of a byte by workers share their blocks, also between writes of its own thread', async (t) => {
+test('workers’ writes of a byte share their blocks, also between writes of the JS thread', async (t) => {
   const { conn, errors, reactor } = await stalled(t)
   const pool = makePool(t, { size: 1 })
   const before = reactor.stats().queueBytes
@@ -118,11 +118,11 @@ test('writes of a byte by workers share their blocks, also between writes of its
   conn.destroy()
 })
 
-test('files count for maxWriteQueue: one that is too many rejects, and the connection is destroyed', async (t) => {
+test('files count for maxWriteQueue: one too many rejects, and the connection is destroyed', async (t) => {
   const { conn, errors, peer } = await stalled(t)
   const file = temporaryFile(t, 1).path
   const outcomes: Promise<unknown>[] = []
-  // As a handler does for requests that came in one chunk.
+  // Sends as a handler does for many requests in one chunk.
   while (!conn.closed && outcomes.length < 10_000) {
     outcomes.push(
       conn.sendFile(file).then(
@@ -141,7 +141,7 @@ test('files count for maxWriteQueue: one that is too many rejects, and the conne
   peer.socket.resume()
 })
 
-test('files that have been sent count no more', async (t) => {
+test('sent files don’t count for maxWriteQueue any more', async (t) => {
   const conns: Connection[] = []
   const { port } = await serve<unknown>(
     t,
@@ -151,7 +151,7 @@ test('files that have been sent count no more', async (t) => {
   const peer = await connectPeer(t, port)
   await until(() => conns.length === 1)
   const file = temporaryFile(t, 1).path
-  // 32 are allowed at a time.
+  // The limit allows 32 files at the same time.
   for (let round = 0; round < 10; round++) {
     const sent = await Promise.all(Array.from({ length: 32 }, () => (conns[0] as Connection).sendFile(file)))
     t.equal(sent.length, 32)
@@ -160,7 +160,7 @@ test('files that have been sent count no more', async (t) => {
   t.equal(conns[0]?.closed, false)
 })
 
-test('what waits of a slice of a slab is copied, and the slab goes', async (t) => {
+test('the queued rest of a slice of a slab is copied, and the slab is released', async (t) => {
   const { conn, reactor } = await stalled(t, { maxWriteQueue: 64 * MIB })
   const before = reactor.stats().queueBytes
   const slabs: WeakRef<ArrayBufferLike>[] = []
@@ -184,7 +184,7 @@ test('what waits of a slice of a slab is copied, and the slab goes', async (t) =
 test('a queue of 2 GiB is more than a maxWriteQueue of 1 GiB', async (t) => {
   const GIB = 1024 * MIB
   const { conn, errors } = await stalled(t, { maxWriteQueue: GIB })
-  // Its pages are never touched.
+  // The pages of this buffer are never touched.
   const half = new Uint8Array(new ArrayBuffer(GIB)).subarray(0, GIB - conn.writableLength)
   t.equal(conn.write(half), false)
   t.equal(conn.writableLength, GIB)
@@ -194,10 +194,10 @@ test('a queue of 2 GiB is more than a maxWriteQueue of 1 GiB', async (t) => {
   t.strictSame(errors, ['ERR_C1M_WRITE_QUEUE_FULL'])
 })
 
-test('4 GiB and more are not cut modulo 2^32', {
+test('lengths of 4 GiB and more are not truncated to 32 bits', {
   skip: SANITIZED && 'needs its pages',
 }, async (t) => {
-  // Its pages are never touched.
+  // The pages of this buffer are never touched.
   const huge = new Uint8Array(2 ** 32)
   const conns: Connection[] = []
   const errors: unknown[] = []
@@ -223,14 +223,14 @@ test('4 GiB and more are not cut modulo 2^32', {
   t.equal(peer.length, 0)
 })
 
-test('the memory of a burst goes back to the system', { timeout: 120_000 }, async (t) => {
+test('the memory of a burst is released to the system', { timeout: 120_000 }, async (t) => {
   const conns: Connection[] = []
   const { port, reactor } = await serve<unknown>(
     t,
     { open: (conn) => void conns.push(conn) },
     { maxWriteQueue: 1024 * MIB },
   )
-  // Its other end counts in a process of its own.
+  // The peer is in another process, whose memory doesn't count.
   const sink = startChild(t, 'sink')
   sink.tell(String(port))
   await until(() => conns.length === 1)
@@ -240,7 +240,8 @@ test('the memory of a burst goes back to the system', { timeout: 120_000 }, asyn
   // Under the sanitizer memory is not measured.
   const BURST = (SANITIZED ? 20 : 80) * MIB
   for (const bytes of [part.length, BURST, part.length]) {
-    // In one go: each batch of commands is a new one, and what the socket doesn't take is copied.
+    // Without a turn in between: each batch of commands is a new one, and bytes that the socket doesn't take are
+    // copied.
     for (let written = 0; written < bytes; written += part.length) conn.write(part)
     await until(() => conn.writableLength === 0)
     await collectGarbage()

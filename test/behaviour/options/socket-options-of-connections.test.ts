@@ -12,7 +12,7 @@ async function openTwo(t: Test): Promise<[Connection<undefined>, Connection<unde
   return conns as [Connection<undefined>, Connection<undefined>]
 }
 
-test('options are set on one connection, and resolve as applied', async (t) => {
+test('setOptions() sets options of one connection, and resolves with the applied values', async (t) => {
   const [conn, other] = await openTwo(t)
   const before = await other.getOptions()
   const applied = await conn.setOptions({
@@ -38,12 +38,12 @@ test('options are set on one connection, and resolve as applied', async (t) => {
     lingerMs: 0,
   })
   t.strictSame(await conn.getOptions(), applied)
-  t.strictSame(await other.getOptions(), before, 'the other has its own')
+  t.strictSame(await other.getOptions(), before, 'the other connection has its own')
   const back = await conn.setOptions({ noDelay: false, keepAlive: false, lingerMs: false, userTimeoutMs: 0 })
   t.match(back, { noDelay: false, keepAlive: false, lingerMs: false, userTimeoutMs: 0, congestion: 'reno' })
 })
 
-test('an option of listeners is unsupported on a connection, and named', async (t) => {
+test('setOptions() with an option of listeners rejects, and names it', async (t) => {
   const [conn] = await openTwo(t)
   const before = await conn.getOptions()
   for (const options of [{ deferAcceptMs: 1000 }, { fastOpen: true }, { incomingCpu: 0 }] as SocketOptions[]) {
@@ -57,7 +57,7 @@ test('an option of listeners is unsupported on a connection, and named', async (
   t.strictSame(await conn.getOptions(), before, 'nothing was set')
 })
 
-test('an unknown congestion control is the system’s error, and what came before it stays set', async (t) => {
+test('setOptions() with an unknown congestion control rejects, and keeps the options set before it', async (t) => {
   const [conn] = await openTwo(t)
   await t.rejects(conn.setOptions({ noDelay: true, congestion: 'no-such' }), {
     code: 'ENOENT',
@@ -68,7 +68,7 @@ test('an unknown congestion control is the system’s error, and what came befor
   t.match(await conn.getOptions(), { noDelay: true })
 })
 
-test('questions are answered in order, among writes', async (t) => {
+test('getOptions() and setOptions() are executed in order', async (t) => {
   const [conn] = await openTwo(t)
   const seen: (boolean | undefined)[] = []
   const note = async (promise: Promise<{ readonly noDelay?: boolean }>) => void seen.push((await promise).noDelay)
@@ -82,11 +82,11 @@ test('questions are answered in order, among writes', async (t) => {
   t.strictSame(seen, [false, true, true, false, false])
 })
 
-test('a connection that goes meanwhile rejects', async (t) => {
+test('setOptions() rejects after destroy(), and an earlier getOptions() resolves', async (t) => {
   const [conn] = await openTwo(t)
   const asked = conn.getOptions()
   conn.destroy()
   const [before, after] = await Promise.allSettled([asked, conn.setOptions({ noDelay: true })])
-  t.match(before, { status: 'fulfilled', value: { noDelay: false } }, 'asked before')
+  t.match(before, { status: 'fulfilled', value: { noDelay: false } }, 'called before destroy()')
   t.match(after, { status: 'rejected', reason: { code: 'ERR_C1M_CONNECTION_CLOSED' } })
 })

@@ -22,7 +22,7 @@ async function read(t: Test, options: ListenSettings, host = '127.0.0.1'): Promi
   return { listener: listener.options, connection: await conn.getOptions(), conn, peer }
 }
 
-test('by default, options are the system’s', async (t) => {
+test('socket options have the system’s defaults', async (t) => {
   const { listener, connection } = await read(t, {})
   const defaults = {
     noDelay: false,
@@ -36,13 +36,13 @@ test('by default, options are the system’s', async (t) => {
   t.match(connection, defaults)
   t.equal(listener.congestion, kernelSetting('net/ipv4/tcp_congestion_control'))
   t.equal(connection.congestion, listener.congestion)
-  // Where they mean something, and nowhere else.
+  // An option exists only where it has a meaning.
   t.notOk('quickAck' in listener)
   t.equal(typeof connection.quickAck, 'boolean')
   t.notOk('deferAcceptMs' in connection || 'fastOpen' in connection)
 })
 
-test('what a listener sets, its connections have', async (t) => {
+test('connections have the options of their listener', async (t) => {
   const { listener, connection } = await read(t, {
     noDelay: true,
     keepAlive: { idleMs: 30_000, intervalMs: 5000, count: 3 },
@@ -65,14 +65,14 @@ test('what a listener sets, its connections have', async (t) => {
   t.match(connection, expected)
 })
 
-test('what the kernel rounds and caps is read back as applied', async (t) => {
+test('options are read back as the kernel has rounded and limited them', async (t) => {
   const { listener, connection } = await read(t, {
     keepAlive: { idleMs: 1500, intervalMs: 1, count: 1 },
     receiveBufferBytes: 20_000,
     sendBufferBytes: 30_000,
     deferAcceptMs: 1,
   })
-  // Whole seconds, rounded up: a keepalive that was asked for is never 0.
+  // Seconds are rounded up, so that a requested keepalive is never 0.
   t.strictSame(connection.keepAlive, { idleMs: 2000, intervalMs: 1000, count: 1 })
   // Linux doubles buffers for its own overhead.
   t.equal(listener.receiveBufferBytes, 40_000)
@@ -86,7 +86,7 @@ test('what the kernel rounds and caps is read back as applied', async (t) => {
   t.equal(capped.listener.receiveBufferBytes, 2 * most)
 })
 
-test('keepAlive: true has the system’s times, and false switches it off', async (t) => {
+test('keepAlive: true uses the system’s times, and false switches it off', async (t) => {
   const { connection } = await read(t, { keepAlive: true })
   t.strictSame(connection.keepAlive, {
     idleMs: 1000 * Number(kernelSetting('net/ipv4/tcp_keepalive_time')),
@@ -96,7 +96,7 @@ test('keepAlive: true has the system’s times, and false switches it off', asyn
   t.equal((await read(t, { keepAlive: false })).connection.keepAlive, false)
 })
 
-test('each way to have keepalive times of one’s own', async (t) => {
+test('keepAlive may have any of its times', async (t) => {
   const { connection } = await read(t, { keepAlive: { count: 4 } })
   t.match(connection.keepAlive, { count: 4, idleMs: 1000 * Number(kernelSetting('net/ipv4/tcp_keepalive_time')) })
 })
@@ -106,7 +106,7 @@ test('quickAck is set on each connection', async (t) => {
   t.equal(connection.quickAck, false)
 })
 
-test('ipTos is the traffic class on IPv6', { skip: hasIpv6() ? false : 'no IPv6 here' }, async (t) => {
+test('ipTos is the traffic class on IPv6', { skip: hasIpv6() ? false : 'no IPv6 on this machine' }, async (t) => {
   const { listener, connection } = await read(t, { ipTos: 0x48 }, '::1')
   t.equal(listener.ipTos, 0x48)
   t.equal(connection.ipTos, 0x48)
@@ -133,7 +133,7 @@ test('with deferAcceptMs a connection opens with its first bytes', async (t) => 
   t.equal(silent.closed, false)
 })
 
-test('fastOpen has a queue', async (t) => {
+test('fastOpen of a listener is the length of its queue', async (t) => {
   t.equal((await read(t, { fastOpen: true })).listener.fastOpen, 1024)
   t.equal((await read(t, { fastOpen: 7 })).listener.fastOpen, 7)
   t.equal((await read(t, { fastOpen: false })).listener.fastOpen, false)
@@ -149,14 +149,14 @@ test('lingerMs: 0 resets on every close', async (t) => {
 
 const mptcp = kernelSetting('net/mptcp/enabled') === '1'
 
-test('protocol: mptcp serves plain TCP clients', { skip: mptcp ? false : 'no Multipath TCP here' }, async (t) => {
+test('protocol: mptcp serves plain TCP clients', { skip: mptcp ? false : 'no Multipath TCP' }, async (t) => {
   const { listener, connection, conn } = await read(t, { protocol: 'mptcp', noDelay: true, keepAlive: true })
   t.equal(listener.noDelay, true)
   t.match(connection, { noDelay: true, keepAlive: { count: Number } })
   t.ok((await conn.tcpInfo()).rttMicros > 0)
 })
 
-test('without Multipath TCP, the option is reported', { skip: mptcp ? 'the kernel has it' : false }, async (t) => {
+test('without Multipath TCP the option rejects', { skip: mptcp ? 'the kernel has it' : false }, async (t) => {
   await t.rejects(makeReactor(t).listen({ port: 0, protocol: 'mptcp' }, {}), {
     code: 'ERR_C1M_UNSUPPORTED_OPTION',
     message: /"protocol"/,

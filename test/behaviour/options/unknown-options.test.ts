@@ -5,7 +5,7 @@ import { makeReactor, serve, until } from '../../fixtures/reactor.js'
 
 const expected = (message: RegExp) => ({ name: 'TypeError', code: 'ERR_C1M_INVALID_ARG_VALUE', message })
 
-test('options that there are not are refused, and what may be meant is named', async (t) => {
+test('unknown options are refused, with the name that may be meant', async (t) => {
   t.throws(() => new Reactor({ maxConnection: 5 } as ReactorOptions), expected(/"maxConnection".*"maxConnections"/))
   const reactor = makeReactor(t)
   const bad: readonly (readonly [object, RegExp])[] = [
@@ -26,7 +26,7 @@ test('options that there are not are refused, and what may be meant is named', a
   await t.rejects(reactor.shutdown({ timeout: 3 } as object), expected(/"timeout".*"timeoutMs"/))
 })
 
-test('a connection’s options as well; those of a listener belong to a listener', async (t) => {
+test('setOptions() rejects unknown options, and those of listeners', async (t) => {
   const { reactor, port } = await serve(t, {})
   await connectPeer(t, port)
   await until(() => reactor.connections.size === 1)
@@ -40,7 +40,7 @@ test('a connection’s options as well; those of a listener belong to a listener
   }
 })
 
-test('what is undefined is left out, and handlers may have other methods', async (t) => {
+test('an unknown option that is undefined is ignored, and handlers may have other methods', async (t) => {
   const reactor = makeReactor(t)
   class Chat {
     readonly members = new Set()

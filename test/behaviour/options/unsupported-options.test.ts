@@ -13,7 +13,7 @@ const unsupported = (name: string) => ({
   message: new RegExp(`"${name}"`),
 })
 
-/** All that a Unix socket lacks. */
+/** The options that a Unix socket doesn't support. */
 const ofTcp: SocketOptions = {
   noDelay: true,
   keepAlive: true,
@@ -36,14 +36,14 @@ test('a Unix listener reports each option that it lacks, and leaves no file', as
   for (const [name, value] of Object.entries(ofTcp)) {
     const options = { path, [name]: value } as ListenOptions
     await t.rejects(reactor.listen(options, {}), unsupported(name), name)
-    // What is off by default can't be switched off either: it isn't there.
+    // An unsupported option can't be switched off either.
     if (value === true) await t.rejects(reactor.listen({ ...options, [name]: false }, {}), unsupported(name))
     t.notOk(existsSync(path))
   }
   await t.rejects(reactor.listen({ path, keepAlive: { idleMs: 1000 } }, {}), unsupported('keepAlive.idleMs'))
 })
 
-test('a Unix connection, too; it has a send buffer, and reads back no more than that', async (t) => {
+test('a Unix connection supports the send buffer’s size only, and reports the other options', async (t) => {
   const path = join(temporaryDirectory(t), 'socket')
   let conn: Connection | undefined
   const listener = await makeReactor(t).listen(
@@ -67,7 +67,7 @@ test('a Unix connection, too; it has a send buffer, and reads back no more than 
   t.equal(opened.closed, false)
 })
 
-test('a listener’s sendBufferBytes is its Unix connections’, too', async (t) => {
+test('Unix connections have their listener’s sendBufferBytes', async (t) => {
   const path = join(temporaryDirectory(t), 'socket')
   const applied: unknown[] = []
   await makeReactor(t).listen(
@@ -80,7 +80,7 @@ test('a listener’s sendBufferBytes is its Unix connections’, too', async (t)
   t.strictSame(applied, [{ sendBufferBytes: 80_000 }])
 })
 
-test('an unknown congestion control is the system’s error, and says which option', async (t) => {
+test('listen() with an unknown congestion control rejects, and names the option', async (t) => {
   await t.rejects(makeReactor(t).listen({ port: 0, congestion: 'no-such' }, {}), {
     code: 'ENOENT',
     errno: -2,
@@ -89,13 +89,13 @@ test('an unknown congestion control is the system’s error, and says which opti
   })
 })
 
-test('ipv6Only on IPv4 is reported', async (t) => {
+test('ipv6Only with an IPv4 address rejects', async (t) => {
   await t.rejects(makeReactor(t).listen({ host: '127.0.0.1', port: 0, ipv6Only: true }, {}), unsupported('ipv6Only'))
 })
 
 const noMptcp = kernelSetting('net/mptcp/enabled') === '1' ? false : 'no Multipath TCP here'
 
-test('Multipath TCP reports what it lacks', { skip: noMptcp }, async (t) => {
+test('options that Multipath TCP doesn’t support reject', { skip: noMptcp }, async (t) => {
   const reactor = makeReactor(t)
   const options = { host: '127.0.0.1', port: 0, protocol: 'mptcp' } as const
   await t.rejects(reactor.listen({ ...options, userTimeoutMs: 1000 }, {}), unsupported('userTimeoutMs'))

@@ -23,13 +23,13 @@ async function fetchText(port: number): Promise<string> {
   return text
 }
 
-/** Asks again with each answer. */
+/** Sends each reply back. */
 function pingPong(peer: Peer): void {
   peer.socket.on('data', (chunk) => peer.socket.write(chunk))
   peer.write('ping')
 }
 
-test('an http.Server and a reactor serve in one process, at the same time', async (t) => {
+test('an http.Server and a reactor can serve in one process at the same time', async (t) => {
   const { reactor, port } = await serve(t, {
     data(conn, chunk) {
       conn.write(chunk)
@@ -57,7 +57,7 @@ test('an http.Server and a reactor serve in one process, at the same time', asyn
   )
 })
 
-test('a reactor under load leaves timers and immediates their turns', async (t) => {
+test('timers and immediates run while a reactor is under load', async (t) => {
   const { port } = await serve(t, {
     data(conn, chunk) {
       conn.write(chunk)
@@ -75,7 +75,7 @@ test('a reactor under load leaves timers and immediates their turns', async (t) 
   t.ok(peers.every((peer) => peer.length > 0))
 })
 
-test('a connection may feed an HTTP answer', async (t) => {
+test('a connection can feed an HTTP response', async (t) => {
   const lines: string[] = []
   const { port } = await serve(t, { data: (_conn, chunk) => void lines.push(chunk.toString()) })
   const httpPort = await startHttp(t, () => lines.join())

@@ -18,19 +18,19 @@ const exits: Record<string, string> = {
   'listener-closed-later': 'the last connection, and the listener after it',
   'listen-failed': 'a listen() that failed',
   'shut-down': 'a reactor that was shut down',
-  unref: 'a reactor with a listener and a connection that was told not to',
-  'unref-sending': 'a file that is being sent by a reactor that was told not to',
-  'unref-relaying': 'a relay of such a reactor',
-  'unref-before': 'one that was told so before it listened (but its promises do)',
-  'unref-shut-down': 'one that was told so and shut down (but its promises do)',
+  unref: 'an unreferenced reactor with a listener and a connection',
+  'unref-sending': 'a file that is being sent by an unreferenced reactor',
+  'unref-relaying': 'a relay of an unreferenced reactor',
+  'unref-before': 'a reactor that was unreferenced before it listened (but its promises do)',
+  'unref-shut-down': 'an unreferenced reactor that was shut down (but its promises do)',
   'paused-closed': 'a paused connection that has been destroyed',
   'connect-failed': 'a reactor whose attempts to connect have failed',
   'connect-closed': 'an outgoing connection that has closed',
-  'connecting-unref': 'an attempt to connect of a reactor that was told not to',
+  'connecting-unref': 'an attempt to connect of an unreferenced reactor',
 }
 
 for (const [situation, what] of Object.entries(exits)) {
-  test(`${what} does not keep the process`, async (t) => {
+  test(`${what} does not keep the process alive`, async (t) => {
     const child = start(t, situation)
     t.strictSame(await child.untilExit(), ok)
     t.strictSame(child.said, [situation], child.stderr)
@@ -43,7 +43,7 @@ const stays: Record<string, string> = {
   'connected-quietly': 'an open connection without any handler',
   connecting: 'an attempt to connect',
   'looking-up': 'an attempt that waits for a lookup',
-  'paused-closed-untold': 'a paused connection that has closed, and has yet to hear of what came before,',
+  'paused-closed-untold': 'a paused connection that has closed, with buffered events,',
   'connected-out': 'an outgoing connection without a listener',
   'unref-ref': 'a reactor that was unreferenced and referenced again',
 }
@@ -59,7 +59,7 @@ for (const [situation, what] of SANITIZED ? [] : Object.entries(stays)) {
   })
 }
 
-test('a question keeps the process until its answer', async (t) => {
+test('a request keeps the process alive until its reply', async (t) => {
   const child = start(t, 'question')
   t.strictSame(await child.untilExit(), ok)
   t.strictSame(child.said, ['established', 'question'], child.stderr)

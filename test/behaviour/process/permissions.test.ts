@@ -7,19 +7,19 @@ const flags = process.allowedNodeEnvironmentFlags
 const model = flags.has('--permission') ? '--permission' : '--experimental-permission'
 const root = dirname(require.resolve('c1m/package.json'))
 
-/** What a program prints that may read the library's folder, use its addon, and what `allowed` says. */
+/** Returns the output of a program that may read the library's folder, use its addon, and do what `allowed` permits. */
 async function run(program: string, ...allowed: string[]): Promise<string> {
   const addons = ['--allow-addons'].filter((flag) => flags.has(flag))
-  // node-gyp-build, which finds the addon, asks for the second.
+  // node-gyp-build, which finds the addon, reads the second path.
   const readable = [join(root, '*'), '/etc/alpine-release'].map((path) => `--allow-fs-read=${path}`)
   const options = [model, ...addons, ...readable, ...allowed]
-  // Without what scripts/test-addon-asan.sh loads into each test file, which needs more.
+  // NODE_OPTIONS is unset, because the test runner's hooks need more permissions.
   const command = ['-u', 'NODE_OPTIONS', process.execPath, ...options, '-e', program]
   const { stdout } = await promisify(execFile)('env', command, { cwd: root })
   return stdout.trim()
 }
 
-test('sendFile() of a path asks whether this process may read it', async (t) => {
+test('sendFile() of a path needs the permission to read it', async (t) => {
   const printed = await run(
     `
     const { Reactor } = require('c1m')
@@ -38,7 +38,7 @@ test('sendFile() of a path asks whether this process may read it', async (t) => 
   t.strictSame(printed.split('\n'), ['ERR_ACCESS_DENIED,/etc/passwd', 'ERR_ACCESS_DENIED,/etc/passwd', 'true'])
 })
 
-test('listen(), connect() and those of a pool ask for the network', { skip: !flags.has('--allow-net') }, async (t) => {
+test('listen() and connect() need the permission for the network', { skip: !flags.has('--allow-net') }, async (t) => {
   const printed = await run(
     `
     const { Reactor, ReactorPool } = require('c1m')

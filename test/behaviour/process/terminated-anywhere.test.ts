@@ -7,8 +7,8 @@ import { SEED } from '../../fixtures/random.js'
 tap.jobs = 2
 
 /**
- * C1M_SEED for other moments, C1M_TERMINATED_FACTOR=8 for more than 500 of them: those that a test's name has can be had again
- * by its seed.
+ * C1M_SEED selects the moments, and C1M_TERMINATED_FACTOR=8 makes more than 500 of them. The seed in a test's name
+ * repeats its moments.
  */
 const FACTOR = Number(process.env.C1M_TERMINATED_FACTOR ?? 1)
 const ROUNDS = 31 * FACTOR
@@ -25,9 +25,9 @@ for (const seed of SEEDS) {
   })
 }
 
-test(`${EXITS} processes exit in the middle of operations (seed ${SEED})`, async (t) => {
+test(`${EXITS} processes that exit during operations have their exit code (seed ${SEED})`, async (t) => {
   for (let exit = 0; exit < EXITS; exit++) {
-    // Prime to the number of operations: each has its turn, at another moment.
+    // The steps are coprime to the number of operations, so that each comes, at another moment.
     const args = ['alone', String((SEED + exit) * 7), String(((SEED + exit) * 5) % 12)]
     const child = startChild(t, 'terminated', { args })
     t.strictSame(await child.untilExit(), { code: 0, signal: null }, args.join(' '))

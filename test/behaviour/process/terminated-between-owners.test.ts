@@ -33,7 +33,7 @@ for (const how of ['adopt', 'detach']) {
       await sleep(15 + (20 * i) / WORKERS)
       await worker.terminate()
     }
-    await until(() => open.size === 0, 'all have closed')
+    await until(() => open.size === 0, 'all sockets have closed')
     t.pass(`${WORKERS} workers`)
   })
 }

@@ -16,7 +16,7 @@ const platforms: Record<string, RegExp> = {
 }
 
 for (const [platform, message] of Object.entries(platforms)) {
-  test(`on ${platform} the import says that it is unsupported`, async (t) => {
+  test(`on ${platform} the import fails with the reason`, async (t) => {
     for (const how of ['require', 'import']) {
       const child = startChild(t, 'on-platform', { args: [platform, how] })
       t.match(await child.next(), { name: 'C1mError', code: 'ERR_C1M_UNSUPPORTED_PLATFORM', message })
@@ -25,7 +25,7 @@ for (const [platform, message] of Object.entries(platforms)) {
   })
 }
 
-test('nobody who does not catch it misses it', async (t) => {
+test('an uncaught import error ends the process with the reason', async (t) => {
   const child = startChild(t, 'on-platform', { args: ['win32', 'uncaught'] })
   t.strictSame(await child.untilExit(), { code: 1, signal: null })
   t.match(child.stderr, /C1mError.*c1m needs Node.js on Linux; this is win32/)
@@ -40,7 +40,7 @@ test('real Bun', { skip: bun === undefined && 'no Bun in node_modules' }, async 
   t.match(await child.next(), { code: 'ERR_C1M_UNSUPPORTED_PLATFORM', message: /Bun/ })
 })
 
-test('require and import give the same classes, and all of them', async (t) => {
+test('require() and import export the same classes', async (t) => {
   const imported = await import('c1m')
   const required = built<typeof import('c1m')>('index')
   for (const name of ['Reactor', 'Connection', 'ConnectionMap', 'Listener', 'C1mError'] as const) {

@@ -10,7 +10,7 @@ tap.jobs = 2
 const ROUNDS = SANITIZED ? 15 : 25
 
 for (const trigger of TRIGGERS) {
-  test(`a worker terminated under load, ${ROUNDS} times, leaves nothing behind (${trigger})`, async (t) => {
+  test(`${ROUNDS} workers terminated under load leave nothing behind (${trigger})`, async (t) => {
     const child = startChild(t, 'terminate-workers', { args: [String(ROUNDS), trigger] })
     const { descriptors, threads, served, rounds } = await child.next<Record<string, number | [number, number]>>()
     t.equal(rounds, ROUNDS)

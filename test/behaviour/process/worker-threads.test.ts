@@ -11,11 +11,11 @@ import { serve, until } from '../../fixtures/reactor.js'
 interface Started {
   readonly worker: Worker
   readonly port: number
-  /** Its exit code, and the error that ended it. */
+  /** Resolves with the exit code of the worker, and the error that ended it. */
   readonly ended: Promise<{ code: number; error: Error | undefined }>
 }
 
-/** A worker with an echo server, which ends by itself as `how` says, when it is told `end`. */
+/** Starts a worker with an echo server, which ends in the way of `how` after the message `end`. */
 async function startWorker(t: Pick<Test, 'teardown'>, workerData: object): Promise<Started> {
   const worker = new Worker(childProgram('echo-worker'), { workerData })
   t.teardown(() => worker.terminate())
@@ -30,13 +30,13 @@ async function startWorker(t: Pick<Test, 'teardown'>, workerData: object): Promi
   return { worker, port, ended }
 }
 
-/** Asks all the time. */
+/** Sends each reply back. */
 function pingPong(peer: Peer): void {
   peer.socket.on('data', (chunk) => peer.socket.write(chunk))
   peer.write('ping')
 }
 
-test('reactors in workers share a port with one in the main thread', async (t) => {
+test('reactors in workers can share a port with one in the main thread', async (t) => {
   const main = await serve(
     t,
     {

@@ -33,7 +33,7 @@ const badOptions: readonly (readonly [string, unknown, object])[] = [
   ['resourceLimits', 1, wrongType],
 ]
 
-test('bad options of a pool are refused, and named, before anything starts', async (t) => {
+test('a pool with bad options throws, names them, and starts nothing', async (t) => {
   for (const [name, value, expected] of badOptions) {
     const make = () => new ReactorPool({ module: WORKERS, [name]: value } as ReactorPoolOptions)
     t.throws(make, { ...expected, message: new RegExp(`"${name}`) }, `${name}: ${String(value)}`)
@@ -49,7 +49,7 @@ test('bad options of a pool are refused, and named, before anything starts', asy
   t.throws(make({ cpus: [0], reactor: { ioThreads: { cpus: [1] } } }), { ...wrongValue, message: /"cpus"/ })
 })
 
-test('bad arguments of its methods', async (t) => {
+test('methods of a pool reject bad arguments', async (t) => {
   const pool = makeReactorPool(t, { size: 1 })
   const listen = (options: unknown) => pool.listen(options as PoolListenOptions)
   await t.rejects(listen(undefined), wrongType)
@@ -69,7 +69,7 @@ test('bad arguments of its methods', async (t) => {
 })
 
 for (const placement of ['reuse-port', 'least-connections'] as const) {
-  test(`${placement}: handlers that are none are refused by listen(), as there is nobody else to hear of it`, async (t) => {
+  test(`${placement}: listen() rejects bad handlers of a worker's setup`, async (t) => {
     const folder = temporaryDirectory(t)
     const bad = [
       ['{ dtaa() {} }', { ...wrongValue, message: /no "dtaa"; is "data" meant/ }],

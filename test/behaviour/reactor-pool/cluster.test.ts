@@ -4,7 +4,7 @@ import { serve } from '../../fixtures/reactor.js'
 import { askAround, MODES } from '../../fixtures/reactor-pool.js'
 
 for (const mode of MODES) {
-  test(`${mode}: a pool in each cluster worker; they share the port`, async (t) => {
+  test(`${mode}: pools in cluster workers share a port`, async (t) => {
     const { reactor, port } = await serve(t, {})
     await reactor.shutdown()
     const primary = startChild(t, 'pool-cluster', { args: [mode, String(port)] })

@@ -23,7 +23,7 @@ async function onePeerEach(t: Parameters<typeof connectPeer>[0], port: number, s
 }
 
 for (const placement of ['reuse-port', 'least-connections'] as const) {
-  test(`${placement}: of a process that is killed nobody else notices`, async (t) => {
+  test(`${placement}: when a process is killed, other workers serve all clients`, async (t) => {
     const pool = makeReactorPool(t, { mode: 'processes', size: 3 })
     const port = (await pool.listen({ ...LINES, placement })).port as number
     const peers = await onePeerEach(t, port, 3)
@@ -32,7 +32,7 @@ for (const placement of ['reuse-port', 'least-connections'] as const) {
     process.kill(Number(victim.who.split(' ')[1]), 'SIGKILL')
     const [crash] = await crashed
     t.match(crash, { worker: 1, code: null, signal: 'SIGKILL' })
-    // Before its successor is there: a stand-in, or the queue, has room for all.
+    // Sent before the successor has started: another worker accepts, or the queue has room for all.
     const questions = Array.from({ length: 50 }, (_, at) => `question ${at}`)
     t.strictSame(await Promise.all(questions.map((question) => ask(port, question))), questions)
     await victim.peer.untilEnded()
@@ -54,7 +54,7 @@ for (const placement of ['reuse-port', 'least-connections'] as const) {
   })
 }
 
-test('a worker that is stuck keeps no other from being replaced', async (t) => {
+test('a busy worker doesn’t keep another from being replaced', async (t) => {
   const pool = makeReactorPool(t, { mode: 'processes' })
   const port = (await pool.listen(LINES)).port as number
   const peers = await onePeerEach(t, port, 2)
@@ -62,11 +62,11 @@ test('a worker that is stuck keeps no other from being replaced', async (t) => {
   const crashed = once(pool, 'crash')
   process.kill(Number(peers.get(1)?.who.split(' ')[1]), 'SIGKILL')
   await crashed
-  t.equal(pool.send('anybody', 1), 0)
-  await until(() => pool.send('anybody', 1) === 1, 'its successor')
+  t.equal(pool.send('hello', 1), 0)
+  await until(() => pool.send('hello', 1) === 1, 'the successor')
 })
 
-test('a pool of one process: who comes while it is down waits, and is served', async (t) => {
+test('a pool of one process serves the clients that connect while it is restarted', async (t) => {
   for (const placement of ['reuse-port', 'least-connections'] as const) {
     const pool = makeReactorPool(t, { mode: 'processes', size: 1 })
     const port = (await pool.listen({ ...LINES, placement })).port as number
@@ -77,7 +77,7 @@ test('a pool of one process: who comes while it is down waits, and is served', a
     await crashed
     const late = await ask(port, 'late')
     t.equal(late, 'late')
-    // A connection that it had accepted already has gone with it.
+    // Connections that the killed process had accepted are closed.
     for (const peer of await Promise.all(early)) peer.socket.destroy()
     await pool.shutdown({ timeoutMs: 0 })
   }
@@ -85,7 +85,7 @@ test('a pool of one process: who comes while it is down waits, and is served', a
 
 for (const question of ['throw', 'exit']) {
   for (const mode of MODES) {
-    test(`${mode}: a worker that ends by itself (${question}) is replaced`, async (t) => {
+    test(`${mode}: a worker that ends unexpectedly (${question}) is replaced`, async (t) => {
       const pool = makeReactorPool(t, { mode })
       const port = (await pool.listen(LINES)).port as number
       const crashed = once(pool, 'crash')
@@ -101,7 +101,7 @@ for (const question of ['throw', 'exit']) {
   }
 }
 
-test('one that crashes again and again is started less and less often', async (t) => {
+test('a worker that crashes repeatedly is restarted at growing intervals', async (t) => {
   const pool = makeReactorPool(t, { size: 1 })
   const times: number[] = []
   pool.on('crash', () => times.push(performance.now()))
@@ -111,7 +111,7 @@ test('one that crashes again and again is started less and less often', async (t
     await until(() => times.length === crashes, 'a crash')
   }
   const gaps = times.slice(1).map((time, at) => time - (times[at] as number))
-  // 100, 200 and 400 ms and its start; a loaded machine only makes them longer.
+  // Intervals of 100, 200 and 400 ms plus the start; a loaded machine only makes them longer.
   t.ok(
     gaps.every((gap, at) => gap >= 100 * 2 ** at - 5),
     gaps.join(),
@@ -119,20 +119,20 @@ test('one that crashes again and again is started less and less often', async (t
   t.equal((await pool.stats()).crashes, 4)
 })
 
-test('a successor that can’t start is tried again, and a restart says so', async (t) => {
+test('a successor that can’t start is retried, and restart() rejects', async (t) => {
   const env: NodeJS.ProcessEnv = { ...process.env, NODE_OPTIONS: '' }
   const pool = makeReactorPool(t, { mode: 'processes', size: 1, env, maxOpenFiles: 256 })
   const port = (await pool.listen(LINES)).port as number
   const [who] = await askAround(port, 1)
-  // From now on they fail: Node refuses this option.
+  // Further processes fail, because Node refuses this option.
   env.NODE_OPTIONS = '--no-such-option'
   await t.rejects(pool.restart(), { code: 'ERR_C1M_WORKER_FAILED' })
-  t.strictSame(await askAround(port, 1), [who], 'the one that there is goes on')
+  t.strictSame(await askAround(port, 1), [who], 'the present worker continues')
   const crashes = (await pool.stats()).crashes
   process.kill(Number(who?.split(' ')[1]), 'SIGKILL')
   let seen = 0
   pool.on('crash', () => seen++)
-  await until(() => seen >= 3, 'its successors’ failures')
+  await until(() => seen >= 3, 'failures of the successors')
   env.NODE_OPTIONS = ''
   t.equal(await ask(port, 'there again'), 'there again')
   t.ok((await pool.stats()).crashes >= crashes + 3)

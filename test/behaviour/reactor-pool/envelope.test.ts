@@ -3,54 +3,54 @@ import { turns, until } from '../../fixtures/reactor.js'
 import { MODES, makeReactorPool, ODD_WORKERS } from '../../fixtures/reactor-pool.js'
 
 for (const mode of MODES) {
-  test(`${mode}: what the user sends over the same channel is no message of the pool's`, async (t) => {
+  test(`${mode}: the user's own messages over the channel aren't taken for the pool's`, async (t) => {
     const pool = makeReactorPool(t, { mode, module: ODD_WORKERS, size: 1, data: { forge: true, wait: true } })
-    const heard: unknown[] = []
-    pool.on('message', (value) => heard.push(value))
+    const messages: unknown[] = []
+    pool.on('message', (value) => messages.push(value))
     let ready = false
     const readiness = pool.ready().then(() => {
       ready = true
     })
-    await until(() => heard.length === 1, 'the worker in its setup')
-    t.strictSame(heard, ['waiting'])
+    await until(() => messages.length === 1, 'the worker in its setup')
+    t.strictSame(messages, ['waiting'])
     await turns()
     t.equal(ready, false, 'its setup has not returned')
     pool.shutdown({ timeoutMs: 0 })
     await t.rejects(readiness, { code: 'ERR_C1M_POOL_CLOSED' })
   })
 
-  test(`${mode}: a worker that floods its pool is refused until the pool has heard of it`, async (t) => {
+  test(`${mode}: send() of a worker returns false while too many of its messages are in flight`, async (t) => {
     const pool = makeReactorPool(t, { mode, size: 1 })
     let drops = 0
-    const heard: unknown[] = []
-    pool.on('message', (value) => (value === 'drop' ? drops++ : heard.push(value)))
+    const messages: unknown[] = []
+    pool.on('message', (value) => (value === 'drop' ? drops++ : messages.push(value)))
     await pool.ready()
     for (let round = 1; round <= 2; round++) {
       pool.send('flood')
-      await until(() => heard.length === round)
-      const { taken } = heard[round - 1] as { taken: number }
+      await until(() => messages.length === round)
+      const { taken } = messages[round - 1] as { taken: number }
       t.ok(taken > 9000 && taken <= 10_000, `${taken} of 40,000`)
     }
     t.equal(
       drops,
-      heard.reduce<number>((sum, one) => sum + (one as { taken: number }).taken, 0),
+      messages.reduce<number>((sum, one) => sum + (one as { taken: number }).taken, 0),
     )
   })
 
-  test(`${mode}: a worker whose message can’t be cloned ends as any other`, async (t) => {
+  test(`${mode}: a worker whose message can’t be cloned still ends normally`, async (t) => {
     const pool = makeReactorPool(t, { mode, module: ODD_WORKERS, size: 1, data: { uncloneable: true } })
-    const heard: unknown[] = []
-    pool.on('message', (value) => heard.push(value))
+    const messages: unknown[] = []
+    pool.on('message', (value) => messages.push(value))
     await pool.ready()
-    await until(() => heard.length === 1)
-    t.match(heard[0], /Error/)
+    await until(() => messages.length === 1)
+    t.match(messages[0], /Error/)
     const began = performance.now()
     t.strictSame(await pool.shutdown({ timeoutMs: 60_000 }), { drained: 0, cut: 0 })
-    t.ok(performance.now() - began < 60_000, 'by itself, and not by being killed')
+    t.ok(performance.now() - began < 60_000, 'the worker ended on its own')
   })
 }
 
-test('a worker that is stuck gets no more messages than there is room for', async (t) => {
+test('a bounded number of messages is queued for a busy worker', async (t) => {
   const pool = makeReactorPool(t, { module: ODD_WORKERS, size: 1 })
   await pool.ready()
   pool.send({ spin: 1000 })

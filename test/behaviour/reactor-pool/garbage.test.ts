@@ -5,7 +5,7 @@ import { LINES } from '../../fixtures/pool-workers.js'
 import { makeReactorPool } from '../../fixtures/reactor-pool.js'
 
 for (const placement of ['reuse-port', 'least-connections'] as const) {
-  test(`${placement}: a worker that was replaced is garbage, though its listener is there`, async (t) => {
+  test(`${placement}: a replaced worker is collected, although its listener is open`, async (t) => {
     const references: WeakRef<object>[] = []
     const { Worker } = threads
     const builtin = require('node:worker_threads') as { Worker: typeof Worker }

@@ -10,7 +10,7 @@ import { temporaryDirectory } from '../../fixtures/temporary.js'
 const where = { host: '127.0.0.1', port: 0, placement: 'least-connections' } as const
 
 for (const mode of MODES) {
-  test(`${mode}: who comes while all workers are full is turned away, and leaves nothing`, async (t) => {
+  test(`${mode}: clients are rejected while all workers are full, and leave no descriptor`, async (t) => {
     const pool = makeReactorPool(t, { mode, module: ODD_WORKERS, size: 2, reactor: { maxConnections: 1 } })
     const port = (await pool.listen(where)).port as number
     const first = [await connectPeer(t, port), await connectPeer(t, port)]
@@ -24,8 +24,8 @@ for (const mode of MODES) {
         .on('error', () => {})
         .on('close', () => ended++)
     }
-    await until(() => ended === 50, 'the end of those turned away')
-    await until(() => openDescriptors() <= before, 'the end of their descriptors')
+    await until(() => ended === 50, 'the end of the rejected clients')
+    await until(() => openDescriptors() <= before, 'the release of their descriptors')
     for (const peer of first) peer.socket.destroy()
     await until(() => pool.connections === 0)
     const next = await connectPeer(t, port)
@@ -35,14 +35,14 @@ for (const mode of MODES) {
   })
 
   test(`${mode}: a worker that can’t take a connection closes it`, async (t) => {
-    // The pool doesn't know of a connection that the worker holds by itself until it is told.
+    // The pool doesn't know of a connection that the worker itself has accepted until the worker reports it.
     const pool = makeReactorPool(t, { mode, module: ODD_WORKERS, size: 1, reactor: { maxConnections: 1 } })
-    const byUs = (await pool.listen(where)).port as number
+    const byPool = (await pool.listen(where)).port as number
     const byKernel = (await pool.listen({ ...where, placement: 'reuse-port' })).port as number
     const before = openDescriptors()
     let ended = 0
     for (let round = 0; round < 20; round++) {
-      for (const port of [byKernel, byUs]) {
+      for (const port of [byKernel, byPool]) {
         connect(port, '127.0.0.1')
           .on('error', () => {})
           .on('close', () => ended++)
@@ -51,7 +51,7 @@ for (const mode of MODES) {
       await until(() => ended === 2 * (round + 1))
     }
     await until(() => pool.connections === 0)
-    await until(() => openDescriptors() <= before, 'the end of the descriptors')
+    await until(() => openDescriptors() <= before, 'the release of the descriptors')
     await pool.shutdown({ timeoutMs: 0 })
   })
 
@@ -69,18 +69,18 @@ for (const mode of MODES) {
       took += text
     })
     await until(() => pool.connections === 1 || took !== '', 'the client')
-    // The child's own clock: whether its peer closed before this thread was free.
+    // The child measures whether its peer closed before this thread was free.
     block(2000)
     await until(() => took !== '')
     t.ok(Number(took) < 1500, `${took} ms`)
   })
 
-  test(`${mode}: a Unix socket without a worker: who waits is turned away when it closes`, async (t) => {
+  test(`${mode}: clients that wait for a worker are rejected when their Unix listener closes`, async (t) => {
     const pool = makeReactorPool(t, { mode, module: ODD_WORKERS, size: 1 })
     const path = join(temporaryDirectory(t), 'socket')
     const listener = await pool.listen({ path })
     pool.send('exit')
-    await until(() => pool.send('anybody?') === 0, 'the end of the worker')
+    await until(() => pool.send('hello') === 0, 'the end of the worker')
     const peer = await connectPeer(t, 0, { path } as object)
     await listener.close()
     await peer.untilEnded()

@@ -14,39 +14,39 @@ const host = '127.0.0.1'
 const ROUNDS = 6
 
 for (const mode of MODES) {
-  test(`${mode}: a listener that closes while its workers have yet to open it accepts no more`, async (t) => {
+  test(`${mode}: a listener that closes before its workers have opened it accepts no more`, async (t) => {
     const pool = makeReactorPool(t, { mode, module: ODD_WORKERS, size: 2 })
     await pool.ready()
     for (let round = 0; round < ROUNDS; round++) {
       const listener = await pool.listen({ host, port: await freePort() })
       const port = listener.port as number
-      // Its stand-in is told to listen, and to stop, with nothing in between.
+      // The replacement gets the command to listen, and immediately afterwards the one to close.
       pool.send('exit', round % 2)
       await once(pool, 'crash')
       await listener.close()
       await t.rejects(connectPeer(t, port), { code: 'ECONNREFUSED' })
-      await until(() => pool.send('anybody?') === 2, 'the successor')
+      await until(() => pool.send('hello') === 2, 'the successor')
       await t.rejects(connectPeer(t, port), { code: 'ECONNREFUSED' })
     }
   })
 
   for (const placement of ['reuse-port', 'least-connections'] as const) {
-    test(`${mode}, ${placement}: a shutdown closes the sockets first, and serves who has connected`, async (t) => {
+    test(`${mode}, ${placement}: a shutdown closes listeners first, and serves connected clients`, async (t) => {
       const pool = makeReactorPool(t, { mode, module: ODD_WORKERS, size: 2 })
       const port = (await pool.listen({ host, port: await freePort(), placement })).port as number
       const peers = await Promise.all(Array.from({ length: 20 }, () => connectPeer(t, port)))
       const ending = pool.shutdown({ timeoutMs: 60_000 })
-      // Those that were in this thread's queue, too.
+      // Clients in this thread's queue are served as well.
       await Promise.all(peers.map((peer) => peer.untilBytes(7)))
       for (const peer of peers) t.equal(peer.text, 'goodbye')
-      await t.rejects(connectPeer(t, port), { code: 'ECONNREFUSED' }, 'while they drain')
+      await t.rejects(connectPeer(t, port), { code: 'ECONNREFUSED' }, 'while connections drain')
       for (const peer of peers) peer.end()
       t.strictSame(await ending, { drained: 20, cut: 0 })
     })
   }
 }
 
-test('a shutdown’s deadline holds for a worker that drains for a restart, too', async (t) => {
+test('the deadline of a shutdown applies to a worker that drains for a restart', async (t) => {
   const pool = makeReactorPool(t, { size: 1 })
   const { LINES } = await import('../../fixtures/pool-workers.js')
   const port = (await pool.listen(LINES)).port as number
@@ -61,7 +61,7 @@ test('a shutdown’s deadline holds for a worker that drains for a restart, too'
   await peer.untilEnded()
 })
 
-test('what has taken the place of a pool’s Unix socket is not removed', async (t) => {
+test('a pool doesn’t remove a file that has replaced its Unix socket', async (t) => {
   const path = join(temporaryDirectory(t), 'socket')
   const pool = makeReactorPool(t, { module: ODD_WORKERS, size: 1 })
   const first = await pool.listen({ path })

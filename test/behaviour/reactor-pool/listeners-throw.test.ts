@@ -3,7 +3,7 @@ import { startChild } from '../../fixtures/child.js'
 import { MODES } from '../../fixtures/reactor-pool.js'
 
 for (const mode of MODES) {
-  test(`${mode}: what listeners of the pool's events throw takes nothing of its work along`, async (t) => {
+  test(`${mode}: exceptions of listeners of its events don't disturb a pool`, async (t) => {
     const child = startChild(t, 'throwing-pool', { args: [mode] })
     t.match(await child.next(), {
       caught: ['message still there', 'crash'],

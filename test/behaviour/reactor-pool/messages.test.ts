@@ -6,7 +6,7 @@ import { until } from '../../fixtures/reactor.js'
 import { MODES, makeReactorPool } from '../../fixtures/reactor-pool.js'
 
 for (const mode of MODES) {
-  test(`${mode}: messages to one worker and to all, and back`, async (t) => {
+  test(`${mode}: messages reach one worker or all, and the pool`, async (t) => {
     const pool = makeReactorPool(t, { mode })
     const heard: [unknown, number][] = []
     pool.on('message', (value, worker) => heard.push([value, worker]))
@@ -43,7 +43,7 @@ for (const mode of MODES) {
   })
 }
 
-test('a process has a descriptor limit of its own, without a shell', async (t) => {
+test('maxOpenFiles limits a process’s descriptors without a shell', async (t) => {
   const env = { ...process.env, PATH: '/nonexistent' }
   const pool = makeReactorPool(t, { mode: 'processes', size: 1, maxOpenFiles: 300, env })
   await pool.ready()

@@ -38,7 +38,7 @@ for (const mode of MODES) {
     })
   }
 
-  test(`${mode}: a module that makes a pool of itself is refused, unless it asks whether it is a worker`, async (t) => {
+  test(`${mode}: a module that makes a pool of itself is refused, unless it checks isPoolWorker`, async (t) => {
     const folder = temporaryDirectory(t)
     const program = (guard: string) => `
       import { createRequire } from 'node:module'
@@ -69,7 +69,7 @@ for (const option of [
   ['--test-reporter=spec', '--test-reporter-destination', 'stdout'],
   ['--inspect-port', '0', '--inspect-publish-uid', 'stderr'],
 ]) {
-  test(`processes: a pool made under node ${option.join(' ')} starts: values go with their options`, async (t) => {
+  test(`processes: a pool made under node ${option.join(' ')} starts`, async (t) => {
     const file = join(temporaryDirectory(t), 'program.cjs')
     const text = `
       const { ReactorPool } = require(${c1m})
@@ -97,7 +97,7 @@ test('two modules that make pools of each other are refused', async (t) => {
   await t.rejects(pool.ready(), { code: 'ERR_C1M_WORKER_FAILED', message: /without end/ })
 })
 
-test('the program itself is no worker', async (t) => {
+test('isPoolWorker is false in the program itself', async (t) => {
   t.equal(isPoolWorker, false)
 })
 
@@ -122,14 +122,14 @@ test('no thread to be had: the pool says so, and keeps nothing', { buffered: fal
   const crashes: unknown[] = []
   pool.on('crash', (crash) => crashes.push((crash.error as NodeJS.ErrnoException | undefined)?.code))
   await t.rejects(pool.restart(), { code: 'ERR_C1M_WORKER_FAILED' })
-  t.strictSame(crashes, ['ERR_WORKER_INIT_FAILED'], 'a restart that fails is a crash')
+  t.strictSame(crashes, ['ERR_WORKER_INIT_FAILED'], 'a failed start of a worker is a crash')
   t.equal(await ask(port, 'still'), 'still')
   builtin.Worker = Worker
   await pool.restart()
   t.equal(await ask(port, 'again'), 'again')
 })
 
-test('a module given by another name is the same', async (t) => {
+test('a module is the same under another name', async (t) => {
   const folder = temporaryDirectory(t)
   const file = join(folder, 'self.mjs')
   writeFileSync(

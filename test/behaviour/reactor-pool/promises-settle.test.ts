@@ -6,7 +6,7 @@ import { MODES, makeReactorPool, ODD_WORKERS } from '../../fixtures/reactor-pool
 
 const where = { host: '127.0.0.1', port: 0 } as const
 
-/** What meets what. Whatever comes of a promise, something does. */
+/** Operations that overlap. Each of their promises must settle, with any outcome. */
 const operations: Record<string, (pool: ReactorPool, listener: PoolListener) => Promise<unknown>> = {
   ready: (pool) => pool.ready(),
   listen: (pool) => pool.listen(where),
@@ -28,7 +28,7 @@ const events: Record<string, (pool: ReactorPool) => unknown> = {
 for (const mode of MODES) {
   for (const [event, bring] of Object.entries(events)) {
     for (const first of ['the operations', 'the event'] as const) {
-      test(`${mode}: ${first} first, with ${event}, everything settles`, async (t) => {
+      test(`${mode}: ${first} and then ${event} settle`, async (t) => {
         const pool = makeReactorPool(t, { mode, module: ODD_WORKERS, size: 2 })
         const listener = await pool.listen(where)
         const handed = await pool.listen({ ...where, placement: 'least-connections' })
@@ -45,7 +45,7 @@ for (const mode of MODES) {
     }
   }
 
-  test(`${mode}: what meets the start of a pool settles`, async (t) => {
+  test(`${mode}: operations during the start of a pool settle`, async (t) => {
     for (const event of ['a shutdown', 'a shutdown without patience'] as const) {
       const pool = makeReactorPool(t, { mode, module: ODD_WORKERS, size: 2 })
       const promises = new Map<string, Promise<unknown>>()

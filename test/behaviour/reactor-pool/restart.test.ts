@@ -12,24 +12,24 @@ for (const mode of MODES) {
       const port = (await pool.listen({ ...LINES, placement })).port as number
       const before = await askAround(port, 2)
       const counts = { asked: 0, answered: 0, goodbyes: 0 }
-      let over = false
-      /** One connection for each question. */
+      let stopped = false
+      /** Sends each request over a connection of its own. */
       const short = async () => {
-        while (!over) {
+        while (!stopped) {
           const question = `short ${counts.asked++}`
           const answer = await ask(port, question)
           if (answer.replace('!', '') === question) counts.answered++
         }
       }
-      /** One connection, until it is told that this answer was the last. */
+      /** Sends requests over one connection, until a reply is marked as the last. */
       const long = async () => {
-        while (!over) {
+        while (!stopped) {
           const peer = await connectPeer(t, port)
-          while (!over && !peer.text.endsWith('!\n')) {
+          while (!stopped && !peer.text.endsWith('!\n')) {
             const seen = peer.length
             const question = `long ${counts.asked++}`
             peer.write(`${question}\n`)
-            await until(() => peer.text.slice(seen).endsWith('\n') || peer.gone, 'an answer')
+            await until(() => peer.text.slice(seen).endsWith('\n') || peer.gone, 'a reply')
             if (peer.text.slice(seen).trim().replace('!', '') === question) counts.answered++
             await turn()
           }
@@ -39,11 +39,11 @@ for (const mode of MODES) {
       }
       const load = [short(), short(), long(), long(), long()]
       const result = await pool.restart()
-      over = true
+      stopped = true
       await Promise.all(load)
       t.equal(counts.answered, counts.asked, `${counts.asked} questions`)
       t.equal(result.cut, 0)
-      t.ok(counts.goodbyes >= 3, 'each long one has changed over, some twice')
+      t.ok(counts.goodbyes >= 3, 'each long connection has been replaced')
       const after = await askAround(port, 2)
       t.notOk(
         after.some((one) => before.includes(one)),
@@ -54,7 +54,7 @@ for (const mode of MODES) {
     })
   }
 
-  test(`${mode}: who doesn’t leave is cut at the deadline`, async (t) => {
+  test(`${mode}: restart() cuts connections at its deadline`, async (t) => {
     const pool = makeReactorPool(t, { mode, size: 1 })
     const port = (await pool.listen(LINES)).port as number
     const peer = await connectPeer(t, port)
@@ -66,7 +66,7 @@ for (const mode of MODES) {
   })
 }
 
-test('one worker after the other, and twice at once is once', async (t) => {
+test('restart() restarts one worker after the other, and a second call joins the first', async (t) => {
   const pool = makeReactorPool(t, { size: 3 })
   const drained: number[] = []
   pool.on('message', (_, worker) => drained.push(worker))

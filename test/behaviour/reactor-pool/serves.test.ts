@@ -30,7 +30,7 @@ for (const mode of MODES) {
     })
   }
 
-  test(`${mode}: connections and counters are summed up`, async (t) => {
+  test(`${mode}: connections and counters are sums over all workers`, async (t) => {
     const pool = makeReactorPool(t, { mode })
     const { port } = await pool.listen({ ...LINES, placement: 'least-connections' })
     const peers = await Promise.all(Array.from({ length: 10 }, () => connectPeer(t, port as number)))
@@ -52,7 +52,7 @@ for (const mode of MODES) {
     await until(() => pool.connections === 0)
   })
 
-  test(`${mode}: a Unix socket`, async (t) => {
+  test(`${mode}: workers serve a Unix socket`, async (t) => {
     const pool = makeReactorPool(t, { mode })
     const path = join(temporaryDirectory(t), 'socket')
     const { port: _, host: __, ...lines } = LINES
@@ -67,7 +67,7 @@ for (const mode of MODES) {
     await t.rejects(connectPeer(t, 0, { path } as object), { code: 'ENOENT' })
   })
 
-  test(`${mode}: a listener closes, its connections stay, and its port is free`, async (t) => {
+  test(`${mode}: a closed listener keeps its connections, and frees its port`, async (t) => {
     const pool = makeReactorPool(t, { mode })
     for (const placement of ['reuse-port', 'least-connections'] as const) {
       const port = await freePort()
@@ -88,7 +88,7 @@ for (const mode of MODES) {
   })
 }
 
-test('frames are cut as the listener says', async (t) => {
+test('workers use the framing of the listener', async (t) => {
   const { lengthPrefixed } = await import('c1m')
   const pool = makeReactorPool(t)
   const framing = lengthPrefixed({ bytes: 2, endian: 'little' })
@@ -99,7 +99,7 @@ test('frames are cut as the listener says', async (t) => {
   t.equal(peer.text, '<a><bc>')
 })
 
-/** The CPUs that this process may use, such as 0-1,4. */
+/** Returns the CPUs that this process may use. */
 function allowedCpus(): number[] {
   const [, list = ''] = /Cpus_allowed_list:\s*(\S+)/.exec(readFileSync('/proc/self/status', 'utf8')) ?? []
   return list.split(',').flatMap((range) => {
@@ -131,7 +131,7 @@ async function askFrom(cpu: number, port: number, times: number): Promise<string
     .map((answer) => answer.split(' ')[0] as string)
 }
 
-test('by CPU: a connection goes to the worker of the CPU that received it, also after a restart', async (t) => {
+test('cpu: a connection goes to the worker of the CPU that received it, also after a restart', async (t) => {
   const cpus = allowedCpus().slice(-2)
   const pool = makeReactorPool(t, { mode: 'processes', size: cpus.length, cpus })
   const port = (await pool.listen({ ...LINES, placement: 'cpu' })).port as number
@@ -145,7 +145,7 @@ test('by CPU: a connection goes to the worker of the CPU that received it, also 
   }
 })
 
-test('a port that somebody has is refused, and so are handlers that there are not', async (t) => {
+test('listen() at a used port rejects, and so does an unknown name of handlers', async (t) => {
   const pool = makeReactorPool(t)
   const { port } = await pool.listen(LINES)
   await t.rejects(pool.listen({ ...LINES, port: port as number }), { code: 'EADDRINUSE', syscall: 'listen' })

@@ -23,12 +23,12 @@ function alive(pid: number): boolean {
 }
 
 for (const mode of MODES) {
-  test(`${mode}: shutdown drains all workers, and leaves nothing`, async (t) => {
-    // What libuv and Node keep for good, they have from then on.
+  test(`${mode}: a shutdown drains all workers, and leaves nothing behind`, async (t) => {
+    // A first pool makes libuv and Node open the descriptors that they keep.
     const first = makeReactorPool(t, { mode })
     await ask((await first.listen({ ...LINES, placement: 'least-connections' })).port as number, 'hello')
     await first.shutdown({ timeoutMs: 0 })
-    // A thread that has been joined is in /proc for a little longer.
+    // A joined thread is in /proc for a little longer.
     await sleep(60)
     const before = { descriptors: openDescriptors(), threads: openThreads() }
     const pool = makeReactorPool(t, { mode })
@@ -40,7 +40,7 @@ for (const mode of MODES) {
     await Promise.all(peers.map((peer) => peer.untilBytes(6)))
     await until(() => pool.connections === 3)
     const ended = pool.shutdown({ timeoutMs: 60_000 })
-    // Their next answer is the last.
+    // The next reply of each worker is marked as the last.
     await until(() => {
       for (const peer of peers) if (!peer.gone) peer.write('bye\n')
       return peers.every((peer) => peer.text.endsWith('!\n'))
@@ -53,10 +53,10 @@ for (const mode of MODES) {
     await t.rejects(pool.restart(), { code: 'ERR_C1M_POOL_CLOSED' })
     for (const peer of peers) peer.socket.destroy()
     await until(() => openThreads() <= before.threads, 'the end of its threads')
-    await until(() => openDescriptors() <= before.descriptors, 'the end of its descriptors')
+    await until(() => openDescriptors() <= before.descriptors, 'the release of its descriptors')
   })
 
-  test(`${mode}: shutdown at once, while the workers start and in a restart`, async (t) => {
+  test(`${mode}: a shutdown while workers start, or during a restart, ends all of them`, async (t) => {
     const early = makeReactorPool(t, { mode })
     const listening = early.listen(LINES).catch((error) => error)
     t.strictSame(await early.shutdown(), { drained: 0, cut: 0 })
@@ -69,7 +69,7 @@ for (const mode of MODES) {
     t.strictSame((await pool.stats()).workers, [])
   })
 
-  test(`${mode}: the process exits by itself after shutdown`, async (t) => {
+  test(`${mode}: the process exits on its own after a shutdown`, async (t) => {
     const child = startChild(t, 'pool', { args: [mode] })
     const { port } = await child.next<Started>()
     t.equal(await ask(port, 'hello'), 'hello')
@@ -79,7 +79,7 @@ for (const mode of MODES) {
   })
 }
 
-test('workers end with a pool that is killed', async (t) => {
+test('worker processes end when their pool’s process is killed', async (t) => {
   const child = startChild(t, 'pool', { args: ['processes'] })
   const { workers } = await child.next<Started>()
   t.ok(workers.every(alive))
@@ -87,7 +87,7 @@ test('workers end with a pool that is killed', async (t) => {
   await until(() => !workers.some(alive), 'their end')
 })
 
-test('a signal to the whole group, as of Ctrl-C, leaves it to the pool', async (t) => {
+test('after a signal to the process group, as by Ctrl-C, the pool drains its workers', async (t) => {
   const child = startChild(t, 'pool', { args: ['processes'] })
   const { port, workers } = await child.next<Started>()
   const peer = await connectPeer(t, port)

@@ -3,9 +3,9 @@ import { test } from 'tap'
 import { ask, MODES, makeReactorPool } from '../../fixtures/reactor-pool.js'
 
 for (const mode of MODES) {
-  test(`least-connections: a connection has its options, beside those of listeners (${mode})`, async (t) => {
+  test(`least-connections: a connection has the options of its listener (${mode})`, async (t) => {
     const pool = makeReactorPool(t, { mode, size: 1 })
-    // What an accepted socket doesn't inherit, the worker sets; deferAcceptMs it can't.
+    // The worker sets options that an accepted socket doesn't inherit, except deferAcceptMs.
     const { port } = await pool.listen({
       host: '127.0.0.1',
       port: 0,

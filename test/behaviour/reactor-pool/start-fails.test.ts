@@ -25,11 +25,11 @@ for (const mode of MODES) {
       t.match(error, failed)
       if (cause !== undefined) t.match(error.cause, cause)
       await t.rejects(pool.listen(LINES), { code: 'ERR_C1M_POOL_CLOSED' })
-      t.equal(pool.send('anybody'), 0)
+      t.equal(pool.send('hello'), 0)
       const before = crashes
-      // A successor would come after 100 ms.
+      // A successor would start after 100 ms.
       await sleep(300)
-      t.equal(crashes, before, 'nobody is started again')
+      t.equal(crashes, before, 'no worker is started again')
       t.strictSame((await pool.stats()).workers, [])
     })
   }
@@ -42,12 +42,12 @@ for (const mode of MODES) {
   }
 }
 
-test('a listen that waits for the start fails with it', async (t) => {
+test('a listen() during a failing start rejects', async (t) => {
   const pool = makeReactorPool(t, { data: { setup: 'throw' } })
   await t.rejects(pool.listen(LINES), { code: 'ERR_C1M_WORKER_FAILED', message: /thrown in setup/ })
 })
 
-test('a module that isn’t there, and one without setup', async (t) => {
+test('a missing module, or one without setup(), fails the pool', async (t) => {
   const missing = makeReactorPool(t, { module: '/no/such/module.js' })
   await t.rejects(missing.ready(), { code: 'ERR_C1M_WORKER_FAILED', message: /no\/such\/module/ })
   const module = pathToFileURL(join(__dirname, '../../fixtures/bytes.js'))
@@ -55,7 +55,7 @@ test('a module that isn’t there, and one without setup', async (t) => {
   await t.rejects(without.ready(), { code: 'ERR_C1M_WORKER_FAILED', message: /no function "setup"/ })
 })
 
-test('data that can’t be cloned', async (t) => {
+test('data that can’t be cloned fails the pool', async (t) => {
   const pool = makeReactorPool(t, { module: WORKERS, data: { fn() {} } })
   await t.rejects(pool.ready(), { name: 'DataCloneError' })
 })

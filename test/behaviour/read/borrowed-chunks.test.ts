@@ -8,7 +8,7 @@ import { serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 const MIB = 1024 * 1024
 
 for (const trigger of TRIGGERS) {
-  test(`a borrowed chunk is whole while its handler runs (${trigger})`, async (t) => {
+  test(`a borrowed chunk is intact while its handler runs (${trigger})`, async (t) => {
     const payload = seeded(31).bytes(20 * MIB)
     let at = 0
     let wrong = 0
@@ -38,7 +38,7 @@ for (const trigger of TRIGGERS) {
     t.ok(bytes <= 4 * MIB, `20 MiB went through ${bytes} bytes of memory`)
   })
 
-  test(`its memory is read into again after the handler (${trigger})`, async (t) => {
+  test(`the memory of a borrowed chunk is used again after its handler (${trigger})`, async (t) => {
     const chunks: Buffer[] = []
     const texts: string[] = []
     const { port } = await serve<unknown>(
@@ -96,7 +96,7 @@ for (const trigger of TRIGGERS) {
     t.strictSame(caught, ['on purpose'])
   })
 
-  test(`what a paused connection holds back is copied (${trigger})`, async (t) => {
+  test(`chunks buffered in a pause are copied (${trigger})`, async (t) => {
     const texts: string[] = []
     const chunks: Buffer[] = []
     const conns: Connection[] = []
@@ -114,13 +114,13 @@ for (const trigger of TRIGGERS) {
       { trigger, poisonBorrowed: true },
     )
     const peer = await connectPeer(t, port)
-    // Of several I/O threads the second may be the first to tell.
+    // The second connection waits for the first one's open, because I/O threads report in any order.
     await until(() => conns.length === 1)
     const other = await connectPeer(t, port)
     await until(() => conns.length === 2)
     for (const text of ['one', 'two', 'three']) peer.writeAndBlock(text, reactor)
     await until(() => texts.length === 1)
-    // The batches' memory goes round.
+    // The memory of all batches is used again.
     for (let i = 0; i < 12; i++) {
       other.write('other')
       const before = texts.length
@@ -135,7 +135,7 @@ for (const trigger of TRIGGERS) {
     t.pass('all came, unharmed')
   })
 
-  test(`a borrowed chunk may be written to another connection, of another reactor (${trigger})`, async (t) => {
+  test(`a borrowed chunk may be written to a connection of another reactor (${trigger})`, async (t) => {
     const payload = seeded(77).bytes(8 * MIB)
     const targets: Connection[] = []
     const to = await serve<unknown>(

@@ -2,7 +2,7 @@ import { test } from 'tap'
 import { connectPeer } from '../../fixtures/peer.js'
 import { serve, until } from '../../fixtures/reactor.js'
 
-test('a chunk’s memory, which others share, can not be transferred away', async (t) => {
+test('the memory of a chunk, which others share, can’t be transferred', async (t) => {
   const chunks: Buffer[] = []
   const { port } = await serve<unknown>(t, {
     data(_conn, chunk) {
@@ -10,7 +10,7 @@ test('a chunk’s memory, which others share, can not be transferred away', asyn
       try {
         structuredClone(chunk, { transfer: [chunk.buffer as ArrayBuffer] })
       } catch {
-        // Node 20 makes a copy, later ones refuse.
+        // Node 20 makes a copy, and later versions refuse.
       }
     },
   })

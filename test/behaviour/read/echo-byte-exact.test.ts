@@ -8,7 +8,7 @@ import { serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const MIB = 1024 * 1024
 
-/** Sends all, and reads it back slowly: after each `stride` bytes it takes a rest. Resolves with the hash of the echo. */
+/** Sends all bytes, and reads the echo with a break after each `stride` bytes. Resolves with the hash of the echo. */
 function slowEcho(port: number, payload: Buffer, stride: number): Promise<string> {
   return new Promise((resolve, reject) => {
     const hash = createHash('sha256')
@@ -24,7 +24,7 @@ function slowEcho(port: number, payload: Buffer, stride: number): Promise<string
     })
     socket.on('error', reject)
     socket.on('close', () => resolve(hash.digest('hex')))
-    // The FIN comes while most of the echo is still under way.
+    // The FIN comes while most of the echo is in flight.
     socket.end(payload)
   })
 }
@@ -61,7 +61,7 @@ for (const trigger of TRIGGERS) {
           t.equal(echo, sha256(payload), `${size} bytes`)
         }),
       )
-      // The peer may hear of the FIN before the JS thread is told of the close.
+      // The peer may see the FIN before the close is delivered here.
       await until(() => reactor.connections.size === 0)
       t.equal(closes, sizes.length)
       t.equal(reactor.stats().bytesRead, reactor.stats().bytesWritten)

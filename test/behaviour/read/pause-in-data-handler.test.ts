@@ -10,7 +10,7 @@ const MIB = 1024 * 1024
 
 for (const trigger of TRIGGERS) {
   for (const read of ['owned', 'borrowed'] as const) {
-    test(`pause holds back the rest of the batch, and resume delivers it in order (${read}, ${trigger})`, async (t) => {
+    test(`pause() buffers the rest of a batch, and resume() delivers it in order (${read}, ${trigger})`, async (t) => {
       const payload = seeded(11).bytes(3 * MIB)
       const chunks: Buffer[] = []
       const conns: Connection[] = []
@@ -39,7 +39,7 @@ for (const trigger of TRIGGERS) {
       await until(() => conns.length === 1)
       const conn = conns[0] as Connection
       peer.end(payload)
-      // Many reads, over several batches, before the first handler runs.
+      // Many reads fill several batches before the first handler runs.
       block(50)
       await until(() => chunks.length === 1)
       await fence(reactor)
@@ -62,7 +62,7 @@ for (const trigger of TRIGGERS) {
     })
   }
 
-  test(`resumed by another connection of the same batch (${trigger})`, async (t) => {
+  test(`resume() by another connection's handler in the same batch keeps the order (${trigger})`, async (t) => {
     const received: Buffer[] = []
     let length = 0
     const conns = new Map<string, Connection>()
@@ -104,7 +104,7 @@ for (const trigger of TRIGGERS) {
     t.ok(Buffer.concat(received).equals(Buffer.from(numbers.buffer)), 'in order')
   })
 
-  test(`pause and resume in one handler leave everything as it was (${trigger})`, async (t) => {
+  test(`pause() and resume() in one handler have no effect (${trigger})`, async (t) => {
     const payload = seeded(5).bytes(2 * MIB)
     const chunks: Buffer[] = []
     let ended = false

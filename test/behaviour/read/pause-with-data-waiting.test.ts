@@ -8,7 +8,7 @@ import { fence, quiet, record, serve, TRIGGERS, until } from '../../fixtures/rea
 const only = (conns: Connection[]) => conns[0] as Connection
 
 for (const trigger of TRIGGERS) {
-  test(`data that waits in the kernel comes with resume, not before (${trigger})`, async (t) => {
+  test(`data in the kernel is delivered after resume(), not before (${trigger})`, async (t) => {
     const log: string[] = []
     const conns: Connection[] = []
     const open = (conn: Connection) => {
@@ -26,7 +26,7 @@ for (const trigger of TRIGGERS) {
     peer.write('second')
     await fence(reactor)
     t.strictSame(log, ['open'])
-    t.equal(reactor.stats().bytesRead, 0, 'it stayed in the kernel')
+    t.equal(reactor.stats().bytesRead, 0, 'the bytes are still in the kernel')
     t.equal(conn.resume(), true)
     t.equal(conn.paused, false)
     await until(() => log.length > 1)
@@ -36,7 +36,7 @@ for (const trigger of TRIGGERS) {
     t.equal(log[2], 'data third')
   })
 
-  test(`a FIN that waits comes with resume, after the data before it (${trigger})`, async (t) => {
+  test(`a FIN in a pause is delivered after resume(), behind the data before it (${trigger})`, async (t) => {
     const log: string[] = []
     const conns: Connection[] = []
     const open = (conn: Connection) => {
@@ -50,7 +50,7 @@ for (const trigger of TRIGGERS) {
     peer.end('tail')
     await fence(reactor)
     t.strictSame(log, ['open'])
-    // Writing goes on.
+    // Writing continues.
     only(conns).write('answer')
     await peer.untilBytes(6)
     t.equal(peer.text, 'answer')
@@ -61,7 +61,7 @@ for (const trigger of TRIGGERS) {
     t.strictSame(log, ['open', 'data tail', 'end', 'close'])
   })
 
-  test(`a bare FIN waits for resume too (${trigger})`, async (t) => {
+  test(`a FIN without data is delivered after resume() (${trigger})`, async (t) => {
     const log: string[] = []
     const conns: Connection[] = []
     const open = (conn: Connection) => {
@@ -80,7 +80,7 @@ for (const trigger of TRIGGERS) {
     t.strictSame(log, ['open', 'end', 'close'])
   })
 
-  test(`a paused connection holds back its peer, and loses nothing (${trigger})`, async (t) => {
+  test(`a paused connection throttles its peer, and loses no byte (${trigger})`, async (t) => {
     const payload = seeded(7).bytes(48 * 1024 * 1024)
     const chunks: Buffer[] = []
     const conns: Connection[] = []
@@ -107,7 +107,7 @@ for (const trigger of TRIGGERS) {
     peer.end(payload)
     await quiet(reactor)
     t.equal(reactor.stats().bytesRead, 0)
-    t.ok(peer.socket.writableLength > 16 * 1024 * 1024, 'the kernel took what fits its buffers, and no more')
+    t.ok(peer.socket.writableLength > 16 * 1024 * 1024, 'the kernel took only what fits its buffers')
     t.ok(process.memoryUsage.rss() - before < 16 * 1024 * 1024)
     for (let i = 0; i < 50; i++) {
       only(conns).resume()

@@ -3,7 +3,7 @@ import { test } from 'tap'
 import { until } from '../../fixtures/reactor.js'
 import { connectPair } from '../../fixtures/relay.js'
 
-test('relay() rejects bad arguments, and nothing has happened', async (t) => {
+test('relay() with bad arguments rejects, and has no effect', async (t) => {
   const { a, b, peerA, logA } = await connectPair(t)
   const other = await connectPair(t)
   const bad: [args: unknown[], code: string, name: string][] = [
@@ -25,15 +25,15 @@ test('relay() rejects bad arguments, and nothing has happened', async (t) => {
       (reason) => reason,
     )
     t.equal(error?.name, name)
-    // DOMException has a number there.
+    // The `code` of a DOMException is a number.
     if (code !== 'ABORT_ERR') t.equal(error?.code, code)
   }
-  await peerA.flush('still mine')
-  await until(() => logA.includes('data still mine'), 'data at the handler')
+  await peerA.flush('still read here')
+  await until(() => logA.includes('data still read here'), 'data at the handler')
   t.equal(a.write('x'), true)
 })
 
-test('a connection that has closed, was ended, or is being relayed', async (t) => {
+test('relay() rejects for a connection that has closed, was ended, or is being relayed', async (t) => {
   const { a, b, peerB, logB } = await connectPair(t)
   const third = await connectPair(t, { reactor: (await connectPair(t)).reactor })
   await t.rejects(relay(a, third.a), { code: 'ERR_C1M_INVALID_ARG_VALUE' }, 'of another reactor')

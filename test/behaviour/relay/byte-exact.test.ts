@@ -7,7 +7,7 @@ import { type Random, seeded } from '../../fixtures/random.js'
 import { TRIGGERS } from '../../fixtures/reactor.js'
 import { connectPair, sendInPieces } from '../../fixtures/relay.js'
 
-/** Reads in fits and starts, so that its sender is held back again and again. */
+/** Reads with random breaks, so that the sender is throttled repeatedly. */
 async function readSlowly(peer: Peer, random: Random): Promise<void> {
   while (!peer.ended && !peer.closed) {
     peer.socket.pause()
@@ -19,7 +19,7 @@ async function readSlowly(peer: Peer, random: Random): Promise<void> {
 
 for (const trigger of TRIGGERS) {
   for (const slow of [false, true]) {
-    test(`a relay passes on every byte, both ways${slow ? ', to slow readers' : ''} (${trigger})`, async (t) => {
+    test(`a relay passes on every byte both ways${slow ? ', to slow readers' : ''} (${trigger})`, async (t) => {
       const random = seeded(slow ? 1 : 2)
       const { a, b, peerA, peerB, reactor } = await connectPair(t, { trigger })
       const fromA = random.bytes(6_000_011)

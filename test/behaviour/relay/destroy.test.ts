@@ -38,12 +38,12 @@ test('reset() of one side resets the other', async (t) => {
   t.equal(peerB.error?.code, 'ECONNRESET')
 })
 
-test('destroyed in the tick in which it began, or while it begins', async (t) => {
-  for (const when of ['at once', 'in a microtask', 'soon']) {
+test('a relay that is destroyed while it starts resolves, and closes both sides', async (t) => {
+  for (const when of ['immediately', 'in a microtask', 'in a later turn']) {
     const { a, b, peerA, peerB, logA, logB } = await connectPair(t)
     const ended = relay(a, b)
     if (when === 'in a microtask') await null
-    if (when === 'soon') await new Promise(setImmediate)
+    if (when === 'in a later turn') await new Promise(setImmediate)
     b.destroy()
     const { reason, side } = await ended
     t.strictSame({ reason, side }, { reason: 'destroyed', side: 'b' }, when)
@@ -58,7 +58,7 @@ test('destroyed in the tick in which it began, or while it begins', async (t) =>
   }
 })
 
-test('one side closes in the batch in which the other asks for the relay', async (t) => {
+test('a reset in the same batch as relay() closes both sides', async (t) => {
   const { a, b, peerA, peerB, logA, logB } = await connectPair(t)
   peerB.reset()
   await turns(1)
@@ -76,7 +76,7 @@ test('one side closes in the batch in which the other asks for the relay', async
   t.strictSame(logB, ['open', 'close ECONNRESET'])
 })
 
-test('destroyed inside of close handlers, which come once each', async (t) => {
+test('close handlers of relayed connections may destroy both, and are called once each', async (t) => {
   const pair: Connection<undefined>[] = []
   const { a, b, peerA, logA, logB, reactor } = await connectPair(t, {
     handlers: {
@@ -98,7 +98,7 @@ test('destroyed inside of close handlers, which come once each', async (t) => {
   t.equal(logB.filter((line) => line.startsWith('close')).length, 1)
 })
 
-test('a signal destroys both', async (t) => {
+test('a signal destroys both sides of a relay', async (t) => {
   const { a, b, peerA, peerB, logA, logB } = await connectPair(t)
   const controller = new AbortController()
   const ended = relay(a, b, { signal: controller.signal })

@@ -5,7 +5,7 @@ import { connectPair } from '../../fixtures/relay.js'
 
 for (const trigger of TRIGGERS) {
   for (const first of ['a', 'b'] as const) {
-    test(`${first} ends first: its FIN goes through, and the other direction goes on (${trigger})`, async (t) => {
+    test(`when ${first} ends first, its FIN is passed on, and the other way continues (${trigger})`, async (t) => {
       const { a, b, peerA, peerB, logA, logB, reactor } = await connectPair(t, { trigger })
       const [asker, answerer] = first === 'a' ? [peerA, peerB] : [peerB, peerA]
       let over = false
@@ -38,7 +38,7 @@ for (const trigger of TRIGGERS) {
   }
 }
 
-test('an end that its handler has heard of is passed on as well', async (t) => {
+test('an end that was delivered before the relay is passed on as well', async (t) => {
   const { a, b, peerA, peerB, logA } = await connectPair(t)
   peerA.end('read by the handler')
   await until(() => logA.includes('end'))

@@ -4,11 +4,11 @@ import { openPipes } from '../../fixtures/host.js'
 import { makeReactor, TRIGGERS, until } from '../../fixtures/reactor.js'
 import { connectPair } from '../../fixtures/relay.js'
 
-/** Ends of the pipes that stay open for the next to come: PipePool::kKept in native/net/linux/pipe.h. */
+/** The number of ends of pipes that stay open for reuse: PipePool::kKept in native/net/linux/pipe.h. */
 const KEPT = 2 * 32
 
 for (const trigger of TRIGGERS) {
-  test(`pipes are held while bytes are under way, and by no idle relay (${trigger})`, async (t) => {
+  test(`a relay has pipes only while bytes are in flight (${trigger})`, async (t) => {
     const reactor = makeReactor(t, { trigger })
     const before = openPipes()
     const pairs = await Promise.all(

@@ -34,14 +34,14 @@ for (const trigger of TRIGGERS) {
   })
 }
 
-test("without it, the connections' own timeouts stay", async (t) => {
+test("without idleTimeoutMs the connections' own timeouts end a relay", async (t) => {
   const { a, b } = await connectPair(t)
   b.setTimeout(50)
   const { reason, side } = await relay(a, b)
   t.strictSame({ reason, side }, { reason: 'timeout', side: 'b' })
 })
 
-test('and so do their handlers, which may let it go on', async (t) => {
+test('timeout handlers of relayed connections are called, and may let the relay continue', async (t) => {
   let calls = 0
   const { a, b, peerA, peerB } = await connectPair(t, {
     handlers: {
@@ -57,7 +57,7 @@ test('and so do their handlers, which may let it go on', async (t) => {
   await Promise.all([peerA.untilEnded(), peerB.untilEnded()])
 })
 
-test('idleTimeoutMs: 0 takes away their own', async (t) => {
+test('idleTimeoutMs: 0 switches off the connections’ own timeouts', async (t) => {
   const { a, b, peerA, peerB } = await connectPair(t, { listen: { idleTimeoutMs: 400 } })
   const ended = relay(a, b, { idleTimeoutMs: 0 })
   await sleep(900)

@@ -4,7 +4,7 @@ import { connectPeer } from '../../fixtures/peer.js'
 import { fence, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
-  test(`a relay that begins while held data is let go: each byte comes once (${trigger})`, async (t) => {
+  test(`a relay that starts during the replay of buffered data passes on each byte once (${trigger})`, async (t) => {
     const conns: Connection[] = []
     const log: string[] = []
     const { port, reactor } = await serve<unknown>(

@@ -5,13 +5,13 @@ import { makeReactor, TRIGGERS } from '../../fixtures/reactor.js'
 import { connectPair } from '../../fixtures/relay.js'
 
 for (const trigger of TRIGGERS) {
-  test(`a broadcast behind the call of relay(), one end being on its way to the other's thread (${trigger})`, async (t) => {
+  test(`relay() during a move excludes later broadcasts, and includes earlier ones (${trigger})`, async (t) => {
     const reactor = makeReactor(t, { trigger, ioThreads: 2 })
     const { a, b, peerA, peerB } = await connectPair(t, { reactor, listen: { placement: 'round-robin' } })
     t.not(threadOf(a), threadOf(b))
     const room = reactor.createGroup<undefined>()
     const moving = new Promise<boolean>((resolve) => {
-      // From the moment on in which it changes hands, until the I/O threads have answered, it is on its way.
+      // `may` is called at the start of the move, which lasts until the I/O threads have replied.
       const may = () => {
         queueMicrotask(begin)
         return true

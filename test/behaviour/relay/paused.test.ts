@@ -4,10 +4,10 @@ import { fence, TRIGGERS } from '../../fixtures/reactor.js'
 import { connectPair } from '../../fixtures/relay.js'
 
 for (const trigger of TRIGGERS) {
-  test(`what pause() held back is relayed, with the end behind it (${trigger})`, async (t) => {
+  test(`events buffered by pause() are relayed, with the end behind them (${trigger})`, async (t) => {
     const { a, b, peerA, peerB, logA, logB, reactor } = await connectPair(t, { trigger })
     await peerA.flush('in a batch, ')
-    await peerA.endAndBlock(30) // all is in the batch that comes next
+    await peerA.endAndBlock(30) // all bytes are in the next batch
     a.pause()
     b.pause()
     await fence(reactor)
@@ -24,7 +24,7 @@ for (const trigger of TRIGGERS) {
     t.strictSame(logB, ['open', 'close'])
   })
 
-  test(`bytes that wait in the kernel of a paused connection (${trigger})`, async (t) => {
+  test(`bytes in the kernel of a paused connection are relayed (${trigger})`, async (t) => {
     const { a, b, peerA, peerB, reactor } = await connectPair(t, { trigger })
     a.pause()
     await fence(reactor)

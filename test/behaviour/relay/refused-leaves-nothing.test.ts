@@ -40,11 +40,11 @@ test('clients that reset immediately leave no upstream connection', async (t) =>
   )
   for (let i = 0; i < CLIENTS; i++) (await connectPeer(t, port)).reset()
   await until(() => rejected + ended === CLIENTS)
-  await until(() => reactor.connections.size === 0 && open.size === 0, 'all of them gone')
+  await until(() => reactor.connections.size === 0 && open.size === 0, 'all of them closed')
   t.ok(seen > 0)
 })
 
-test('the other is destroyed if one has closed or was ended, and closes with the reason', async (t) => {
+test('relay() with a closed or ended connection destroys the other, with the reason', async (t) => {
   for (const [end, other] of [
     ['a', 'b'],
     ['b', 'a'],
@@ -56,7 +56,7 @@ test('the other is destroyed if one has closed or was ended, and closes with the
       t.equal(pair[other].closed, true)
       const log = other === 'a' ? pair.logA : pair.logB
       await until(() => log.includes('close ERR_C1M_RELAY_FAILED'))
-      // Ours has ended: it closes when its peer does.
+      // An ended connection closes when its peer ends.
       t.equal(pair[end].closed, how === 'destroy')
       await (other === 'a' ? pair.peerA : pair.peerB).untilEnded()
       if (how === 'end') await (end === 'a' ? pair.peerA : pair.peerB).untilEnded()

@@ -4,7 +4,7 @@ import { openPipes } from '../../fixtures/host.js'
 import { fence, quiet } from '../../fixtures/reactor.js'
 import { connectPair } from '../../fixtures/relay.js'
 
-test('shutdown() lets a relay come to its end', async (t) => {
+test('shutdown() waits for the end of a relay', async (t) => {
   const { a, b, peerA, peerB, reactor } = await connectPair(t)
   const ended = relay(a, b)
   await peerA.flush('before')
@@ -20,7 +20,7 @@ test('shutdown() lets a relay come to its end', async (t) => {
   t.strictSame(await down, { drained: 2, cut: 0 })
 })
 
-test('and cuts it at the deadline', async (t) => {
+test('shutdown() cuts a relay at its deadline', async (t) => {
   const pipes = openPipes()
   const { a, b, peerA, peerB, reactor, logA, logB } = await connectPair(t)
   const ended = relay(a, b)

@@ -23,11 +23,11 @@ for (const trigger of TRIGGERS) {
           trigger,
           listen: { read, highWaterMark: 1 << 28, maxWriteQueue: 1 << 30 },
           handlers: {
-            // Until the relay begins, the handlers pass on by themselves.
+            // Until the relay starts, the handlers pass bytes on.
             data(conn, chunk) {
               if (relayed !== undefined) late++
               other?.(conn).write(chunk)
-              // More events gather behind this one.
+              // Further events are buffered meanwhile.
               if (chunks % 7 === 0) block(2)
               if (chunks++ === startAt) relayed = relay(a, b)
             },
@@ -41,7 +41,7 @@ for (const trigger of TRIGGERS) {
         relayed ??= relay(a, b)
         await until(() => peerA.ended && peerB.ended, 'both ends')
         await relayed
-        t.equal(late, 0, 'no data handler once it has begun')
+        t.equal(late, 0, 'no data handler is called after the start')
         t.equal(sha256(peerB.received), sha256(fromA), `from a, seed ${random.seed}`)
         t.equal(sha256(peerA.received), sha256(fromB), `from b, seed ${random.seed}`)
       }

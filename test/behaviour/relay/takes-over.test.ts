@@ -28,7 +28,7 @@ for (const trigger of TRIGGERS) {
     t.strictSame([...logA, ...logB], ['open', 'close', 'open', 'close'])
   })
 
-  test(`what was written before goes out first (${trigger})`, async (t) => {
+  test(`bytes written before the relay are sent first (${trigger})`, async (t) => {
     const { a, b, peerA, peerB, logB, reactor } = await connectPair(t, { trigger })
     peerB.socket.pause()
     const written = Buffer.alloc(8 << 20, 'w')
@@ -49,7 +49,7 @@ for (const trigger of TRIGGERS) {
   })
 }
 
-test('a busy JS thread holds up no relay', async (t) => {
+test('a blocked JS thread doesn’t delay a relay', async (t) => {
   const { a, b, peerA, peerB, reactor } = await connectPair(t)
   void relay(a, b)
   await until(() => reactor.stats().relays === 1, 'the start')

@@ -14,7 +14,7 @@ const KINDS = ['tcp', 'unix'] as const
 
 for (const trigger of TRIGGERS) {
   for (const [from, to] of KINDS.flatMap((one) => KINDS.map((other) => [one, other] as const))) {
-    test(`from ${from} to an outgoing connection over ${to} (${trigger})`, async (t) => {
+    test(`a relay from ${from} to an outgoing connection over ${to} is exact (${trigger})`, async (t) => {
       const directory = temporaryDirectory(t)
       const place = (kind: 'tcp' | 'unix', name: string) =>
         kind === 'unix' ? { path: join(directory, name) } : { host: '127.0.0.1', port: 0 }

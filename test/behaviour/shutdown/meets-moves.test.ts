@@ -4,12 +4,12 @@ import { connectPeer } from '../../fixtures/peer.js'
 import { makeReactor, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 import { connectPair } from '../../fixtures/relay.js'
 
-/** Turns of the event loop between the call and the shutdown: through all the steps of a move. */
+/** The max number of event loop turns between the call and the shutdown, enough for all the steps of a move. */
 const TURNS = 10
 
 for (const trigger of TRIGGERS) {
   for (const timeoutMs of [0, 50]) {
-    test(`relay() over two threads settles, whenever shutdown({ timeoutMs: ${timeoutMs} }) meets it (${trigger})`, async (t) => {
+    test(`relay() over two threads settles with shutdown() (${timeoutMs} ms) at any time (${trigger})`, async (t) => {
       for (let turns = 0; turns < TURNS; turns++) {
         const reactor = makeReactor(t, { trigger, ioThreads: 2 })
         const { a, b, logA, logB } = await connectPair(t, { reactor, listen: { placement: 'round-robin' } })
@@ -22,7 +22,7 @@ for (const trigger of TRIGGERS) {
     })
   }
 
-  test(`rebalance() settles, whenever a shutdown() meets it (${trigger})`, async (t) => {
+  test(`rebalance() settles with a shutdown() at any time (${trigger})`, async (t) => {
     for (let turns = 0; turns < TURNS; turns++) {
       let closes = 0
       const { reactor, port } = await serve(

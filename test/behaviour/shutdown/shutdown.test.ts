@@ -4,16 +4,16 @@ import { connectPeer, type Peer } from '../../fixtures/peer.js'
 import { freePort } from '../../fixtures/port.js'
 import { fence, makeReactor, serve, until } from '../../fixtures/reactor.js'
 
-/** Plenty, and yet a hanging test would be told from it. */
+/** A deadline that no test reaches, yet shorter than the limit for a hanging test. */
 const LONG = 15_000
 
-/** A peer that answers a FIN with its own, as most do. */
+/** Makes the peer reply to a FIN with its own, as most do. */
 function closesOnFin(peer: Peer): Peer {
   peer.socket.on('end', () => peer.socket.end())
   return peer
 }
 
-test('shutdown ends each connection, and resolves when all have gone', async (t) => {
+test('shutdown() ends each connection, and resolves when all have closed', async (t) => {
   const errors: unknown[] = []
   const { reactor, port } = await serve(t, { close: (_conn, error) => void errors.push(error) })
   const peers: Peer[] = []
@@ -21,7 +21,7 @@ test('shutdown ends each connection, and resolves when all have gone', async (t)
   await until(() => reactor.connections.size === 5)
   const start = Date.now()
   t.strictSame(await reactor.shutdown({ timeoutMs: LONG }), { drained: 5, cut: 0 })
-  t.ok(Date.now() - start < LONG - 1000, 'it did not wait for its deadline')
+  t.ok(Date.now() - start < LONG - 1000, 'shutdown() did not wait for its deadline')
   t.strictSame(errors, [undefined, undefined, undefined, undefined, undefined])
   await Promise.all(peers.map((peer) => peer.untilClosed()))
   t.strictSame(
@@ -30,7 +30,7 @@ test('shutdown ends each connection, and resolves when all have gone', async (t)
   )
 })
 
-test('what was written before is sent before', async (t) => {
+test('shutdown() sends queued bytes first', async (t) => {
   const text = 'x'.repeat(3_000_000)
   let conn: Connection<undefined> | undefined
   const { reactor, port } = await serve(t, {
@@ -46,7 +46,7 @@ test('what was written before is sent before', async (t) => {
   t.equal(peer.length, text.length)
 })
 
-test('the shutdown handler says goodbye', async (t) => {
+test('a shutdown handler may exchange messages before the end', async (t) => {
   const log: string[] = []
   const { reactor, port } = await serve(t, {
     data(conn, chunk) {
@@ -69,7 +69,7 @@ test('the shutdown handler says goodbye', async (t) => {
   t.strictSame(log, ['shutdown', 'bye!', 'close'])
 })
 
-test('at its deadline it cuts who is left', async (t) => {
+test('shutdown() cuts the remaining connections at its deadline', async (t) => {
   const errors: (Error | undefined)[] = []
   const { reactor, port } = await serve(t, { close: (_conn, error) => void errors.push(error) })
   const willing = closesOnFin(await connectPeer(t, port))
@@ -87,7 +87,7 @@ test('at its deadline it cuts who is left', async (t) => {
   for (const peer of stubborn) await peer.untilEnded()
 })
 
-test('a deadline of 0 cuts at once, without a word to the connections', async (t) => {
+test('a deadline of 0 cuts immediately, without calling shutdown handlers', async (t) => {
   const log: string[] = []
   const { reactor, port } = await serve(t, {
     shutdown: () => void log.push('shutdown'),
@@ -100,7 +100,7 @@ test('a deadline of 0 cuts at once, without a word to the connections', async (t
   t.equal(reactor.connections.size, 0)
 })
 
-test('all closes have been told when it resolves, that of a held-back connection too', async (t) => {
+test('when shutdown() resolves, all closes have been delivered, also those of paused connections', async (t) => {
   let closes = 0
   const { reactor, port } = await serve(t, {
     open(conn) {
@@ -116,7 +116,7 @@ test('all closes have been told when it resolves, that of a held-back connection
   t.equal(closes, 1)
 })
 
-test('called again it answers the same, and the first deadline stands', async (t) => {
+test('a second shutdown() resolves with the same result, at the first deadline', async (t) => {
   const { reactor, port } = await serve(t, {})
   await connectPeer(t, port)
   await until(() => reactor.connections.size === 1)
@@ -127,7 +127,7 @@ test('called again it answers the same, and the first deadline stands', async (t
   t.equal(await reactor.shutdown(), await first)
 })
 
-test('a client that comes during a shutdown is refused', async (t) => {
+test('clients are refused during a shutdown', async (t) => {
   const { reactor, port } = await serve(t, {}, { port: await freePort() })
   const stubborn = await connectPeer(t, port)
   await until(() => reactor.connections.size === 1)

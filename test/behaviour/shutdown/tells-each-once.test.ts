@@ -3,22 +3,23 @@ import { connectPeer } from '../../fixtures/peer.js'
 import { block, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
-  test(`each connection hears of a shutdown once, whoever is moving meanwhile (${trigger})`, async (t) => {
+  test(`the shutdown handler is called once for each connection, even while some are moved (${trigger})`, async (t) => {
     const CONNECTIONS = 400
-    const told = new Map<number, number>()
+    const calls = new Map<number, number>()
     const { reactor, port } = await serve(
       t,
       {
-        // So slow that the pass over them takes many turns.
+        // Slow, so that calling all handlers takes many turns.
         shutdown(conn) {
-          told.set(conn.id, (told.get(conn.id) ?? 0) + 1)
+          calls.set(conn.id, (calls.get(conn.id) ?? 0) + 1)
           block(1)
         },
       },
       { placement: 'source-hash' },
       { trigger, ioThreads: 2 },
     )
-    // All of one source are on one thread: the last one, so that they move to one that the shutdown has been through.
+    // All connections have a source of the last thread, so that they move to a thread that the shutdown has already
+    // passed.
     let source = 1
     do {
       const peer = await connectPeer(t, port, { localAddress: `127.0.0.${++source}` })
@@ -33,9 +34,9 @@ for (const trigger of TRIGGERS) {
     const ids = [...reactor.connections.ids()]
     const moved = reactor.rebalance({ idleMs: 0 })
     const down = reactor.shutdown({ timeoutMs: 30_000 })
-    await until(() => told.size === CONNECTIONS)
+    await until(() => calls.size === CONNECTIONS)
     t.strictSame(
-      ids.filter((id) => told.get(id) !== 1),
+      ids.filter((id) => calls.get(id) !== 1),
       [],
     )
     for (const conn of [...reactor.connections.values()]) conn.destroy()

@@ -3,7 +3,7 @@ import { test } from 'tap'
 import { connectPeer, type Peer } from '../../fixtures/peer.js'
 import { serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
-/** Sends without a pause, reads all, and ends when it has seen our FIN: but not before it has sent some more. */
+/** Makes the peer send without a break, and end some writes after it has seen the FIN. */
 function busy(peer: Peer): void {
   const chunk = Buffer.alloc(8192, 'x')
   let more = 20
@@ -46,7 +46,7 @@ for (const trigger of TRIGGERS) {
     for (const { error } of peers) t.equal(error, undefined)
   })
 
-  test(`so does a relay, which pauses the other one (${trigger})`, async (t) => {
+  test(`a relay by handlers that pause each other drains under traffic (${trigger})`, async (t) => {
     type Half = { other: Connection<Half> }
     let received = 0
     let waiting: Connection<Half> | undefined

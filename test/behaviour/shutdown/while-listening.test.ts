@@ -9,9 +9,9 @@ const outcome = (promise: Promise<unknown>): Promise<string> =>
     (error: NodeJS.ErrnoException) => error.code ?? error.message,
   )
 
-test('a listen() that is under way when the reactor shuts down rejects', async (t) => {
+test('a listen() in progress rejects when the reactor shuts down', async (t) => {
   for (const timeoutMs of [0, 5000]) {
-    // Each round lets it get one step further.
+    // Each round lets listen() get one step further.
     for (let steps = 0; steps < 12; steps++) {
       const reactor = makeReactor(t)
       const result = outcome(reactor.listen({ host: '127.0.0.1', port: 0 }, {}))
@@ -23,14 +23,14 @@ test('a listen() that is under way when the reactor shuts down rejects', async (
   }
 })
 
-test('one that resolves a name, too', async (t) => {
+test('a listen() that resolves a name rejects when the reactor shuts down', async (t) => {
   const reactor = makeReactor(t)
   const result = outcome(reactor.listen({ host: 'localhost', port: 0 }, {}))
   await reactor.shutdown({ timeoutMs: 0 })
   t.equal(await result, 'ERR_C1M_REACTOR_CLOSED')
 })
 
-test('one whose port is in use tells that or the shutdown, and does not wait for ever', async (t) => {
+test('a listen() at a used port rejects when the reactor shuts down', async (t) => {
   const { port } = await serve(t, {})
   const reactor = makeReactor(t)
   const result = outcome(reactor.listen({ host: '127.0.0.1', port }, {}))
@@ -38,7 +38,7 @@ test('one whose port is in use tells that or the shutdown, and does not wait for
   t.match(await result, /^(EADDRINUSE|ERR_C1M_REACTOR_CLOSED)$/)
 })
 
-test('its port is free afterwards', async (t) => {
+test('the port of a listen() that a shutdown has rejected is free', async (t) => {
   const { listener, port } = await serve(t, {})
   await listener.close()
   const reactor = makeReactor(t)
@@ -49,18 +49,18 @@ test('its port is free afterwards', async (t) => {
   await makeReactor(t).listen({ host: '127.0.0.1', port }, {})
 })
 
-test('after a shutdown, listen() rejects', async (t) => {
+test('listen() rejects during and after a shutdown', async (t) => {
   const { reactor, port } = await serve(t, {}, { port: await freePort() })
   const shutdown = reactor.shutdown()
-  t.equal(await outcome(reactor.listen({ port: 0 }, {})), 'ERR_C1M_REACTOR_CLOSED', 'while it lasts')
+  t.equal(await outcome(reactor.listen({ port: 0 }, {})), 'ERR_C1M_REACTOR_CLOSED', 'during the shutdown')
   await shutdown
-  t.equal(await outcome(reactor.listen({ port: 0 }, {})), 'ERR_C1M_REACTOR_CLOSED', 'when it is over')
-  // Bad options come first: they are wrong at any time.
+  t.equal(await outcome(reactor.listen({ port: 0 }, {})), 'ERR_C1M_REACTOR_CLOSED', 'after the shutdown')
+  // Bad options are reported first, because they are wrong at any time.
   t.equal(await outcome(reactor.listen({ port: -1 }, {})), 'ERR_C1M_OUT_OF_RANGE')
   await t.rejects(connectPeer(t, port), { code: 'ECONNREFUSED' })
 })
 
-test('questions about connections that are under way are answered', async (t) => {
+test('requests in flight settle when the reactor shuts down', async (t) => {
   const answers: string[] = []
   const { reactor, port } = await serve(t, {
     open(conn) {

@@ -9,13 +9,13 @@ const codeOf = { idle: 'ERR_C1M_IDLE_TIMEOUT', read: 'ERR_C1M_READ_TIMEOUT', tot
 
 for (const trigger of TRIGGERS) {
   for (const kind of ['idle', 'read', 'total'] as const) {
-    test(`a handler that only ends is rid of a peer that never answers (${kind}, ${trigger})`, async (t) => {
+    test(`a timeout handler that calls end() gets rid of a peer that never ends (${kind}, ${trigger})`, async (t) => {
       const log: unknown[] = []
       const { port } = await serve(
         t,
         {
-          timeout(conn, told) {
-            log.push(told)
+          timeout(conn, firedKind) {
+            log.push(firedKind)
             conn.end('bye')
           },
           close: (_conn, error) => void log.push(error?.code),
@@ -40,7 +40,7 @@ test('a timeout that ran out before end() was heard of there does not call the h
   const { port } = await serve(
     t,
     {
-      // Several periods.
+      // Blocks for several periods of the timeout.
       open: () => block(300),
       timeout(conn, kind) {
         log.push(kind)

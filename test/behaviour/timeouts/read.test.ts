@@ -8,7 +8,7 @@ import { serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 tap.jobs = 4
 
 for (const trigger of TRIGGERS) {
-  test(`a peer that only listens runs out of its read timeout (${trigger})`, async (t) => {
+  test(`the read timeout fires for a peer that sends nothing (${trigger})`, async (t) => {
     const codes: unknown[] = []
     const { port } = await serve(
       t,
@@ -31,7 +31,7 @@ for (const trigger of TRIGGERS) {
     t.match(peer.text, /^tick /)
   })
 
-  test(`one that is paused doesn't (${trigger})`, async (t) => {
+  test(`the read timeout doesn't run in a pause (${trigger})`, async (t) => {
     const kinds: string[] = []
     let connection: Connection<undefined> | undefined
     const { port } = await serve(

@@ -10,7 +10,7 @@ tap.jobs = 6
 const now = () => performance.now()
 
 for (const trigger of TRIGGERS) {
-  test(`setTimeout overrides the listener's timeout, and 0 is never (${trigger})`, async (t) => {
+  test(`setTimeout() replaces the listener's timeout, and 0 switches it off (${trigger})`, async (t) => {
     const started = new Map<number, number>()
     const elapsed = new Map<number, number>()
     // The last one keeps the listener's: when that has run out, so would those of the others.
@@ -30,13 +30,13 @@ for (const trigger of TRIGGERS) {
           if (!elapsed.has(index)) elapsed.set(index, now() - (started.get(index) as number))
         },
       },
-      // Long enough for a busy machine to get from the accept to the command of `open`.
+      // Long enough for the command of `open` to come in time on a busy machine.
       { idleTimeoutMs: 1000 },
       { trigger },
     )
     for (const before of wanted.keys()) {
       await connectPeer(t, port)
-      // One after the other, so that the order of the accepts is that of the peers.
+      // Peers connect one after the other, so that they are accepted in that order.
       await until(() => opened > before)
     }
     await until(() => elapsed.has(6))
@@ -45,20 +45,20 @@ for (const trigger of TRIGGERS) {
     for (const [index, ms] of elapsed) t.ok(ms >= (wanted[index] ?? 0), `${wanted[index]} after ${ms}`)
   })
 
-  test(`timeout comes again after each further period (${trigger})`, async (t) => {
+  test(`timeout is called again after each further period (${trigger})`, async (t) => {
     const times: number[] = []
     const { port } = await serve(t, { timeout: () => void times.push(now()) }, { idleTimeoutMs: 100 }, { trigger })
     await connectPeer(t, port)
     await until(() => times.length === 4)
     for (let i = 1; i < times.length; i++) {
       const gap = (times[i] as number) - (times[i - 1] as number)
-      // Either may have been told late by as much as the machine was busy.
+      // Both calls may be late on a busy machine.
       t.ok(gap > 50 && gap < 1000, `gap of ${gap}`)
     }
     t.ok((times[3] as number) - (times[0] as number) >= 290)
   })
 
-  test(`bytes in either direction postpone it (${trigger})`, async (t) => {
+  test(`bytes in either direction restart the timeout (${trigger})`, async (t) => {
     const log: string[] = []
     const conns: Connection[] = []
     const { port } = await serve<unknown>(
@@ -74,8 +74,8 @@ for (const trigger of TRIGGERS) {
       const before = now()
       i % 2 === 0 ? peer.write('x') : conns[0]?.write('y')
       await sleep(150)
-      // Of no use if the machine stood still meanwhile.
-      if (now() - before > 350) return void t.pass('too slow a machine to tell')
+      // The test is meaningless if the machine was too busy meanwhile.
+      if (now() - before > 350) return void t.pass('the machine is too slow for this test')
       last = before
     }
     t.strictSame(log, [], '1200 ms of activity')
@@ -83,7 +83,7 @@ for (const trigger of TRIGGERS) {
     t.ok(now() - last >= 400)
   })
 
-  test(`it can be set and taken back from outside of a handler (${trigger})`, async (t) => {
+  test(`setTimeout() can be called outside of handlers, and switched off again (${trigger})`, async (t) => {
     const log: string[] = []
     const conns: Connection[] = []
     const { port, reactor } = await serve<unknown>(
@@ -95,7 +95,7 @@ for (const trigger of TRIGGERS) {
     await connectPeer(t, port)
     await until(() => conns.length === 1)
     await sleep(100)
-    t.strictSame(log, [], 'none by default')
+    t.strictSame(log, [], 'no timeout by default')
     const at = now()
     conns[0]?.setTimeout(120)
     await until(() => log.length === 1)

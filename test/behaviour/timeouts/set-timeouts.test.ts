@@ -8,7 +8,7 @@ import { fence, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 tap.jobs = 2
 
 for (const trigger of TRIGGERS) {
-  test(`setTimeouts sets those that are given, and leaves the others (${trigger})`, async (t) => {
+  test(`setTimeouts() sets the given timeouts, and keeps the others (${trigger})`, async (t) => {
     const kinds: string[] = []
     let connection: Connection<undefined> | undefined
     const { port, reactor } = await serve(
@@ -37,7 +37,7 @@ for (const trigger of TRIGGERS) {
   })
 }
 
-test('setTimeouts checks what it gets, and sets nothing of what is wrong', async (t) => {
+test('setTimeouts() with a bad argument throws, and sets nothing', async (t) => {
   let connection: Connection<undefined> | undefined
   const { port, reactor } = await serve(t, {
     open(conn) {

@@ -11,16 +11,16 @@ tap.jobs = 4
 /** More than the buffers of both kernels together. */
 const BYTES = 24 * 2 ** 20
 const TIMEOUT_MS = 1500
-/** A read each, every tenth of the timeout: far too few for the sender's socket to take anything. */
+/** The number of reads, one every tenth of the timeout: too few for the sender's socket to take any bytes. */
 const READS = 30
 
 interface Slow {
-  /** The machine was too busy for the reads to say anything. */
+  /** True if the machine was too busy for the reads to be meaningful. */
   readonly late: boolean
   length: number
 }
 
-/** Takes a little, and again, for twice as long as the timeout. */
+/** Reads a few bytes at a time, for twice as long as the timeout. */
 async function readSlowly(socket: Socket): Promise<Slow> {
   let late = false
   let length = 0
@@ -37,13 +37,13 @@ async function readSlowly(socket: Socket): Promise<Slow> {
 function connectPaused(t: Pick<Test, 'teardown'>, to: { port: number } | { path: string }): Socket {
   const socket = 'path' in to ? connect(to) : connect({ host: '127.0.0.1', ...to })
   socket.on('error', () => {})
-  // Without a handler it reads ahead up to this mark, and no further.
+  // With this listener the socket reads ahead up to its high-water mark only.
   socket.on('readable', () => {})
   t.teardown(() => socket.destroy())
   return socket
 }
 
-/** The rest, to the end. */
+/** Reads the rest, to the end. Resolves with its length. */
 async function readAll(socket: Socket): Promise<number> {
   let length = 0
   socket.removeAllListeners('readable')
@@ -56,7 +56,7 @@ async function readAll(socket: Socket): Promise<number> {
 }
 
 for (const kind of ['write', 'idle'] as const) {
-  test(`a peer that reads slowly, but steadily, doesn't run out of its ${kind} timeout, before and after end()`, async (t) => {
+  test(`the ${kind} timeout doesn't fire for a peer that reads slowly, before and after end()`, async (t) => {
     const log: string[] = []
     const { port } = await serve<unknown>(
       t,
@@ -71,14 +71,14 @@ for (const kind of ['write', 'idle'] as const) {
     )
     const socket = connectPaused(t, { port })
     const slow = await readSlowly(socket)
-    if (slow.late) return void t.pass('too slow a machine to tell')
+    if (slow.late) return void t.pass('the machine is too slow for this test')
     t.strictSame(log, [])
-    t.equal(slow.length + (await readAll(socket)), BYTES, 'all of it')
+    t.equal(slow.length + (await readAll(socket)), BYTES, 'all bytes')
     t.equal(socket.errored, null)
   })
 }
 
-test('a peer that stops in the middle is given up, once, and learns that the stream broke off', async (t) => {
+test('a peer that stops reading gets a reset after the write timeout', async (t) => {
   const log: string[] = []
   const { port, reactor } = await serve<unknown>(
     t,
@@ -92,7 +92,7 @@ test('a peer that stops in the middle is given up, once, and learns that the str
     },
     { writeTimeoutMs: 300, maxWriteQueue: 2 * BYTES },
   )
-  // Not a net.Socket, which may take a reset for an end: libuv does after a partial read.
+  // The peer is not a net.Socket, because libuv may take a reset for an end after a partial read.
   const seen: string[] = []
   await reactor.connect(
     { host: '127.0.0.1', port },
@@ -106,7 +106,7 @@ test('a peer that stops in the middle is given up, once, and learns that the str
   t.strictSame(seen, ['ECONNRESET'])
 })
 
-test('a relay with a slow reader on one side is not idle, and one with a reader that has stopped is', async (t) => {
+test('a relay with a slow reader is not idle, and one whose reader has stopped is', async (t) => {
   const reactor = makeReactor(t)
   const { a, b, peerA, peerB } = await connectPair(t, { reactor })
   const ended = relay(a as Connection, b as Connection, { idleTimeoutMs: TIMEOUT_MS })
@@ -119,7 +119,7 @@ test('a relay with a slow reader on one side is not idle, and one with a reader 
   peerB.socket.on('readable', () => {})
   peerA.write(Buffer.alloc(BYTES))
   const slow = await readSlowly(peerB.socket)
-  if (slow.late) return void t.pass('too slow a machine to tell')
+  if (slow.late) return void t.pass('the machine is too slow for this test')
   t.equal(over, false)
   t.equal((await ended).reason, 'timeout')
 })

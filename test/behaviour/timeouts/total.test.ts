@@ -6,7 +6,7 @@ import { serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 tap.jobs = 4
 
 for (const trigger of TRIGGERS) {
-  test(`a connection runs out of its total timeout, however busy it is (${trigger})`, async (t) => {
+  test(`the total timeout fires for a busy connection as well (${trigger})`, async (t) => {
     const codes: unknown[] = []
     let received = 0
     const { port } = await serve(
@@ -26,12 +26,12 @@ for (const trigger of TRIGGERS) {
     const ticker = setInterval(() => peer.closed || peer.write('x'), 5)
     t.teardown(() => clearInterval(ticker))
     await until(() => codes.length === 1)
-    t.ok(performance.now() - start >= 395, 'not early')
+    t.ok(performance.now() - start >= 395, 'the timeout is not early')
     t.strictSame(codes, ['ERR_C1M_CONNECTION_TIMEOUT'])
     t.ok(received > 0)
   })
 
-  test(`its handler may let it end in its own way (${trigger})`, async (t) => {
+  test(`a timeout handler may end the connection gracefully after the total timeout (${trigger})`, async (t) => {
     const log: unknown[] = []
     const { port } = await serve(
       t,

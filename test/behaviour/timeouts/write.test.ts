@@ -7,7 +7,7 @@ import { serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 tap.jobs = 4
 
 for (const trigger of TRIGGERS) {
-  test(`a peer that doesn't read runs out of the write timeout, although it sends (${trigger})`, async (t) => {
+  test(`the write timeout fires for a peer that sends but doesn't read (${trigger})`, async (t) => {
     const codes: unknown[] = []
     const { port } = await serve(
       t,
@@ -28,7 +28,7 @@ for (const trigger of TRIGGERS) {
     t.strictSame(codes, ['ERR_C1M_WRITE_TIMEOUT'])
   })
 
-  test(`one that reads, or is sent nothing, doesn't (${trigger})`, async (t) => {
+  test(`the write timeout doesn't fire for a peer that reads, or without queued bytes (${trigger})`, async (t) => {
     const kinds: string[] = []
     const { reactor, port } = await serve(
       t,

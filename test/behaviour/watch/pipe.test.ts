@@ -7,38 +7,38 @@ import { block, fence, makeReactor, TRIGGERS, until } from '../../fixtures/react
 const none = { readable: false, writable: false, priority: false, hangup: false, error: false }
 
 for (const trigger of TRIGGERS) {
-  test(`both ends of a pipe are told of, once for each edge (${trigger})`, async (t) => {
+  test(`watches of both ends of a pipe are called once for each edge (${trigger})`, async (t) => {
     const reactor = makeReactor(t, { trigger })
     const { reader, writer, close } = makePipe(t)
-    const told: WatchEvents[] = []
+    const calls: WatchEvents[] = []
     const room: WatchEvents[] = []
     let text = ''
     const reading = reactor.watch(reader, { readable: true }, (events, watch) => {
       t.equal(watch, reading)
-      told.push(events)
+      calls.push(events)
       text += readAll(reader)
     })
     const writing = reactor.watch(writer, { writable: true }, (events) => room.push(events))
     await until(() => room.length === 1)
-    t.strictSame(room, [{ ...none, writable: true }], 'there is room from the start')
-    t.strictSame(told, [])
+    t.strictSame(room, [{ ...none, writable: true }], 'an empty pipe is writable')
+    t.strictSame(calls, [])
     writeSync(writer, 'one')
-    await until(() => told.length === 1)
-    t.strictSame(told, [{ ...none, readable: true }])
+    await until(() => calls.length === 1)
+    t.strictSame(calls, [{ ...none, readable: true }])
     writeSync(writer, 'two')
     await until(() => text === 'onetwo')
     await fence(reactor)
-    t.equal(told.length, 2)
+    t.equal(calls.length, 2)
     writing.unwatch()
     close(writer)
-    await until(() => told.length === 3)
-    t.strictSame(told[2], { ...none, hangup: true })
+    await until(() => calls.length === 3)
+    t.strictSame(calls[2], { ...none, hangup: true })
     reading.unwatch()
     t.equal(reading.active, false)
     t.equal(reading.fd, reader)
   })
 
-  test(`what is left unread isn't told again, what comes is (${trigger})`, async (t) => {
+  test(`unread bytes cause no further call, and new ones do (${trigger})`, async (t) => {
     const reactor = makeReactor(t, { trigger })
     const { reader, writer } = makePipe(t)
     let calls = 0
@@ -54,7 +54,7 @@ for (const trigger of TRIGGERS) {
     t.equal(readAll(reader), 'xy')
   })
 
-  test(`while this thread is busy, edges come together; one after it is never lost (${trigger})`, async (t) => {
+  test(`edges while the JS thread is blocked are combined, and later ones are never lost (${trigger})`, async (t) => {
     const reactor = makeReactor(t, { trigger })
     const { reader, writer } = makePipe(t)
     let calls = 0
@@ -68,9 +68,9 @@ for (const trigger of TRIGGERS) {
       block(1)
     }
     await until(() => text.length === 50)
-    // One for each of the four batches that go round, and one for all that came when there was none.
+    // One call for each of the four batches, and one for all edges without a batch.
     t.ok(calls <= 6, `${calls} calls`)
-    // Written in the handler's own turn, behind its read: the next edge.
+    // A write in the same turn as the handler's read causes the next edge.
     for (let i = 0; i < 200; i++) {
       writeSync(writer, 'y')
       await until(() => text.length === 51 + i)
@@ -79,7 +79,7 @@ for (const trigger of TRIGGERS) {
   })
 }
 
-test('a writer that was full is told of room', async (t) => {
+test('the watch of a full pipe is called when it is writable again', async (t) => {
   const reactor = makeReactor(t)
   const { reader, writer } = makePipe(t)
   let rooms = 0
@@ -97,13 +97,13 @@ test('a writer that was full is told of room', async (t) => {
   await until(() => rooms >= 2)
 })
 
-test('a reader that goes away is an error of the writer', async (t) => {
+test('the watch of a writer gets an error when the reader is closed', async (t) => {
   const reactor = makeReactor(t)
   const { reader, writer, close } = makePipe(t)
-  const told: WatchEvents[] = []
-  reactor.watch(writer, { writable: true }, (events) => told.push(events))
-  await until(() => told.length === 1)
+  const calls: WatchEvents[] = []
+  reactor.watch(writer, { writable: true }, (events) => calls.push(events))
+  await until(() => calls.length === 1)
   close(reader)
-  await until(() => told.length === 2)
-  t.equal(told[1]?.error, true)
+  await until(() => calls.length === 2)
+  t.equal(calls[1]?.error, true)
 })

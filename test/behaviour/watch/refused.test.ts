@@ -8,7 +8,7 @@ const type = { name: 'TypeError', code: 'ERR_C1M_INVALID_ARG_TYPE' }
 const value = { name: 'TypeError', code: 'ERR_C1M_INVALID_ARG_VALUE' }
 const range = { name: 'RangeError', code: 'ERR_C1M_OUT_OF_RANGE' }
 
-test('bad arguments throw before anything happens', (t) => {
+test('watch() with bad arguments throws', (t) => {
   const reactor = makeReactor(t)
   const before = openDescriptors()
   const watch = (fd: unknown, interest: unknown, handler: unknown = () => {}) =>
@@ -24,7 +24,7 @@ test('bad arguments throw before anything happens', (t) => {
   t.end()
 })
 
-test('what epoll refuses throws its error', (t) => {
+test('watch() throws the error of epoll', (t) => {
   const reactor = makeReactor(t)
   const file = openSync(__filename, 'r')
   const folder = openSync(__dirname, 'r')

@@ -5,7 +5,7 @@ import { connectPeer } from '../../fixtures/peer.js'
 import { makePipe, readAll } from '../../fixtures/pipe.js'
 import { block, blockUntil, fence, makeReactor, serve, turns, until } from '../../fixtures/reactor.js'
 
-test('a shutdown unwatches, and leaves the descriptors', async (t) => {
+test('a shutdown ends watches, and keeps their descriptors open', async (t) => {
   const before = openDescriptors()
   const reactor = makeReactor(t)
   const { reader, writer } = makePipe(t)
@@ -21,10 +21,10 @@ test('a shutdown unwatches, and leaves the descriptors', async (t) => {
   t.equal(calls, 0)
   t.equal(readAll(reader), 'x')
   t.throws(() => reactor.watch(reader, { readable: true }, () => {}), { code: 'ERR_C1M_REACTOR_CLOSED' })
-  t.equal(openDescriptors(), before + 2, 'nothing of its own is left')
+  t.equal(openDescriptors(), before + 2, 'the reactor has no descriptor left')
 })
 
-test('after unwatch() no call comes, not even for what is on its way', async (t) => {
+test('after unwatch() the handler isn’t called, not even for an edge in flight', async (t) => {
   const reactor = makeReactor(t)
   const { reader, writer } = makePipe(t)
   let calls = 0
@@ -39,10 +39,10 @@ test('after unwatch() no call comes, not even for what is on its way', async (t)
   watch.unwatch()
   await fence(reactor)
   t.equal(calls, 0)
-  t.equal(readAll(reader), 'x', 'and the descriptor is still open')
+  t.equal(readAll(reader), 'x', 'the descriptor is still open')
 })
 
-test('watched anew, it is told of what is there already', async (t) => {
+test('a second watch() of a descriptor reports bytes that are already there', async (t) => {
   const reactor = makeReactor(t)
   const { reader, writer } = makePipe(t)
   const log: string[] = []
@@ -63,7 +63,7 @@ test('watched anew, it is told of what is there already', async (t) => {
   t.strictSame(log, ['second'])
 })
 
-test('unwatched by another handler in the same batch, it gets no call', async (t) => {
+test('a watch that another handler of the same batch ends isn’t called', async (t) => {
   const reactor = makeReactor(t)
   const pipes = [makePipe(t), makePipe(t)]
   let calls = 0
@@ -80,7 +80,7 @@ test('unwatched by another handler in the same batch, it gets no call', async (t
   t.equal(calls, 1)
 })
 
-test('one that throws is an uncaught exception, and the others are still called', async (t) => {
+test('an exception of a watch’s handler is uncaught, and other watches are still called', async (t) => {
   const reactor = makeReactor(t)
   const pipes = [makePipe(t), makePipe(t)]
   const thrown: unknown[] = []
@@ -103,12 +103,12 @@ test('one that throws is an uncaught exception, and the others are still called'
   t.match(thrown, [{ message: 'from a handler' }])
 })
 
-test('a number closed too early, and taken by a connection, takes nothing of that away', async (t) => {
+test('unwatch() of a descriptor number that a connection has now doesn’t affect the connection', async (t) => {
   const echo = { data: (conn: { write(chunk: Buffer): unknown }, chunk: Buffer) => conn.write(chunk) }
   const { reactor, port } = await serve(t, echo)
   const { reader, close } = makePipe(t)
   const watch = reactor.watch(reader, { readable: true }, () => {})
-  // The peer's own socket might get the number first: so many that one of the reactor's has it.
+  // Two peers, because the peer's own socket may get the number first.
   close(reader)
   const peers = [await connectPeer(t, port), await connectPeer(t, port)]
   await until(() => reactor.connections.size === 2)
@@ -120,13 +120,13 @@ test('a number closed too early, and taken by a connection, takes nothing of tha
   t.equal(watch.active, false)
 })
 
-test('a number closed too early, and watched anew, stays with the second', async (t) => {
+test('unwatch() of a descriptor number that a second watch has now doesn’t affect the second', async (t) => {
   const reactor = makeReactor(t)
   const { reader, close } = makePipe(t)
   const first = reactor.watch(reader, { readable: true }, () => t.fail('the first was called'))
   const other = makePipe(t)
   close(reader)
-  // The lowest free number is the one that has been closed.
+  // The closed number is the lowest free one.
   const again = openSync(`/proc/self/fd/${other.reader}`, 'r')
   t.teardown(() => closeSync(again))
   t.equal(again, reader)

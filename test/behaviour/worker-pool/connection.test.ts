@@ -4,13 +4,13 @@ import { connectPeer } from '../../fixtures/peer.js'
 import { makeGate, makePool } from '../../fixtures/pool.js'
 import { fence, serve, until } from '../../fixtures/reactor.js'
 
-test('a close gives up the tasks that wait, and no others', async (t) => {
+test('a close cancels the connection’s queued tasks, and no others', async (t) => {
   const pool = makePool(t)
   const conns: Connection[] = []
   const { port } = await serve<unknown>(t, { open: (conn) => void conns.push(conn) })
   const [one, two] = [await connectPeer(t, port), await connectPeer(t, port)]
   await until(() => conns.length === 2)
-  // Of several I/O threads the second may be the first to tell.
+  // The connections are found by port, because I/O threads report in any order.
   const [a, b] = [one, two].map((peer) => conns.find(({ remotePort }) => remotePort === peer.port) as Connection)
   const { gate, open } = makeGate()
   const running = pool.run({ kind: 'gate', gate, value: 'ran' }, { connection: a })
@@ -26,7 +26,7 @@ test('a close gives up the tasks that wait, and no others', async (t) => {
   two.end()
 })
 
-test('ordered results come in the order of their tasks, also around one that fails', async (t) => {
+test('ordered tasks resolve in order, also around one that fails', async (t) => {
   const pool = makePool(t, { size: 4 })
   const answers: unknown[] = []
   const { port } = await serve<unknown>(t, {
@@ -47,15 +47,15 @@ test('ordered results come in the order of their tasks, also around one that fai
   t.strictSame(answers, [80, 1, '13', 40, 0])
 })
 
-test('who brings more than its share is not read until half of it is done', async (t) => {
+test('a connection with maxTasksPerConnection tasks is not read until half of them are done', async (t) => {
   const pool = makePool(t, { maxTasksPerConnection: 4 })
   const { gate, open } = makeGate()
-  let brought = 0
+  let submitted = 0
   let done = 0
   const { port, reactor } = await serve<unknown>(t, {
     data(conn, chunk) {
       for (const _ of chunk) {
-        brought++
+        submitted++
         void pool.run({ kind: 'gate', gate }, { connection: conn }).then(() => done++)
       }
     },
@@ -66,16 +66,16 @@ test('who brings more than its share is not read until half of it is done', asyn
     await fence(reactor)
   }
   await until(() => pool.stats().heldConnections === 1)
-  const before = brought
+  const before = submitted
   await fence(reactor)
-  t.equal(brought, before, 'nothing is read')
+  t.equal(submitted, before, 'nothing is read')
   t.ok(before >= 4 && before < 40, `${before} tasks`)
   open()
   await until(() => done === 40)
   t.match(pool.stats(), { heldConnections: 0, completed: 40 })
 })
 
-test('a queue that fills up holds back all who fill it', async (t) => {
+test('a queue that fills up throttles the connections that fill it', async (t) => {
   const pool = makePool(t, { maxQueue: 20 })
   const { gate, open } = makeGate()
   let done = 0
@@ -83,7 +83,7 @@ test('a queue that fills up holds back all who fill it', async (t) => {
   const { port, reactor } = await serve<unknown>(
     t,
     {
-      // A frame at a time: who is held hears nothing more, whatever has been read.
+      // With a framing, each frame is an event: a throttled connection gets no more, whatever has been read.
       data(conn) {
         pool.run({ kind: 'gate', gate }, { connection: conn }).then(
           () => done++,
@@ -105,7 +105,7 @@ test('a queue that fills up holds back all who fill it', async (t) => {
   t.match(pool.stats(), { heldConnections: 0 })
 })
 
-test('who was held for the queue’s sake, and has nothing in it any more, is let go with it', async (t) => {
+test('a connection throttled by a full queue is read again when the queue has room', async (t) => {
   const pool = makePool(t, { maxQueue: 8 })
   const { gate, open } = makeGate()
   const conns: Connection[] = []
@@ -122,7 +122,7 @@ test('who was held for the queue’s sake, and has nothing in it any more, is le
   t.equal(pool.stats().heldConnections, 1)
   controller.abort()
   await t.rejects(task, { name: 'AbortError' })
-  t.equal(pool.stats().heldConnections, 1, 'the queue is full still')
+  t.equal(pool.stats().heldConnections, 1, 'the queue is still full')
   peer.write('x')
   await fence(reactor)
   t.equal(chunks, 0)
@@ -132,7 +132,7 @@ test('who was held for the queue’s sake, and has nothing in it any more, is le
   t.equal(pool.stats().heldConnections, 0)
 })
 
-test('who is refused brings no more until the queue has room again', async (t) => {
+test('a connection whose task was refused is not read until the queue has room', async (t) => {
   const pool = makePool(t, { size: 1, maxQueue: 4 })
   const { gate, open } = makeGate()
   const calls = new Map<number, number>()
@@ -166,7 +166,7 @@ test('who is refused brings no more until the queue has room again', async (t) =
   await until(() => pool.stats().heldConnections === 0)
 })
 
-test('a pause of the handlers stays one', async (t) => {
+test('pause() applies in addition to the pool’s throttling', async (t) => {
   const pool = makePool(t, { maxTasksPerConnection: 1 })
   const { gate, open } = makeGate()
   const conns: Connection[] = []
@@ -182,7 +182,7 @@ test('a pause of the handlers stays one', async (t) => {
   t.equal(pool.stats().heldConnections, 1)
   t.equal(conn.paused, false)
   conn.pause()
-  t.equal(conn.resume(), true, 'taken back, but the pool holds it still')
+  t.equal(conn.resume(), true, 'resumed, but still throttled by the pool')
   peer.write('x')
   await fence(reactor)
   t.equal(chunks, 0)
@@ -195,7 +195,7 @@ test('a pause of the handlers stays one', async (t) => {
   await until(() => chunks === 1)
 })
 
-test('a task answers its connection by itself', async (t) => {
+test('a task can write to its connection', async (t) => {
   const pool = makePool(t, { size: 2 })
   const answers: unknown[] = []
   const { port } = await serve<unknown>(t, {
@@ -211,7 +211,7 @@ test('a task answers its connection by itself', async (t) => {
   t.strictSame(answers, [true])
 })
 
-test('what a task writes to one that has closed, or beyond its queue, harms nobody else', async (t) => {
+test('a write of a task beyond maxWriteQueue closes its connection', async (t) => {
   const pool = makePool(t)
   const conns: Connection[] = []
   const errors: unknown[] = []
@@ -234,7 +234,7 @@ test('what a task writes to one that has closed, or beyond its queue, harms nobo
   t.equal(reactor.connections.size, 0)
 })
 
-test('two pools that both hold a connection let go of it when both do', async (t) => {
+test('a connection throttled by two pools is read when neither throttles it', async (t) => {
   const pools = [1, 2].map(() => makePool(t, { maxTasksPerConnection: 1 }))
   const gates = pools.map(() => makeGate())
   let conn: Connection | undefined
@@ -254,7 +254,7 @@ test('two pools that both hold a connection let go of it when both do', async (t
   t.equal(pools[0]?.stats().heldConnections, 0)
   await peer.flush('x')
   await fence(reactor)
-  t.equal(chunks, 0, 'the second holds it still')
+  t.equal(chunks, 0, 'still throttled by the second pool')
   gates[1]?.open()
   await tasks[1]
   await until(() => chunks === 1)

@@ -10,13 +10,13 @@ tap.jobs = 2
 
 const lines = { framing: delimited('\n') }
 
-test('the end that follows the peer’s FIN waits for the tasks of its requests', async (t) => {
+test('the FIN that replies to the peer’s FIN waits for the connection’s tasks', async (t) => {
   const pool = makePool(t, { size: 2 })
   const { port } = await serve<unknown>(
     t,
     {
       async data(conn, line) {
-        // One after the other: between the two, nothing of it is under way.
+        // Between the two tasks, none of the connection is in progress.
         const first = await pool.run({ kind: 'sleep', value: 5 }, { connection: conn })
         const second = await pool.run(
           { kind: 'same', value: `${line}:${first}\n` },
@@ -35,7 +35,7 @@ test('the end that follows the peer’s FIN waits for the tasks of its requests'
   }
 })
 
-test('a task that the `end` handler begins is waited for as well, and so is one that fails', async (t) => {
+test('the FIN also waits for tasks that the `end` handler starts, and for failing ones', async (t) => {
   const pool = makePool(t)
   const { port } = await serve<unknown>(t, {
     async end(conn) {
@@ -49,7 +49,7 @@ test('a task that the `end` handler begins is waited for as well, and so is one 
   t.equal(peer.text, 'last')
 })
 
-test('a shutdown drains tasks that are under way, and counts what it cuts', async (t) => {
+test('a shutdown waits for tasks in progress, and counts the connections that it cuts', async (t) => {
   const pool = makePool(t, { size: 2 })
   const { gate, open } = makeGate()
   const reactor = new Reactor({ maxConnections: 100 })
@@ -71,7 +71,7 @@ test('a shutdown drains tasks that are under way, and counts what it cuts', asyn
   await until(() => pool.stats().running === 2)
   const shutdown = reactor.shutdown({ timeoutMs: 3000 })
   await fence(reactor)
-  t.notOk(one.gone, 'its answer is to come')
+  t.notOk(one.gone, 'its reply is pending')
   open()
   await one.untilEnded()
   t.equal(one.text, 'answer')
@@ -79,7 +79,7 @@ test('a shutdown drains tasks that are under way, and counts what it cuts', asyn
   t.strictSame(await shutdown, { drained: 1, cut: 1 })
 })
 
-test('two pools hold one connection back, each for itself', async (t) => {
+test('each of two pools throttles a connection for its own tasks', async (t) => {
   const [a, b] = [makePool(t, { maxTasksPerConnection: 1 }), makePool(t, { maxTasksPerConnection: 1 })]
   const [first, second] = [makeGate(), makeGate()]
   const conns: Connection[] = []
@@ -100,13 +100,13 @@ test('two pools hold one connection back, each for itself', async (t) => {
   await tasks[0]
   t.equal(a.stats().heldConnections, 0)
   await fence(reactor)
-  t.equal(chunks, 0, 'the other one holds it still')
+  t.equal(chunks, 0, 'still throttled by the other pool')
   second.open()
   await tasks[1]
   await until(() => chunks === 1)
 })
 
-test('a refusal of an ordered task takes its place', async (t) => {
+test('the rejection of an ordered task comes in its order', async (t) => {
   const pool = makePool(t, { maxQueue: 1 })
   const { gate, open } = makeGate()
   const conns: Connection[] = []
@@ -130,7 +130,7 @@ test('a refusal of an ordered task takes its place', async (t) => {
   ]
   const closing = pool.close()
   all.push(note(pool.run({ kind: 'same', value: 5 }, { connection, ordered: true })))
-  // As long as a worker may take for those that could run already.
+  // Enough time for a worker to run the tasks that could run already.
   await sleep(60)
   t.strictSame(log, [])
   open()
@@ -138,7 +138,7 @@ test('a refusal of an ordered task takes its place', async (t) => {
   t.strictSame(log, [1, 2, 'ERR_C1M_TASK_QUEUE_FULL', 'aborted', 'ERR_C1M_POOL_CLOSED'])
 })
 
-test('a task of a connection that was destroyed, or closed while it was paused, does not run', async (t) => {
+test('tasks of a connection that was destroyed, or closed in a pause, do not run', async (t) => {
   const pool = makePool(t)
   const conns: Connection[] = []
   const { port } = await serve<unknown>(
@@ -158,7 +158,7 @@ test('a task of a connection that was destroyed, or closed while it was paused, 
     if (how === 'destroyed') {
       connection.destroy()
     } else {
-      // Its FIN is read together with what is held back, and ours ends it.
+      // The peer's FIN is read together with the buffered frames, and the own end closes the connection.
       peer.write('one\ntwo\n')
       await peer.endAndBlock(100)
       await until(() => connection.paused)

@@ -4,16 +4,16 @@ import { test } from 'tap'
 import { packageRoot } from '../../fixtures/built.js'
 import { makePool, TASKS } from '../../fixtures/pool.js'
 
-test('an error of a task keeps its class, its code, and what else it has', async (t) => {
+test('an error of a task keeps its class, code and properties', async (t) => {
   const pool = makePool(t)
   const failure = (value: unknown) =>
     pool.run({ kind: 'fail', value }).then(
-      () => t.fail('it should have failed'),
+      () => t.fail('the task has not failed'),
       (reason) => reason,
     )
   const missing = await failure('file')
   t.match(missing, { code: 'ENOENT', errno: -2, syscall: 'open', path: '/no/such/file' })
-  t.ok(missing instanceof Error && /tasks\.[jt]s/.test(missing.stack ?? ''), 'and its stack')
+  t.ok(missing instanceof Error && /tasks\.[jt]s/.test(missing.stack ?? ''), 'the error has its stack')
   const own = await failure('own class')
   t.match(own, { name: 'OwnError', message: 'of its own', detail: { list: [1] }, cause: { code: 'EINNER' } })
   t.equal('uncloneable' in own, false)
@@ -24,7 +24,7 @@ test('an error of a task keeps its class, its code, and what else it has', async
   t.match(await failure('result'), { name: 'DataCloneError' })
 })
 
-test('a module that isn’t there is found by the constructor, with any loader', async (t) => {
+test('a missing module is found by the constructor, with any loader', async (t) => {
   const make = () => new WorkerPool({ filename: '/no/such/module.js' } as WorkerPoolOptions)
   t.throws(make, { code: 'ERR_MODULE_NOT_FOUND', message: /filename/ })
   const program = `
@@ -39,7 +39,7 @@ test('a module that isn’t there is found by the constructor, with any loader',
   t.strictSame(stdout.trim().split('\n'), ['ERR_MODULE_NOT_FOUND', 'ENOENT'])
 })
 
-test('of a chunk only its bytes are cloned', async (t) => {
+test('only the bytes of a chunk are cloned, not its whole memory', async (t) => {
   const pool = makePool(t)
   const slab = Buffer.alloc(262_144, 'x')
   const chunk = slab.subarray(1000, 1005)

@@ -3,8 +3,8 @@ import { openThreads } from '../../fixtures/host.js'
 import { makePool } from '../../fixtures/pool.js'
 import { until } from '../../fixtures/reactor.js'
 
-test('close() by force leaves no worker behind, and starts none in the place of those that it ends', async (t) => {
-  // What Node starts for the first worker stays.
+test('close({ force: true }) ends all workers, and starts no others', async (t) => {
+  // Threads that Node starts with the first worker stay.
   const first = makePool(t, { size: 2 })
   await first.run({ kind: 'same', value: 1 })
   await first.close()

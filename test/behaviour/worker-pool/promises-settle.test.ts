@@ -20,7 +20,7 @@ const taskEvents: Record<string, (pool: WorkerPool, conn: Connection, controller
 }
 
 for (const [event, bring] of Object.entries(taskEvents)) {
-  test(`tasks that meet ${event} settle`, async (t) => {
+  test(`tasks settle with ${event} at the same time`, async (t) => {
     const conns: Connection[] = []
     const { port } = await serve<unknown>(t, { open: (conn) => void conns.push(conn) }, { framing: delimited('\n') })
     for (const moment of ['before', 'after', 'later'] as const) {

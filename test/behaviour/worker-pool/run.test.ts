@@ -5,7 +5,7 @@ import { test } from 'tap'
 import { makeGate, makePool, TASKS } from '../../fixtures/pool.js'
 import { until } from '../../fixtures/reactor.js'
 
-test('tasks run on other threads, and answer', async (t) => {
+test('tasks run on other threads, and resolve with their results', async (t) => {
   const pool = makePool(t, { size: 2 })
   t.equal(pool.size, 2)
   t.strictSame(await pool.run({ kind: 'same', value: { list: [1, 'two'] } }), { list: [1, 'two'] })
@@ -22,14 +22,14 @@ test('tasks run on other threads, and answer', async (t) => {
   t.ok(waitMs.p50 <= waitMs.max)
 })
 
-test('a file: URL will do, and what is transferred is moved', async (t) => {
+test('the module may be a file: URL, and the transfer list is moved', async (t) => {
   const pool = makePool(t, { filename: pathToFileURL(TASKS) })
   const bytes = new Uint8Array(1000)
   t.equal(await pool.run({ kind: 'length', value: bytes }, { transfer: [bytes.buffer] }), 1000)
   t.equal(bytes.length, 0)
 })
 
-test('beyond maxQueue tasks are refused, and a signal gives one up', async (t) => {
+test('tasks beyond maxQueue are refused, and a signal cancels a queued one', async (t) => {
   const pool = makePool(t, { maxQueue: 3 })
   const { gate, open } = makeGate()
   const running = pool.run({ kind: 'gate', gate, value: 0 })
@@ -47,7 +47,7 @@ test('beyond maxQueue tasks are refused, and a signal gives one up', async (t) =
   t.match(pool.stats(), { completed: 4, cancelled: 1, queued: 0 })
 })
 
-test('a signal ends a task that runs, and the next one has a worker', async (t) => {
+test('a signal ends a running task, and the next task gets a worker', async (t) => {
   const pool = makePool(t)
   const controller = new AbortController()
   const running = pool.run({ kind: 'sleep', value: 60_000 }, { signal: controller.signal })
@@ -57,7 +57,7 @@ test('a signal ends a task that runs, and the next one has a worker', async (t) 
   t.equal(await pool.run({ kind: 'same', value: 1 }), 1)
 })
 
-test('close() waits for what is there, and takes no more', async (t) => {
+test('close() waits for accepted tasks, and refuses others', async (t) => {
   const pool = makePool(t)
   const { gate, open } = makeGate()
   const results = [pool.run({ kind: 'gate', gate, value: 1 }), pool.run({ kind: 'same', value: 2 })]
@@ -69,7 +69,7 @@ test('close() waits for what is there, and takes no more', async (t) => {
   t.equal(pool.close(), closing)
 })
 
-test('close({ force: true }) gives up what waits', async (t) => {
+test('close({ force: true }) cancels queued tasks', async (t) => {
   const pool = makePool(t)
   const results = [pool.run({ kind: 'sleep', value: 60_000 }), pool.run({ kind: 'same', value: 2 })]
   const outcomes = Promise.allSettled(results)
@@ -80,7 +80,7 @@ test('close({ force: true }) gives up what waits', async (t) => {
   t.match(waiting, { status: 'rejected', reason: { code: 'ERR_C1M_POOL_CLOSED' } })
 })
 
-test('bad input', async (t) => {
+test('a WorkerPool rejects bad input', async (t) => {
   const type = { name: 'TypeError', code: 'ERR_C1M_INVALID_ARG_TYPE' }
   const value = { name: 'TypeError', code: 'ERR_C1M_INVALID_ARG_VALUE' }
   const range = { name: 'RangeError', code: 'ERR_C1M_OUT_OF_RANGE' }

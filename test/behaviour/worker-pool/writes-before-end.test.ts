@@ -9,14 +9,14 @@ const ABREAST = 40
 
 for (const trigger of TRIGGERS) {
   for (const ending of ['end()', 'end(chunk)', 'detach()'] as const) {
-    test(`what a task has written goes before the ${ending} that comes behind it (${trigger})`, async (t) => {
+    test(`writes of a task are sent before a later ${ending} (${trigger})`, async (t) => {
       const pool = makePool(t, { size: 2 })
       const { port } = await serve<unknown>(
         t,
         {
           async data(conn) {
             conn.write('<')
-            // It has been published, and so comes first.
+            // The turn publishes this write, so that it is sent first.
             await new Promise(setImmediate)
             await pool.run({ kind: 'answer', value: 'answer' }, { connection: conn })
             if (ending === 'end()') conn.end()

@@ -4,7 +4,7 @@ import { connectPeer } from '../../fixtures/peer.js'
 import { fence, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
-  test(`a write after end() is followed by one drain, and no more until data comes (${trigger})`, async (t) => {
+  test(`a write after end() causes one drain, and no other until data is delivered (${trigger})`, async (t) => {
     let drains = 0
     let connection: Connection<undefined> | undefined
     const { port, reactor } = await serve(
@@ -23,7 +23,7 @@ for (const trigger of TRIGGERS) {
         },
         drain(conn) {
           drains++
-          // As a producer does, which fills the queue anew: it must not go round in circles.
+          // A producer fills the queue again in `drain`, which must not cause an endless loop.
           t.equal(conn.write('more'), false)
         },
       },
@@ -45,7 +45,7 @@ for (const trigger of TRIGGERS) {
     t.equal(peer.text, 'bye')
   })
 
-  test(`what was held back is worth a drain for each chunk (${trigger})`, async (t) => {
+  test(`after end() each buffered chunk may cause a drain (${trigger})`, async (t) => {
     let received = ''
     let connection: Connection<undefined> | undefined
     const { port, reactor } = await serve(
@@ -79,7 +79,7 @@ for (const trigger of TRIGGERS) {
   })
 }
 
-test('end() after end() asks for no drain, and neither does a write after destroy()', async (t) => {
+test('neither end() after end() nor a write after destroy() causes a drain', async (t) => {
   let drains = 0
   let closes = 0
   const { port, reactor } = await serve(t, {

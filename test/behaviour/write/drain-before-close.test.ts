@@ -3,7 +3,7 @@ import { connectPeer } from '../../fixtures/peer.js'
 import { serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
-  test(`a queue that empties as the last thing before a regular close is told of (${trigger})`, async (t) => {
+  test(`drain is delivered before a regular close that follows immediately (${trigger})`, async (t) => {
     const log: string[] = []
     const { port } = await serve(
       t,
@@ -18,7 +18,7 @@ for (const trigger of TRIGGERS) {
     )
     const peer = await connectPeer(t, port)
     peer.socket.pause()
-    // Its FIN is there before it reads.
+    // The peer's FIN comes before the peer reads.
     peer.end('x')
     await until(() => log.includes('end'))
     peer.socket.resume()

@@ -13,7 +13,7 @@ const KEPT = 256 * 1024
 
 for (const trigger of TRIGGERS) {
   for (const who of ['broadcasts', 'a worker'] as const) {
-    test(`drain comes though ${who === 'broadcasts' ? who : `${who}'s writes`} keep the queue from being empty (${trigger})`, async (t) => {
+    test(`drain comes while ${who === 'broadcasts' ? who : `${who}'s writes`} are queued (${trigger})`, async (t) => {
       const conns: Connection[] = []
       const lengths: number[] = []
       const { reactor, port } = await serve<unknown>(
@@ -26,7 +26,7 @@ for (const trigger of TRIGGERS) {
         { trigger, ioThreads: 2 },
       )
       const peer = await connectPeer(t, port)
-      // Of two I/O threads the second may be the first to tell.
+      // The second peer waits for the first one's open, because I/O threads report in any order.
       await until(() => conns.length === 1)
       await connectPeer(t, port)
       await until(() => conns.length === 2)
@@ -41,7 +41,7 @@ for (const trigger of TRIGGERS) {
       }
       peer.socket.pause()
       const read = (length: number) => until(() => peer.socket.read(length) !== null)
-      // More than the kernel takes, before and behind.
+      // More bytes than the kernel takes, before and behind.
       for (let i = 0; i < BEFORE; i++) await more()
       t.equal(conn.write(Buffer.alloc(100_000)), false)
       const { path, content } = temporaryFile(t, 50_000)

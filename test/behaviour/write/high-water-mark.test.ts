@@ -9,7 +9,7 @@ const KIB = 1024
 const MIB = 1024 * KIB
 
 for (const trigger of TRIGGERS) {
-  test(`write answers false from highWaterMark on, and one drain follows (${trigger})`, async (t) => {
+  test(`write() returns false from highWaterMark on, and one drain follows (${trigger})`, async (t) => {
     const log: string[] = []
     const conns: Connection[] = []
     const { port, reactor } = await serve<unknown>(
@@ -20,12 +20,12 @@ for (const trigger of TRIGGERS) {
     )
     const random = seeded(3)
     for (let round = 1; round <= 3; round++) {
-      // Of one that has read, the kernel's buffer grows: it might hold all of the next round.
+      // A new peer, because the receive buffer of one that has read grows, and might hold the whole next round.
       const peer = await connectPeer(t, port)
       peer.socket.pause()
       await until(() => conns.length === round)
       const conn = conns[round - 1] as Connection
-      // All within one turn of the event loop: nothing can have been sent meanwhile.
+      // All in one turn of the event loop, so that no byte can be sent meanwhile.
       const parts = [
         random.bytes(63 * KIB),
         random.bytes(1023),
@@ -51,7 +51,7 @@ for (const trigger of TRIGGERS) {
     }
   })
 
-  test(`a drain that another write overtakes comes when that one has gone too (${trigger})`, async (t) => {
+  test(`a drain waits for a write that comes before it (${trigger})`, async (t) => {
     const conns: Connection[] = []
     const lengths: number[] = []
     const { port, reactor } = await serve<unknown>(
@@ -60,7 +60,7 @@ for (const trigger of TRIGGERS) {
         open: (conn) => void conns.push(conn),
         drain(conn) {
           lengths.push(conn.writableLength)
-          // Below the mark: no drain of its own.
+          // Below the mark, so that it causes no drain.
           if (lengths.length === 1) t.equal(conn.write('tail'), true)
         },
       },
@@ -82,7 +82,7 @@ for (const trigger of TRIGGERS) {
     t.strictSame(lengths, [0, 0])
   })
 
-  test(`no drain without a write that answered false (${trigger})`, async (t) => {
+  test(`no drain without a write() that returned false (${trigger})`, async (t) => {
     const log: string[] = []
     const { port, reactor } = await serve<unknown>(
       t,

@@ -11,7 +11,7 @@ interface Bench extends Served<unknown> {
   readonly peer: Peer
 }
 
-/** A connection whose next byte runs `act` inside the data handler. */
+/** Returns a connection whose data handler calls `act`. */
 async function actor(
   t: Parameters<typeof serve>[0],
   trigger: 'edge' | 'level',
@@ -21,7 +21,7 @@ async function actor(
   return { ...served, peer: await connectPeer(t, served.port) }
 }
 
-/** An ArrayBuffer that can shrink, where this Node has them. */
+/** Returns a view of an ArrayBuffer that can shrink, where this version of Node has them. */
 function resizable(bytes: Buffer): Uint8Array | undefined {
   const Resizable = ArrayBuffer as unknown as new (length: number, options: { maxByteLength: number }) => ArrayBuffer
   const memory = new Resizable(bytes.length, { maxByteLength: 2 * bytes.length })
@@ -32,7 +32,7 @@ function resizable(bytes: Buffer): Uint8Array | undefined {
 }
 
 for (const trigger of TRIGGERS) {
-  test(`what one handler writes leaves in one system call, in order (${trigger})`, async (t) => {
+  test(`writes of one handler are sent by one system call, in order (${trigger})`, async (t) => {
     const expected: Buffer[] = []
     const { reactor, peer } = await actor(t, trigger, (conn) => {
       for (let i = 0; i < 500; i++) {
@@ -50,7 +50,7 @@ for (const trigger of TRIGGERS) {
     t.equal(reactor.stats().writes - before, 1)
   })
 
-  test(`a reply between a copied and a pinned write: still one call (${trigger})`, async (t) => {
+  test(`copied and pinned writes of one handler are sent by one system call (${trigger})`, async (t) => {
     const random = seeded(21)
     const parts = [random.bytes(10), random.bytes(20 * KIB), random.bytes(10), random.bytes(17 * KIB), random.bytes(3)]
     const { reactor, peer } = await actor(t, trigger, (conn) => {
@@ -65,7 +65,7 @@ for (const trigger of TRIGGERS) {
     t.equal(reactor.stats().writes - before, 1)
   })
 
-  test(`strings of every encoding, bytes of every kind, in one order (${trigger})`, async (t) => {
+  test(`strings of every encoding and bytes of every kind are sent in order (${trigger})`, async (t) => {
     const random = seeded(99)
     const expected: Buffer[] = []
     const { peer } = await actor(t, trigger, (conn) => {
@@ -94,7 +94,7 @@ for (const trigger of TRIGGERS) {
       bytes(Buffer.alloc(0))
       bytes(random.bytes(KIB))
       bytes(new Uint8Array(random.bytes(100).buffer, 16, 40))
-      // Around the sizes from which bytes are pinned instead of copied, and strings encoded by themselves.
+      // The sizes around those from which bytes are pinned instead of copied, and strings encoded separately.
       for (const size of [5461, 5462, 16 * KIB - 1, 16 * KIB, 16 * KIB + 1, 300 * KIB]) {
         text('€'.repeat(size))
         text('a'.repeat(size))
@@ -111,7 +111,7 @@ for (const trigger of TRIGGERS) {
     t.equal(sha256(peer.received), sha256(Buffer.concat(expected)))
   })
 
-  test(`more writes than a batch has records, and more bytes than its arena (${trigger})`, async (t) => {
+  test(`writes beyond a batch's records and arena are sent in order (${trigger})`, async (t) => {
     const random = seeded(1234)
     const expected: Buffer[] = []
     let turn = 0
@@ -122,7 +122,7 @@ for (const trigger of TRIGGERS) {
         const part = random.bytes(random.integer(0, 200))
         expected.push(part)
         conn.write(part)
-        // In between, so that the writes do not merge into one record.
+        // Keeps the writes from merging into one record.
         others[0]?.write('.')
       }
     })
@@ -136,7 +136,7 @@ for (const trigger of TRIGGERS) {
     t.equal(other.text, '.'.repeat(6000))
   })
 
-  test(`a resizable buffer may shrink right after the write (${trigger})`, async (t) => {
+  test(`a resizable buffer may shrink immediately after write() (${trigger})`, async (t) => {
     const payload = seeded(4).bytes(400 * KIB)
     let skipped = false
     const { peer } = await actor(t, trigger, (conn) => {
@@ -155,7 +155,7 @@ for (const trigger of TRIGGERS) {
     if (!skipped) t.equal(sha256(peer.received), sha256(payload))
   })
 
-  test(`a small buffer may change right after the write (${trigger})`, async (t) => {
+  test(`a small buffer may change immediately after write() (${trigger})`, async (t) => {
     const scratch = Buffer.alloc(16 * KIB - 1)
     const { peer } = await actor(t, trigger, (conn) => {
       for (let i = 0; i < 40; i++) {

@@ -6,7 +6,7 @@ import { connectPeer } from '../../fixtures/peer.js'
 import { fence, serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 for (const trigger of TRIGGERS) {
-  test(`writes of a handler, its ticks and its promises leave together, in order (${trigger})`, async (t) => {
+  test(`writes of a handler, its ticks and its promises are sent together, in order (${trigger})`, async (t) => {
     const { port, reactor } = await serve<unknown>(
       t,
       {
@@ -105,7 +105,7 @@ for (const trigger of TRIGGERS) {
     await until(() => a.text === 'a tick a promise a' && b.text === 'b tick b promise b')
   })
 
-  test(`writes from outside of handlers: one call a microtask drain (${trigger})`, async (t) => {
+  test(`writes outside of handlers are sent by one call for each microtask drain (${trigger})`, async (t) => {
     const conns: Connection[] = []
     const { port, reactor } = await serve<unknown>(t, { open: (conn) => void conns.push(conn) }, {}, { trigger })
     const peer = await connectPeer(t, port)
@@ -127,7 +127,7 @@ for (const trigger of TRIGGERS) {
       await peer.untilBytes(3)
       await fence(reactor)
       t.equal(peer.text, '123', name)
-      // A promise's microtasks run within one drain; elsewhere a tick may publish between the first and the last.
+      // Microtasks of a promise run in one drain; otherwise a tick may publish between the first write and the last.
       t.ok(reactor.stats().writes - before <= 2, `${name}: ${reactor.stats().writes - before} calls`)
     }
   })

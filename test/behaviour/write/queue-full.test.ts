@@ -21,7 +21,7 @@ for (const trigger of TRIGGERS) {
     await until(() => conns.length === 1)
     const conn = conns[0] as Connection
     const part = Buffer.alloc(32 * KIB)
-    // Just at the limit, within one turn.
+    // Exactly the limit, in one turn.
     for (let i = 0; i < LIMIT / part.length; i++) conn.write(part)
     t.equal(conn.closed, false)
     t.equal(conn.writableLength, LIMIT)
@@ -42,7 +42,7 @@ for (const trigger of TRIGGERS) {
     await until(() => peer.gone)
   })
 
-  test(`a slow reader that lets the queue grow is cut off (${trigger})`, async (t) => {
+  test(`a slow reader whose queue exceeds maxWriteQueue is closed (${trigger})`, async (t) => {
     const log: string[] = []
     const conns: Connection[] = []
     const { port, reactor } = await serve<unknown>(
@@ -55,12 +55,12 @@ for (const trigger of TRIGGERS) {
     peer.socket.pause()
     await until(() => conns.length === 1)
     const conn = conns[0] as Connection
-    let most = 0
+    let max = 0
     while (!conn.closed) {
-      // Small writes, copied: they grow the pool of blocks, when the kernel's buffers are full.
+      // Small writes are copied, and make the pool of blocks grow when the kernel's buffers are full.
       for (let i = 0; i < 50; i++) conn.write(Buffer.alloc(KIB))
       await until(() => conn.writableLength === 0 || reactor.stats().queueBytes > 0)
-      most = Math.max(most, reactor.stats().queueBytes)
+      max = Math.max(max, reactor.stats().queueBytes)
     }
     await until(() => log.some((line) => line.startsWith('close')))
     await fence(reactor)
@@ -69,7 +69,7 @@ for (const trigger of TRIGGERS) {
       ['open', 'close ERR_C1M_WRITE_QUEUE_FULL'],
     )
     t.not(log.at(-1), 'drain')
-    t.ok(most > 0 && most < 2 * LIMIT, `${most} bytes of blocks at most`)
+    t.ok(max > 0 && max < 2 * LIMIT, `${max} bytes of blocks at most`)
     t.equal(reactor.stats().queueBytes, 0)
   })
 
@@ -77,7 +77,7 @@ for (const trigger of TRIGGERS) {
     ['bytes', Buffer.alloc(LIMIT + 1)],
     ['a string', 'é'.repeat(LIMIT / 2 + 1)],
   ] as const) {
-    test(`one write of ${what} larger than maxWriteQueue (${trigger})`, async (t) => {
+    test(`one write of ${what} larger than maxWriteQueue destroys the connection (${trigger})`, async (t) => {
       const log: string[] = []
       const answers: boolean[] = []
       const { port, reactor } = await serve<unknown>(
@@ -95,7 +95,7 @@ for (const trigger of TRIGGERS) {
     })
   }
 
-  test(`end with a chunk beyond maxWriteQueue (${trigger})`, async (t) => {
+  test(`end() with a chunk beyond maxWriteQueue destroys the connection (${trigger})`, async (t) => {
     const log: string[] = []
     const answers: boolean[] = []
     const { port, reactor } = await serve<unknown>(
