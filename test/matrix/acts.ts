@@ -11,13 +11,13 @@ import { FILE_RECORD } from './world.js'
 type Act = (run: Run, number: number) => void
 
 const TIMEOUT_MS = 30
-/** Of a reactor that nothing keeps from draining, and of one that a peer keeps from it. */
+/** The deadlines of a reactor that can drain, and of one whose peer prevents that. */
 const SHUTDOWN_MS = { drains: 20_000, stuck: 300 }
-/** What a shutdown may take beyond its deadline on a busy machine. */
+/** The time that a shutdown may take beyond its deadline on a busy machine. */
 const LATE_MS = 4000
 
 const never = () => false
-/** Whether it has ended otherwise than by itself, or may have, though nobody here knows yet. */
+/** True if the connection was ended by force, or may have been. */
 const violated = (run: Run, near: Near) => !run.regular(near) || !near.open || run.scenario.peer === 'resets'
 
 function timeout(timeouts: Timeouts, must: boolean): Act {
@@ -62,7 +62,7 @@ function detach(run: Run, number: number, then?: () => void): void {
   )
 }
 
-/** To Node, and back. */
+/** Detaches the connection, and adopts the socket. */
 function adopt(run: Run, number: number): void {
   detach(run, number, () => {
     const { near, world } = run
@@ -114,7 +114,7 @@ function join(run: Run): void {
   for (const { far } of both) far.send(2)
 }
 
-/** What each feature does to the connection of a run. */
+/** The actions of the features on the connection of a run. */
 export const ACTS: Readonly<Record<Feature, Act>> = {
   write({ near }, number) {
     near.send('write', number, 60)
@@ -157,7 +157,7 @@ export const ACTS: Readonly<Record<Feature, Act>> = {
     const task = { kind: 'write', number } as const
     const sent = recordsOf(task).map((bytes) => near.outbox.accepted(bytes, false, `task ${number}`))
     const written = near.during(world.pool.run(task, { connection: near.conn })).then(() => {
-      // What was written before our side ended goes before its FIN.
+      // Records written before the end must be sent before the FIN.
       if (near.writable && near.opens === 1) for (const record of sent) record.required = true
       return true
     })

@@ -1,6 +1,6 @@
-// All pairs that begin with one feature, in a process of their own, which must end by itself. Alone, with what happens:
+// Runs all pairs that begin with one feature, in a process of their own, which must end on its own. A single one:
 //   C1M_MATRIX=write,move,tick,stuck,3 node build/js/test/matrix/child.js
-// Fewer words take all that begin like that.
+// Fewer words select all that begin with them.
 
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -18,7 +18,7 @@ import { Thrown } from './near.js'
 import { Run } from './run.js'
 import { Desk, makeFile, World } from './world.js'
 
-/** What the child says of each scenario, and of all together. */
+/** The child's output for each scenario, and for all together. */
 export interface Said {
   readonly name?: string
   readonly faults?: readonly string[]
@@ -30,7 +30,7 @@ const ABREAST = 80
 const SHUTDOWN_MS = 500
 const LATE_MS = 4000
 const GROWTH_MIB = 64
-/** Until it is said what still runs. */
+/** The time after which the scenarios that still run are printed. */
 const WATCHDOG_MS = 60_000
 
 let caught = 0
@@ -43,13 +43,13 @@ process.on('uncaughtException', (error) => {
   }
 })
 
-/** Slots of connections that have closed, as far as these are not free again. */
+/** Returns the number of slots of closed connections that are not free again. */
 function slotsHeld({ reactor }: World): number {
   const { accepted, connected, adopted, closed, connections } = reactor.stats()
   return accepted + connected + adopted - closed - connections
 }
 
-/** What a reactor must have given back when it has been shut down. */
+/** Returns the resources that a reactor has not released after its shutdown. */
 function leftOf({ reactor }: World): string[] {
   const { queueBytes, relayPipes } = reactor.stats()
   const left: string[] = []
@@ -59,7 +59,7 @@ function leftOf({ reactor }: World): string[] {
   return left
 }
 
-/** Within its deadline. */
+/** Shuts the reactor down. Resolves with the faults, among them a missed deadline. */
 async function shutDown(world: World, before = false): Promise<string[]> {
   for (let i = 0; i < 1000 && !before && slotsHeld(world) !== 0; i++) await sleep(10)
   const slots = before ? 0 : slotsHeld(world)
@@ -83,7 +83,7 @@ class Batch {
     readonly file: string,
   ) {}
 
-  /** Those of one number of I/O threads; what shuts its reactor down has one of its own. */
+  /** Runs scenarios with one number of I/O threads. One that shuts its reactor down has a reactor of its own. */
   async run(scenarios: readonly Scenario[], threads: number): Promise<void> {
     const shared = new World(threads, this.pool, this.file)
     const left: Run[] = []
@@ -134,7 +134,7 @@ function memoryInUse(): number {
 
 async function main(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'c1m-matrix-'))
-  // With the first stream of a process libuv opens a descriptor to keep.
+  // With the first stream of a process libuv opens a descriptor that it keeps.
   await once(createServer().listen(0).close(), 'close')
   const file = makeFile(folder)
   await collectGarbage()
@@ -166,5 +166,5 @@ async function main(): Promise<void> {
   say(batch.sum())
 }
 
-// Others import its types.
+// Other modules import the types only.
 if (require.main === module) void main()

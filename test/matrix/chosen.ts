@@ -1,6 +1,6 @@
 import { type Feature, NAMES, nameOf, type Scenario, scenariosOf, THREADS } from './features.js'
 
-/** The scenarios whose names begin with the words of C1M_MATRIX; an empty word stands for any. */
+/** Returns the scenarios whose names begin with the words of C1M_MATRIX. An empty word stands for any. */
 export function chosen(): Scenario[] {
   const words = (process.env.C1M_MATRIX ?? '').split(',')
   const firsts = words[0] ? [words[0] as Feature] : NAMES

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Outbox, Stream } from './wire.js'
 
-/** What a peer is like. */
+/** The kinds of peers. */
 export const PEERS = {
   reads: 'reads all',
   stuck: 'never reads',
@@ -11,13 +11,13 @@ export const PEERS = {
 } as const
 export type PeerKind = keyof typeof PEERS
 
-/** A peer: `node:net`, which compares what it receives with what was sent. */
+/** A peer of `node:net`, which compares received bytes with the sent ones. */
 export class Far {
-  /** Bytes of its stream that it has sent. */
+  /** The number of bytes of its stream that it has sent. */
   sent = 0
   #frames = 0
   ended = false
-  /** It has reset the connection, or was given up by the run. */
+  /** True if it has reset the connection, or the run has destroyed it. */
   gone = false
   closed = false
   endSeen = false
@@ -70,7 +70,7 @@ export class Far {
     this.socket.resetAndDestroy()
   }
 
-  /** What its kind does while features meet. */
+  /** Does what its kind does while the features meet. */
   meanwhile(): void {
     if (this.kind === 'ends') this.end()
     if (this.kind === 'resets') this.reset()

@@ -1,8 +1,8 @@
 import { PEERS, type PeerKind } from './far.js'
 
 /**
- * The features that may meet on one connection, what the matrix does with each, and which guarantees are at stake with it;
- * the first and the eleventh always are (docs/guarantees.md).
+ * The features that may meet on one connection, what the matrix does with each, and the guarantees that it concerns, in
+ * addition to the first and the eleventh, which always apply (docs/guarantees.md).
  */
 export const FEATURES = {
   write: { title: 'write', does: '`conn.write()` of a few bytes, and of 400 KB', guarantees: [2, 4] },
@@ -56,10 +56,10 @@ const TIMEOUTS: Partial<Record<Feature, string>> = {
   total: 'ERR_C1M_CONNECTION_TIMEOUT',
 }
 
-/** What happens to the reactor, and so before a connection can be there. */
+/** Features of the reactor, which may come before there is a connection. */
 const OF_THE_REACTOR: readonly Feature[] = ['shutdown', 'unref']
 
-/** Why a pair can't be, in this order. */
+/** Returns the reason why a pair is impossible in this order, or undefined. */
 export function impossible(first: Feature, second: Feature): string | undefined {
   if (second === 'connect' && !OF_THE_REACTOR.includes(first)) {
     return first === 'connect' || first === 'adopt'
@@ -71,11 +71,11 @@ export function impossible(first: Feature, second: Feature): string | undefined 
   return undefined
 }
 
-/** What `close` may be called with when these meet. */
+/** Returns the codes that `close` may get when these features meet. */
 export function closeCodes(features: readonly Feature[], peer: PeerKind, gap: Gap): string[] {
   const codes = features.flatMap((feature) => TIMEOUTS[feature] ?? [])
   if (peer === 'resets') codes.push('ECONNRESET', 'EPIPE')
-  // Some that are stuck are left to the shutdown at the end, whose deadline they are cut at.
+  // Some stuck connections are left to the shutdown at the end, which cuts them at its deadline.
   if (peer === 'stuck' && (gap === 'turn' || features.includes('shutdown'))) codes.push('ERR_C1M_SHUTDOWN')
   if (features.includes('relay')) codes.push('ERR_C1M_RELAY_FAILED')
   return codes
@@ -93,7 +93,7 @@ export function nameOf({ first, second, gap, peer, threads }: Scenario): string 
   return [first, second, gap, peer, threads].join()
 }
 
-/** All that begin with this feature. */
+/** Returns all scenarios that begin with this feature. */
 export function scenariosOf(first: Feature, threads: number): Scenario[] {
   return NAMES.filter((second) => impossible(first, second) === undefined).flatMap((second) =>
     (Object.keys(GAPS) as Gap[]).flatMap((gap) =>

@@ -8,43 +8,43 @@ export const FRAMINGS: Readonly<Record<Exclude<Cut, 'bytes'>, Framing>> = {
   newline: delimited('\n'),
 }
 
-/** What the matrix throws in handlers. */
+/** The error that the matrix throws in handlers. */
 export class Thrown extends Error {}
 
-/** A connection of the reactor: what it is, as far as its handlers' thread can know, and what it may be told. */
+/** The model of a connection of the reactor: its state, as far as JavaScript knows it, and the events that may come. */
 export class Near {
   conn!: Connection<Near>
   far!: Far
   readonly outbox = new Outbox()
   cut: Cut = 'bytes'
-  /** Bytes of its peer's stream that it has got. */
+  /** The number of bytes of its peer's stream that were delivered. */
   position = 0
   opens = 0
   closes = 0
   closedWith: (Error & { readonly code?: string })[] = []
-  /** We ended our side. */
+  /** True if `end()` was called. */
   endedHere = false
-  /** The library ends it, behind its peer's end: at once, or when the tasks for it are done. */
+  /** True if the library ends it after its peer's end: immediately, or when its tasks are done. */
   endsItself = false
   tasks = 0
-  /** We destroyed or reset it, for this reason. */
+  /** True if it was destroyed or reset, for this reason. */
   gone = false
   reason: Error | undefined
   paused = false
   endSeen = false
-  /** `detach()` is under way. */
+  /** True while `detach()` is in progress. */
   leaving = false
   stayed = false
-  /** `adopt()` of its socket is under way. */
+  /** True while `adopt()` of its socket is in progress. */
   adopting = false
-  /** It has been detached. */
+  /** The socket as which it has been detached. */
   socket: Socket | undefined
   /** The other side of its relay. */
   relayed: Near | undefined
-  /** The next handler throws. */
+  /** True if the next handler throws. */
   throwNext = false
   thrown = 0
-  /** Called in the handler that gets the last of what its peer sends first. */
+  /** Called in the handler that gets the end of the peer's first bytes. */
   onHello: (() => void) | undefined
   helloEnd = Number.POSITIVE_INFINITY
   /** Codes that `close` may get. */
@@ -60,14 +60,14 @@ export class Near {
     return this.opens > this.closes && !this.gone && !this.conn.closed
   }
 
-  /** Our side was ended. */
+  /** True if the reactor's side was ended. */
   get ended(): boolean {
     return (
       this.endedHere || (this.endsItself && (this.tasks === 0 || this.socket !== undefined || this.conn.writableEnded))
     )
   }
 
-  /** A task for it is under way: until whoever waits for its result has had it, the library does not end our side. */
+  /** Counts a task until its result was delivered: the library does not end the connection before. */
   async during<T>(task: Promise<T>): Promise<T> {
     this.tasks++
     try {
@@ -77,12 +77,12 @@ export class Near {
     }
   }
 
-  /** What is written now is taken. */
+  /** True if a write is accepted. */
   get writable(): boolean {
     return this.open && !this.ended && !this.leaving && this.relayed === undefined
   }
 
-  /** All that there is of it has closed. */
+  /** True if the connection and its sockets have closed. */
   get over(): boolean {
     return (
       this.opens > 0 &&
@@ -114,7 +114,7 @@ export class Near {
     if (!holds) this.fail(what)
   }
 
-  /** Sends a record: by whoever has the connection. */
+  /** Sends a record, by the connection or the detached socket. */
   send(feature: string, number: number, length: number): void {
     const bytes = recordOf(feature, number, length)
     if (this.socket !== undefined) {
@@ -169,7 +169,7 @@ export class Near {
     if (this.socket === undefined) this.conn.resume()
   }
 
-  /** It goes on as a socket of Node's. */
+  /** Continues with a detached socket. */
   became(socket: Socket): void {
     this.socket = socket
     socket.on('data', (chunk) => this.got(chunk))
@@ -180,7 +180,7 @@ export class Near {
     socket.on('error', (error: Error & { readonly code?: string }) => this.closedWith.push(error))
   }
 
-  /** Its bytes, or a frame of them. */
+  /** Checks delivered bytes, or a frame of them. */
   got(chunk: Buffer): void {
     const { bytes } = this.stream
     const header = Buffer.alloc(this.cut === 'length' ? 4 : 0)
@@ -194,7 +194,7 @@ export class Near {
     this.position += whole.length
   }
 
-  /** At the end of each handler. */
+  /** Called at the end of each handler. */
   handled(): void {
     if (!this.throwNext) return
     this.throwNext = false
@@ -202,14 +202,14 @@ export class Near {
     throw new Thrown('on purpose')
   }
 
-  /** Who hears anything is here after all: `detach()` is about to say so. */
-  #heard(): void {
+  /** Called for each event: it means that `detach()` is going to reject, because the connection stays. */
+  #noteEvent(): void {
     this.stayed ||= this.leaving
     this.leaving = false
   }
 
   data(chunk: Buffer): void {
-    this.#heard()
+    this.#noteEvent()
     this.expect(!this.gone, 'data behind destroy()')
     this.expect(!this.paused, 'data in a pause')
     this.expect(!this.endSeen, 'data behind the end')
@@ -223,7 +223,7 @@ export class Near {
   }
 
   endCame(): void {
-    this.#heard()
+    this.#noteEvent()
     this.expect(!this.endSeen && !this.paused && !this.gone, 'an end twice, in a pause, or behind destroy()')
     this.expect(this.relayed === undefined && this.socket === undefined, 'an end of one that is relayed or detached')
     this.expect(this.position === this.far.sent, `an end at ${this.position} of ${this.far.sent}`)
@@ -237,7 +237,7 @@ export class Near {
   }
 }
 
-/** One object for all, so that those that are adopted share their settings. */
+/** One object for all connections, so that adopted ones share their settings. */
 export const HANDLERS: Handlers<Near> = {
   data(conn, chunk) {
     conn.data.data(chunk)
@@ -249,7 +249,7 @@ export const HANDLERS: Handlers<Near> = {
   end(conn) {
     const near = conn.data
     near.endCame()
-    // What the library does when this has returned, or thrown.
+    // The library ends the connection when this handler has returned or thrown.
     if (!near.halfOpen) near.endsItself = true
     near.handled()
   },

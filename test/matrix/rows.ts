@@ -3,10 +3,10 @@ import { type Child, startChild } from '../fixtures/child.js'
 import { until } from '../fixtures/reactor.js'
 import type { Said } from './child.js'
 
-/** A child with all its scenarios. */
+/** The timeout for a child with all its scenarios. */
 const CHILD_MS = 240_000
 
-/** Runs the scenarios whose names begin with these words in a process of its own; one assertion for each pair. */
+/** Runs the scenarios whose names begin with these words in a process of its own, with one assertion for each pair. */
 export async function runScenarios(t: Test, program: 'child' | 'unref-child', words: string): Promise<void> {
   const child = startChild(t, `../../matrix/${program}`, { env: { C1M_MATRIX: words } })
   await until(() => child.exit !== undefined, `the end of C1M_MATRIX=${words}\n${child.stderr}`, CHILD_MS)
@@ -26,7 +26,7 @@ export async function runScenarios(t: Test, program: 'child' | 'unref-child', wo
   verifyEnd(t, child, said, words)
 }
 
-/** What all of them have left behind. */
+/** Checks that the scenarios have left nothing behind. */
 function verifyEnd(t: Test, { exit, stderr }: Child, said: readonly Said[], words: string): void {
   t.ok(
     said.some(({ done = 0 }) => done > 0),
@@ -35,7 +35,7 @@ function verifyEnd(t: Test, { exit, stderr }: Child, said: readonly Said[], word
   t.strictSame(
     said.flatMap(({ after = [] }) => after),
     [],
-    `${words}: descriptors, pipes, slots and memory are back, and shutdown() kept its deadline`,
+    `${words}: descriptors, pipes, slots and memory are released, and shutdown() kept its deadline`,
   )
-  t.strictSame(exit, { code: 0, signal: null }, `${words}: the process ended by itself${stderr}`)
+  t.strictSame(exit, { code: 0, signal: null }, `${words}: the process ended on its own${stderr}`)
 }

@@ -9,9 +9,9 @@ import { Near } from './near.js'
 import { STREAMS } from './wire.js'
 import type { Desk, Kind, World } from './world.js'
 
-/** Longer than anything takes on a busy machine. */
+/** A timeout longer than any step takes on a busy machine. */
 const STUCK_MS = 20_000
-/** Until a timeout of a scenario has run out, if it does. */
+/** The max time for a scenario's timeout to fire, if it does. */
 const TIMED_MS = 250
 const HELLO_FRAMES = 2
 const TIMEOUTS: readonly Feature[] = ['idle', 'read', 'writeTimeout', 'total']
@@ -21,16 +21,16 @@ export class Run {
   readonly name: string
   readonly faults: string[] = []
   readonly near: Near
-  /** For a relay. */
+  /** The second connection of a relay. */
   readonly partner: Near | undefined
   listener: Listener<Near> | undefined
-  /** Promises that have not settled. */
+  /** The promises that have not settled. */
   readonly pending = new Set<string>()
-  /** Verified when all is over. */
+  /** Checks for the end of the run. */
   readonly later: (() => void)[] = []
-  /** A timeout that must run out. */
+  /** True if a timeout must fire. */
   mustTimeOut = false
-  /** It is left to the shutdown of its reactor. */
+  /** True if its connection is left to the shutdown of the reactor. */
   left = false
 
   constructor(
@@ -77,7 +77,7 @@ export class Run {
     if (this.faults.length < 5 && !this.faults.includes(what)) this.faults.push(what)
   }
 
-  /** Expects it to be fulfilled with what `holds`, or rejected with a code that `may` be. */
+  /** Expects the promise to resolve with a value for which `holds` is true, or to reject with a code that `may` be. */
   promise<T>(what: string, promise: Promise<T>, holds: (value: T) => boolean, may: (code: string) => boolean): void {
     const key = `${what} ${this.pending.size}`
     this.pending.add(key)
@@ -102,14 +102,14 @@ export class Run {
     return true
   }
 
-  /** All but what is left to the reactor's shutdown. */
+  /** Runs the scenario, except for its part in the reactor's shutdown. */
   async go(): Promise<void> {
     const { near } = this
     await this.meet()
     for (let i = 0; i < 5; i++) await turn()
     if (this.features.some((feature) => TIMEOUTS.includes(feature))) {
       const replaced = () => near.socket !== undefined || near.opens > 1 || near.over
-      if (this.mustTimeOut) await this.until(replaced, 'a timeout that runs out')
+      if (this.mustTimeOut) await this.until(replaced, 'a timeout that fires')
       else for (const end = Date.now() + TIMED_MS; !near.over && Date.now() < end; ) await sleep(5)
     }
     await sleep(10)
@@ -120,7 +120,7 @@ export class Run {
     if (!this.left) await this.conclude()
   }
 
-  /** Until all is over. */
+  /** Waits for the end of everything, and verifies it. */
   async conclude(): Promise<void> {
     const { pending, nears } = this
     await this.until(() => nears.every(({ over }) => over), 'its close')
@@ -156,7 +156,7 @@ export class Run {
     return socket
   }
 
-  /** The two features, on a connection that has just come about. */
+  /** Runs the two features on a connection that has just been established. */
   async meet(): Promise<void> {
     const { near, partner } = this
     if (partner !== undefined) {
@@ -200,7 +200,7 @@ export class Run {
     }
   }
 
-  /** In the handler that gets the last of what the peer sends first. */
+  /** Calls `act` in the handler that gets the end of the peer's first bytes. */
   async #inHello(act: () => Promise<void>): Promise<void> {
     let acting: Promise<void> | undefined
     this.near.onHello = () => {
@@ -210,7 +210,7 @@ export class Run {
     await acting
   }
 
-  /** In `open` for the same tick, or when the promise has been resolved. */
+  /** Runs the acts in `open` for the same tick, or after the promise has resolved. */
   async #opened(
     begin: (open: (conn: Connection<Near>) => void) => Promise<unknown>,
     both: (acts: readonly (() => void)[]) => Promise<void>,
@@ -268,13 +268,13 @@ export class Run {
     }
   }
 
-  /** The end of a connection whose peer reads nothing. */
+  /** Ends a connection whose peer reads nothing. */
   async #giveUp(): Promise<void> {
     await sleep(10)
     const { near, scenario } = this
-    // Its socket has been taken over, and is about to be a connection.
+    // The socket has been taken over, and is going to be a connection.
     if (near.adopting && near.socket?.destroyed === true) await this.until(() => !near.adopting, 'adopt()')
-    if (scenario.gap === 'tick' || near.socket !== undefined) near.destroy(new Error('given up'))
+    if (scenario.gap === 'tick' || near.socket !== undefined) near.destroy(new Error('ended by the run'))
     else this.left = near.open && !this.has('shutdown')
   }
 
@@ -304,7 +304,7 @@ export class Run {
     if (passed !== far.sent - near.position) fail(`${passed} of ${far.sent - near.position} bytes relayed`)
   }
 
-  /** It came to its end without violence: nothing may be missing. */
+  /** True if the connection has ended without force: no byte may be missing. */
   regular({ gone, closedWith, far }: Near): boolean {
     return !gone && closedWith.length === 0 && !far.gone
   }

@@ -1,4 +1,4 @@
-// What the workers of the matrix's pool do.
+// The tasks of the matrix's worker pool.
 import type { RemoteConnection } from 'c1m'
 import { recordOf } from './wire.js'
 
@@ -7,7 +7,7 @@ export interface Task {
   readonly number: number
 }
 
-/** Records that a worker writes for a task. */
+/** Returns the records that a worker writes for a task. */
 export function recordsOf({ number }: Task): Buffer[] {
   return [0, 1, 2].map((i) => recordOf('remote', number * 3 + i, [40, 200_000, 900][i] as number))
 }

@@ -1,5 +1,6 @@
-// Pairs with `unref()`, each on a reactor of its own: the process must end by itself, whatever is open or under way.
-// Alone: C1M_MATRIX=unref,file,tick,stuck,1 node build/js/test/matrix/unref-child.js
+// Runs pairs with `unref()`, each on a reactor of its own: the process must end on its own, whatever is open or in
+// progress.
+// A single one: C1M_MATRIX=unref,file,tick,stuck,1 node build/js/test/matrix/unref-child.js
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,7 +13,7 @@ import { Thrown } from './near.js'
 import { Run } from './run.js'
 import { Desk, makeFile, World } from './world.js'
 
-/** Longer than an end by itself takes on a busy machine. */
+/** A timeout longer than the end of the process takes on a busy machine. */
 const STILL_HERE_MS = 30_000
 
 const strangers: string[] = []
@@ -29,7 +30,7 @@ async function main(): Promise<void> {
   const scenarios = chosen().filter(({ first, second }) => first === 'unref' || second === 'unref')
   const runs = scenarios.map((scenario) => new Run(scenario, new World(scenario.threads, pool, file), desk))
   await Promise.all(runs.map((run) => run.meet().catch((error) => run.fail(`${(error as Error).stack}`))))
-  // Tasks keep a process, as documented.
+  // Tasks keep a process alive, as documented.
   const tasks = () => pool.stats().queued + pool.stats().running
   while (tasks() > 0) await sleep(5)
   await sleep(50)

@@ -1,16 +1,16 @@
-// What goes over the wires of the matrix. Both directions describe themselves, so that a stream is checked byte by byte
-// whatever order the features leave open.
+// The bytes of the matrix. Both directions describe themselves, so that a stream is checked byte by byte, whatever
+// order the features permit.
 import { patternAt } from '../fixtures/pattern.js'
 
-/** The first byte of a record; frames, which are ASCII with a length in front, don't have it. */
+/** The first byte of a record. Frames, which are ASCII with a length in front, don't have it. */
 const MAGIC = 0xc1
 const NEWLINE = 0x0a
-/** Bytes by which a record is known. */
+/** The number of bytes that identify a record. */
 export const HEAD = 16
 
 const records = new Map<string, Buffer>()
 
-/** What our side sends: a head that says which one it is, and a body that no other one has. Holds no newline. */
+/** Returns a record of the reactor's side: a head that identifies it, and a body of its own, without a newline. */
 export function recordOf(feature: string, number: number, length: number): Buffer {
   const key = `${feature} ${number} ${length}`
   let record = records.get(key)
@@ -28,17 +28,18 @@ export function recordOf(feature: string, number: number, length: number): Buffe
   return record
 }
 
-/** No byte of these is a newline. */
+/** Lengths of which no byte is a newline. */
 const FRAME_LENGTHS = [20, 300, 5000, 33, 17_000, 64, 1500]
 const FRAMES = 40
 
 /**
- * What peers send: frames with their length in front whose last byte is a newline, and the only one. So each of them is a
- * frame of either framing, a framing may change behind each, and bytes are the same whoever cuts them.
+ * The bytes that peers send: frames with their length in front, whose last byte is a newline, and no other. So each is
+ * a
+ * frame of either framing, the framing may change behind each, and the bytes are the same with any framing.
  */
 export class Stream {
   readonly bytes: Buffer
-  /** Where frames end; 0 first. */
+  /** The offsets at which frames end, beginning with 0. */
   readonly ends: readonly number[]
 
   constructor(seed: number) {
@@ -57,7 +58,7 @@ export class Stream {
     this.ends = ends
   }
 
-  /** Where the frame begins that this position is in. */
+  /** Returns the start of the frame in which this position lies. */
   boundary(position: number): number {
     return this.ends.findLast((end) => end <= position) as number
   }
@@ -65,30 +66,30 @@ export class Stream {
 
 export const STREAMS = { a: new Stream(1), b: new Stream(40) } as const
 
-/** How what arrives is cut. */
+/** How received bytes are framed. */
 export type Cut = 'bytes' | 'length' | 'newline'
 
 interface Sent {
   readonly bytes: Buffer
-  /** Records of one order come in it; there is none between two orders. */
+  /** The name of a sequence, in which its records must come; records of two sequences have no order. */
   readonly order: string
   required: boolean
-  arrived: boolean
+  received: boolean
 }
 
-/** What our side has sent to a peer, and what of it has arrived there. */
+/** The records that the reactor's side has sent to a peer, and those that the peer has received. */
 export class Outbox {
   readonly #sent: Sent[] = []
   #head = Buffer.alloc(0)
   #current: { readonly sent: Sent; at: number } | undefined
-  /** What another peer sends, from there on: a relay passes it on behind the records. */
+  /** The stream of another peer, which a relay passes on behind the records, and the position in it. */
   #relayed: { readonly stream: Stream; at: number } | undefined
   relayedBytes = 0
   fault: string | undefined
 
-  /** These bytes have been taken, and must arrive; or may, if they are not `required`. */
+  /** Adds accepted bytes, which must be received, or may if they are not `required`. */
   accepted(bytes: Buffer, required = true, order = 'js'): Sent {
-    const sent: Sent = { bytes, order, required, arrived: false }
+    const sent: Sent = { bytes, order, required, received: false }
     this.#sent.push(sent)
     return sent
   }
@@ -97,19 +98,19 @@ export class Outbox {
     this.#relayed = { stream, at }
   }
 
-  /** Whether nothing is left in the middle. */
+  /** True if no record has been received in part. */
   get whole(): boolean {
     return this.#current === undefined && this.#head.length === 0
   }
 
-  /** What must have arrived and has not. */
+  /** The required records that have not been received. */
   get missing(): string[] {
     return this.#sent
-      .filter(({ required, arrived }) => required && !arrived)
+      .filter(({ required, received }) => required && !received)
       .map(({ bytes }) => bytes.toString('latin1', 0, HEAD + 4).replace(/[^ -~]/g, '.'))
   }
 
-  /** What has arrived at the peer. */
+  /** Adds bytes that the peer has received. */
   feed(chunk: Buffer): void {
     let rest = chunk
     while (rest.length > 0 && this.fault === undefined) rest = this.#take(rest)
@@ -133,13 +134,13 @@ export class Outbox {
     }
     this.#head = Buffer.alloc(0)
     const sent = this.#sent.find(
-      ({ bytes, arrived }) =>
-        !arrived && bytes.subarray(0, HEAD + 4).equals(head.subarray(0, Math.min(HEAD + 4, bytes.length))),
+      ({ bytes, received }) =>
+        !received && bytes.subarray(0, HEAD + 4).equals(head.subarray(0, Math.min(HEAD + 4, bytes.length))),
     )
-    if (sent === undefined) return this.#fail('no record that was sent, or one that came twice', head)
+    if (sent === undefined) return this.#fail('a record that was not sent, or was received twice', head)
     const before = this.#sent.slice(0, this.#sent.indexOf(sent))
-    if (before.some(({ order, arrived, required }) => order === sent.order && required && !arrived)) {
-      return this.#fail('a record before its turn', head)
+    if (before.some(({ order, received, required }) => order === sent.order && required && !received)) {
+      return this.#fail('a record out of order', head)
     }
     this.#current = { sent, at: 0 }
     return head
@@ -153,7 +154,7 @@ export class Outbox {
     }
     current.at += length
     if (current.at === bytes.length) {
-      current.sent.arrived = true
+      current.sent.received = true
       this.#current = undefined
     }
     return chunk.subarray(length)

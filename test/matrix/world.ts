@@ -7,24 +7,24 @@ import { FRAMINGS, HANDLERS, Near } from './near.js'
 import { recordOf } from './wire.js'
 
 export const FILE_RECORD = 400_000
-/** Small, so that what a peer doesn't read waits with us and not in the kernel. */
+/** A small buffer, so that bytes that a peer doesn't read wait in the queue and not in the kernel. */
 const SEND_BUFFER = 16 * 1024
 
-/** A file of two records. */
+/** Makes a file of two records. */
 export function makeFile(folder: string): string {
   const path = join(folder, 'records')
   writeFileSync(path, Buffer.concat([0, 1].map((number) => recordOf('file', number, FILE_RECORD))))
   return path
 }
 
-/** How connections are accepted or taken over. */
+/** The options with which connections are accepted or adopted. */
 export interface Kind {
   readonly halfOpen: boolean
   readonly framed: boolean
   readonly borrowed: boolean
 }
 
-/** A reactor, where its connections come from, and those that have not met their peers yet. */
+/** A reactor, its listeners, and the connections whose peers are not known yet. */
 export class World {
   readonly reactor: Reactor
   readonly handlers: Handlers<Near>
@@ -35,7 +35,7 @@ export class World {
   constructor(
     readonly threads: number,
     readonly pool: WorkerPool,
-    /** Of two records. */
+    /** The path of a file of two records. */
     readonly file: string,
   ) {
     this.reactor = new Reactor({ maxConnections: 20_000, ioThreads: threads, poisonBorrowed: true })
@@ -60,7 +60,7 @@ export class World {
     }
   }
 
-  /** One for all of this kind, or one of its own. */
+  /** Returns the listener for all connections of this kind, or one of its own. */
   listener(kind: Kind, own: boolean): Promise<Listener<Near>> {
     const key = JSON.stringify(kind)
     const known = own ? undefined : this.#listeners.get(key)
@@ -74,7 +74,7 @@ export class World {
     return listening
   }
 
-  /** The connection whose peer is this socket. */
+  /** Resolves with the connection whose peer is this socket. */
   accepted(socket: Socket, port: number): Promise<Connection<Near>> {
     const key = `${port} ${socket.localPort}`
     const come = this.#come.get(key)
@@ -84,7 +84,7 @@ export class World {
   }
 }
 
-/** A server of Node's, whose sockets are asked for by their peer's port. */
+/** A server of Node, whose sockets are found by their peer's port. */
 export class Desk {
   readonly #waiting = new Map<number, (socket: Socket) => void>()
   readonly #come = new Map<number, Socket>()

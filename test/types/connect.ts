@@ -3,7 +3,7 @@ import type { LookupFunction } from 'node:net'
 import type { Connection, ConnectOptions, Handlers, Listener, Reactor } from 'c1m'
 import { holds, type Same } from './same.js'
 
-// Compiled, and never run: what connect() takes and answers.
+// Compiled, and never run: the options and results of connect().
 
 export const connectOptions: ConnectOptions[] = [
   { port: 7000 },

@@ -9,7 +9,7 @@ import {
 } from 'c1m'
 import { holds, type Same, take } from './same.js'
 
-// Compiled, and never run: what conn.data is follows from listen<Peer>().
+// Compiled, and never run: the type of conn.data follows from listen<Peer>().
 
 interface Peer {
   readonly id: ConnectionId
@@ -44,7 +44,7 @@ export async function typedThroughListen(): Promise<void> {
       close(conn, error) {
         holds<Same<typeof conn, Connection<Peer>>>()
         holds<Same<typeof error, CloseError | undefined>>()
-        // Known codes complete; any string compares.
+        // Editors complete the known codes, and any string can be compared.
         holds<Same<NonNullable<typeof error>['code'], ErrorCode | (string & {}) | undefined>>()
         holds<Same<NonNullable<typeof error>['errno'], number | undefined>>()
         holds<Same<NonNullable<typeof error>['syscall'], string | undefined>>()
@@ -81,7 +81,7 @@ export async function inferred(reactor: Reactor): Promise<void> {
 export function inTheMap(reactor: Reactor, id: ConnectionId): void {
   const conn = reactor.connections.get(id)
   holds<Same<typeof conn, Connection | undefined>>()
-  // The reactor's map has connections of all listeners: which data one has, the program must say.
+  // The reactor's map has connections of all listeners, so their data is unknown.
   holds<Same<NonNullable<typeof conn>['data'], unknown>>()
   // @ts-expect-error: it may be gone
   conn.end()

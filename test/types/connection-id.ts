@@ -15,7 +15,7 @@ export function ids(conn: Connection, connections: ConnectionMap): void {
   // @ts-expect-error: a port is not an id
   byId.get(conn.remotePort ?? 0)
 
-  // What comes from outside is looked up as a number: it is found or not.
+  // A number from outside can be looked up, and is found or not.
   connections.get(Number('17'))
   connections.has(17)
   // @ts-expect-error: a string finds nothing

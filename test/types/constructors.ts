@@ -1,6 +1,6 @@
 import { Connection, ConnectionMap, Listener } from 'c1m'
 
-// Compiled, and never run: only a reactor makes these.
+// Compiled, and never run: constructors of objects that only a reactor makes.
 
 export function constructors(): void {
   // @ts-expect-error: reactor.listen() makes it

@@ -1,7 +1,7 @@
 import type { Connection, Listener, Reactor } from 'c1m'
 import { holds, type Same } from './same.js'
 
-// Compiled, and never run: conn.data follows from the `data` option.
+// Compiled, and never run: the type of conn.data follows from the `data` option.
 
 export async function ofListen(reactor: Reactor): Promise<void> {
   const made = await reactor.listen(

@@ -1,7 +1,7 @@
 import type { Connection, Framing, ListenOptions } from 'c1m'
 import { delimited, lengthPrefixed, writeFrame } from 'c1m'
 
-// Compiled, and never run: what framings take.
+// Compiled, and never run: the options of framings.
 
 export const framings: Framing[] = [
   lengthPrefixed(),

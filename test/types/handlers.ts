@@ -1,7 +1,7 @@
 import { type CloseError, type Connection, type Handlers, Reactor, type Saturated, type TimeoutKind } from 'c1m'
 import { holds, type Same } from './same.js'
 
-// Compiled, and never run: which handlers there are, and what they get.
+// Compiled, and never run: the handlers and their arguments.
 
 export const none: Handlers = {}
 
@@ -11,10 +11,10 @@ export const all: Handlers<string> = {
     holds<Same<typeof conn, Connection<string>>>()
     holds<Same<typeof chunk, Buffer>>()
   },
-  // A function may take less than it is given.
+  // A handler may have fewer parameters.
   drain() {},
   end: () => {},
-  // And may be asynchronous, though nobody waits for it.
+  // A handler may be asynchronous, although the caller doesn't await it.
   timeout: async (_conn, kind) => {
     holds<Same<typeof kind, TimeoutKind>>()
     holds<Same<TimeoutKind, 'idle' | 'read' | 'write' | 'total'>>()
@@ -42,7 +42,7 @@ export const ofNodeNet: Handlers = {
   connection() {},
 }
 
-// A handler that is left out may be undefined as well.
+// A handler may be undefined.
 export const leftOut: Handlers = { open: undefined, data: undefined, close: undefined, error: undefined }
 
 export const wrongChunk: Handlers = {

@@ -2,7 +2,7 @@ import type { ListenOptions, ReactorOptions, SocketOptions } from 'c1m'
 import { Reactor } from 'c1m'
 import { take } from './same.js'
 
-// Compiled, and never run: what options take.
+// Compiled, and never run: the types of options.
 
 export const reactorOptions: ReactorOptions[] = [
   {},

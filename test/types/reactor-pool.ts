@@ -17,7 +17,7 @@ import type {
 } from 'c1m'
 import { holds, type Same } from './same.js'
 
-// Compiled, and never run: what a pool takes and answers, and what its module exports.
+// Compiled, and never run: the options and results of a pool, and the exports of its module.
 
 export const poolOptions: ReactorPoolOptions[] = [
   { module: new URL('file:///worker.mjs') },

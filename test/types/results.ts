@@ -14,7 +14,7 @@ import {
 } from 'c1m'
 import { holds, type Same } from './same.js'
 
-// Compiled, and never run: what methods answer.
+// Compiled, and never run: the results of methods.
 
 export async function connection(conn: Connection): Promise<void> {
   holds<Same<ReturnType<typeof conn.write>, boolean>>()
@@ -33,7 +33,7 @@ export async function connection(conn: Connection): Promise<void> {
   holds<Same<typeof info, TcpInfo>>()
   holds<Same<typeof info.state, TcpState>>()
   holds<Same<typeof info.rttMicros, number>>()
-  // What not every kernel reports may be missing.
+  // Fields that not every kernel reports may be missing.
   holds<Same<typeof info.bytesSent, number | undefined>>()
 
   const applied = await conn.setOptions({ noDelay: true })
@@ -72,7 +72,7 @@ export function reactor(reactor: Reactor): void {
   // @ts-expect-error: no such counter
   void stats.refused
   holds<Same<ReturnType<typeof reactor.shutdown>, Promise<ShutdownResult>>>()
-  // Both answer the reactor, to be chained.
+  // Both return the reactor, so that calls can be chained.
   holds<Same<ReturnType<Reactor['ref']>, Reactor>>()
   holds<Same<ReturnType<Reactor['unref']>, Reactor>>()
 }
