@@ -1,10 +1,10 @@
-// Faults under the whole addon: the linker sends the addon's own system calls here (`--wrap`, as for the native tests),
-// and no one else's, so that Node's sockets and files are untouched on every thread. scripts/test-addon-faults.sh
-// builds it, runs behaviour tests on it, and looks at the counters.
+// Injects faults under the whole addon: the linker sends the addon's own system calls here (`--wrap`, as for the native
+// tests), and no others, so that Node's sockets and files are untouched on every thread. scripts/test-addon-faults.sh
+// builds it, runs behaviour tests on it, and checks the counters.
 //
-// Every fault is one that the kernel may show us as well. A call that takes less than it could, or nothing, leaves a
-// descriptor that is ready and of which epoll has already told: the kernel would tell again when it became ready again.
-// So we owe an edge, and let epoll_ctl(EPOLL_CTL_MOD) make it, at the latest before the loop sleeps.
+// The kernel may cause every one of these faults as well. A call that transfers less than it could, or nothing, leaves
+// a descriptor ready that epoll has already reported: the kernel would report an edge when it became ready again. So an
+// edge is owed, which epoll_ctl(EPOLL_CTL_MOD) causes, at the latest before the loop sleeps.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -22,7 +22,7 @@
 #include <string>
 #include <unordered_map>
 
-// libuv's, without its headers.
+// Types and functions of libuv, declared here to avoid its headers.
 struct uv_async_s;
 
 extern "C" {
@@ -84,7 +84,7 @@ constexpr const char* kNames[kFaults] = {
     "splice short",
 };
 
-// What C1M_FAULTS asks for, a list of words; and how often each has happened, in all threads.
+// The faults of C1M_FAULTS, a list of words, and how often each has happened, in all threads.
 struct Plan {
   Plan() {
     const char* words = std::getenv("C1M_FAULTS");
@@ -96,7 +96,7 @@ struct Plan {
     if (number != nullptr) seed = static_cast<uint32_t>(std::strtoul(number, nullptr, 10));
   }
 
-  // A line for each, added to what other processes have written.
+  // Appends a line for each fault to those of other processes.
   ~Plan() {
     const char* path = std::getenv("C1M_FAULTS_LOG");
     if (path == nullptr) return;
@@ -117,7 +117,8 @@ struct Plan {
 
 Plan plan;
 
-// Of one thread: its randomness, which depends on nothing but the order of its own calls; and its poller's sockets.
+// The state of one thread: its random numbers, which depend only on the order of its own calls, and its poller's
+// sockets.
 class Thread {
  public:
   Thread() : state_(plan.seed * 2654435761u + plan.threads++ * 40503u + 1) {}
@@ -129,7 +130,7 @@ class Thread {
     return state_ % (most + 1);
   }
 
-  // Whether the fault is to happen now; counts it.
+  // Returns true if the fault must happen now, and counts it.
   bool now(Fault fault, uint32_t one_in) {
     if (upto(one_in - 1) != 0) return false;
     plan.counts[fault].fetch_add(1, std::memory_order_relaxed);
@@ -148,7 +149,7 @@ class Thread {
 
   void owe(int fd) { owed_.insert(fd); }
 
-  // Some of the edges, or all.
+  // Causes some of the owed edges, or all.
   void pay(bool all) {
     for (auto fd = owed_.begin(); fd != owed_.end();) {
       if (!all && upto(1) == 0) {
@@ -180,14 +181,14 @@ int fail(int error) {
   return -1;
 }
 
-// Once the peer has reset it, all that will ever be there is there: the kernel has no EAGAIN before the end of that.
+// Returns true if a call may fail with EAGAIN. After a reset of the peer it may not, because no edge would follow.
 bool may_hold_back(int fd) {
   if (!thread.registered(fd)) return false;
   pollfd now{fd, 0, 0};
   return ::poll(&now, 1, 0) == 0;
 }
 
-// How many of `size` bytes a call should be allowed; 0 for EAGAIN, -1 for EINTR.
+// Returns the number of bytes that a call may transfer; 0 for EAGAIN, -1 for EINTR.
 ssize_t allowed(int fd, size_t size, Fault interrupted, Fault again, Fault part, uint32_t most) {
   if (!plan.transfer) return static_cast<ssize_t>(size);
   if (thread.now(interrupted, 20)) return -1;
@@ -229,7 +230,7 @@ ssize_t __wrap_sendmsg(int fd, const msghdr* message, int flags) {
   ssize_t most = allowed(fd, size, kSendInterrupted, kSendAgain, kSendShort, 20'000);
   if (most <= 0) return fail(most < 0 ? EINTR : EAGAIN);
   if (static_cast<size_t>(most) == size) return __real_sendmsg(fd, message, flags);
-  // In the middle of whichever vector it is.
+  // The last vector is shortened.
   iovec vectors[1024];
   msghdr part = *message;
   part.msg_iov = vectors;
@@ -249,7 +250,7 @@ ssize_t __wrap_sendfile(int to, int from, off_t* offset, size_t size) {
   return __real_sendfile(to, from, offset, static_cast<size_t>(most));
 }
 
-// What it is called where off_t is made to have 64 bits.
+// The name of sendfile where off_t is made to have 64 bits.
 ssize_t __wrap_sendfile64(int to, int from, off_t* offset, size_t size) {
   return __wrap_sendfile(to, from, offset, size);
 }
@@ -272,7 +273,7 @@ int __wrap_accept4(int fd, sockaddr* peer, socklen_t* length, int flags) {
 }
 
 int __wrap_epoll_ctl(int poll, int operation, int fd, epoll_event* event) {
-  // As in native/loop: a connection's word has a generation, a listener's none; the poller's own has all bits.
+  // A connection's word has a generation, and a listener's hasn't; the poller's own word has all bits.
   const bool is_connection =
       operation == EPOLL_CTL_ADD && (event->data.u64 >> 32) != 0 && event->data.u64 != UINT64_MAX;
   if (plan.accept && is_connection && thread.now(kRegisterNoMemory, 50)) return fail(ENOMEM);
@@ -283,14 +284,14 @@ int __wrap_epoll_ctl(int poll, int operation, int fd, epoll_event* event) {
 
 int __wrap_epoll_wait(int poll, epoll_event* events, int most, int timeout) {
   if (plan.transfer) {
-    // Who doesn't wait isn't interrupted.
+    // A call without a timeout isn't interrupted.
     if (timeout != 0 && thread.now(kWaitInterrupted, 30)) return fail(EINTR);
     thread.pay(timeout != 0);
   }
   return __real_epoll_wait(poll, events, most, timeout);
 }
 
-// The addon writes to nothing but the loop's eventfd.
+// The addon's only calls of write(2) are for the loop's eventfd.
 ssize_t __wrap_write(int fd, const void* bytes, size_t size) {
   doze(kLateWakeOfLoop);
   return __real_write(fd, bytes, size);

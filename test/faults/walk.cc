@@ -1,15 +1,15 @@
-// Failing Node-API calls, and allocations, under the whole addon, for test/walk/walk.ts: the linker sends the addon's own calls
-// here (`--wrap`). Each place that calls fails once. The program arms it through a file that both have mapped: the first place
-// that has not failed yet does, and says so there.
+// Lets Node-API calls and allocations fail under the whole addon, for test/walk/walk.ts: the linker sends the addon's
+// own calls here (`--wrap`). Each place that calls fails once. The program arms it through a file that both have
+// mapped: the first place that has not failed yet fails, and writes its name there.
 //
-//   file:  | armed: '1' | … 4: places of operator new | … 16: which it was, ended by a null byte |
+//   file:  | armed: '1' | … 4: places of operator new | … 16: the name of the place, ended by a null byte |
 //
-// A place of `operator new` fails as the standard's does: the new-handler is called, and then there is memory. Nobody notices
-// anything of that, so that any number of them fail in a round; but each finds the spare memory there, without which it is right to
-// end the process.
+// A place of `operator new` fails as in the standard: the new-handler is called, and then there is memory. The caller
+// doesn't notice, so any number of them fail in a round; but each must find the spare memory, without which the process
+// would end.
 //
-// A place is the call and its callers, up to four: most calls stand in a function of native/binding/napi.h, or of the C++
-// library's templates.
+// A place is the call and up to four of its callers, because most calls are in a function of native/binding/napi.h, or
+// in templates of the C++ library.
 #include <fcntl.h>
 #include <node_api.h>
 #include <sys/mman.h>
@@ -59,11 +59,11 @@ Control* control() {
   return mapped;
 }
 
-// Our own allocations, and that which is within another one.
+// True within a function of this file, and within an allocation.
 thread_local bool inside = false;
 
-// The addon is compiled with frame pointers. A caller of Node's, or of the C++ library's, isn't: its frame isn't followed beyond
-// the stack that lies within reach.
+// Returns the callers of a frame. The addon is compiled with frame pointers, but Node and the C++ library aren't:
+// frames outside of the stack's next 64 KiB are not followed.
 Place callers_of(void* const* frame) {
   constexpr uintptr_t kReach = 64 * 1024;
   Place place{};
@@ -101,7 +101,7 @@ bool fails(const char* call, void* const* frame, bool quiet = false) {
   return now;
 }
 
-// As operator new does before it tries again.
+// Calls the new-handler, as operator new does before it tries again.
 void find_memory() {
   if (const std::new_handler handler = std::get_new_handler(); handler != nullptr) handler();
 }
@@ -203,7 +203,7 @@ NEW(_Znwm, (size_t size), (size))
 NEW(_Znam, (size_t size), (size))
 NEW(_ZnwmSt11align_val_t, (size_t size, size_t alignment), (size, alignment))
 
-// It is called, and throws at its end.
+// The function is called, and throws at its end.
 extern "C" napi_status __real_napi_call_function(napi_env env, napi_value self, napi_value function, size_t count,
                                                  const napi_value* arguments, napi_value* result);
 extern "C" napi_status __wrap_napi_call_function(napi_env env, napi_value self, napi_value function, size_t count,

@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline'
 import { type Attack, attacks, closeAll } from './attacks.js'
 
-/** One attack, in a process of its own: `stop` ends it, and it answers how many connections it holds; `close` closes them. */
+/** Runs one attack. `stop` ends it, and prints the number of its connections; `close` closes them. */
 const attack = attacks[process.argv[2] as string] as Attack
 let stop = false
 const done = attack.run(Number(process.argv[3]), () => stop)

@@ -1,22 +1,22 @@
 import { connect, type Socket } from 'node:net'
 
-/** What a hostile peer does, and what it may cost: the bounds are those of docs/guarantees.md. */
+/** An attack of hostile peers, and its max cost: the bounds are those of docs/guarantees.md. */
 export interface Attack {
   readonly service: string
-  /** Goes on until `stopped()`; answers how many connections it holds then, or had. */
+  /** Attacks until `stopped()` returns true. Resolves with the number of its connections, open or made. */
   run(port: number, stopped: () => boolean): Promise<number>
-  /** Bytes of memory for each connection that it holds, beyond what the server has alone. */
+  /** The max memory for each of its connections, in addition to that of the idle server. */
   readonly bytesEach: number
-  /** What the process may grow by whatever they do: buffers of the reactor, and what V8 keeps. */
+  /** The max memory for the attack as a whole: buffers of the reactor, and memory that V8 keeps. */
   readonly bytesInAll: number
 }
 
 const MIB = 1 << 20
-/** Batches in flight, slabs and V8's young generation under load. */
+/** The memory of batches in flight, slabs and V8's young generation under load. */
 const BASE = 96 * MIB
 
 const sockets = new Set<Socket>()
-/** Each in the next state, by turns. */
+/** The number of resets, each of which comes in the next state of a cycle. */
 let resets = 0
 
 function open(port: number): Promise<Socket> {
@@ -31,14 +31,14 @@ function open(port: number): Promise<Socket> {
 const openMany = (port: number, count: number) => Promise.all(Array.from({ length: count }, () => open(port)))
 const turn = () => new Promise<void>((resolve) => setTimeout(resolve, 1))
 
-/** Keeps writing as fast as it is taken. */
+/** Writes as fast as the socket takes bytes. */
 async function pour(socket: Socket, chunk: Buffer, stopped: () => boolean): Promise<void> {
   while (!stopped() && !socket.destroyed) {
     let taken = socket.write(chunk)
     socket.once('drain', () => {
       taken = true
     })
-    // A server that reads no more takes nothing more: the end of the attack is no less its end.
+    // A server that stops reading causes no `drain`, but the attack must end in time.
     while (!taken && !stopped() && !socket.destroyed) await turn()
     socket.removeAllListeners('drain')
     await turn()
@@ -56,7 +56,7 @@ async function pourAndRead(port: number, count: number, stopped: () => boolean):
   return pourAll(all, Buffer.alloc(65_536), stopped)
 }
 
-/** Opens one after the other and does this to it; 20 at a time. */
+/** Calls `one` repeatedly, 20 calls at the same time. Resolves with the number of calls. */
 async function churn(stopped: () => boolean, one: () => Promise<void>): Promise<number> {
   let count = 0
   const worker = async () => {
@@ -114,7 +114,7 @@ export const attacks: Record<string, Attack> = {
       let count = 0
       while (!stopped() && count < 8000) {
         for (const socket of await openMany(port, 100)) {
-          // A length of 900,000 bytes, and 100 of them.
+          // The length of a frame of 900,000 bytes, and 100 of them.
           const half = Buffer.alloc(104)
           half.writeUInt32BE(900_000)
           socket.write(half)
@@ -146,7 +146,7 @@ export const attacks: Record<string, Attack> = {
   'line feeds to a chat': {
     service: 'chat',
     async run(port, stopped) {
-      // Members that read nothing, one that reads, and one that floods.
+      // Members that read nothing, one that reads, and one that writes as fast as possible.
       const all = await openMany(port, 50)
       ;(await open(port)).resume()
       await pour(await open(port), Buffer.alloc(65_536, '\n'), stopped)

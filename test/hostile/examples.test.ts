@@ -19,7 +19,7 @@ interface Running {
   readonly port: number
   rss(): number
   descriptors(): number
-  /** Seconds of CPU time, user and system. */
+  /** Returns the CPU time in seconds, user and system. */
   cpu(): number
 }
 
@@ -42,7 +42,7 @@ async function startExample(t: Test, name: string, args: string[] = []): Promise
 }
 
 async function stop(t: Test, { child }: Running): Promise<void> {
-  t.equal(child.exit, undefined, 'it still runs')
+  t.equal(child.exit, undefined, 'the server still runs')
   child.process.kill('SIGINT')
   t.strictSame(await child.untilExit(), { code: 0, signal: null }, child.stderr)
 }
@@ -65,60 +65,60 @@ async function pour(socket: Socket, chunk: Buffer, bytes: number, ms: number): P
   }
 }
 
-test('the chat, and one who sends line feeds, or a line without an end', async (t) => {
+test('the chat survives clients that send line feeds, or a line without an end', async (t) => {
   const chat = await startExample(t, 'chat')
   const before = chat.rss()
   ;(await open(t, chat.port)).resume()
   const silent = await open(t, chat.port)
-  let most = 0
+  let max = 0
   const watch = setInterval(() => {
-    most = Math.max(most, chat.rss() - before)
+    max = Math.max(max, chat.rss() - before)
   }, 50)
   await Promise.all([
     pour(await open(t, chat.port), Buffer.alloc(65_536, '\n'), 5_000_000, 5000),
     pour(await open(t, chat.port), Buffer.alloc(65_536, 'x'), 200_000_000, 5000),
   ])
   clearInterval(watch)
-  t.ok(most < 200 * MIB, `it grew by ${Math.round(most / MIB)} MiB`)
+  t.ok(max < 200 * MIB, `the server grew by ${Math.round(max / MIB)} MiB`)
   silent.destroy()
-  // One who comes now is served, and heard.
+  // New clients are served.
   const [one, other] = [await open(t, chat.port), await open(t, chat.port)]
-  let heard = ''
+  let text = ''
   other.on('data', (chunk) => {
-    heard += chunk
+    text += chunk
   })
   one.resume()
-  await until(() => heard.includes('welcome'))
+  await until(() => text.includes('welcome'))
   one.write('hello\n')
-  await until(() => heard.includes(': hello\n'))
+  await until(() => text.includes(': hello\n'))
   await stop(t, chat)
 })
 
-test('the server of files, and pipelines whose peers read nothing and go', async (t) => {
+test('the file server survives pipelines of clients that read nothing, and reset', async (t) => {
   const files = await startExample(t, 'static-files', [packageRoot])
   const before = { rss: files.rss(), descriptors: files.descriptors() }
   const request = Buffer.from('GET /package-lock.json HTTP/1.1\r\n\r\n'.repeat(400))
   const all = await Promise.all(Array.from({ length: 50 }, () => open(t, files.port)))
   for (const socket of all) socket.write(request)
   await sleep(1000)
-  t.ok(files.rss() - before.rss < 150 * MIB, `it grew by ${Math.round((files.rss() - before.rss) / MIB)} MiB`)
+  t.ok(files.rss() - before.rss < 150 * MIB, `the server grew by ${Math.round((files.rss() - before.rss) / MIB)} MiB`)
   for (const socket of all) socket.resetAndDestroy()
-  await until(() => files.descriptors() <= before.descriptors, 'its descriptors to be back')
-  // Requests of dead connections cost nothing.
+  await until(() => files.descriptors() <= before.descriptors, 'the release of its descriptors')
+  // Requests of closed connections take no CPU time.
   const cpu = files.cpu()
   await sleep(1000)
   t.ok(files.cpu() - cpu < 0.5, `${files.cpu() - cpu} s of CPU in a second`)
   await stop(t, files)
 })
 
-test('the load balancer, and 300 clients that reset at the same time', async (t) => {
+test('the load balancer survives 300 clients that reset at the same time', async (t) => {
   const balancer = await startExample(t, 'load-balancer')
   const before = balancer.descriptors()
   for (let round = 0; round < 3; round++) {
     const all = await Promise.all(Array.from({ length: 300 }, () => open(t, balancer.port)))
     for (const socket of all) socket.resetAndDestroy()
   }
-  await until(() => balancer.descriptors() <= before + 2, 'its upstream connections to be gone')
+  await until(() => balancer.descriptors() <= before + 2, 'the close of its upstream connections')
   const socket = await open(t, balancer.port)
   let text = ''
   socket.on('data', (chunk) => {
@@ -130,7 +130,7 @@ test('the load balancer, and 300 clients that reset at the same time', async (t)
   await stop(t, balancer)
 })
 
-test('the WebSocket server, and an upgrade whose target is no URL', async (t) => {
+test('the WebSocket server survives an upgrade whose target is not a URL', async (t) => {
   const server = await startExample(t, 'http-upgrade')
   for (const target of ['//', '/%', 'x:y', '*']) {
     const socket = await open(t, server.port)
@@ -142,7 +142,7 @@ test('the WebSocket server, and an upgrade whose target is no URL', async (t) =>
       `GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n`,
     )
     await until(() => text.startsWith('HTTP/1.1 ') || socket.destroyed)
-    // A frame that is none.
+    // An invalid frame.
     socket.write(Buffer.alloc(1000, 0xff))
     await until(() => socket.destroyed || socket.readableEnded)
   }

@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 
-/** 50 peers that send 64 bytes every 20 ms and wait for their echo, in a process of their own. It answers `report`. */
+/** Runs 50 peers that send 64 bytes every 20 ms and wait for their echo. Replies to `report`. */
 const [port, host] = [Number(process.argv[2]), process.argv[3] ?? '127.0.0.1']
 const PEERS = 50
 const EVERY_MS = 20

@@ -32,13 +32,13 @@ interface Report {
 
 async function ask<A>(child: Child, line: string): Promise<A> {
   child.tell(line)
-  return child.next<A>(`an answer to ${line}`)
+  return child.next<A>(`a reply to ${line}`)
 }
 
 const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(1)
 
 for (const [name, attack] of Object.entries(attacks)) {
-  test(name, async (t) => {
+  test(`memory is bounded and honest peers are served under attack: ${name}`, async (t) => {
     const server = startProgram(t, join(__dirname, 'server.js'), { args: [attack.service] })
     const { port, honest } = await server.next<{ port: number; honest: number }>()
     const peers = startProgram(t, join(__dirname, 'honest.js'), { args: [String(honest)] })
@@ -51,22 +51,22 @@ for (const [name, attack] of Object.entries(attacks)) {
     const hostile = startProgram(t, join(__dirname, 'attack.js'), { args: [name, String(port)] })
     await hostile.next()
     await sleep(SECONDS * 1000)
-    // Before anything is over: what they cost while they are at it.
+    // The cost is measured during the attack.
     const during = await ask<Facts>(server, 'facts')
-    const beside = await ask<Report>(peers, 'report')
-    const held = await ask<number>(hostile, 'stop')
+    const report = await ask<Report>(peers, 'report')
+    const connections = await ask<number>(hostile, 'stop')
     const grown = Math.max(0, during.rss - before.rss)
     t.comment(
       `${held} connections; ${mib(grown)} MiB; honest P99 ${beside.p99.toFixed(1)} ms ` +
         `(before it ${earlier.p99.toFixed(1)}), ${beside.count} echoes`,
     )
-    const most = attack.bytesInAll + held * attack.bytesEach
-    t.ok(grown <= most, `memory: ${mib(grown)} of ${mib(most)} MiB`)
-    t.equal(beside.failed, 0, 'no honest peer was cut off')
-    t.ok(beside.count > 0 && beside.p99 < MAX_P99_MS, `P99 beside it: ${beside.p99.toFixed(1)} ms`)
+    const max = attack.bytesInAll + connections * attack.bytesEach
+    t.ok(grown <= max, `memory: ${mib(grown)} of ${mib(max)} MiB`)
+    t.equal(report.failed, 0, 'no honest peer was disconnected')
+    t.ok(report.count > 0 && report.p99 < MAX_P99_MS, `honest P99: ${report.p99.toFixed(1)} ms`)
     hostile.tell('close')
     await hostile.untilExit()
-    // All of it has gone: only the honest ones are left.
+    // All hostile connections must close: only the 50 honest ones are left.
     let after = await ask<Facts>(server, 'facts')
     for (let i = 0; i < 1000 && (after.connections > HONEST || after.descriptors > before.descriptors); i++) {
       await sleep(20)

@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
 
-/** Sends pseudo-random bytes over several connections, and compares the echo; says how many bytes were right. */
+/** Sends pseudo-random bytes over several connections, compares the echo, and prints the number of right bytes. */
 const [host, port] = [process.argv[2] as string, Number(process.argv[3])]
 const CONNECTIONS = 10
 const BYTES = 300_000

@@ -19,14 +19,14 @@ function addNamespace(t: Test, name: string): void {
   t.teardown(() => void spawnSync('ip', ['netns', 'delete', name]))
 }
 
-test('bytes are exact over a network that loses, repeats and reorders', {
+test('bytes are exact over a network that loses, repeats and reorders packets', {
   skip: !possible && 'needs root and TUN',
 }, async (t) => {
   t.comment(`C1M_SEED=${FRESH_SEED}`)
   const [near, far] = [`c1m-near-${process.pid}`, `c1m-far-${process.pid}`]
   addNamespace(t, near)
   addNamespace(t, far)
-  // In the source folder: it isn't compiled.
+  // The script is in the source folder, because it isn't compiled.
   const network = startProgram(t, join(packageRoot, 'test', 'hostile', 'tun.py'), {
     runtime: 'python3',
     args: [near, far, String(FRESH_SEED)],

@@ -7,8 +7,8 @@ import { runInNewContext } from 'node:vm'
 import { type Connection, delimited, type Handlers, type ListenOptions, lengthPrefixed, Reactor, relay } from 'c1m'
 
 /**
- * A server under attack, in a process of its own: one service for the hostile peers, an echo for the honest ones. It answers
- * lines: `facts`, and `shutdown`.
+ * Runs a server under attack: one service for the hostile peers, and an echo for the honest ones. Replies to the lines
+ * `facts` and `shutdown`.
  */
 const service = process.argv[2] as string
 const host = process.argv[3] ?? '127.0.0.1'
@@ -37,7 +37,7 @@ const file = join(folder, 'file')
 const services: Record<string, () => Promise<number>> = {
   echo: () => listen({}, echo),
 
-  /** Answers each byte with a KiB, whether the peer reads or not, up to the limit of the queue. */
+  /** Replies to each byte with a KiB, whether the peer reads or not, up to the limit of the queue. */
   pipeline: () =>
     listen(
       { maxWriteQueue: 1 << 20, highWaterMark: 1 << 16, sendBufferBytes: 4096 },
@@ -52,7 +52,7 @@ const services: Record<string, () => Promise<number>> = {
   frames: () => listen({ framing: lengthPrefixed({ bytes: 4, maxFrameBytes: 1 << 20 }) }, echo),
   lines: () => listen({ framing: delimited('\n', { maxFrameBytes: 4096 }) }, { ...count, data: () => {} }),
 
-  /** A file for each line, as a server of pipelined requests sends them. */
+  /** Sends a file for each line, like a server of pipelined requests. */
   async files() {
     writeFileSync(file, Buffer.alloc(1 << 20, 7))
     return listen(
@@ -61,7 +61,7 @@ const services: Record<string, () => Promise<number>> = {
     )
   },
 
-  /** Each line to all others. */
+  /** Sends each line to all others. */
   chat() {
     const room = reactor.createGroup()
     return listen(
@@ -77,7 +77,7 @@ const services: Record<string, () => Promise<number>> = {
     )
   },
 
-  /** Passed on to the echo. */
+  /** Relays connections to the echo. */
   async relay() {
     const upstream = await listen({}, echo)
     return listen(
@@ -110,7 +110,7 @@ async function listen(options: Partial<ListenOptions>, handlers: Handlers): Prom
   return listener.port as number
 }
 
-/** A reactor keeps some pipes for the next relays; a socket that is left is a leak. */
+/** Returns true for a socket, which would be a leak. A reactor keeps some pipes for later relays. */
 function isSocket(fd: string): boolean {
   try {
     return readlinkSync(`/proc/self/fd/${fd}`).startsWith('socket:')

@@ -1,5 +1,5 @@
-# Joins two network namespaces by a TUN device in each, and passes packets on badly: some are lost, some come late and so out
-# of order, some come twice. For loss where the kernel has no netem.
+# Joins two network namespaces by a TUN device in each, and passes packets on with faults: some are lost, some come late
+# and so out of order, some come twice. Works on kernels without netem.
 #   python3 tun.py NAMESPACE_A NAMESPACE_B SEED
 import ctypes, fcntl, heapq, os, random, select, struct, sys, time
 
@@ -29,7 +29,7 @@ while True:
             sys.exit()
         try:
             packet = os.read(tun, 65536)
-        except OSError:  # the device is down still
+        except OSError:  # the device is still down
             continue
         if chance.random() < LOSS:
             continue

@@ -2,14 +2,14 @@ import { openSync, readSync, writeSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Handlers } from 'c1m'
 
-/** What may fail, and what was noticed of it. */
+/** The places that may fail, and the noticed failures. */
 
 const DEADLINE_MS = 20_000
 
-/** Where the addon's calls are told whether they are to fail, and say which has: see test/faults/walk.cc. */
+/** The file by which the addon's calls are armed, and report which of them has failed: see test/faults/walk.cc. */
 const control = openSync(process.env.C1M_WALK as string, 'r+')
 const bytes = Buffer.alloc(256)
-/** Places of JavaScript that have failed, and the one of this round. */
+/** The places of JavaScript that have failed, and the one of this round. */
 const failed = new Set<string>()
 let hit = ''
 
@@ -17,13 +17,13 @@ export function arm(on: boolean): void {
   writeSync(control, on ? '1' : '0', 0)
 }
 
-/** Whether nothing has failed yet, of all that is to. */
+/** Returns true while a failure is armed and has not happened. */
 export function isArmed(): boolean {
   readSync(control, bytes, 0, 1, 0)
   return bytes[0] === 0x31
 }
 
-/** What has failed in this round. */
+/** Returns the place that has failed in this round. */
 export function findHit(): string {
   readSync(control, bytes, 0, bytes.length, 0)
   if (hit === '') hit = bytes.toString('latin1', 16, bytes.indexOf(0, 16))
@@ -38,13 +38,13 @@ function failsHere(place: string): boolean {
   return true
 }
 
-/** Places of `operator new` that have failed in this round. */
+/** Returns the number of places of `operator new` that have failed in this round. */
 export function timesQuiet(): number {
   readSync(control, bytes, 0, bytes.length, 0)
   return bytes.readUInt32LE(4)
 }
 
-/** What was noticed of this round's failure. */
+/** Descriptions of this round's failure, where it was noticed. */
 export const noticed: string[] = []
 let uncaught = 0
 
@@ -56,7 +56,7 @@ process.on('unhandledRejection', (error: Error) => {
   noticed.push(`unhandled ${error.message}`)
 })
 
-/** Begins a round: the next place that has not failed yet fails, if it `walks`. */
+/** Begins a round. If it `walks`, the next place that has not failed yet fails. */
 export function begin(walks: boolean): void {
   noticed.length = 0
   uncaught = 0
@@ -65,12 +65,12 @@ export function begin(walks: boolean): void {
   arm(walks)
 }
 
-/** Exceptions that nobody caught, in this round. */
+/** Returns the number of uncaught exceptions in this round. */
 export function timesUncaught(): number {
   return uncaught
 }
 
-/** Who of lib/ has called; nothing if it was somebody else. */
+/** Returns the caller in lib/, or undefined for another one. */
 function callerInLib(): string | undefined {
   const line = new Error('where').stack
     ?.split('\n')
@@ -90,7 +90,7 @@ for (const name of ['allocUnsafeSlow', 'from', 'concat', 'alloc'] as const) {
   })
 }
 
-/** Handlers each of which throws once. */
+/** Returns handlers each of which throws once. */
 export function throwing<T>(of: string, handlers: Handlers<T>): Handlers<T> {
   const wrapped = Object.entries(handlers).map(([name, handler]) => [
     name,

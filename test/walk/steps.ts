@@ -9,7 +9,7 @@ import { move, threadAt, threadOf } from '../fixtures/move.js'
 import { TASKS } from '../fixtures/pool.js'
 import { noticed, throwing, until } from './points.js'
 
-/** Traffic that uses all features. */
+/** Steps of traffic that uses all features. */
 
 export const folder = mkdtempSync(join(tmpdir(), 'c1m-walk-'))
 const file = join(folder, 'file')
@@ -17,7 +17,7 @@ writeFileSync(file, Buffer.alloc(50_000, 'f'))
 
 export const HOST = '127.0.0.1'
 
-/** One that echoes; `closed` notes errors. */
+/** Returns handlers that echo, and record the errors of `close`. */
 export function echo(of: string): Handlers<unknown> {
   return throwing(of, {
     open() {},
@@ -37,7 +37,7 @@ export function echo(of: string): Handlers<unknown> {
   })
 }
 
-/** Sends, and waits for the same to come back, or for the end of the connection. */
+/** Sends bytes, and waits for their echo, or for the end of the connection. */
 export async function echoed(
   reactor: Reactor,
   port: number,
@@ -63,7 +63,7 @@ export async function echoed(
   return conn
 }
 
-/** A connection whose peer reads nothing yet, of this listener's. */
+/** Opens a connection whose peer reads nothing yet. */
 async function stuck(reactor: Reactor, options: object = {}) {
   let opened: Connection<unknown> | undefined
   let over = false
@@ -94,10 +94,10 @@ async function stuck(reactor: Reactor, options: object = {}) {
   return {
     conn: opened as Connection<unknown>,
     socket,
-    /** Reads so many bytes, or all until the end. */
+    /** Reads `count` bytes, or all until the end. */
     async drain(count: number) {
       socket.resume()
-      await until('what was queued', () => got >= count || over)
+      await until('the queued bytes', () => got >= count || over)
       socket.destroy()
       await listener.close()
     },
@@ -106,7 +106,7 @@ async function stuck(reactor: Reactor, options: object = {}) {
 
 const LARGE = Buffer.alloc(100_000, 'l')
 const ROUNDS = 20
-/** Some lie where they are, some are copied. */
+/** Queues bytes, some of which are pinned, and some copied. */
 function fill(conn: Connection<unknown>): number {
   for (let i = 0; i < ROUNDS; i++) {
     conn.write(Buffer.from(LARGE))
@@ -150,7 +150,7 @@ export const STEPS: Readonly<Record<string, Step>> = {
     })
     socket.write(`${'x'.repeat(100_000)}\nrest`)
     await until('a frame', () => got >= 100_000 || over || noticed.length > 0)
-    // Whatever failed, it is read on, or has closed.
+    // After any failure the connection is still read, or has closed.
     socket.end()
     await until('its end', () => over)
     await listener.close()
@@ -240,7 +240,7 @@ export const STEPS: Readonly<Record<string, Step>> = {
     const { conn, drain } = await stuck(reactor)
     await drain(fill(conn))
   },
-  /** With bytes of its own, of a broadcast's and of a file's behind them, and of both directions. */
+  /** Moves a connection with queued bytes of its own, of a broadcast and of a file, in both directions. */
   async moves(reactor) {
     const { conn, socket, drain } = await stuck(reactor, { framing: delimited('\n') })
     const group = reactor.createGroup()
@@ -276,7 +276,7 @@ export const STEPS: Readonly<Record<string, Step>> = {
       await reactor.shutdown({ timeoutMs: 0 })
     }
   },
-  /** Loads the addon anew. */
+  /** Loads the addon again. */
   async worker() {
     const code = `const { Reactor } = require(${JSON.stringify(require.resolve('c1m'))})
       const reactor = new Reactor({ maxConnections: 10 })

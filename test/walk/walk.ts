@@ -1,6 +1,7 @@
-// Walks through what can fail between JavaScript and the addon, and for want of memory: see scripts/test-addon-walk.sh. Each round is a reactor of its
-// own, under traffic that uses all features. In each, the first place fails that has not failed before; rounds end when none is
-// left. After it both threads must go on, what failed must have been noticed, and shutdown() must resolve.
+// Walks through all calls between JavaScript and the addon that can fail, and all allocations: see
+// scripts/test-addon-walk.sh. Each round has a reactor of its own, under traffic that uses all features. In each, the
+// first place that has not failed before fails, until none is left. After it both threads must continue, the failure
+// must have been noticed, and shutdown() must resolve.
 import { readdirSync, rmSync } from 'node:fs'
 import { connect as connectSocket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -8,10 +9,10 @@ import { Reactor } from 'c1m'
 import { arm, begin, findHit, isArmed, noticed, timesQuiet, timesUncaught, until, within } from './points.js'
 import { echo, echoed, folder, HOST, STEPS } from './steps.js'
 
-const MOST_ROUNDS = 2000
-const MOST_FAULTS = 20
+const MAX_ROUNDS = 2000
+const MAX_FAULTS = 20
 
-/** Whether the threads go on: a new listener, and what it echoes. */
+/** Checks that both threads continue: a new listener must echo. */
 async function healthy(reactor: Reactor): Promise<void> {
   const listener = await reactor.listen<unknown>({ host: HOST, port: 0 }, echo('healthy'))
   const conn = await echoed(reactor, listener.port as number, {}, Buffer.alloc(1000))
@@ -29,7 +30,7 @@ function descriptors(): number {
 const names = Object.keys(STEPS)
 let at = 0
 
-/** Runs steps until something fails, beginning with that of the last round's place: there may be more. */
+/** Runs steps until a place fails, beginning with the step of the last failure, which may have more places. */
 async function steps(reactor: Reactor, port: number | undefined, walks: boolean): Promise<void> {
   for (let tried = 0; tried < names.length && isArmed() === walks; tried++) {
     const name = names[at] as string
@@ -43,7 +44,7 @@ async function steps(reactor: Reactor, port: number | undefined, walks: boolean)
   }
 }
 
-/** Whether something has failed. */
+/** Runs a round. Resolves with true if a place has failed. */
 async function round(walks = true): Promise<boolean> {
   const before = descriptors()
   begin(walks)
@@ -55,7 +56,7 @@ async function round(walks = true): Promise<boolean> {
   }
   arm(false)
   await until('all descriptors closed', () => {
-    // One on its way between two threads is the garbage collector's, if it could not be brought there.
+    // A descriptor that could not be moved to another thread is closed by the garbage collector.
     gc?.()
     return descriptors() <= before
   })
@@ -97,10 +98,10 @@ async function main(): Promise<void> {
   const kinds = new Map<string, number>()
   let points = 0
   let quiet = 0
-  // What Node opens once, for itself.
+  // A first round makes Node open the descriptors that it keeps.
   await round(false).catch(() => {})
-  // Which places a round comes through depends on the threads' timing: one without any that is left may be an accident.
-  for (let without = 0; without < 2 && points < MOST_ROUNDS && faults.length < MOST_FAULTS; ) {
+  // The places of a round depend on the threads' timing, so that one round without a new place isn't enough.
+  for (let without = 0; without < 2 && points < MAX_ROUNDS && faults.length < MAX_FAULTS; ) {
     const found = await round().catch((error: Error) => {
       faults.push(`after ${findHit()}: ${error.message}; ${noticed.join('; ')}`)
       return true
@@ -121,9 +122,9 @@ async function main(): Promise<void> {
     kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
   }
   for (const [kind, count] of [...kinds].sort()) console.log(`${String(count).padStart(5)} ${kind}`)
-  // Nothing but a name in a debugger is lost there.
-  console.log(`${points} points walked, ${unnoticed.length} of them without a trace, and ${quiet} of operator new`)
-  if (points < 100 || quiet < 100) faults.push('that is not all of them')
+  // Unnoticed failures lose nothing but a name in a debugger.
+  console.log(`${points} points walked, ${unnoticed.length} of them unnoticed, and ${quiet} of operator new`)
+  if (points < 100 || quiet < 100) faults.push('fewer points than expected')
   if (faults.length > 0) throw new Error(faults.join('\n'))
 }
 
