@@ -69,7 +69,7 @@ function readOptions(): Options {
   const names = values.peers?.split(',')
   const peers = availablePeers().filter(({ name }) => names?.includes(name) ?? true)
   if (names !== undefined && peers.length !== names.length)
-    throw new Error(`not all of ${names.join()} are here\n\n${usage}`)
+    throw new Error(`not all of ${names.join()} are available\n\n${usage}`)
   if (values.quick === true && values.save === true) throw new Error(`a quick run is not saved\n\n${usage}`)
   return {
     scenarios: scenarios.filter(({ name }) => positionals.length === 0 || positionals.includes(name)),

@@ -1,10 +1,10 @@
 import { createConnection, type Socket } from 'node:net'
 
-/** What every file server answers from memory: `GET /echo`. */
+/** A request to which every file server replies from memory. */
 const REQUEST = 'GET /echo HTTP/1.1\r\nHost: bench\r\n\r\n'
 const BODY_BYTES = 4
 
-/** Asks for a few bytes over a connection of its own, again as soon as they have come: how long does each answer take? */
+/** Measures how long small requests over a connection of their own take, each sent when the last reply has come. */
 export class EchoBeside {
   readonly #socket: Socket
   readonly #took: number[] = []
@@ -20,7 +20,7 @@ export class EchoBeside {
     this.#socket.on('error', () => {})
   }
 
-  /** Ends it. The 50th and the 99th percentile, in milliseconds; NaN if none was answered. */
+  /** Ends the measurement. Returns the 50th and the 99th percentile in milliseconds; NaN without a reply. */
   stop(): { p50Ms: number; p99Ms: number } {
     this.#stopped = true
     this.#socket.destroy()

@@ -36,7 +36,7 @@ function ours(name: FilePeerName, title: string, ...command: [string, ...string[
   }
 }
 
-/** In the benchmarks' own namespace nobody else has it. */
+/** A port that no other process has in the benchmarks' own namespace. */
 const nginxPort = 18_080
 
 const nginxConfiguration = (directory: string) => `
@@ -87,7 +87,7 @@ const nginx: FilePeer = {
   },
 }
 
-/** Those that this machine has; nginx is a Debian package. */
+/** Returns the file servers that this machine has; nginx is a Debian package. */
 export function availableFilePeers(): FilePeer[] {
   const node = (file: string): [string, string] => [process.execPath, join(compiledPeers, file)]
   const peers = [

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs'
 
-/** A file of so many bytes; they are in the page cache when it has been written. */
+/** Writes a file of this size, whose bytes are then in the page cache. */
 export function makeFile(path: string, bytes: number): void {
   const part = Buffer.alloc(2 ** 20, 'c1m')
   writeFileSync(path, '')

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { LineProcess } from './line-process.js'
 import { pinned } from './placement.js'
 
-/** Its version, if there is one on the PATH. */
+/** Returns the version of HAProxy, if it is on the PATH. */
 export function findHaproxy(): string | undefined {
   const { status, stdout } = spawnSync('haproxy', ['-v'], { encoding: 'utf8' })
   return status === 0 ? /version (\S+)/i.exec(stdout)?.[1] : undefined

@@ -16,7 +16,7 @@ process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL')
 })
 
-/** A child process that is told lines and answers with JSON lines. */
+/** A child process that gets lines, and replies with JSON lines. */
 export class LineProcess {
   readonly pid: number
   readonly #child: ChildProcess
@@ -51,7 +51,7 @@ export class LineProcess {
     this.#child.stdin?.write(`${line}\n`)
   }
 
-  /** The next message of that kind. A process that ends or is silent for `timeoutMs` rejects it. */
+  /** Resolves with the next message of that kind. Rejects if the process ends, or sends none for `timeoutMs`. */
   async next(event: string, timeoutMs = 60_000): Promise<Message> {
     const index = this.#received.findIndex((message) => message.event === event)
     const [message] = index < 0 ? [] : this.#received.splice(index, 1)
@@ -70,13 +70,13 @@ export class LineProcess {
     }
   }
 
-  /** Tells a line and waits for its answer. */
+  /** Sends a line, and waits for the reply. */
   ask(line: string, event: string, timeoutMs?: number): Promise<Message> {
     this.tell(line)
     return this.next(event, timeoutMs)
   }
 
-  /** Ends stdin, on which the process exits. It throws if the process ends in any other way than with code 0. */
+  /** Ends stdin, so that the process exits. Rejects if it ends in any other way than with code 0. */
   async stop(): Promise<void> {
     this.#child.stdin?.end()
     const killer = setTimeout(() => this.#child.kill('SIGKILL'), 10_000)
@@ -85,7 +85,7 @@ export class LineProcess {
     if (this.#child.exitCode !== 0) throw this.#ended
   }
 
-  /** Ends the process at once, in whatever it is doing. */
+  /** Kills the process immediately. */
   async kill(): Promise<void> {
     this.#child.kill('SIGKILL')
     await this.#exited
@@ -103,7 +103,7 @@ export class LineProcess {
   }
 }
 
-/** A number out of a message; anything else there is a bug in the sender. */
+/** Returns a number of a message. Any other value is a bug in the sender. */
 export function number(message: Message, key: string): number {
   const value = message[key]
   if (typeof value !== 'number') throw new Error(`no number '${key}' in ${JSON.stringify(message)}`)

@@ -8,11 +8,12 @@ function loadCommand(mode: 'echo' | 'hold' | 'download', port: number, cpu: numb
 export interface EchoShape {
   readonly connections: number
   readonly bytes: number
-  /** Messages under way on each connection. */
+  /** The number of messages in flight on each connection. */
   readonly depth: number
   /**
-   * Messages are lines, or have their length in front in four bytes; `bytes` counts these, too. `depth` of them are sent
-   * together, and the next ones when all have come back.
+   * The format of messages: lines, or four bytes of length in front, both of which `bytes` includes. `depth` messages
+   * are
+   * sent together, and the next ones when all have come back.
    */
   readonly frames?: 'lines' | 'prefixed'
 }
@@ -22,7 +23,7 @@ export interface Timing {
   readonly durationMs: number
 }
 
-/** Starts the closed loop. It reports `ready`, `measuring`, `measured` and `result`, and ends by itself. */
+/** Starts the closed loop. It reports `ready`, `measuring`, `measured` and `result`, and ends on its own. */
 export function startEchoLoad(port: number, cpu: number | undefined, shape: EchoShape, timing: Timing): LineProcess {
   const options = {
     '--connections': shape.connections,
@@ -39,11 +40,11 @@ export function startEchoLoad(port: number, cpu: number | undefined, shape: Echo
 export interface DownloadShape {
   readonly connections: number
   readonly bytes: number
-  /** By each connection, one after the other, after one to warm up. */
+  /** The number of downloads of each connection, one after the other, after one to warm up. */
   readonly downloads: number
 }
 
-/** Starts the downloads. It reports `ready`, waits for a line, reports `result`, and ends by itself. */
+/** Starts the downloads. The process reports `ready`, waits for a line, reports `result`, and ends on its own. */
 export function startDownloads(port: number, cpu: number | undefined, shape: DownloadShape): LineProcess {
   const words = Object.entries(shape).flatMap(([name, value]) => [`--${name}`, String(value)])
   return new LineProcess('load', [...loadCommand('download', port, cpu), ...words])
@@ -67,29 +68,30 @@ export class HoldLoad {
   }
 
   /**
-   * Opens connections as fast as the server accepts them. In the answer: `connections`, how many of them are still
+   * Opens connections as fast as the server accepts them. The reply has the number of `connections`, that of those
+   * still
    * `queued` in the accept queue, and the time of the first connect, `firstMicros`.
    */
   tryOpen(count: number, timeoutMs: number): Promise<Message> {
     return this.#process.ask(`open ${count} ${timeoutMs}`, 'opened')
   }
 
-  /** Opens them all and keeps them, or throws. */
+  /** Opens all connections and keeps them, or rejects. */
   async open(count: number): Promise<Message> {
     return allOpened(count, await this.tryOpen(count, openTimeoutMs))
   }
 
-  /** Opens them all, each closed with a FIN as soon as it is made. */
+  /** Opens all connections, each of which is closed with a FIN immediately. */
   async churn(count: number): Promise<Message> {
     return allOpened(count, await this.#process.ask(`churn ${count} ${openTimeoutMs}`, 'opened'))
   }
 
-  /** Each connection sends one message and gets it echoed. Answers how many did not. */
+  /** Sends one message on each connection, and waits for the echoes. Resolves with the number of missing ones. */
   async use(bytes: number): Promise<number> {
     return number(await this.#process.ask(`use ${bytes}`, 'used'), 'errors')
   }
 
-  /** Closes all. With FINs it waits for the server's, and answers on how many connections none came. */
+  /** Closes all. After FINs it waits for the server's, and resolves with the number of missing ones. */
   async close(how: 'fin' | 'reset'): Promise<number> {
     return number(await this.#process.ask(`close ${how}`, 'closed'), 'errors')
   }

@@ -12,30 +12,31 @@ import { Server } from './server.js'
  */
 export type AcceptMode = 'hold' | 'churn' | 'busy'
 
-/** One measured storm of new connections. */
+/** One measured burst of new connections. */
 export interface AcceptRun {
   readonly peer: PeerName
   readonly mode: AcceptMode
   readonly connections: number
   readonly connectionsPerSecond: number
-  /** CPU of the server process per connection; in `busy` with the messages that were echoed meanwhile. */
+  /** CPU time of the server process per connection, in `busy` including the messages that were echoed meanwhile. */
   readonly userNs: number
   readonly systemNs: number
 }
 
-/** Before the measured connections: enough for the accept path to be compiled by the JIT. */
+/** The number of connections before the measured ones, enough for the JIT to compile the accept path. */
 const warmupConnections = 3000
 
-/** The messages of `busy`. The load is killed when the connections are there; its duration is only a limit. */
+/** The messages of `busy`. The load is killed when the connections are open; its duration is only a limit. */
 export const busyShape = { connections: 50, bytes: 64, depth: 1 } as const
 const busyTiming = { warmupMs: 300, durationMs: 60_000 } as const
 
 /**
- * Opens connections as fast as the server accepts them. The time is from the first connect until the server's handler
- * has run for the last connection (in C: until it is registered with epoll).
+ * Opens connections as fast as the server accepts them. The measured time lasts from the first connect until the
+ * server's handler has run for the last connection (in C: until it is registered with epoll).
  *
- * Closing isn't in the time of `hold` and `busy`, and is done with an RST, which leaves no TIME_WAIT. With `churn` the
- * client closes with a FIN, as clients do: an RST would have node:net make an error object for each, and measure that.
+ * `hold` and `busy` close after that time, with an RST, which leaves no TIME_WAIT. With `churn` the client closes with
+ * a
+ * FIN, as clients do: an RST would make node:net build an error object for each, and measure that.
  */
 export async function measureAccept(
   peer: Peer,

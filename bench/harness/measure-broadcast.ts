@@ -12,7 +12,7 @@ export interface BroadcastPeer {
   readonly name: BroadcastPeerName
   readonly title: string
   readonly command: [string, ...string[]]
-  /** It has a second port, which echoes meanwhile. */
+  /** True if it has a second port, which echoes meanwhile. */
   readonly echoes: boolean
 }
 
@@ -24,10 +24,10 @@ export interface BroadcastShape {
 
 export interface BroadcastRun extends BroadcastShape {
   readonly peer: BroadcastPeerName
-  /** For each connection and round: from the first call to the last byte in the kernel, and CPU of the server process. */
+  /** Per connection and round: time from the first call to the last byte in the kernel, and CPU time of the server. */
   readonly elapsedNs: number
   readonly cpuNs: number
-  /** Of an echo on other connections of the same server, while it broadcasts without a pause; NaN without one. */
+  /** Latency of echoes on other connections of the same server during continuous broadcasts; NaN without `echoes`. */
   readonly echoP50Ns: number
   readonly echoP99Ns: number
   readonly echoMaxNs: number
@@ -51,10 +51,10 @@ export async function measureBroadcast(
   ])
   const opened = await crowd.ask(`open ${shape.connections} ${openTimeoutMs}`, 'opened', openTimeoutMs)
   if (number(opened, 'connections') !== shape.connections)
-    throw new Error(`not all were opened: ${JSON.stringify(opened)}`)
+    throw new Error(`not all connections were opened: ${JSON.stringify(opened)}`)
   await reaches(server, shape.connections)
 
-  // The first round meets cold code, and sockets that have never sent.
+  // A warm-up round, because of cold code, and sockets that have never sent.
   const warm = await broadcast(server, crowd, { ...shape, rounds: 2 })
   const before = sampleCpu(server.pid)
   const run = await broadcast(server, crowd, shape)
@@ -93,7 +93,7 @@ async function broadcast(
   return { micros: number(done, 'micros'), errors: number(done, 'errors') + number(await received, 'wrong') }
 }
 
-/** Broadcasts for as long as the echo is measured, and longer. */
+/** Broadcasts for longer than the echo is measured. */
 async function beside(
   server: LineProcess,
   crowd: LineProcess,

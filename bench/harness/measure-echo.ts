@@ -10,7 +10,7 @@ export interface EchoRun extends EchoShape {
   readonly peer: PeerName
   readonly messages: number
   readonly messagesPerSecond: number
-  /** CPU per message of the server process. */
+  /** CPU time of the server process per message. */
   readonly userNs: number
   readonly systemNs: number
   readonly mainThreadNs: number
@@ -77,7 +77,7 @@ function latencies(result: Message): Pick<EchoRun, 'p50Ns' | 'p90Ns' | 'p99Ns' |
   return { p50Ns, p90Ns, p99Ns, p999Ns: number(result, 'p999Ns'), maxNs: number(result, 'maxNs') }
 }
 
-/** What went wrong in a run, for a report that fails. */
+/** Returns the failures of a run. */
 export function echoFailures(run: EchoRun): string[] {
   const where = `${run.peer}, ${run.connections} connections, ${run.bytes} B, depth ${run.depth}`
   const failures: string[] = []

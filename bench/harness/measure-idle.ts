@@ -15,14 +15,14 @@ export interface IdleRun {
 }
 
 /**
- * Before the baseline: enough connections to have every code path loaded and compiled, too few for their memory, which
- * the idle ones then use again, to matter (500 of 19,000: at most 2.6 % less than without).
+ * The number of connections before the baseline: enough to load and compile all code paths, and so few that their
+ * memory, which the idle ones use again, hardly matters (500 of 19,000: at most 2.6 % less than without).
  */
 const warmupConnections = 500
 
 /**
- * RSS with so many connections, less the RSS before, both after garbage collections. A new process each time: what one
- * run has allocated would hide what the next one needs.
+ * Measures the RSS with `count` connections, minus the RSS before, both after garbage collections. Each run has a new
+ * process, because memory that one run has allocated would hide the need of the next one.
  */
 export async function measureIdle(
   peer: Peer,

@@ -2,8 +2,9 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 
 /**
- * The benchmarks run in a network namespace of their own, where they can: the settings below then touch nothing else,
- * and no port or TIME_WAIT is left on the host.
+ * The benchmarks run in a network namespace of their own, where that is possible: the settings below then affect
+ * nothing
+ * else, and no port or TIME_WAIT is left on the host.
  */
 
 const inside = 'C1M_BENCH_NAMESPACE'
@@ -13,7 +14,7 @@ const settings: Readonly<Record<string, string>> = {
   'net.ipv4.ip_local_port_range': '1024 65535',
 }
 
-/** What the network of this run is like, for the report. */
+/** The network of this run, for the report. */
 export interface NetworkReport {
   readonly namespace: string
   readonly congestion: string
@@ -32,7 +33,7 @@ function readSetting(name: string): string {
   return readFileSync(settingPath(name), 'utf8').trim().replace(/\s+/g, ' ')
 }
 
-/** Runs this program again in a new namespace, and exits with its status; returns where that isn't possible. */
+/** Runs this program again in a new namespace, and exits with its status. Returns where that isn't possible. */
 export function enterNamespace(): void {
   if (process.env[inside] !== undefined || process.getuid?.() !== 0) return
   if (!works('unshare', '--net', 'ip', 'link', 'set', 'lo', 'up')) return
@@ -43,8 +44,9 @@ export function enterNamespace(): void {
 }
 
 /**
- * Loopback's congestion control, set on the routes: the namespace's sysctl takes only algorithms that the host allows
- * everybody, a route takes any that is loaded. One algorithm for all peers matters: bbr paces, on loopback, too.
+ * Sets loopback's congestion control, on the routes: the namespace's sysctl accepts only algorithms that the host
+ * allows
+ * to all users, and a route any that is loaded. All peers need the same one, because bbr paces on loopback, too.
  */
 function setCongestionOfLoopback(): boolean {
   return ['127.0.0.0/8', '127.0.0.1'].every((destination) => {
@@ -53,7 +55,7 @@ function setCongestionOfLoopback(): boolean {
   })
 }
 
-/** Sets up the network if it is our own, and says what it is like. */
+/** Sets up the network in a namespace of its own, and returns the report. */
 export function prepareNetwork(): NetworkReport {
   const names = Object.keys(settings)
   const host = readSetting('net.ipv4.tcp_congestion_control')
@@ -68,7 +70,7 @@ export function prepareNetwork(): NetworkReport {
     try {
       writeFileSync(settingPath(name), value)
     } catch {
-      // read-only in some containers; the report says what is in force
+      // The setting is read-only in some containers; the report has the one in force.
     }
   }
   return report('its own', setCongestionOfLoopback() ? congestion : host)

@@ -11,7 +11,7 @@ export const rawBroadcastProgram = join(root, 'build/bench/raw-broadcast')
 export const crowdProgram = join(root, 'build/bench/crowd')
 export const rawFileProgram = join(root, 'build/bench/raw-file')
 export const bulkProgram = join(root, 'build/bench/bulk')
-/** Where `node-gyp-build` finds the addon over the synthetic kernel. */
+/** The folder in which `node-gyp-build` finds the addon over the synthetic kernel. */
 export const syntheticAddon = join(root, 'build/bench/synthetic')
 export const compiledPeers = join(__dirname, '../peers')
 export const bunPeer = join(root, 'bench/peers/bun.js')

@@ -14,7 +14,7 @@ export interface Peer {
   command(mode: Mode): [string, ...string[]]
 }
 
-/** Bun's program: that of the optional npm package, or one on the PATH. */
+/** Returns Bun's program: that of the optional npm package, or one on the PATH. */
 export function findBun(): { program: string; version: string } | undefined {
   for (const program of [join(root, 'node_modules/.bin/bun'), 'bun']) {
     if (program !== 'bun' && !existsSync(program)) continue
@@ -35,12 +35,12 @@ export const split2Peer: Peer = {
   command: nodePeer('node-net.js', 'split2'),
 }
 
-/** c1m with several I/O threads. */
+/** Returns a peer with c1m and several I/O threads. */
 export function c1mWithThreads(count: number): Peer {
   return { name: 'c1m', title: `c1m, ${count} I/O threads`, command: nodePeer('c1m.js', 'edge', String(count)) }
 }
 
-/** All peers that this machine has, in the order in which they are run. */
+/** Returns all peers that this machine has, in the order in which they run. */
 export function availablePeers(): Peer[] {
   const bun = findBun()
   const peers: Peer[] = [

@@ -1,13 +1,13 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 
-/** Which CPU a process is pinned to; `undefined` is wherever the scheduler puts it. */
+/** The CPUs to which the processes are pinned; `undefined` leaves that to the scheduler. */
 export interface Placement {
   readonly server: number | undefined
   readonly load: number | undefined
 }
 
-/** Numbers out of the kernel's list format: `0-2,5` is 0, 1, 2, 5. */
+/** Parses the kernel's list format: `0-2,5` is 0, 1, 2, 5. */
 function parseCpuList(text: string): number[] {
   return text
     .trim()
@@ -23,7 +23,7 @@ function allowedCpus(): number[] {
   return list === undefined ? [] : parseCpuList(list)
 }
 
-/** The hardware threads that share a core with this CPU, itself among them. */
+/** Returns the hardware threads that share a core with this CPU, including itself. */
 function threadsOfCore(cpu: number): number[] {
   try {
     return parseCpuList(readFileSync(`/sys/devices/system/cpu/cpu${cpu}/topology/thread_siblings_list`, 'utf8'))
@@ -32,7 +32,7 @@ function threadsOfCore(cpu: number): number[] {
   }
 }
 
-/** The server on one core and the load on another; both unpinned if there is but one, or no `taskset`. */
+/** Returns one core for the server and another for the load, or none if there is only one, or no `taskset`. */
 export function pinnedPlacement(): Placement {
   const cpus = allowedCpus()
   const [server] = cpus
@@ -45,7 +45,7 @@ export function pinnedPlacement(): Placement {
 }
 
 /**
- * The server on any CPU. The load keeps a core for itself if the server has two without it; on a machine with two
+ * Returns any CPU for the server. The load has a core of its own if the server has two others; on a machine with two
  * cores they share.
  */
 export function freePlacement(): Placement {
@@ -53,7 +53,7 @@ export function freePlacement(): Placement {
   return { server: undefined, load: allowedCpus().length > 2 ? load : undefined }
 }
 
-/** Prefixes a command so that it runs on that CPU. `taskset` execs it: the process id is the command's own. */
+/** Prefixes a command so that it runs on that CPU. `taskset` execs it, so the process id is the command's own. */
 export function pinned(cpu: number | undefined, command: [string, ...string[]]): [string, ...string[]] {
   return cpu === undefined ? command : ['taskset', '--cpu-list', String(cpu), ...command]
 }

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
-/** What a process has used since it started. */
+/** The CPU time of a process since its start. */
 export interface CpuSample {
   /** User and kernel time in clock ticks of 10 ms: the kernel samples which of the two a thread is in. */
   readonly userTicks: number
@@ -9,7 +9,7 @@ export interface CpuSample {
   readonly threads: ReadonlyMap<number, { readonly name: string; readonly runNs: number }>
 }
 
-/** What a process has used between two samples. */
+/** The CPU time of a process between two samples. */
 export interface CpuUse {
   readonly userNs: number
   readonly systemNs: number
@@ -21,7 +21,7 @@ export interface CpuUse {
 
 const nsPerTick = 10_000_000
 
-/** The fields of a `stat` file from the third on (state), and the name, which may hold spaces and brackets. */
+/** Returns the fields of a `stat` file from the third on (state), and the name, which may have spaces and brackets. */
 function readStat(path: string): { name: string; fields: string[] } {
   const text = readFileSync(path, 'latin1')
   const end = text.lastIndexOf(')')
@@ -36,7 +36,7 @@ function readThread(pid: number, tid: number): { name: string; runNs: number } {
   try {
     return { name, runNs: Number(readFileSync(`/proc/${pid}/task/${tid}/schedstat`, 'latin1').split(' ')[0]) }
   } catch {
-    // A kernel without CONFIG_SCHED_INFO: ticks are all there is.
+    // A kernel without CONFIG_SCHED_INFO has only ticks.
     return { name, runNs: (Number(fields[utimeField]) + Number(fields[stimeField])) * nsPerTick }
   }
 }
@@ -48,15 +48,15 @@ export function sampleCpu(pid: number): CpuSample {
     try {
       threads.set(tid, readThread(pid, tid))
     } catch {
-      // the thread has ended since the directory was read
+      // The thread has ended since the directory was read.
     }
   }
   return { userTicks: Number(fields[utimeField]), systemTicks: Number(fields[stimeField]), threads }
 }
 
 /**
- * The total is the threads' exact time on a CPU. Only how it divides into user and kernel comes from the ticks, a
- * sample of 250 or 1,000 a second: over 3 s, a share of 10 % is known to about a tenth of itself.
+ * Returns the use between two samples. The total is the threads' exact time on a CPU. Only its division into user and
+ * kernel comes from the ticks, 250 or 1,000 samples a second: over 3 s, a share of 10 % is exact to about a tenth.
  */
 export function cpuUse(pid: number, before: CpuSample, after: CpuSample): CpuUse {
   let totalNs = 0
@@ -74,7 +74,7 @@ export function cpuUse(pid: number, before: CpuSample, after: CpuSample): CpuUse
   return { userNs, systemNs: totalNs - userNs, mainThreadNs, ioThreadsNs }
 }
 
-/** Resident memory in bytes. smaps_rollup counts pages; statm may be off by what the CPUs haven't added up yet. */
+/** Returns the RSS in bytes. smaps_rollup counts pages; statm may lack amounts that CPUs haven't added up yet. */
 export function residentBytes(pid: number): number {
   const kilobytes = /^Rss:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1'))?.[1]
   if (kilobytes === undefined) throw new Error(`no Rss in /proc/${pid}/smaps_rollup`)

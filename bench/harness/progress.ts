@@ -1,10 +1,10 @@
-/** Says what is being measured: one line that is overwritten on a terminal, plain lines in a pipe. */
+/** Shows the present step: one line that is overwritten on a terminal, plain lines in a pipe. */
 export class Progress {
   #total = 0
   #done = 0
   readonly #start = performance.now()
 
-  /** Begins a part of so many steps. */
+  /** Begins a part with this number of steps. */
   begin(steps: number): void {
     this.#total = steps
     this.#done = 0

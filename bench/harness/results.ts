@@ -28,7 +28,7 @@ export function saveResult(scenario: string, surroundings: Surroundings, outcome
   writeFileSync(join(resultsFolder, `${scenario}.json`), `${JSON.stringify(file, null, 1)}\n`)
 }
 
-/** Writes README.md anew from all result files that there are. */
+/** Writes README.md from all result files. */
 export function writeResultsReadme(order: readonly string[]): void {
   const sections = readdirSync(resultsFolder)
     .filter((name) => name.endsWith('.json'))

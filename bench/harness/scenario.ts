@@ -4,9 +4,9 @@ import type { Progress } from './progress.js'
 import type { Table } from './table.js'
 import type { Target } from './targets.js'
 
-/** What a scenario is given. */
+/** The input of a scenario. */
 export interface Context {
-  /** A short run that checks correctness; its figures say little. */
+  /** True for a short run that only checks correctness; its figures mean little. */
   readonly quick: boolean
   readonly peers: readonly Peer[]
   readonly pinned: Placement
@@ -14,7 +14,7 @@ export interface Context {
   readonly progress: Progress
 }
 
-/** What a scenario has found out. */
+/** The results of a scenario. */
 export interface Outcome {
   /** All single measurements. */
   readonly runs: readonly object[]
@@ -22,11 +22,11 @@ export interface Outcome {
   readonly targets: readonly Target[]
   /** Sentences that a figure needs to be understood. */
   readonly notes: readonly string[]
-  /** Wrong behaviour: bytes lost, connections broken, descriptors leaked. Unlike a missed target, this fails the run. */
+  /** Wrong behaviour: lost bytes, broken connections, leaked descriptors. Unlike a missed target, it fails the run. */
   readonly failures: readonly string[]
 }
 
-/** In a quick run, only the peers that a scenario can't do without. */
+/** Returns the peers, in a quick run only those that the scenario needs. */
 export function peersOf(context: Context, quickPeers: readonly PeerName[]): Peer[] {
   return context.peers.filter(({ name }) => !context.quick || quickPeers.includes(name))
 }

@@ -25,12 +25,12 @@ export class Server {
     await this.process.ask('gc', 'gc')
   }
 
-  /** The connections that the server itself says it has. */
+  /** Returns the number of connections that the server reports. */
   async connections(): Promise<number> {
     return number(await this.process.ask('stats', 'stats'), 'connections')
   }
 
-  /** Waits until the server has `count` connections; throws if that takes more than ten seconds. */
+  /** Waits until the server has `count` connections. Rejects after ten seconds. */
   async reaches(count: number): Promise<void> {
     const deadline = performance.now() + 10_000
     let connections = await this.connections()
@@ -52,7 +52,7 @@ export class Server {
     return this.process.next('expected')
   }
 
-  /** Keeps the server's JS thread busy; resolves when it answers again. */
+  /** Blocks the server's JS thread. Resolves when it replies again. */
   async block(ms: number): Promise<void> {
     await this.process.ask(`block ${ms}`, 'unblocked')
   }

@@ -19,7 +19,7 @@ export function markdownTable({ title, columns, rows }: Table): string {
   return [`${title}:`, '', line(columns), line(rule), ...rows.map(line)].join('\n')
 }
 
-/** 1234567 is `1,234,567`. A value that could not be measured is a dash. */
+/** Formats 1234567 as `1,234,567`, and a value that could not be measured as a dash. */
 export function integer(value: number): string {
   return Number.isFinite(value) ? Math.round(value).toLocaleString('en-US') : '-'
 }

@@ -1,6 +1,6 @@
 import { decimal } from './table.js'
 
-/** What a figure is to reach. Missing it is reported, and nothing else: a figure depends on the machine. */
+/** A target for a figure. A missed one is only reported, because figures depend on the machine. */
 export interface Target {
   readonly what: string
   readonly limit: number
@@ -21,7 +21,7 @@ export function formatTarget({ what, limit, direction, actual, met }: Target): s
   return `${met ? 'met   ' : 'MISSED'}  ${what}: ${decimal(actual)} (${direction} ${limit})`
 }
 
-/** Targets for which both sides were measured. */
+/** Returns the targets for which both sides were measured. */
 export function measured(targets: readonly Target[]): Target[] {
   return targets.filter(({ actual }) => Number.isFinite(actual))
 }

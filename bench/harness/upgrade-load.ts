@@ -2,22 +2,22 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 
 const REQUEST = 'GET / HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: bench\r\n\r\n'
-/** Connections that are being upgraded at once. */
-const AT_ONCE = 20
+/** The number of connections that are upgraded at the same time. */
+const CONCURRENCY = 20
 
-/** Clients that have their connections upgraded, and hold them. */
+/** Clients that upgrade their connections, and keep them. */
 export class UpgradeLoad {
   readonly #sockets: Socket[] = []
 
   constructor(private readonly port: number) {}
 
   async open(count: number): Promise<void> {
-    for (let left = count; left > 0; left -= AT_ONCE) {
-      await Promise.all(Array.from({ length: Math.min(left, AT_ONCE) }, () => this.#upgrade()))
+    for (let left = count; left > 0; left -= CONCURRENCY) {
+      await Promise.all(Array.from({ length: Math.min(left, CONCURRENCY) }, () => this.#upgrade()))
     }
   }
 
-  /** One message on each, echoed. Answers how many did not come back. */
+  /** Sends one message on each connection, and waits for the echoes. Resolves with the number of missing ones. */
   async use(): Promise<number> {
     let wrong = 0
     for (const socket of this.#sockets) {

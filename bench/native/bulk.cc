@@ -1,11 +1,11 @@
-// The two ends of a bulk transfer through a relay: a server that sends as fast as it can, and clients that throw away
-// what they receive (MSG_TRUNC, tcp(7): without a copy). A thread for each connection's end, in blocking calls: what is
-// measured is the relay's CPU, and these only have to be fast enough.
+// The two ends of a bulk transfer through a relay: a server that sends as fast as it can, and clients that discard
+// received bytes (MSG_TRUNC, tcp(7): without a copy). Each end of a connection has a thread with blocking calls, which
+// is fast enough, because only the relay's CPU time is measured.
 //
 //   bulk --connections N --warmup-ms MS --duration-ms MS [--cpu N]
 //
-// Prints `source` with the port that it sends from; reads the relay's port from stdin; prints `measuring`, `measured` with
-// the bytes of the time in between, and ends when stdin does.
+// Prints `source` with the port of the server; reads the relay's port from stdin; prints `measuring`, and `measured`
+// with the bytes of the time in between; ends when stdin ends.
 #include <netinet/in.h>
 #include <sched.h>
 #include <sys/socket.h>

@@ -13,7 +13,7 @@
 namespace bench {
 namespace {
 
-// One source address has some 28,000 ports to one destination; these have 28 million, so none is ever waited for.
+// One source address has about 28,000 ports for one destination; these have 28 million, so a free one is always found.
 constexpr uint32_t kSources = 1000;
 constexpr uint32_t kFirstSource = 0x7f0a0001;  // 127.10.0.1
 
@@ -22,7 +22,7 @@ constexpr uint32_t kFirstSource = 0x7f0a0001;  // 127.10.0.1
 int ClientSockets::connect_one() {
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return -1;
-  // Without this option bind(2) itself picks a port, one that is free for any destination, and soon finds none.
+  // Without this option bind(2) itself chooses a port, which must be free for any destination, and soon finds none.
   const int on = 1;
   setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
   sockaddr_in source{};
@@ -47,9 +47,9 @@ ClientSockets::Outcome ClientSockets::open(size_t count, int64_t timeout_ms, con
   Outcome outcome;
   outcome.first_us = wall_clock_us();
   const int64_t deadline = monotonic_ns() + timeout_ms * 1'000'000;
-  // Waits until at most `most` connections are in the accept queue; leaves their number in outcome.queued.
-  const auto wait_for_queue = [&](int most) {
-    for (outcome.queued = queue_.length(); outcome.queued > most; outcome.queued = queue_.length()) {
+  // Waits until at most `max` connections are in the accept queue. Their number is in outcome.queued.
+  const auto wait_for_queue = [&](int max) {
+    for (outcome.queued = queue_.length(); outcome.queued > max; outcome.queued = queue_.length()) {
       if (monotonic_ns() > deadline) return false;
       sleep_us(20);
     }

@@ -15,7 +15,7 @@ inline int64_t read_clock_ns(clockid_t clock) {
 
 inline int64_t monotonic_ns() { return read_clock_ns(CLOCK_MONOTONIC); }
 
-// The clock that Node, Bun and C have in common: times of two processes can be subtracted.
+// Returns the time of the clock that Node, Bun and C have in common, so that times of two processes can be compared.
 inline int64_t wall_clock_us() { return read_clock_ns(CLOCK_REALTIME) / 1000; }
 
 inline void sleep_us(long microseconds) {

@@ -8,8 +8,8 @@
 
 namespace bench {
 
-// `--name number` pairs. A name that nobody asks for, or a value that is no number, ends the program with a message:
-// a benchmark that silently ignores an option measures something else than it says.
+// Parses `--name number` pairs. An unknown name, or a value that isn't a number, ends the program with a message: a
+// benchmark that ignores an option would measure something else than it reports.
 class CommandLine {
  public:
   CommandLine(int count, char** words) {
@@ -38,7 +38,7 @@ class CommandLine {
  private:
   [[noreturn]] static void fail(const std::string& name, const char* why) {
     (void)fprintf(stderr, "%s: %s\n", name.c_str(), why);
-    std::_Exit(2);  // nothing runs yet that would have to be ended
+    std::_Exit(2);  // no thread runs yet that would have to be ended
   }
 
   std::unordered_map<std::string, long> values_;

@@ -5,7 +5,8 @@
 
 namespace bench {
 
-// Pins the process to one CPU; a negative number leaves it where the scheduler wants it. False if the CPU isn't ours.
+// Pins the process to one CPU; a negative number leaves that to the scheduler. Returns false if the CPU isn't
+// available.
 inline bool pin_to_cpu(int cpu) {
   if (cpu < 0) return true;
   cpu_set_t set;

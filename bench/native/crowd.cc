@@ -1,11 +1,11 @@
-// Many connections that read, or send and read, all together: for the benchmarks of broadcasts and of file tables. Told by lines on stdin; each command is
-// answered by one JSON line.
+// Many connections that read, or send and read, at the same time, for the benchmarks of broadcasts and of file tables.
+// Commands are lines on stdin, each with a reply of one JSON line.
 //
 //   crowd --port P [--cpu C]
-//   open N MS        opens N connections, giving up after MS milliseconds                      → opened
-//   echo BYTES MS    sends BYTES bytes on each, and reads until they have come back   → received
-//   ends MS          reads until each connection has ended, or was reset              → ended
-//   receive BYTES MS reads until each connection has got BYTES more, for MS milliseconds at most → received
+//   open N MS        opens N connections, for MS milliseconds at most                         → opened
+//   echo BYTES MS    sends BYTES bytes on each, and reads until they have come back           → received
+//   ends MS          reads until each connection has ended, or was reset                      → ended
+//   receive BYTES MS reads BYTES more bytes from each connection, for MS milliseconds at most → received
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -49,11 +49,11 @@ class Crowd {
   bench::ClientSockets sockets_;
   int epoll_;
   std::vector<int> fds_;
-  std::vector<int64_t> received_;  // by index, since the beginning
+  std::vector<int64_t> received_;  // by index, since the start
   int64_t total_ = 0;
   int64_t expected_ = 0;
   int64_t errors_ = 0;
-  bool echoes_ = false;  // what comes is what was sent: bytes like the connection's index
+  bool echoes_ = false;  // received bytes must equal the sent ones, which depend on the connection's index
   int64_t ended_ = 0;
 };
 

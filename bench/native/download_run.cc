@@ -18,7 +18,7 @@ namespace {
 
 constexpr int kEventsPerTurn = 256;
 constexpr int64_t kOpenTimeoutMs = 30'000;
-// Nothing for so long is a server that has forgotten somebody.
+// A server that sends nothing for this time has lost a request.
 constexpr int kSilenceMs = 30'000;
 constexpr size_t kDiscardBytes = 4 << 20;
 constexpr char kLengthHeader[] = "Content-Length: ";
@@ -84,7 +84,7 @@ bool DownloadRun::begin(Download& download) {
   return send(download.fd, request.data(), request.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(request.size());
 }
 
-// As much as is there. False if the connection broke, or something else came than what was asked for.
+// Receives all available bytes. Returns false if the connection failed, or the response wasn't the requested one.
 bool DownloadRun::receive(Download& download) {
   while (download.missing < 0) {
     if (!take_head(download)) return errno == EAGAIN;
@@ -103,7 +103,7 @@ bool DownloadRun::receive(Download& download) {
 
 bool DownloadRun::take_head(Download& download) {
   char bytes[1024];
-  // Only up to the end of the head, so that the body can be thrown away as a whole.
+  // Reads only up to the end of the head, so that the body can be discarded as a whole.
   ssize_t got = recv(download.fd, bytes, sizeof bytes, MSG_PEEK);
   if (got <= 0) {
     if (got == 0) errno = ECONNRESET;

@@ -17,9 +17,9 @@ struct DownloadOptions {
   int64_t downloads;  // by each connection, one after the other
 };
 
-// Gets /<bytes> over HTTP/1.1 on connections that are kept, and throws the bodies away in the kernel (MSG_TRUNC, tcp(7)),
-// so that the client's copy is not what is measured. Once for each connection to warm up; then it reports `ready`,
-// waits for a line, and reports `result`.
+// Gets /<bytes> over HTTP/1.1 on persistent connections, and discards the bodies in the kernel (MSG_TRUNC, tcp(7)), so
+// that the client's copy is not measured. After one warm-up download on each connection it reports `ready`, waits for a
+// line, and reports `result`.
 class DownloadRun {
  public:
   explicit DownloadRun(const DownloadOptions& options) : options_(options) {}
@@ -29,7 +29,7 @@ class DownloadRun {
  private:
   struct Download {
     int fd;
-    int64_t left;        // downloads to begin
+    int64_t left;        // downloads that have not begun
     int64_t missing;     // bytes of the body; -1 in the head
     int64_t started_ns;  // when the request was sent
     std::string head;

@@ -22,8 +22,8 @@ namespace {
 constexpr int64_t kConnectTimeoutMs = 30'000;
 constexpr int64_t kDrainTimeoutMs = 15'000;
 constexpr int kEventsPerTurn = 256;
-constexpr int kWaitMs = 10;               // so that the end of a phase is noticed on a silent server, too
-constexpr uint64_t kErrorsToExplain = 5;  // on stderr; the rest is only counted
+constexpr int kWaitMs = 10;               // so that a phase ends in time with a silent server, too
+constexpr uint64_t kErrorsToExplain = 5;  // on stderr; the others are only counted
 
 std::string reason(int error) { return std::generic_category().message(error); }
 
@@ -133,12 +133,12 @@ void EchoRun::read_echoes(uint32_t index) {
     connection.received += static_cast<uint64_t>(size);
     if (connection.received > connection.sent) return break_connection(index, "more came back than was sent");
     count_echoes(index, before, now);
-    // A short read means that the socket is empty. What comes later, be it a FIN, is an edge of its own.
+    // After a short read the socket is empty. Later bytes, or a FIN, cause an edge of their own.
     if (size < static_cast<ssize_t>(Pattern::kWindow)) return;
   }
 }
 
-// Records the messages that became complete when `received` grew from `before`, and allows as many new ones.
+// Records the messages that were completed since `before`, and allows as many new ones.
 void EchoRun::count_echoes(uint32_t index, uint64_t before, int64_t now) {
   Connection& connection = connections_[index];
   const uint64_t complete = connection.received / options_.message_bytes;

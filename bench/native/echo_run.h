@@ -16,20 +16,20 @@ struct EchoOptions {
   uint16_t port = 0;
   size_t connections = 0;
   size_t message_bytes = 0;
-  size_t depth = 0;  // messages that each connection has under way at any time
-  // Frames: `depth` of them are sent together, and the next ones when all of these have come back.
+  size_t depth = 0;  // messages in flight on each connection
+  // The format of messages. `depth` frames are sent together, and the next ones when all of them have come back.
   Pattern::Frames frames = Pattern::Frames::kNone;
   int64_t warmup_ms = 0;
   int64_t duration_ms = 0;
 };
 
-// A closed loop: each connection keeps `depth` messages under way and sends the next one when an echo has come back
-// whole. Every echoed byte is compared with what was sent.
+// A closed loop: each connection keeps `depth` messages in flight, and sends the next one when an echo is complete.
+// Every echoed byte is compared with the sent one.
 //
-//   connect → warm-up → measuring → draining (nothing new is sent, all that is under way must come back) → result
+//   connect → warm-up → measuring → draining (nothing new is sent, all messages in flight must come back) → result
 //
-// The latency of a message is the time from just before the send(2) that took its first byte to just after the recv(2)
-// that completed its echo. One thread owns all of it.
+// The latency of a message is the time from just before the send(2) of its first byte to just after the recv(2) that
+// completed its echo. One thread owns everything.
 class EchoRun {
  public:
   explicit EchoRun(const EchoOptions& options);
@@ -37,7 +37,7 @@ class EchoRun {
   EchoRun(const EchoRun&) = delete;
   EchoRun& operator=(const EchoRun&) = delete;
 
-  // Prints `ready`, `measuring`, `measured` and `result` lines. False if the load itself couldn't run.
+  // Prints `ready`, `measuring`, `measured` and `result` lines. Returns false if the load itself couldn't run.
   bool run();
 
  private:
@@ -67,7 +67,7 @@ class EchoRun {
   const Pattern pattern_;
   Histogram latencies_;
   std::vector<Connection> connections_;
-  std::vector<int64_t> sent_at_;  // depth entries a connection: when message number m went out, at m % depth
+  std::vector<int64_t> sent_at_;  // `depth` entries a connection: the time when message m was sent, at m % depth
   std::unique_ptr<char[]> receive_buffer_;
   int epoll_ = -1;
   Phase phase_ = Phase::kWarmup;

@@ -29,7 +29,7 @@ class Histogram {
   int64_t max() const { return static_cast<int64_t>(max_); }
   int64_t mean() const { return count_ == 0 ? 0 : static_cast<int64_t>(sum_ / count_); }
 
-  // The smallest value that at least `fraction` of the records don't exceed, to the precision of a bucket.
+  // Returns the smallest value that at least `fraction` of the records don't exceed, to the precision of a bucket.
   int64_t percentile(double fraction) const {
     const auto wanted = static_cast<uint64_t>(std::ceil(static_cast<double>(count_) * fraction));
     uint64_t seen = 0;

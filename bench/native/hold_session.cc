@@ -13,12 +13,12 @@
 namespace bench {
 namespace {
 
-// Connections that have a message, or a FIN, under way at the same time.
-constexpr size_t kAtOnce = 256;
-constexpr time_t kAnswerTimeoutSeconds = 10;
+// The max number of connections with a message, or a FIN, in flight.
+constexpr size_t kMaxInFlight = 256;
+constexpr time_t kReplyTimeoutSeconds = 10;
 
 void limit_wait(int fd) {
-  const timeval limit{.tv_sec = kAnswerTimeoutSeconds, .tv_usec = 0};
+  const timeval limit{.tv_sec = kReplyTimeoutSeconds, .tv_usec = 0};
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
 }
 
@@ -87,8 +87,8 @@ void HoldSession::open(size_t count, int64_t timeout_ms, bool keep) {
 void HoldSession::use(size_t bytes) {
   std::vector<char> buffer(bytes);
   int64_t errors = 0;
-  for (size_t first = 0; first < fds_.size(); first += kAtOnce) {
-    const size_t end = std::min(first + kAtOnce, fds_.size());
+  for (size_t first = 0; first < fds_.size(); first += kMaxInFlight) {
+    const size_t end = std::min(first + kMaxInFlight, fds_.size());
     for (size_t i = first; i < end; i++) {
       limit_wait(fds_[i]);
       send(fds_[i], pattern_.at(static_cast<uint32_t>(i), 0), bytes, MSG_NOSIGNAL);
@@ -107,8 +107,8 @@ bool HoldSession::echo_arrives(uint32_t index, size_t bytes, std::vector<char>& 
 
 void HoldSession::close_gracefully() {
   int64_t errors = 0;
-  for (size_t first = 0; first < fds_.size(); first += kAtOnce) {
-    const size_t end = std::min(first + kAtOnce, fds_.size());
+  for (size_t first = 0; first < fds_.size(); first += kMaxInFlight) {
+    const size_t end = std::min(first + kMaxInFlight, fds_.size());
     for (size_t i = first; i < end; i++) {
       limit_wait(fds_[i]);
       shutdown(fds_[i], SHUT_WR);

@@ -11,11 +11,11 @@
 
 namespace bench {
 
-// Opens connections and holds them, told by lines on stdin; each command is answered by one JSON line.
+// Opens connections and keeps them. Commands are lines on stdin, each with a reply of one JSON line.
 //
-//   open N MS      opens N more connections, giving up after MS milliseconds   → opened
-//   churn N MS     opens N connections and closes each at once                 → opened
-//   use BYTES      each connection sends one message and gets it echoed        → used
+//   open N MS      opens N more connections, for MS milliseconds at most       → opened
+//   churn N MS     opens N connections and closes each immediately             → opened
+//   use BYTES      each connection sends one message and waits for its echo    → used
 //   close fin      each connection sends its FIN and waits for the server's    → closed
 //   close reset    each connection is closed with an RST                       → closed
 //
@@ -27,7 +27,7 @@ class HoldSession {
   HoldSession(const HoldSession&) = delete;
   HoldSession& operator=(const HoldSession&) = delete;
 
-  // False if a command wasn't understood.
+  // Executes commands. Returns false for an unknown one.
   bool run();
 
  private:

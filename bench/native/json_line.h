@@ -8,7 +8,8 @@
 
 namespace bench {
 
-// One flat JSON object, written to stdout as one line. Keys and texts are the program's own, so nothing is escaped.
+// One flat JSON object, written to stdout as one line. Keys and texts are constants of the program, so nothing is
+// escaped.
 class JsonLine {
  public:
   explicit JsonLine(const char* event) { text_ = std::string("{\"event\":\"") + event + "\""; }

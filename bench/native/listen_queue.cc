@@ -41,7 +41,7 @@ int ListenQueue::length() const {
   if (size < static_cast<ssize_t>(NLMSG_LENGTH(sizeof(inet_diag_msg)))) return -1;
   const auto* header = reinterpret_cast<const nlmsghdr*>(answer);
   if (header->nlmsg_type != SOCK_DIAG_BY_FAMILY) return -1;
-  // For a listening socket idiag_rqueue is the length of its accept queue.
+  // The idiag_rqueue of a listening socket is the length of its accept queue.
   return static_cast<int>(static_cast<const inet_diag_msg*>(NLMSG_DATA(header))->idiag_rqueue);
 }
 

@@ -5,8 +5,8 @@
 
 namespace bench {
 
-// How many connections wait in the accept queue of a listener on 127.0.0.1, asked of the kernel over sock_diag(7).
-// With it a client knows what the server has accepted without the server having to send anything.
+// The length of the accept queue of a listener on 127.0.0.1, read by sock_diag(7). It shows a client how many
+// connections the server has accepted, without a message from the server.
 class ListenQueue {
  public:
   explicit ListenQueue(uint16_t port);
@@ -14,7 +14,7 @@ class ListenQueue {
   ListenQueue(const ListenQueue&) = delete;
   ListenQueue& operator=(const ListenQueue&) = delete;
 
-  // -1 if the kernel doesn't say: no such listener, or a kernel without inet_diag.
+  // Returns the length, or -1 without such a listener, or on a kernel without inet_diag.
   int length() const;
 
  private:

@@ -66,7 +66,7 @@ int main(int count, char** words) {
     return 2;
   }
   if (bench::ListenQueue(port).length() < 0) {
-    (void)fprintf(stderr, "load: the kernel knows no listener on 127.0.0.1:%u, or lacks inet_diag\n", port);
+    (void)fprintf(stderr, "load: no listener on 127.0.0.1:%u, or a kernel without inet_diag\n", port);
     return 1;
   }
   if (strcmp(mode, "download") == 0) return run_download(command_line, port);

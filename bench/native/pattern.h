@@ -7,29 +7,29 @@
 
 namespace bench {
 
-// The bytes that a connection sends: an endless, repeating stream, different for each connection, in which every
-// window is one piece of memory. What comes back is compared with the same window, so a lost, doubled, reordered or
-// mixed-up byte is found. The period is a prime: a shift by any message size shows.
+// The bytes that a connection sends: an endless, repeating stream, different for each connection, in which every window
+// is contiguous memory. Received bytes are compared with the same window, so a lost, doubled, reordered or mixed-up
+// byte is found. The period is a prime, so that a shift by any message size is found.
 class Pattern {
  public:
   static constexpr size_t kPeriod = 65'521;
-  static constexpr size_t kWindow = 256 * 1024;  // the most that can be asked for at once
+  static constexpr size_t kWindow = 256 * 1024;  // the max length of a window
 
-  // Lines, or messages with their length in front in four bytes, big-endian.
+  // The format of messages: plain bytes, lines, or four bytes of length in front, big-endian.
   enum class Frames { kNone, kLines, kPrefixed };
 
   explicit Pattern(Frames frames = Frames::kNone, size_t message_bytes = 0)
       : bytes_(std::make_unique<char[]>(kPeriod + kWindow)) {
     fill();
     if (frames == Frames::kNone) return;
-    // Whole messages to the period, and from one connection's beginning to the next one's.
+    // The period, and the distance between the starts of two connections, are multiples of a message.
     period_ = kPeriod / message_bytes * message_bytes;
     step_ = message_bytes * 13;
     for (size_t i = 0; i < period_; i++) bytes_[i] = framed(frames, message_bytes, bytes_[i], i);
     for (size_t i = period_; i < kPeriod + kWindow; i++) bytes_[i] = bytes_[i - period_];
   }
 
-  // `offset` bytes into the stream of connection number `connection`.
+  // Returns the bytes at `offset` of the stream of connection number `connection`.
   const char* at(uint32_t connection, uint64_t offset) const {
     return bytes_.get() + (offset + uint64_t{connection} * step_) % period_;
   }

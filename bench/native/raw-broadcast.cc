@@ -1,8 +1,8 @@
-// The raw peer of the broadcast benchmark: accepts connections, and sends the same bytes to all of them in a plain loop of
-// send(2), which is all that a broadcast has to cost. It obeys, on stdin:
+// The raw peer of the broadcast benchmark: accepts connections, and sends the same bytes to all of them in a plain loop
+// of send(2), the minimum of a broadcast. Commands on stdin:
 //
 //   stats                    → stats, with the number of connections
-//   broadcast ROUNDS BYTES   → broadcasted, with the microseconds that all rounds took
+//   broadcast ROUNDS BYTES   → broadcasted, with the microseconds of all rounds
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -49,7 +49,7 @@ void broadcast(const std::vector<int>& fds, int64_t rounds, size_t bytes) {
   bench::JsonLine("broadcasted").add("micros", micros).add("errors", errors).print();
 }
 
-// False at the end of stdin.
+// Executes commands. Returns false at the end of stdin.
 bool obey(const std::vector<int>& fds) {
   char bytes[256];
   const ssize_t size = read(STDIN_FILENO, bytes, sizeof bytes);

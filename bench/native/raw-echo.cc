@@ -1,7 +1,7 @@
-// The raw peer: what an echo server costs when nothing but the system calls is left. One thread, edge-triggered epoll,
-// every socket registered once, read until a short read, written back at once.
+// The raw peer, an echo server of system calls only: one thread, edge-triggered epoll, every socket registered once,
+// read until a short read, written back immediately.
 //
-// It prints its port as JSON and obeys, on stdin, the same control lines as the peers in bench/peers/control.ts.
+// It prints its port as JSON, and executes the commands of bench/peers/control.ts on stdin.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -53,7 +53,7 @@ class EchoServer {
   int64_t opened_ = 0;
   int64_t expected_ = 0;
   std::string commands_;
-  // What a socket didn't take. While it has something here, a connection isn't read: the peer is to read first.
+  // The bytes that a socket didn't take. A connection with such bytes isn't read, because the peer must read first.
   std::unordered_map<int, std::string> unsent_;
   char buffer_[kReadBytes];
 };
@@ -114,12 +114,12 @@ void EchoServer::serve(int fd, uint32_t events) {
     if (size < 0 && errno == EAGAIN) return;
     if (size <= 0) return drop(fd);
     if (!echo(fd, buffer_, static_cast<size_t>(size))) return;
-    // A short read means that the socket is empty, unless a FIN or an error is behind the bytes.
+    // After a short read the socket is empty, unless a FIN or an error is behind the bytes.
     if (size < static_cast<ssize_t>(sizeof buffer_) && (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) == 0) return;
   }
 }
 
-// True if nothing is left to send and the connection is still there.
+// Returns true if nothing is left to send and the connection is still open.
 bool EchoServer::flush(int fd) {
   const auto found = unsent_.find(fd);
   if (found == unsent_.end()) return true;

@@ -1,6 +1,6 @@
-// The raw C peer of the file scenario: `raw-file DIRECTORY` answers each GET /NAME with that file, by send(2) of the
-// head with MSG_MORE and sendfile(2) of the rest, and GET /echo from memory, under one edge-triggered epoll. What a C
-// program would do, and no more. It ends with the end of stdin.
+// The raw C peer of the file scenario: `raw-file DIRECTORY` replies to each GET /NAME with that file, by send(2) of the
+// head with MSG_MORE and sendfile(2) of the rest, and to GET /echo from memory, with one edge-triggered epoll, as a
+// minimal C program would do. It ends with the end of stdin.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>

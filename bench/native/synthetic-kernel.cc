@@ -1,6 +1,6 @@
-// Stands in the place of the kernel under an addon that is linked with --wrap for these calls. It does what they do until a
-// connection of an I/O thread has read "go"; from then on all connections have 64 bytes to read at any time, and take all
-// that they are given: so an I/O thread fills its batches as fast as it can, at the cost of its own code alone.
+// Replaces the kernel under an addon that is linked with --wrap for these calls. They are forwarded until a connection
+// of an I/O thread has read "go"; from then on all connections always have 64 bytes to read, and take all written
+// bytes. So an I/O thread fills its batches as fast as it can, at the cost of its own code alone.
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -26,15 +26,15 @@ constexpr size_t kMessageBytes = 64;
 std::atomic<bool> producing{false};
 
 struct Connection {
-  uint64_t word = 0;      // that the poller knows it by; 0 for none
-  bool reported = false;  // as readable, and not read since
+  uint64_t word = 0;      // the poller's word for it; 0 for none
+  bool reported = false;  // reported as readable, and not read since
 };
 
-// Of this I/O thread, by descriptor.
+// The connections of this I/O thread, by descriptor.
 thread_local std::vector<Connection> connections;
 thread_local size_t next_fd = 0;
 
-// Listeners have no generation, and the poller's own words are above all slots. (native/loop/loop.cc)
+// Returns true for a connection's word. Listeners have no generation, and the poller's own words are above all slots.
 bool is_connection(uint64_t word) { return word >> 32 != 0 && static_cast<uint32_t>(word) < 1u << 24; }
 
 Connection* connection_of(int fd) {
@@ -59,7 +59,7 @@ int __wrap_epoll_ctl(int poll, int operation, int fd, epoll_event* event) {
 
 int __wrap_epoll_wait(int poll, epoll_event* events, int most, int timeout) {
   if (!producing.load(std::memory_order_relaxed)) return __real_epoll_wait(poll, events, most, timeout);
-  // Wake-ups are real.
+  // Wake-ups come from the kernel.
   int count = std::max(__real_epoll_wait(poll, events, most, 0), 0);
   for (size_t looked = 0; looked < connections.size() && count < most; ++looked) {
     if (next_fd >= connections.size()) next_fd = 0;
@@ -69,7 +69,7 @@ int __wrap_epoll_wait(int poll, epoll_event* events, int most, int timeout) {
     events[count].events = EPOLLIN;
     events[count++].data.u64 = one.word;
   }
-  // All wait to be read, which needs a batch from the JS thread.
+  // All connections wait to be read, which needs a batch from the JS thread.
   return count > 0 || timeout == 0 ? count : __real_epoll_wait(poll, events, most, timeout);
 }
 

@@ -2,13 +2,13 @@ import { createInterface } from 'node:readline'
 import { print } from './control.js'
 
 /**
- * The lines that a peer of the broadcast benchmark obeys on stdin, each answered by one JSON line:
+ * Executes the commands of the broadcast benchmark, lines on stdin, and replies to each with one JSON line:
  *
- * - `stats`: answers `stats` with the number of connections that are told
- * - `broadcast ROUNDS BYTES`: sends to all, one round after the other; answers `broadcasted` with the microseconds from
- *   the first call until the last round has gone to the kernel, and how many connections it did not reach
+ * - `stats`: replies `stats` with the number of connections that get broadcasts
+ * - `broadcast ROUNDS BYTES`: sends to all, one round after the other; replies `broadcasted` with the microseconds from
+ *   the first call until the kernel has the last round, and the number of connections that were not reached
  *
- * The end of stdin ends it.
+ * The end of stdin ends the process.
  */
 export function obeyBroadcasts(
   connections: () => number,

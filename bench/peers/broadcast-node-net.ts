@@ -34,7 +34,7 @@ obeyBroadcasts(
   () => crowd.size,
   async (payload) => {
     for (const socket of crowd) socket.write(payload)
-    // What the kernel took at once is done; the queue's callbacks, and other connections, come now.
+    // The kernel has taken bytes; this turn runs the callbacks of queued ones, and other connections.
     await new Promise(setImmediate)
     return { errors: 0 }
   },

@@ -4,8 +4,8 @@ import { Control, modeFromArguments, print } from './control.ts'
 let connections = 0
 let stored = 0
 
-// Bun's write takes what the socket takes and answers how much that was; the rest is ours to keep. While there is a
-// rest, the socket isn't read.
+// Echoes a chunk. Bun's write() returns the number of bytes that the socket has taken; the caller must keep the rest.
+// While there is a rest, the socket isn't read.
 function echo(socket, chunk) {
   const written = socket.write(chunk)
   if (written < chunk.length) {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { type Connection, Reactor } from 'c1m'
 import { print } from './control.js'
 
-/** `c1m-file.js DIRECTORY`: answers each GET /NAME with that file, by `conn.sendFile()`; and GET /echo from memory. */
+/** `c1m-file.js DIRECTORY`: replies to each GET /NAME by `conn.sendFile()` of that file, to GET /echo from memory. */
 
 const directory = process.argv[2] as string
 

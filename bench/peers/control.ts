@@ -10,16 +10,16 @@ function wallClockMicros(): number {
   return Math.round((performance.timeOrigin + performance.now()) * 1000)
 }
 
-/** How often `gc` collects: a finalizer that the first collection schedules frees memory which the next ones find. */
+/** The number of collections of `gc`: finalizers of the first one release memory that the next ones find. */
 const collections = 3
 
 /**
- * The lines that a peer obeys on stdin, each answered by one JSON line:
+ * Executes a peer's commands, lines on stdin, and replies to each with one JSON line:
  *
- * - `gc`: collects garbage; answers `gc`
- * - `stats`: answers `stats` with the number of open connections
- * - `expect N`: answers `expecting`, and `expected` with the time when the Nth connection from now has opened
- * - `block MS`: keeps the JS thread busy that long; answers `unblocked`
+ * - `gc`: collects garbage; replies `gc`
+ * - `stats`: replies `stats` with the number of open connections
+ * - `expect N`: replies `expecting`, and `expected` with the time when the Nth connection from now has opened
+ * - `block MS`: blocks the JS thread for that time; replies `unblocked`
  * - `quit`: exits, as does the end of stdin
  */
 export class Control {
@@ -35,7 +35,7 @@ export class Control {
       .on('close', () => process.exit(0))
   }
 
-  /** To be called for each connection that opens, by the echo server. */
+  /** Must be called by the server for each connection that opens. */
   opened(): void {
     if (++this.#opened === this.#expected) {
       print({ event: 'expected', opened: this.#opened, atMicros: wallClockMicros() })
@@ -71,9 +71,9 @@ export class Control {
 }
 
 /**
- * What a peer is started as: an `echo` server, one that does nothing with its connections (`idle`), or one that keeps
- * an object with each (`store`); or one that answers each line (`lines`), or each message with four bytes of length in
- * front (`prefixed`), by itself.
+ * The mode of a peer: an `echo` server, one that does nothing with its connections (`idle`), one that keeps an object
+ * with each (`store`), or one that replies to each line (`lines`), or each message with four bytes of length in front
+ * (`prefixed`), separately.
  */
 export type Mode = 'echo' | 'idle' | 'store' | 'lines' | 'prefixed'
 

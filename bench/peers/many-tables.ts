@@ -3,11 +3,11 @@ import { Reactor } from 'c1m'
 import { print } from './control.js'
 
 /**
- * The server of the benchmark of many file tables: `many-tables.js <threads> <most connections>`, an echo. It obeys lines:
+ * The echo server of the benchmark of many file tables: `many-tables.js <threads> <max connections>`. Its commands:
  *
- * - `gc`: collects garbage; answers `gc`
- * - `stats`: answers `stats` with the number of open connections
- * - `close`: closes all of them, and the reactor; answers `closed`
+ * - `gc`: collects garbage; replies `gc`
+ * - `stats`: replies `stats` with the number of open connections
+ * - `close`: closes all of them, and the reactor; replies `closed`
  */
 
 const [threads, maxConnections] = process.argv.slice(2).map(Number) as [number, number]

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { print } from './control.js'
 
-/** `node-net-file.js DIRECTORY`: answers each GET /NAME with that file, by `pipeline()` of a read stream; and GET /echo from memory. */
+/** `node-net-file.js DIRECTORY`: replies to GET /NAME by `pipeline()` of a read stream, to GET /echo from memory. */
 
 const directory = process.argv[2] as string
 

@@ -3,7 +3,7 @@ import { promisify } from 'node:util'
 import split2 from 'split2'
 import { Control, modeFromArguments, print } from './control.js'
 
-/** A `node:net` peer, written as one writes it when every byte and microsecond counts: no closure per connection. */
+/** A `node:net` peer, written to save memory and time: without a closure per connection. */
 
 interface StoringSocket extends Socket {
   peer?: { number: number }
@@ -19,7 +19,7 @@ function resume(this: Socket): void {
   this.resume()
 }
 
-/** A splitter as one writes it: `find` says where the first message ends, 0 for nowhere yet. */
+/** A usual splitter. `find` returns the end of the first message, or 0 if it is incomplete. */
 function split(socket: Socket, find: (bytes: Buffer) => number, answer: (message: Buffer) => void): void {
   let pending: Buffer | undefined
   socket.on('error', ignore).on('drain', resume)
@@ -50,11 +50,11 @@ const handlers = {
     socket.on('error', ignore).on('data', echo).on('drain', resume)
     control.opened()
   },
-  // The least that a server needs: without 'error' a reset ends the process, without reading no close is noticed.
+  // The minimum of a server: without 'error' a reset ends the process, and without reading no close is noticed.
   idle(socket: Socket): void {
     socket.on('error', ignore).resume()
   },
-  // What it has split off holds its own length or line feed: that spares it a concatenation, or a second write.
+  // Messages include their length or line feed, which saves a concatenation, or a second write.
   lines(socket: Socket): void {
     if (process.argv[3] === 'split2') {
       const lines = socket.on('error', ignore).pipe(split2())

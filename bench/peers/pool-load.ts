@@ -4,27 +4,28 @@ import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /**
- * Load for the `pool` scenario: `pool-load.js <port> <long> <short>`. So many connections ask all the time, and so many loops make
- * one for each question. Told anything, it stops and reports.
+ * Load for the `pool` scenario: `pool-load.js <port> <long> <short>`. `long` connections send requests all the time,
+ * and
+ * `short` loops open one for each request. At any line from stdin it stops and reports.
  */
 
 const [port, long, short] = process.argv.slice(2).map(Number) as [number, number, number]
 
-let over = false
+let stopped = false
 const seen = {
   answered: 0,
-  /** Questions on long connections that were never answered, by the process that they were asked of. */
+  /** The number of requests on long connections without a reply, by their process. */
   lost: {} as Record<string, number>,
   fresh: 0,
-  /** New connections that were not answered. */
+  /** The number of new connections without a reply. */
   failed: 0,
   slowestMs: 0,
-  /** The longest time since a new connection failed until one was answered. */
+  /** The longest time from the failure of a new connection to the next reply. */
   longestOutageMs: 0,
 }
 let outageSince: number | undefined
 
-/** The next answer, or undefined if the connection ends before. */
+/** Resolves with the next reply, or with undefined if the connection ends before. */
 function ask(socket: Socket): Promise<string | undefined> {
   return new Promise((resolve) => {
     const settle = (answer: string | undefined) => {
@@ -48,11 +49,11 @@ function open(): Socket {
 }
 
 async function askForLong(): Promise<void> {
-  while (!over) {
+  while (!stopped) {
     const socket = open()
     let answer = await ask(socket)
     const worker = answer?.replace('!', '').trim()
-    while (!over && answer !== undefined && !answer.includes('!')) {
+    while (!stopped && answer !== undefined && !answer.includes('!')) {
       seen.answered++
       await sleep(2)
       answer = await ask(socket)
@@ -63,7 +64,7 @@ async function askForLong(): Promise<void> {
 }
 
 async function askAnew(): Promise<void> {
-  while (!over) {
+  while (!stopped) {
     const begun = performance.now()
     const socket = open()
     const answer = await ask(socket)
@@ -88,7 +89,7 @@ async function main(): Promise<void> {
   const load = [...Array.from({ length: long }, askForLong), ...Array.from({ length: short }, askAnew)]
   process.stdout.write(`${JSON.stringify({ event: 'loading' })}\n`)
   await once(createInterface({ input: process.stdin }), 'line')
-  over = true
+  stopped = true
   await Promise.all(load)
   process.stdout.write(`${JSON.stringify({ event: 'loaded', ...seen, lost: JSON.stringify(seen.lost) })}\n`)
   process.stdin.destroy()

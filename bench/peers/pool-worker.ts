@@ -1,8 +1,8 @@
 import type { Handlers, Reactor, WorkerContext } from 'c1m'
 
 /**
- * What the workers of the `pool` scenario serve: each line is answered with the process that answers. When the worker drains,
- * a connection's next answer ends in `!`, and is its last.
+ * The workers of the `pool` scenario reply to each line with their process. While a worker drains, the next reply to a
+ * connection ends in `!`, and is its last.
  */
 export function setup(_: Reactor, context: WorkerContext): Handlers<{ leaving: boolean }> {
   return {

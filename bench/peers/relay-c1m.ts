@@ -1,7 +1,7 @@
 import { Reactor, relay } from 'c1m'
 import { print } from './control.js'
 
-/** A relay to a port of this host, with c1m: `relay-c1m.js <port>`. */
+/** A relay by c1m to a port of this host: `relay-c1m.js <port>`. */
 
 const upstream = Number(process.argv[2])
 const reactor = new Reactor()

@@ -1,7 +1,7 @@
 import { connect, createServer } from 'node:net'
 import { print } from './control.js'
 
-/** The same with `node:net`: `relay-node-net.js <port>`. */
+/** A relay by `node:net` to a port of this host: `relay-node-net.js <port>`. */
 
 const upstream = Number(process.argv[2])
 process.stdin.on('end', () => process.exit(0)).resume()

@@ -5,13 +5,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Reactor } from 'c1m'
 
 /**
- * An echo server whose I/O threads are fed by `bench/native/synthetic-kernel.cc`, under C1M_PREBUILD:
- * `synthetic.js <I/O threads> <connections> <owned|borrowed> <warm-up, ms> <duration, ms>`. Prints what it was, as JSON.
+ * An echo server whose I/O threads get bytes from `bench/native/synthetic-kernel.cc`, by C1M_PREBUILD:
+ * `synthetic.js <I/O threads> <connections> <owned|borrowed> <warm-up, ms> <duration, ms>`. Prints its figures as JSON.
  */
 
 const [threads = 1, connections = 100, read = 'owned', warmupMs = 100, durationMs = 100] = process.argv.slice(2)
 
-/** Time of this thread on a CPU, exact to the nanosecond. */
+/** Returns the time of this thread on a CPU, exact to the nanosecond. */
 function ownNs(): number {
   return Number(readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'latin1').split(' ')[0])
 }

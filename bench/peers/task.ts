@@ -1,4 +1,4 @@
-/** What a worker does in the scenario `worker-pool`: as little as can be. */
+/** The task of the scenario `worker-pool`, which does as little as possible. */
 export default function add(task: { readonly value: number }): number {
   return task.value + 1
 }

@@ -4,8 +4,9 @@ import { type Handlers, Reactor } from 'c1m'
 import { Control, print } from './control.js'
 
 /**
- * An `http.Server` whose connections are upgraded: `upgrade.js held` keeps them as the `net.Socket`s that they are, with
- * the handlers that they need; `upgrade.js moved` moves them into a reactor.
+ * An `http.Server` whose connections are upgraded: `upgrade.js held` keeps them as `net.Socket`s, with the handlers
+ * that
+ * they need; `upgrade.js moved` adopts them into a reactor.
  */
 
 const ANSWER = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: bench\r\n\r\n'
@@ -29,7 +30,7 @@ function forget(this: Socket): void {
   sockets.delete(this)
 }
 
-// http leaves its sockets half-open.
+// Ends the socket, because http allows half-open ones.
 function end(this: Socket): void {
   this.end()
 }

@@ -1,12 +1,12 @@
-// node build/js/bench/peers/worker-pool.js c1m|piscina steady|flood TASKS: runs tasks in a process of its own, and prints a
-// line of JSON.
+// Runs tasks in a process of its own, and prints a line of JSON:
+//   node build/js/bench/peers/worker-pool.js c1m|piscina steady|flood TASKS
 import { join } from 'node:path'
 import { WorkerPool } from 'c1m'
 import { Piscina } from 'piscina'
 
 const filename = join(__dirname, 'task.js')
 const WORKERS = 2
-/** Tasks under way at once, in the steady run. */
+/** The number of tasks in progress in the steady run. */
 const WINDOW = 1000
 
 interface Pool {

@@ -6,7 +6,7 @@ import { medianOf } from '../harness/statistics.js'
 import { integer, micros, type Table } from '../harness/table.js'
 import { atLeast, measured, type Target } from '../harness/targets.js'
 
-/** New connections a second. */
+/** Measures new connections per second. */
 
 const modes: Record<AcceptMode, string> = {
   hold: 'opened and held',

@@ -10,7 +10,7 @@ import { integer, mebibytes } from '../harness/table.js'
 import { atMost, measured } from '../harness/targets.js'
 import { UpgradeLoad } from '../harness/upgrade-load.js'
 
-/** The memory that an idle connection costs which `http` has upgraded: as a `net.Socket`, and when it has moved in. */
+/** Measures the memory of an idle connection that `http` has upgraded: as a `net.Socket`, and adopted. */
 
 const ways = { held: 'http, held as net.Socket', moved: 'http, moved into c1m' } as const
 type Way = keyof typeof ways
@@ -21,11 +21,11 @@ interface AdoptRun {
   readonly baselineBytes: number
   readonly heldBytes: number
   readonly bytesPerConnection: number
-  /** Messages that were not echoed, after all that. */
+  /** The number of messages at the end that were not echoed. */
   readonly wrong: number
 }
 
-/** Before the baseline, as in `idle`: every code path loaded and compiled. */
+/** The number of connections before the baseline, as in `idle`, to load and compile all code paths. */
 const warmupConnections = 500
 
 function peerOf(way: Way): Peer {

@@ -8,7 +8,7 @@ import type { Context, Outcome, Scenario } from '../harness/scenario.js'
 import { integer, percent } from '../harness/table.js'
 import { atMost } from '../harness/targets.js'
 
-/** How evenly connections are spread over the four I/O threads of a reactor, and over the four workers of a pool. */
+/** Measures how evenly connections are distributed over the four I/O threads of a reactor, or workers of a pool. */
 
 const SIZE = 4
 const LOADS = 2
@@ -23,13 +23,13 @@ interface BalanceRun {
   readonly over: Over
   readonly placement: Placement
   readonly connections: number
-  /** Of each thread, or worker. */
+  /** The number of connections of each thread or worker. */
   readonly shares: readonly number[]
-  /** The most less the fewest, of the mean. */
+  /** The difference of max and min, divided by the mean. */
   readonly spread: number
 }
 
-/** What is measured: where it listens, how many connections each part has, and its end. */
+/** A measured server: its port, the connections of each part, and its end. */
 interface Spreader {
   readonly port: number
   shares(): Promise<number[]>
@@ -63,7 +63,7 @@ async function measure(run: Pick<BalanceRun, 'over' | 'placement'>, connections:
     run.over === 'threads'
       ? await spreadOverThreads(run.placement)
       : await spreadOverWorkers(run.placement as PoolPlacement)
-  // More than one process may have.
+  // Several client processes, because one may not have as many descriptors.
   const loads = Array.from({ length: LOADS }, () => new HoldLoad(spreader.port, cpu))
   for (const load of loads) await load.open(connections / LOADS)
   let shares = await spreader.shares()

@@ -8,7 +8,7 @@ import { Server } from '../harness/server.js'
 import { integer, mebibytes } from '../harness/table.js'
 import { atLeast, atMost, measured, type Target } from '../harness/targets.js'
 
-/** The JS thread does nothing for two seconds, under full load: what grows, what goes on, and is anything lost? */
+/** Blocks the JS thread for two seconds under full load: what grows, what continues, and is a byte lost? */
 
 const shape = { connections: 500, bytes: 16_384, depth: 16 } as const
 const offeredBytes = shape.connections * shape.bytes * shape.depth
@@ -17,9 +17,9 @@ const newConnections = 2000
 interface BlockedRun {
   readonly peer: PeerName
   readonly blockedMs: number
-  /** Highest RSS while blocked, less the RSS just before. */
+  /** The max RSS while blocked, minus the RSS just before. */
   readonly grownBytes: number
-  /** Of the new connections, how many the kernel's accept queue no longer held when the block ended. */
+  /** The number of new connections that had left the kernel's accept queue when the block ended. */
   readonly accepted: number
   readonly messagesAfter: number
   readonly errors: number
@@ -66,7 +66,7 @@ export const blocked: Scenario = {
   },
 }
 
-/** The load runs for longer than the block, so that it measures what goes on afterwards, too. */
+/** Measures one peer. The load runs for longer than the block, so that it shows the time afterwards as well. */
 async function measureBlocked(peer: Peer, server: Server, blockMs: number): Promise<BlockedRun> {
   const load = startEchoLoad(server.port, undefined, shape, { warmupMs: 500 + blockMs, durationMs: 1000 })
   const newcomers = new HoldLoad(server.port, undefined)

@@ -7,7 +7,7 @@ import { medianOf } from '../harness/statistics.js'
 import { decimal, integer, micros } from '../harness/table.js'
 import { atLeast, atMost, measured } from '../harness/targets.js'
 
-/** The same 100 bytes to very many connections: what does it cost for each, and what do the others notice of it? */
+/** Sends the same 100 bytes to very many connections: the cost for each, and the effect on other connections. */
 
 const bytes = 100
 

@@ -11,8 +11,8 @@ import { medianOf } from '../harness/statistics.js'
 import { decimal, integer } from '../harness/table.js'
 
 /**
- * A large file that has to come from the disk, sent beside small answers from the page cache: who waits for the disk? The
- * small answers' latency says whether it is the thread that serves them.
+ * Sends a large file from the disk, and small replies from the page cache at the same time. The latency of the replies
+ * shows whether the thread that serves them waits for the disk.
  */
 
 const MIB = 2 ** 20
@@ -26,7 +26,7 @@ interface ColdRun {
   readonly beside: Beside
   readonly p50Micros: number
   readonly p99Micros: number
-  /** Of the large file; 0 without one. */
+  /** The throughput of the large file; 0 without one. */
   readonly bytesPerSecond: number
   readonly errors: number
 }
@@ -118,7 +118,7 @@ async function measureCold(
   }
 }
 
-/** Written to the disk first, as only clean pages can be dropped. */
+/** Writes a file to the disk, because only clean pages can be dropped, and drops its pages. */
 function dropFromCache(path: string): void {
   const { status } = spawnSync('dd', [`of=${path}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0'])
   if (status !== 0) throw new Error(`dd can't drop ${path} from the page cache`)

@@ -6,11 +6,11 @@ import { medianOf } from '../harness/statistics.js'
 import { decimal, integer, micros, percent, type Table } from '../harness/table.js'
 import { atLeast, atMost, measured, type Target } from '../harness/targets.js'
 
-/** Throughput, CPU per message and latency of a closed echo loop. */
+/** Measures throughput, CPU time per message and latency of a closed echo loop. */
 
 interface Cell extends EchoShape {
   readonly title: string
-  /** Whether the server has one core to itself, or as many as it likes. */
+  /** Gives the server one core of its own, or all. */
   readonly cores: 'one' | 'free'
 }
 
@@ -98,7 +98,7 @@ function cellTable(cell: Cell, peers: readonly Peer[], runs: readonly CellRun[])
   return { title: `${cell.title}, ${free ? 'server not pinned' : 'server on one core'}`, columns, rows }
 }
 
-/** The ratio of a median of c1m's to that of another peer. NaN, which is no target, if one wasn't measured. */
+/** Returns the ratio of a median of c1m to that of another peer, or NaN, which is no target, if one wasn't measured. */
 function ratio(runs: readonly CellRun[], cell: Omit<Cell, 'title'>, to: PeerName, value: (run: CellRun) => number) {
   return medianOf(runsOf(runs, cell, 'c1m'), value) / medianOf(runsOf(runs, cell, to), value)
 }

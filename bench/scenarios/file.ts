@@ -12,7 +12,7 @@ import { medianOf } from '../harness/statistics.js'
 import { decimal, integer, percent, type Table } from '../harness/table.js'
 import { atLeast, atMost, measured, type Target } from '../harness/targets.js'
 
-/** Files from the page cache over HTTP/1.1: one big one, and many at once. */
+/** Measures files from the page cache over HTTP/1.1: a large one, and many at the same time. */
 
 const MIB = 2 ** 20
 
@@ -23,13 +23,13 @@ interface Cell extends DownloadShape {
 interface FileRun extends DownloadShape {
   readonly peer: FilePeerName
   readonly bytesPerSecond: number
-  /** CPU of the server process, in seconds a GB. */
+  /** CPU time of the server process, in seconds per GB. */
   readonly cpuPerGb: number
   readonly userShare: number
   readonly serverShare: number
   readonly p50Ms: number
   readonly p99Ms: number
-  /** Of an answer of a few bytes on another connection meanwhile. */
+  /** The latency of small replies on another connection meanwhile. */
   readonly echoP50Ms: number
   readonly echoP99Ms: number
   readonly errors: number

@@ -6,7 +6,7 @@ import { medianOf } from '../harness/statistics.js'
 import { integer, micros, percent, type Table } from '../harness/table.js'
 import { atLeast, measured, type Target } from '../harness/targets.js'
 
-/** Small frames, 16 in a segment, each answered by itself: against the splitters that users of `node:net` have. */
+/** Measures small frames, 16 in a segment, with a reply to each, and compares the usual splitters for `node:net`. */
 
 type Frames = NonNullable<EchoShape['frames']>
 

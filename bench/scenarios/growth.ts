@@ -8,7 +8,7 @@ import { settledBytes } from '../harness/settled-memory.js'
 import { integer, mebibytes } from '../harness/table.js'
 import { atMost, measured } from '../harness/targets.js'
 
-/** Connections opened, used and closed in rounds: does anything stay behind? */
+/** Opens, uses and closes connections in rounds, and measures what stays behind. */
 
 const bytes = 64
 const compared: readonly PeerName[] = ['c1m', 'node-net', 'bun']
@@ -16,7 +16,7 @@ const compared: readonly PeerName[] = ['c1m', 'node-net', 'bun']
 interface GrowthRun {
   readonly peer: PeerName
   readonly connections: number
-  /** After each round, with all connections closed and garbage collected. */
+  /** The RSS after each round, with all connections closed and garbage collected. */
   readonly residentBytes: readonly number[]
   readonly descriptors: readonly number[]
   readonly errors: number

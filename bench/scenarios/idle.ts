@@ -6,7 +6,7 @@ import { medianOf } from '../harness/statistics.js'
 import { integer, mebibytes, type Table } from '../harness/table.js'
 import { atMost, measured } from '../harness/targets.js'
 
-/** The memory that an idle connection costs the server process. The kernel's own, some 4 KB a side, isn't in RSS. */
+/** Measures a server's memory per idle connection. The kernel's own, about 4 KB a side, isn't in RSS. */
 
 const modes = {
   idle: 'no open handler',

@@ -9,15 +9,15 @@ import { integer, mebibytes } from '../harness/table.js'
 import { atMost } from '../harness/targets.js'
 
 /**
- * More connections in one process than it may have descriptors: each I/O thread has a file table of its own. They open, are
- * idle, echo, and are closed by the server.
+ * Holds more connections in one process than it may have descriptors, because each I/O thread has a file table of its
+ * own. They open, are idle, echo, and are closed by the server.
  */
 
 interface Shape {
   readonly threads: number
-  /** RLIMIT_NOFILE of the server. */
+  /** The server's RLIMIT_NOFILE. */
   readonly limit: number
-  /** Client processes, which have a limit as well. */
+  /** The number of client processes, which have a limit as well. */
   readonly clients: number
   readonly connectionsEach: number
 }
@@ -26,7 +26,7 @@ const FULL: Shape = { threads: 16, limit: 20_000, clients: 8, connectionsEach: 1
 const QUICK: Shape = { threads: 16, limit: 500, clients: 2, connectionsEach: 2000 }
 const MESSAGE_BYTES = 64
 const TIMEOUT_MS = 120_000
-/** Before memory is measured: every code path has run, and most of what is shared is allocated. */
+/** The connections before memory is measured, to run every code path, and to allocate most of the shared memory. */
 const WARMUP_EACH = 500
 
 interface ManyTablesRun extends Shape {
@@ -35,14 +35,14 @@ interface ManyTablesRun extends Shape {
   readonly bytesEach: number
   readonly baselineBytes: number
   readonly heldBytes: number
-  /** The most connections on one thread. */
+  /** The max number of connections on one thread. */
   readonly most: number
-  /** A message to each connection, and its echo. */
+  /** The time of a message to each connection, and its echo. */
   readonly roundMs: number
   readonly closeMs: number
 }
 
-/** Descriptors in all tables of a process: each thread's, those of the same table once. */
+/** Returns the number of descriptors in all tables of a process, each table counted once. */
 function descriptorsByTable(pid: number): number {
   const own = readdirSync(`/proc/${pid}/task`).filter((tid) => tid !== String(pid))
   const count = (tid: string) => readdirSync(`/proc/${pid}/task/${tid}/fd`).length
@@ -56,7 +56,7 @@ class Crowds {
     this.#all = Array.from({ length: count }, () => new LineProcess('crowd', [crowdProgram, '--port', String(port)]))
   }
 
-  /** Tells all of them, and adds up what each answers under that key. */
+  /** Sends a line to all clients. Resolves with the sum of their replies under that key. */
   async ask(line: string, event: string, key: string): Promise<number> {
     const answers = await Promise.all(this.#all.map((crowd) => crowd.ask(line, event, TIMEOUT_MS)))
     return answers.reduce((sum, answer) => sum + number(answer, key), 0)

@@ -7,7 +7,7 @@ import type { Context, Outcome, Scenario } from '../harness/scenario.js'
 import { decimal, integer } from '../harness/table.js'
 import { atMost } from '../harness/targets.js'
 
-/** A pool of worker processes under load: killed one after the other, and restarted one after the other. */
+/** Kills the worker processes of a pool under load one after the other, and restarts them one after the other. */
 
 const SIZE = 4
 const LONG = 40
@@ -18,10 +18,10 @@ const placements = ['reuse-port', 'least-connections'] as const
 interface PoolRun {
   readonly happening: keyof typeof happenings
   readonly placement: (typeof placements)[number]
-  /** Workers that ended. */
+  /** The number of workers that ended. */
   readonly ended: number
   readonly answered: number
-  /** Questions unanswered, of connections of workers that weren't killed. */
+  /** The number of requests without a reply, on connections of workers that weren't killed. */
   readonly lostElsewhere: number
   readonly fresh: number
   readonly failed: number
@@ -43,7 +43,7 @@ async function kill(pool: ReactorPool, { times, everyMs }: Kills): Promise<strin
   const killed: string[] = []
   for (let time = 0; time < times; time++) {
     const { workers } = await pool.stats()
-    // One that is about to be there again is passed over.
+    // A worker that is being restarted is skipped.
     const victim = workers.find(({ index }) => index === time % SIZE) ?? workers[0]
     if (victim !== undefined) {
       process.kill(victim.id, 'SIGKILL')

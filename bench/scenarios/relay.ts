@@ -9,7 +9,7 @@ import { medianOf } from '../harness/statistics.js'
 import { decimal, integer } from '../harness/table.js'
 import { atMost, measured, type Target } from '../harness/targets.js'
 
-/** Bulk through a relay, from a native source to a native sink: throughput, and CPU of the relay alone. */
+/** Measures a bulk relay from a native source to a native sink: throughput, and CPU time of the relay alone. */
 
 type RelayName = 'c1m' | 'node-net' | 'haproxy' | 'haproxy-splice'
 
@@ -74,7 +74,7 @@ export const relay: Scenario = {
     const rounds = quick ? 1 : 3
     progress.begin(peers.length * shapes.length * rounds)
     const runs: RelayRun[] = []
-    // The peers take turns, so that what changes on the machine meets all of them.
+    // The peers alternate, so that changes on the machine affect all of them.
     for (const connections of shapes) {
       for (let round = 0; round < rounds; round++) {
         for (const peer of peers) {
@@ -149,7 +149,7 @@ function row(title: string, runs: readonly RelayRun[]): string[] {
 
 function targets(runs: readonly RelayRun[], connections: number): Target[] {
   const cpu = (name: RelayName) => medianOf(of(runs, name, connections), (run) => run.cpuSecondsPerGb)
-  // The better of the two: with Infinity for what wasn't measured.
+  // The better of the two, with Infinity for one that wasn't measured.
   const haproxy = Math.min(...(['haproxy', 'haproxy-splice'] as const).map((name) => cpu(name) || Infinity))
   return [
     atMost('CPU a GB of a relay, of node:net’s', 0.4, cpu('c1m') / cpu('node-net')),

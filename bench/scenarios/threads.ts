@@ -9,7 +9,7 @@ import { medianOf } from '../harness/statistics.js'
 import { decimal, integer, micros, percent } from '../harness/table.js'
 import { atLeast, atMost } from '../harness/targets.js'
 
-/** How many I/O threads one JS thread can feed: under real load, and with a producer in the place of the kernel. */
+/** Measures how many I/O threads one JS thread can serve: under real load, and with a synthetic kernel. */
 
 const reads = ['owned', 'borrowed'] as const
 
@@ -41,7 +41,7 @@ async function produce(threads: number, read: SyntheticRun['read'], quick: boole
   return { threads, read, ...(JSON.parse(stdout) as Omit<SyntheticRun, 'threads' | 'read'>) }
 }
 
-/** Medians over the rounds. */
+/** Returns medians over the rounds. */
 function mediansOf(real: readonly RealRun[], synthetic: readonly SyntheticRun[]) {
   const ofReal = (count: number, value: (one: RealRun) => number) =>
     medianOf(

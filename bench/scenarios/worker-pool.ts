@@ -7,7 +7,7 @@ import { medianOf } from '../harness/statistics.js'
 import { decimal, integer } from '../harness/table.js'
 import { atLeast, atMost, measured } from '../harness/targets.js'
 
-/** Tasks of a WorkerPool that do as little as can be, beside the same with bare piscina; and a flood of them. */
+/** Compares minimal tasks of a WorkerPool with bare piscina, and measures a flood of tasks. */
 
 const pools = { c1m: 'WorkerPool', piscina: 'piscina' } as const
 type Pool = keyof typeof pools
@@ -19,7 +19,7 @@ interface PoolRun {
   readonly tasks: number
   readonly wrong: number
   readonly tasksPerSecond: number
-  /** At its peak, over what the process held before. */
+  /** The memory of the process at its peak, minus that before. */
   readonly bytesPerTask: number
 }
 
