@@ -1,4 +1,4 @@
-// In an existing server: c1m holds the device connections, http reports on them, both in one process.
+// c1m in an existing server: c1m has the device connections, and http reports on them, both in one process.
 //   node examples/beside-http.mjs   then: nc localhost 7000   and: curl localhost:8000
 import { createServer } from 'node:http'
 import { Reactor } from 'c1m'

@@ -10,7 +10,7 @@ const reactor = new Reactor({ maxConnections: 10_000 })
 const room = reactor.createGroup()
 
 /** @param {string} text @param {import('c1m').Connection<Guest>} [except] */
-const say = (text, except) => room.broadcast(text, { except }).catch((error) => console.log('not said:', error.message))
+const say = (text, except) => room.broadcast(text, { except }).catch((error) => console.log('broadcast failed:', error.message))
 
 /** @type {import('c1m').Handlers<Guest>} */
 const handlers = {
@@ -24,8 +24,8 @@ const handlers = {
     void say(`${conn.data.name}: ${line}\n`, conn)
   },
   timeout(conn) {
-    // A peer that doesn't send its FIN either is disconnected after another such period.
-    conn.end('you seem to sleep\n')
+    // A peer that doesn't send its FIN is disconnected after another such period.
+    conn.end('idle for too long\n')
   },
   close(conn) {
     void say(`${conn.data.name} left\n`)
@@ -38,7 +38,7 @@ const listener = await reactor.listen(
     idleTimeoutMs: 300_000,
     // A longer line ends the connection, so that a line without an end takes no more memory.
     framing: delimited('\n', { maxFrameBytes: 4096 }),
-    // The memory that a guest who doesn't read may cost.
+    // The max memory for a guest that doesn't read.
     maxWriteQueue: 1024 * 1024,
   },
   handlers,

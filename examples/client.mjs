@@ -15,7 +15,7 @@ async function serveEcho() {
   return (await reactor.listen({ host: '127.0.0.1', port: 0 }, handlers)).port
 }
 
-/** @param {string} question @returns {Promise<string>} what came back until the end */
+/** @param {string} question @returns {Promise<string>} all bytes until the end */
 function ask(question) {
   return new Promise((resolve, reject) => {
     let answer = ''

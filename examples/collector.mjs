@@ -17,7 +17,7 @@ const listener = await reactor.listen(
       conn.write(`${lines} lines so far\n`)
     },
     close(conn, error) {
-      if (error) console.log(conn.remoteAddress, 'went away:', error.message)
+      if (error) console.log(conn.remoteAddress, 'failed:', error.message)
     },
   },
 )

@@ -1,5 +1,6 @@
-// WebSockets that cost a few hundred bytes each while they are idle: http accepts the upgrade, and the connection moves into the
-// reactor. It has the minimum of RFC 6455 that a chat of short texts needs: the handshake, and frames of up to 125 bytes.
+// WebSockets that cost a few hundred bytes each while they are idle: http accepts the upgrade, and the reactor adopts
+// the connection. The example has the minimum of RFC 6455 for a chat of short texts: the handshake, and frames of up to
+// 125 bytes.
 //   node examples/http-upgrade.mjs   then: in a browser's console, new WebSocket('ws://localhost:8000').send('hello')
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -18,7 +19,7 @@ const NOTHING = Buffer.alloc(0)
 /** @param {string} key */
 const acceptanceOf = (key) => createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
 
-/** A frame; a client's is masked. @param {number} opcode @param {Buffer} payload @param {Buffer} [mask] */
+/** Makes a frame; a client's is masked. @param {number} opcode @param {Buffer} payload @param {Buffer} [mask] */
 function frame(opcode, payload, mask) {
   const head = [0x80 | opcode, (mask ? 0x80 : 0) | payload.length]
   return mask
@@ -29,7 +30,7 @@ function frame(opcode, payload, mask) {
 /** @param {Buffer} bytes @param {Buffer} mask */
 const xor = (bytes, mask) => bytes.map((byte, i) => byte ^ Number(mask[i % 4]))
 
-/** Takes the whole frames off the front; returns them, and the rest. @param {Buffer} bytes */
+/** Returns the complete frames at the start, and the rest. @param {Buffer} bytes */
 function readFrames(bytes) {
   /** @type {Frame[]} */
   const frames = []
@@ -58,7 +59,7 @@ const handlers = {
     const member = conn.data
     try {
       const { frames, rest } = readFrames(member.rest.length === 0 ? chunk : Buffer.concat([member.rest, chunk]))
-      // A copy: what is kept must not keep the slab that it lies in. Usually there is nothing.
+      // Copied, so that the rest doesn't keep its whole slab alive. Usually there is no rest.
       member.rest = rest.length === 0 ? NOTHING : Buffer.from(rest)
       for (const { opcode, payload } of frames) {
         if (opcode === TEXT) conn.write(frame(TEXT, Buffer.concat([Buffer.from(`${member.name}: `), payload])))
@@ -84,7 +85,7 @@ server.on('upgrade', async (incoming, socket, head) => {
   socket.write(
     `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${acceptanceOf(key)}\r\n\r\n`,
   )
-  // Not with new URL(), which throws for some paths that a peer may send.
+  // Parsed without new URL(), which throws for some paths that a peer may send.
   const data = { name: /^\/([\w-]+)/.exec(incoming.url ?? '')?.[1] ?? 'somebody', rest: NOTHING }
   await reactor
     .adopt(/** @type {import('node:net').Socket} */ (socket), handlers, { head, data })
@@ -101,7 +102,7 @@ process.once('SIGINT', async () => {
 })
 console.log('listening on', port)
 
-/** A small client that checks all this. */
+/** Checks the server as a small client. */
 async function check() {
   const key = randomBytes(16).toString('base64')
   const headers = {
@@ -114,16 +115,16 @@ async function check() {
   if (response.headers['sec-websocket-accept'] !== acceptanceOf(key)) throw new Error('a wrong handshake')
   const mask = randomBytes(4)
   const [hello, ping] = [frame(TEXT, Buffer.from('hello'), mask), frame(PING, Buffer.from('?'), mask)]
-  // Cut at the worst place: the second part begins in the middle of a frame.
+  // Sent in two parts, of which the second begins in the middle of a frame.
   socket.write(hello.subarray(0, 3))
   setTimeout(() => socket.write(Buffer.concat([hello.subarray(3), ping])), 20)
   let received = head
   while (readFrames(received).frames.length < 2) received = Buffer.concat([received, ...(await once(socket, 'data'))])
   const texts = readFrames(received).frames.map(({ payload }) => payload.toString())
   if (texts.join() !== 'alice: hello,?') throw new Error(`wrong answers: ${texts.join()}`)
-  if (reactor.connections.size !== 1) throw new Error('it did not move in')
+  if (reactor.connections.size !== 1) throw new Error('the connection was not adopted')
   socket.write(frame(CLOSE, Buffer.alloc(0), mask))
   await once(socket, 'end')
   socket.end()
-  console.log('a WebSocket client was answered by the reactor')
+  console.log('the reactor has replied to a WebSocket client')
 }

@@ -39,7 +39,7 @@ function weight({ remoteAddress = '' }, { host, port }) {
 
 /** @param {import('c1m').Connection} client */
 async function serve(client) {
-  client.pause() // what it sends waits for the relay
+  client.pause() // the client's bytes wait for the relay
   const best = order?.(client) ?? []
   turn++
   // Servers that refused a connection in the last five seconds are tried last.

@@ -1,11 +1,11 @@
-// A server on several cores: worker processes that share a port, with a rolling restart on SIGHUP. The workers load this
-// file as well.
-//   node examples/reactor-pool.mjs       then: nc localhost 7000, several times; kill -HUP or kill -9 a worker meanwhile
+// A server on several cores: worker processes that share a port, with a rolling restart on SIGHUP. The workers load
+// this file as well.
+//   node examples/reactor-pool.mjs     then: nc localhost 7000, several times; kill -HUP or kill -9 a worker meanwhile
 import { fileURLToPath } from 'node:url'
 import { delimited, ReactorPool } from 'c1m'
 
 /**
- * In each worker.
+ * Called in each worker.
  * @type {import('c1m').ReactorPoolSetup}
  */
 export function setup(_reactor, context) {

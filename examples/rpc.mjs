@@ -7,7 +7,7 @@ import { delimited, lengthPrefixed, Reactor, writeFrame } from 'c1m'
 const frames = lengthPrefixed({ bytes: 4, maxFrameBytes: 64 * 1024 })
 /** @type {Record<string, (numbers: number[]) => number>} */
 const methods = {
-  // Names of Object.prototype are no methods.
+  // No prototype, so that names of Object.prototype are not methods.
   // @ts-expect-error: TypeScript takes it for a method
   __proto__: null,
   sum: (numbers) => numbers.reduce((sum, number) => sum + number, 0),
@@ -17,7 +17,7 @@ const names = new WeakMap()
 
 const reactor = new Reactor()
 const listener = await reactor.listen(
-  // First a line with the client's name; then requests.
+  // A client sends a line with its name first, and then requests.
   { port: Number(process.env.PORT ?? 0), noDelay: true, framing: delimited('\n', { maxFrameBytes: 100 }) },
   {
     data(conn, frame) {
@@ -30,7 +30,7 @@ const listener = await reactor.listen(
       const result = methods[method]?.(params)
       writeFrame(conn, frames, JSON.stringify({ id, for: names.get(conn), result }))
     },
-    // Invalid JSON, or no numbers, ends its connection, and not the process.
+    // Invalid JSON, or parameters that are not numbers, end the connection, and not the process.
     error(conn, error) {
       conn.destroy(error instanceof Error ? error : undefined)
     },
@@ -40,7 +40,7 @@ const listener = await reactor.listen(
   },
 )
 
-// As a client that isn't written with c1m would: several requests in one segment, and the last one in two.
+// Sends several requests in one segment, and the last one in two, as any client may.
 const socket = connect(Number(listener.port))
 const requests = [1, 2, 3].map((id) => frames.encode(JSON.stringify({ id, method: 'sum', params: [id, 40] })))
 const bytes = Buffer.concat([Buffer.from('the checker\n'), ...requests])

@@ -14,7 +14,7 @@ function respond(conn, status, headers = 'Content-Length: 0\r\n') {
   conn.write(`HTTP/1.1 ${status} -\r\n${headers}\r\n`)
 }
 
-/** The requested bytes; nothing for a range that doesn't exist. @param {string} head @param {number} size */
+/** Returns the requested range, or undefined for one that doesn't exist. @param {string} head @param {number} size */
 function rangeOf(head, size) {
   const [, from, to] = /^range: *bytes=(\d*)-(\d*)\s*$/im.exec(head) ?? []
   if (from === undefined || (from === '' && to === '')) return { start: 0, end: size, part: false }
@@ -29,7 +29,7 @@ async function answer(conn, head) {
   if (method === undefined) return respond(conn, 405)
   let file
   try {
-    // Decoded and normalised, it can't leave the root.
+    // The decoded and normalised path can't leave the root.
     file = await open(join(root, normalize(decodeURIComponent(target))))
     const stat = await file.stat()
     if (!stat.isFile()) return respond(conn, 404)
@@ -39,11 +39,11 @@ async function answer(conn, head) {
     const where = part ? `Content-Range: bytes ${start}-${end - 1}/${stat.size}\r\n` : ''
     respond(conn, part ? 206 : 200, `Accept-Ranges: bytes\r\n${where}Content-Length: ${end - start}\r\n`)
     if (method === 'HEAD') return
-    // The head and the beginning of the file share a packet. The length was announced: a file that has become shorter
-    // since must not look complete.
+    // The head and the beginning of the file share a packet. The length was announced, so a file that has become
+    // shorter since must not look complete.
     if ((await conn.sendFile(file, { start, end })) < end - start) conn.reset()
   } catch {
-    // Before the head was sent. After it the connection has closed, and this is not sent.
+    // Sent only if the error came before the head; after it the connection has closed.
     respond(conn, 404)
   } finally {
     await file?.close()
@@ -55,7 +55,7 @@ function endOfHead(conn) {
   return conn.data.input.indexOf('\r\n\r\n')
 }
 
-/** One request after the other. @param {import('c1m').Connection<Client>} conn */
+/** Serves one request after the other. @param {import('c1m').Connection<Client>} conn */
 async function serve(conn) {
   if (conn.data.busy) return
   conn.data.busy = true

@@ -1,5 +1,5 @@
-// Replies that take CPU time are computed on worker threads, which throttle clients that ask too much; and a client that checks
-// them.
+// Replies that take CPU time are computed on worker threads, and clients that send too many requests are throttled. A
+// client checks the replies.
 //   node examples/worker-pool.mjs
 import { once } from 'node:events'
 import { connect } from 'node:net'
@@ -8,7 +8,7 @@ import { isMainThread } from 'node:worker_threads'
 import { delimited, Reactor, WorkerPool } from 'c1m'
 
 /**
- * What a worker does: counts primes, and writes the reply itself.
+ * The task of a worker: counts primes, and writes the reply itself.
  * @param {number} limit
  * @param {{ connection: import('c1m').RemoteConnection }} context
  */
