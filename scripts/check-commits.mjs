@@ -1,5 +1,6 @@
-// Checks the messages of commits since the rule began, at most the last 50: `subsystem: what changed` in 72 characters, and
-// a body unless only prose changed. A shallow clone, or a tree without history, is checked as far as it goes.
+// Checks the messages of commits since the rule exists, at most the last 50: `subsystem: what changed` in 72
+// characters, and a body unless only prose changed. A shallow clone, or a tree without history, is checked as far as it
+// goes.
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
@@ -8,7 +9,7 @@ const MAX_COMMITS = 50
 const MAX_SUBJECT = 72
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-/** @param {string[]} args @returns {string | undefined} undefined if git fails, or isn't there */
+/** @param {string[]} args @returns {string | undefined} undefined if git fails, or is missing */
 function git(...args) {
   try {
     return execFileSync('git', args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })

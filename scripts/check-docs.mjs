@@ -1,7 +1,6 @@
-// Checks that the pages say what is: that files, links, scripts and names of the code exist, that the table of the turn,
-// the map of the files and the picture of the layers are those of the code, that the usual terms are used, and that the
-// examples compile.
-// With --write it draws the picture of the layers again. CONTRIBUTING.md says how to put right what it finds.
+// Checks that the pages are true: files, links, scripts and names of the code exist; the table of the turn, the map of
+// the files and the picture of the layers are those of the code; the usual terms are used; the examples compile.
+// With --write it draws the picture of the layers again. CONTRIBUTING.md describes how to fix its findings.
 import { architectureProblems } from './docs/architecture.mjs'
 import { checkExamples } from './docs/examples.mjs'
 import { layerProblems } from './docs/layers.mjs'

@@ -1,4 +1,4 @@
-// Checks the imports between the files of lib/, those of types included: its folders are layers, and no file imports
+// Checks the imports between the files of lib/, including those of types: its folders are layers, and no file imports
 // itself in a circle.
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -56,7 +56,7 @@ function ownProblem(file, specifier) {
   return (levels.get(to) ?? Infinity) < (levels.get(from) ?? 0) ? undefined : `${to} is not below ${from}`
 }
 
-/** @param {string} file @returns {string} its folder, or its name if it is in none */
+/** @param {string} file @returns {string} its folder, or its name if it has none */
 function layerOf(file) {
   return file.includes('/') ? dirname(file) : file.replace(/\.ts$/, '')
 }
@@ -66,7 +66,7 @@ function targetOf(file, specifier) {
   return join(dirname(file), specifier).replace(/\.js$/, '.ts')
 }
 
-/** A circle for each import that leads back to a file on the way to it. */
+/** Returns a circle for each import that leads back to a file on the path to it. */
 function findCircles() {
   /** @type {string[][]} */
   const found = []
@@ -101,7 +101,7 @@ function importedBy(file) {
   return specifiers
 }
 
-/** @param {ts.Node} node @returns {ts.Node | undefined} what a node imports, when it runs or for its types */
+/** @param {ts.Node} node @returns {ts.Node | undefined} the module that a node imports, at runtime or for its types */
 function specifierOf(node) {
   if (ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) return node.moduleSpecifier
   if (ts.isExternalModuleReference(node)) return node.expression

@@ -1,5 +1,5 @@
-// Checks the arrows between the native layers: who may include whom, that no files include each other in a circle, and that
-// a connection's bytes go through its transport.
+// Checks the arrows between the native layers: which layer may include which, that no files include each other in a
+// circle, and that a connection's bytes go through its transport.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url'
 const root = fileURLToPath(new URL('..', import.meta.url))
 
 /**
- * The layers, lowest first: native/<layer>/ may include its own headers and those of the layers listed with it. Of
- * native/features each folder is a feature, and includes no other.
+ * The layers, lowest first: native/<layer>/ may include its own headers and those of the layers listed with it. Each
+ * folder of native/features is a feature, and includes no other.
  *
  * @type {Record<string, readonly string[]>}
  */
@@ -24,19 +24,19 @@ export const layers = {
   loop: ['base', 'net', 'poll', 'mem', 'conn', 'exchange', 'table', 'features'],
   binding: ['base', 'net', 'poll', 'mem', 'conn', 'exchange', 'table', 'features', 'loop'],
 }
-// Headers that are for a few files: what moves a connection's bytes, which goes through its transport.
+// Headers for a few files only: they transfer a connection's bytes, which must go through its transport.
 const transport = 'native/conn/transport.h'
 /** @type {Record<string, string[]>} */
 const reserved = {
   'native/net/stream.h': [transport, 'native/net/connect.cc'],
   'native/net/linux/zero_copy.h': [transport],
 }
-// Their system calls, and what those headers call them, of a descriptor.
+// The system calls of these headers, and the headers' own functions with a descriptor.
 const streamCalls = [
   /(?<!\w)::(recv|recvfrom|recvmsg|readv|send|sendto|sendmsg|writev|sendfile|splice|shutdown)\(/,
   /(?<!transport::)\b(receive|send_bytes|send_vector|send_file|splice_bytes|shutdown_write)\([^()]*(\.get\(\)|\bfd\b|socket\b)/,
 ]
-// Only the binding knows Node.
+// Headers of Node, which only the binding may include.
 const nodeHeader = /^(napi|node|node_api|js_native_api|uv|v8)(-inl|_types)?\.h$/
 
 const files = readdirSync(join(root, 'native'), { recursive: true, encoding: 'utf8' })
@@ -102,7 +102,7 @@ function featureOf(file) {
   return dirname(file).split('/')[2]
 }
 
-/** Each circle once, from the file in it that is looked at first. */
+/** Returns each circle once, beginning with the file that is visited first. */
 function circles() {
   /** @type {string[]} */
   const found = []

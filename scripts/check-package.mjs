@@ -15,7 +15,7 @@ function run(cwd, command, ...args) {
   return execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
 }
 
-/** What the README links to beside itself: from node_modules these links must lead somewhere as well. */
+/** Returns the files that the README links to: the links must work in node_modules as well. */
 function linked() {
   const links = readFileSync(join(root, 'README.md'), 'utf8').matchAll(/\]\((?!https?:)([^)#]+)/g)
   return Array.from(links, ([, path = '']) => path).filter((path) => /\.\w+$/.test(path))
@@ -50,7 +50,7 @@ try {
     "import { Reactor } from 'c1m'\nexport const reactor: Reactor = new Reactor()\n",
   )
   const tsc = ['--noEmit', '--strict', '--module', 'node16', '--target', 'es2022']
-  // No skipLibCheck here: it would hide a broken .d.ts.
+  // No skipLibCheck, which would hide a broken .d.ts.
   const types = ['--types', 'node', '--typeRoots', join(root, 'node_modules/@types')]
   run(consumer, join(root, 'node_modules/.bin/tsc'), ...tsc, ...types, 'consumer.mts')
   console.log('the packed package works')

@@ -1,5 +1,5 @@
-// Writes the table of docs/guarantees.md from that of the matrix (test/matrix/features.ts, compiled); with --check it only
-// says whether the page is up to date. Either way each guarantee must name tests, and those must be there.
+// Writes the table of docs/guarantees.md from that of the matrix (test/matrix/features.ts, compiled); with --check it
+// only checks that the page is up to date. In both cases each guarantee must name tests that exist.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
@@ -17,8 +17,8 @@ function test(first, second) {
 }
 
 /**
- * Throws unless each guarantee names tests, and these are there.
- * @param {string} list Its items are the guarantees.
+ * Throws unless each guarantee names tests that exist.
+ * @param {string} list The list of guarantees.
  */
 function checkTests(list) {
   const guarantees = list.split(/^(?=\d+\. \*\*)/m).slice(1)

@@ -1,5 +1,5 @@
-// Runs every file of examples/ on a free port. One that ends by itself must exit with 0; a server must say
-// "listening", and exit with 0 soon after SIGINT. What each does is shown.
+// Runs every file of examples/ on a free port. One that ends on its own must exit with 0; a server must print
+// "listening", and exit with 0 soon after SIGINT. Their output is shown.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'

@@ -4,7 +4,7 @@ import { body } from './names.mjs'
 import { codeSpans, filesUnder, readPage, root } from './pages.mjs'
 import { matches } from './paths.mjs'
 
-// Of a folder with more stems than this, the map names each file: a sentence for all of them would help nobody.
+// The map names each file of a folder with more stems than this, because a sentence for all of them would not help.
 const MAX_STEMS_BY_FOLDER = 16
 
 export function architectureProblems() {
@@ -21,7 +21,7 @@ function firstCells(heading) {
   return rows.slice(1).map((row) => row.split(/(?<!\\)\|/)[1]?.trim() ?? '')
 }
 
-/** @param {string} text @returns {string[]} what stands between backticks */
+/** @param {string} text @returns {string[]} the text between backticks */
 function spansOf(text) {
   return codeSpans({ name: '', lines: [], prose: text, blocks: [] }).map((span) => span.text)
 }
@@ -38,7 +38,7 @@ function turnProblems() {
   ]
 }
 
-/** Statements that are a call, and `wait()`, whose result a constant takes. */
+/** Returns the statements that are a call, and `wait()`, whose result initializes a constant. */
 function callsOfTurn() {
   const head = 'void Loop::turn() {'
   const code = readFileSync(`${root}native/loop/loop.cc`, 'utf8')
@@ -70,7 +70,7 @@ function stemsByFolder() {
   return folders
 }
 
-/** Paths of the map's first column. A name without a folder is in the folder of the one before it. */
+/** Returns the paths of the map's first column. A name without a folder is in the folder of the one before it. */
 function mapEntries() {
   /** @type {Set<string>} */
   const entries = new Set()

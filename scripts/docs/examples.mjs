@@ -1,9 +1,9 @@
 // Type-checks each block of JavaScript and TypeScript of the pages as a module of its own that imports the package.
 //
-// A block is written to build/docs/ with its lines at their numbers in the page, so that what the compiler says points
-// there. What a block takes for granted is declared in a comment right above it:
+// A block is written to build/docs/ with its lines at their numbers in the page, so that the compiler's messages point
+// there. Names that a block assumes are declared in a comment directly above it:
 //   <!-- given: function shrink(image: Uint8Array): Uint8Array -->
-// and on all pages the four names of docs/api/README.md are given (GIVEN_EVERYWHERE).
+// and the four names of docs/api/README.md are declared on all pages (GIVEN_EVERYWHERE).
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import ts from 'typescript'
@@ -23,7 +23,7 @@ declare global {
 }
 `
 
-// JavaScript is checked as an editor does for a user who writes no types. 'c1m' is this package by its own name: dist/.
+// JavaScript is checked as an editor does without types in the code. 'c1m' is this package by its own name: dist/.
 /** @type {ts.CompilerOptions} */
 const options = {
   target: ts.ScriptTarget.ES2022,
@@ -56,7 +56,7 @@ export function checkExamples(pages) {
   return { problems: Array.from(new Set(diagnostics.map(problemOf))), count: files.length }
 }
 
-/** @param {Page} page @param {Block} block @returns {string} the file that it was written to */
+/** @param {Page} page @param {Block} block @returns {string} the file of the block */
 function write(page, { line, language, text }) {
   // A block that begins with the name of a file is that file: `// ecosystem.config.cjs`.
   const extension = /^\/\/ [\w.-]+(\.[cm]js)\n/.exec(text)?.[1] ?? `.m${language}`
@@ -67,7 +67,7 @@ function write(page, { line, language, text }) {
   return file
 }
 
-/** @param {string} file @param {string} given declarations @returns {string} what imports them */
+/** @param {string} file @param {string} given declarations @returns {string} the line that imports them */
 function give(file, given) {
   const declarations = given.split('; ')
   writeFileSync(`${file}.d.mts`, declarations.map((one) => `export declare ${one}\n`).join(''))

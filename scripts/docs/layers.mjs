@@ -1,4 +1,4 @@
-// The picture of the layers in CONTRIBUTING.md, drawn from the lists of the checks that keep them.
+// Draws the picture of the layers in CONTRIBUTING.md from the lists of the checks.
 import { readFileSync, writeFileSync } from 'node:fs'
 import ts from 'typescript'
 import { root } from './pages.mjs'
@@ -34,7 +34,7 @@ function levelsIn(file) {
   return layers.map((layer) => (Array.isArray(layer) ? layer : [layer]))
 }
 
-/** @param {Record<string, string[]>} layers @returns {string[][]} each behind all that it may include */
+/** @param {Record<string, string[]>} layers @returns {string[][]} each layer behind all that it may include */
 function byLevel(layers) {
   /** @type {(name: string) => number} */
   const level = (name) => Math.max(-1, ...(layers[name] ?? []).map(level)) + 1

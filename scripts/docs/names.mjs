@@ -60,8 +60,8 @@ function hasWord(code, word) {
 
 /** @param {string} text */
 function wordProblem(text) {
-  // An identifier that only code has: with an underscore, or with a capital letter behind a small one. Not of libuv,
-  // Node-API and the C library's macros, which a page may mention because they are not used.
+  // Identifiers of code have an underscore, or a capital letter behind a small one. Those of libuv, Node-API and the C
+  // library's macros are exempt, because a page may mention them although the code does not use them.
   const isForeign = /^(uv_|napi_)|^[A-Z_\d]+$/.test(text)
   const isIdentifier = /^\w+(\(\))?$/.test(text) && /_|[a-z][A-Z]/.test(text) && !isForeign
   return !isIdentifier || words.has(text.replace('()', '')) ? undefined : `nothing is called ${text}`

@@ -48,7 +48,7 @@ export function lineAt(text, index) {
   return text.slice(0, index).split('\n').length
 }
 
-/** @param {Page} page @returns {Piece[]} what stands between backticks, outside of blocks */
+/** @param {Page} page @returns {Piece[]} the text between backticks, outside of blocks */
 export function codeSpans({ prose }) {
   return Array.from(prose.matchAll(/`([^`]+)`/g), ({ 1: text = '', index }) => ({ text, line: lineAt(prose, index) }))
 }

@@ -1,4 +1,4 @@
-// Checks that what a page names exists: files and folders, links and their anchors, scripts of package.json.
+// Checks that everything that a page names exists: files and folders, links and their anchors, scripts of package.json.
 import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { anchors, codeSpans, exists, filesUnder, lineAt, links, readPage, root } from './pages.mjs'
@@ -25,7 +25,7 @@ function spanProblems(page) {
 
 /** @param {string} text */
 function isMissing(text) {
-  // A name without a folder, of a source file: users' own files in examples are .mjs.
+  // A name without a folder must be a source file; users' own files in examples are .mjs.
   if (/^[\w.-]+\.(cc|h|ts)$/.test(text)) return !text.startsWith('.') && !names.has(text)
   if (!/^[\w.*{},/-]+$/.test(text) || !folders.includes(text.split('/')[0] ?? '') || !text.includes('/')) return false
   return text.includes('*') ? !files.some((file) => matches(file, text)) : !exists(text)

@@ -1,4 +1,4 @@
-// Checks that the pages use the terms of CONTRIBUTING.md ("English"), and not the words that those replaced.
+// Checks that the pages use the terms of CONTRIBUTING.md ("English"), and not the words that these replace.
 import { lineAt } from './pages.mjs'
 
 /** @typedef {import('./pages.mjs').Page} Page */
@@ -24,7 +24,7 @@ const replaced = [
 
 /** @param {Page} page @returns {string[]} */
 export function termProblems({ name, prose }) {
-  // Code has names of its own. Of the same length, so that places stay.
+  // Code is blanked, because it has names of its own; the length stays, so that positions do.
   const text = prose.replace(/`[^`]*`|\]\([^)]*\)/g, (code) => code.replace(/[^\n]/g, ' '))
   return replaced.flatMap(([pattern, better]) =>
     Array.from(text.matchAll(pattern), ({ 0: found, index }) => {
