@@ -35,7 +35,7 @@ const bun = ['node_modules/.bin/bun', 'node_modules/bun/bin/bun.exe']
   .map((path) => join(packageRoot, path))
   .find((path) => existsSync(path) && spawnSync(path, ['--version']).status === 0)
 
-test('real Bun', { skip: bun === undefined && 'no Bun in node_modules' }, async (t) => {
+test('in Bun the import fails with the reason', { skip: bun === undefined && 'no Bun in node_modules' }, async (t) => {
   const child = startChild(t, 'on-platform', { args: ['as-it-is', 'require'], runtime: bun as string })
   t.match(await child.next(), { code: 'ERR_C1M_UNSUPPORTED_PLATFORM', message: /Bun/ })
 })

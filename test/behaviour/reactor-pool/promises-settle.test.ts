@@ -19,25 +19,25 @@ const operations: Record<string, (pool: ReactorPool, listener: PoolListener) => 
 }
 const events: Record<string, (pool: ReactorPool) => unknown> = {
   'a shutdown': (pool) => pool.shutdown({ timeoutMs: 500 }),
-  'a shutdown without patience': (pool) => pool.shutdown({ timeoutMs: 0 }),
+  'an immediate shutdown': (pool) => pool.shutdown({ timeoutMs: 0 }),
   'a crash': (pool) => pool.send('exit', 0),
   'a crash of all': (pool) => pool.send('exit'),
   'a stuck worker': (pool) => pool.send({ spin: 200 }, 1),
 }
 
 for (const mode of MODES) {
-  for (const [event, bring] of Object.entries(events)) {
+  for (const [event, cause] of Object.entries(events)) {
     for (const first of ['the operations', 'the event'] as const) {
-      test(`${mode}: ${first} and then ${event} settle`, async (t) => {
+      test(`${mode}: operations settle with ${event}, ${first} first`, async (t) => {
         const pool = makeReactorPool(t, { mode, module: ODD_WORKERS, size: 2 })
         const listener = await pool.listen(where)
         const handed = await pool.listen({ ...where, placement: 'least-connections' })
         await connectPeer(t, listener.port as number)
         await connectPeer(t, handed.port as number)
         const promises = new Map<string, Promise<unknown>>()
-        if (first === 'the event') bring(pool)
+        if (first === 'the event') cause(pool)
         for (const [name, begin] of Object.entries(operations)) promises.set(name, begin(pool, listener))
-        if (first === 'the operations') bring(pool)
+        if (first === 'the operations') cause(pool)
         await allSettle(promises)
         await allSettle(new Map([['shutdown', pool.shutdown({ timeoutMs: 0 })]]))
         t.pass(event)
@@ -46,7 +46,7 @@ for (const mode of MODES) {
   }
 
   test(`${mode}: operations during the start of a pool settle`, async (t) => {
-    for (const event of ['a shutdown', 'a shutdown without patience'] as const) {
+    for (const event of ['a shutdown', 'an immediate shutdown'] as const) {
       const pool = makeReactorPool(t, { mode, module: ODD_WORKERS, size: 2 })
       const promises = new Map<string, Promise<unknown>>()
       for (const name of ['ready', 'listen', 'listen by name', 'restart', 'broadcast', 'stats'] as const) {
