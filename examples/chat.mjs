@@ -10,7 +10,8 @@ const reactor = new Reactor({ maxConnections: 10_000 })
 const room = reactor.createGroup()
 
 /** @param {string} text @param {import('c1m').Connection<Guest>} [except] */
-const say = (text, except) => room.broadcast(text, { except }).catch((error) => console.log('broadcast failed:', error.message))
+const say = (text, except) =>
+  room.broadcast(text, { except }).catch((error) => console.log('broadcast failed:', error.message))
 
 /** @type {import('c1m').Handlers<Guest>} */
 const handlers = {

@@ -7,9 +7,7 @@
 
 namespace c1m {
 
-inline uint32_t number(const Napi::CallbackInfo& info, size_t at) {
-  return info[at].As<Napi::Number>().Uint32Value();
-}
+inline uint32_t number(const Napi::CallbackInfo& info, size_t at) { return info[at].As<Napi::Number>().Uint32Value(); }
 
 // A request that is made of JavaScript's arguments (batch, callback, …), and replies with a call of that function.
 template <class Request>

@@ -57,8 +57,8 @@ for (const [name, attack] of Object.entries(attacks)) {
     const connections = await ask<number>(hostile, 'stop')
     const grown = Math.max(0, during.rss - before.rss)
     t.comment(
-      `${held} connections; ${mib(grown)} MiB; honest P99 ${beside.p99.toFixed(1)} ms ` +
-        `(before it ${earlier.p99.toFixed(1)}), ${beside.count} echoes`,
+      `${connections} connections; ${mib(grown)} MiB; honest P99 ${report.p99.toFixed(1)} ms ` +
+        `(before it ${earlier.p99.toFixed(1)}), ${report.count} echoes`,
     )
     const max = attack.bytesInAll + connections * attack.bytesEach
     t.ok(grown <= max, `memory: ${mib(grown)} of ${mib(max)} MiB`)

@@ -13,14 +13,14 @@ for (const trigger of TRIGGERS) {
     const log: string[] = []
     const { port } = await serve(t, record(log, { data: (conn, chunk) => void conn.write(chunk) }), {}, { trigger })
     const client = makeReactor(t, { trigger })
-    const log: string[] = []
+    const clientLog: string[] = []
     const conn = await client.connect(
       { host: '127.0.0.1', port, lookup: noLookup },
-      record(log, { open: (opened) => void opened.write('hello'), data: (there) => void there.end() }),
+      record(clientLog, { open: (opened) => void opened.write('hello'), data: (there) => void there.end() }),
     )
-    t.equal(log[0], 'open', 'open was called before the promise resolved')
-    await until(() => log.includes('close') && log.includes('close'))
-    t.strictSame(log, ['open', 'data hello', 'end', 'close'])
+    t.equal(clientLog[0], 'open', 'open was called before the promise resolved')
+    await until(() => clientLog.includes('close') && log.includes('close'))
+    t.strictSame(clientLog, ['open', 'data hello', 'end', 'close'])
     t.strictSame(log, ['open', 'data hello', 'end', 'close'])
     t.equal(conn.closed, true)
     t.equal(client.stats().connected, 1)

@@ -9,7 +9,7 @@ import { fence, makeReactor, TRIGGERS, until } from '../../fixtures/reactor.js'
 // Two descriptors each, as both ends are in this process, and 20,000 are what a process usually gets.
 const ATTEMPTS = SANITIZED ? 2000 : 10_000
 const REFUSED = ATTEMPTS / 10
-const THERE = ATTEMPTS - REFUSED
+const ACCEPTED = ATTEMPTS - REFUSED
 
 for (const trigger of TRIGGERS) {
   test(`${trigger}: ${ATTEMPTS} attempts of one tick settle, each with a connection or a reason`, async (t) => {

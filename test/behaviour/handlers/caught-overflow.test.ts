@@ -10,9 +10,9 @@ import { connectPeer } from '../../fixtures/peer.js'
 import { fence, makeReactor, type Served, serve, until } from '../../fixtures/reactor.js'
 
 /** The number of calls while the stack unwinds from its end: the first have hardly any stack left, the last enough. */
-const CALLS = SANITIZED ? 2000 : 4000
+const MAX_CALLS = SANITIZED ? 2000 : 4000
 /** The number of calls that may succeed, because they might write gigabytes. */
-const DONE = 100
+const MAX_DONE = 100
 
 /**
  * Calls `run` repeatedly near the end of the stack, and catches what it throws. Returns the number of calls that didn't
@@ -223,7 +223,7 @@ test('an attempt to connect that was rejected near the end of the stack keeps no
       let calls = 0
       const deeper = () => {
         try { deeper() } catch {}
-        if (calls++ >= ${CALLS}) return
+        if (calls++ >= ${MAX_CALLS}) return
         try { attempts.push(reactor.connect({ host: '127.0.0.1', port }, { data() {} })) } catch {}
       }
       deeper()

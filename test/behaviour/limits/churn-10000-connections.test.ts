@@ -7,7 +7,7 @@ import { serve, TRIGGERS, until } from '../../fixtures/reactor.js'
 
 const TOTAL = SANITIZED ? 4000 : 10_000
 /** The max of simultaneous connections. Both ends of each count against RLIMIT_NOFILE. */
-const AT_ONCE = 2_000
+const MAX_OPEN = 2_000
 
 interface Life {
   opens: number

@@ -27,11 +27,7 @@ interface Ends {
 }
 
 /** Listens on `listenHost`, connects to `host`, and returns both ends' addresses as c1m and as `node:net` see them. */
-async function addressesOf(
-  t: Test,
-  listenHost: string | undefined,
-  host: string,
-): Promise<{ c1m: Ends; nodes: Ends }> {
+async function addressesOf(t: Test, listenHost: string | undefined, host: string): Promise<{ c1m: Ends; nodes: Ends }> {
   const seen: Ends[] = []
   const note = ({ localAddress, localPort, localFamily, remoteAddress, remotePort, remoteFamily }: Ends) => {
     seen.push({ localAddress, localPort, localFamily, remoteAddress, remotePort, remoteFamily })
