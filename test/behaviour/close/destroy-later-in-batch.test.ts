@@ -88,6 +88,6 @@ for (const trigger of TRIGGERS) {
     })
     await until(() => reactor.connections.size === 2)
     await fence(reactor)
-    t.strictSame(log, ['close ours'])
+    t.strictSame(log, ['close own'])
   })
 }
