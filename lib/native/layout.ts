@@ -26,14 +26,14 @@ export const EVENT_TIMEOUT = 5
 export const EVENT_CLOSE = 6
 /** argument: listener, a: errno, or 0 at maxConnections */
 export const EVENT_SATURATED = 7
+/** argument: WATCH bits, slot: the watch's number */
+export const EVENT_WATCH = 8
 /** argument: one of the next two. Nothing is read until a `reframe` */
-export const EVENT_FRAMING = 10
+export const EVENT_FRAMING = 9
 /** Reading stopped as a COMMAND_REFRAME requested: all earlier bytes were cut by the old framing */
 export const FRAMING_STOPPED = 0
 /** The bytes that follow are no frame, or one that is too large */
 export const FRAMING_INVALID = 1
-/** argument: WATCH bits, slot: the watch's number */
-export const EVENT_WATCH = 9
 
 /** The number of 32-bit words in a target of a broadcast: slot, generation, maxWriteQueue, and one that lib/ uses. */
 export const TARGET_WORDS = 4

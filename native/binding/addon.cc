@@ -41,14 +41,7 @@ Napi::Object layout(Napi::Env env) {
   set("EVENT_WORDS", EventBatch::kRecordWords);
   set("EVENT_RECORDS", EventBatch::kRecords);
   set("MIN_READ_BYTES", EventBatch::kMinRead);
-  set("EVENT_OPEN", Event::kOpen);
-  set("EVENT_DATA", Event::kData);
-  set("EVENT_END", Event::kEnd);
-  set("EVENT_DRAIN", Event::kDrain);
-  set("EVENT_TIMEOUT", Event::kTimeout);
-  set("EVENT_CLOSE", Event::kClose);
-  set("EVENT_SATURATED", Event::kSaturated);
-  set("EVENT_FRAMING", Event::kFraming);
+  for (size_t i = 0; i < kEventNames.size(); ++i) set(kEventNames[i], i + 1);
   set("READ_OWNED", ReadMode::kOwned);
   set("READ_BORROWED", ReadMode::kBorrowed);
   set("OWN_MEMORY", kOwnMemory);
@@ -56,7 +49,6 @@ Napi::Object layout(Napi::Env env) {
   set("FRAMING_INVALID", FramingNews::kInvalidFrame);
   set("TARGET_WORDS", sizeof(BroadcastTarget) / sizeof(uint32_t));
   set("RECENT_LISTS", TargetLists::kRecent);
-  set("EVENT_WATCH", Event::kWatch);
   set("COMMAND_WORDS", CommandBatch::kRecordWords);
   set("COMMAND_WRITE", Command::kWrite);
   set("COMMAND_WRITE_PINNED", Command::kWritePinned);

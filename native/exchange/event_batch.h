@@ -11,7 +11,7 @@
 
 namespace c1m {
 
-// What happened, as JavaScript reads it. lib/native/layout.ts has the same values.
+// What happened, as JavaScript reads it. lib/native/layout.ts has the same numbers under the names below.
 enum class Event : uint8_t {
   kOpen = 1,       // argument: context, a: generation
   kData = 2,       // argument: ReadMode, a: offset in that slab, b: length
@@ -20,9 +20,16 @@ enum class Event : uint8_t {
   kTimeout = 5,    // argument: TimeoutKind, a: 1 if it was ended a whole period before
   kClose = 6,      // argument: Syscall, a: errno, an OwnError, or 0
   kSaturated = 7,  // argument: listener, a: errno, or 0 at maxConnections
-  kWatch = 9,      // argument: bits of Watched, slot: the watch's number
-  kFraming = 10,   // argument: FramingNews. Nothing is read until JavaScript has said how to go on
+  kWatch = 8,      // argument: bits of Watched, slot: the watch's number
+  kFraming = 9,    // argument: FramingNews. Nothing is read until JavaScript has said how to go on
+  kPastLast,
 };
+
+// The names of all events, from the first on.
+inline constexpr std::array kEventNames{"EVENT_OPEN",      "EVENT_DATA",    "EVENT_END",
+                                        "EVENT_DRAIN",     "EVENT_TIMEOUT", "EVENT_CLOSE",
+                                        "EVENT_SATURATED", "EVENT_WATCH",   "EVENT_FRAMING"};
+static_assert(kEventNames.size() + 1 == static_cast<size_t>(Event::kPastLast));
 
 // Whose memory a read fills.
 enum class ReadMode : uint8_t { kOwned = 0, kBorrowed = 1 };
