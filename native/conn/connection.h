@@ -58,8 +58,16 @@ struct Connection {
   static constexpr uint32_t kState = kConnecting | kSynDeferred | kPaused | kBorrowed | kEndSeen | kEndWanted |
                                      kFinSent | kWriteFailed | kClosing | kLeft | kDrainWanted | kMuted | kRelayed |
                                      kCorked | kLingers | kFramesWaiting | kReframing;
-  static constexpr uint32_t kDue =
-      kOpenDue | kDrainDue | kTimeoutDue | kFramingDue | kInvalidFrameDue | kEndDue | kCloseDue;
+  // An event that waits is delivered before what is read, or behind it.
+  static constexpr uint32_t kDueBeforeReading = kOpenDue | kDrainDue | kTimeoutDue | kFramingDue;
+  static constexpr uint32_t kDueBehindReading = kInvalidFrameDue | kEndDue | kCloseDue;
+  static constexpr uint32_t kDue = kDueBeforeReading | kDueBehindReading;
+  // A close drops it, unless it came before that, or is the close.
+  static constexpr uint32_t kDueUntilClose = kDrainDue | kTimeoutDue | kFramingDue | kInvalidFrameDue;
+  static constexpr uint32_t kDuePastClose = kOpenDue | kEndDue | kCloseDue;
+  // A relay drops what is not JavaScript's any more: nothing waits for a drain, and an end is the relay's to pass on.
+  static constexpr uint32_t kDueUntilRelay = kDrainDue | kEndDue;
+  static constexpr uint32_t kDuePastRelay = kOpenDue | kTimeoutDue | kFramingDue | kInvalidFrameDue | kCloseDue;
   static constexpr uint32_t kToSend = kInFlush | kInBulk;
   static constexpr uint32_t kListed = kInReady | kToSend;
   static constexpr uint32_t kUnused = 1u << 31;
@@ -69,6 +77,10 @@ struct Connection {
   static_assert((kReadiness & kState) == 0 && ((kReadiness | kState) & kDue) == 0 &&
                     ((kReadiness | kState | kDue) & kListed) == 0,
                 "and to no other");
+  static_assert((kDueBeforeReading & kDueBehindReading) == 0, "an event is due at one time");
+  static_assert((kDueUntilClose | kDuePastClose) == kDue && (kDueUntilClose & kDuePastClose) == 0 &&
+                    (kDueUntilRelay | kDuePastRelay) == kDue && (kDueUntilRelay & kDuePastRelay) == 0,
+                "and has one fate at a close, and one at a relay");
 
   [[nodiscard]] bool has(uint32_t flag) const { return (flags & flag) != 0; }
   void set(uint32_t flag) { flags |= flag; }

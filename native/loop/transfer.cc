@@ -1,6 +1,7 @@
 #include "native/loop/transfer.h"
 
 #include <algorithm>
+#include <cassert>
 
 #include "native/base/clock.h"
 #include "native/conn/transport.h"
@@ -147,11 +148,9 @@ void Transfer::serve(uint32_t slot) {
   entry.set(Connection::kInReady);
   // The peer sent data before its silence was delivered.
   if (entry.can_read()) table_.timers.clear_silence(entry);
-  constexpr uint32_t kFirst =
-      Connection::kOpenDue | Connection::kDrainDue | Connection::kTimeoutDue | Connection::kFramingDue;
-  const bool delivered =
-      deliver(slot, entry, kFirst) && (!entry.can_read() || read(slot, entry)) &&
-      deliver(slot, entry, Connection::kInvalidFrameDue | Connection::kEndDue | Connection::kCloseDue);
+  const bool delivered = deliver(slot, entry, Connection::kDueBeforeReading) &&
+                         (!entry.can_read() || read(slot, entry)) &&
+                         deliver(slot, entry, Connection::kDueBehindReading);
   if (!delivered) table_.events.note_stop();
   entry.unset(Connection::kInReady);
   // An end that waits for frames is listed again when they are released.
@@ -219,6 +218,7 @@ bool Transfer::deliver(uint32_t slot, Entry& entry, uint32_t due) {
     // The batch that carries it, and no other, frees the slot.
     table_.events.filling()->closed.push_back(slot);
   }
+  assert(!entry.has(due));  // each has its lines above
   return true;
 }
 

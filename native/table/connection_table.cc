@@ -16,17 +16,16 @@ constexpr uint32_t kFreeMicros = 500;
 constexpr uint32_t kFreesPerLook = 8;
 
 // What outlives a close. All else ends with it: nothing is read any more, and nothing delivered but what came before.
-constexpr uint32_t kOutlives = Connection::kOpenDue | Connection::kEndDue |                        // came before
-                               Connection::kClosing | Connection::kCloseDue | Connection::kLeft |  // are the close
-                               Connection::kListed |  // the lists have yet to come to it
+constexpr uint32_t kOutlives = Connection::kDuePastClose |                 // came before, or is the close
+                               Connection::kClosing | Connection::kLeft |  // are the close
+                               Connection::kListed |                       // the lists have yet to come to it
                                Connection::kRelayed | Connection::kWriteFailed |
                                Connection::kLingers |                         // close() and what it calls look at them
                                Connection::kWritable | Connection::kBroken |  // nothing looks at these behind kClosing
                                (Connection::kState & ~(Connection::kFramesWaiting | Connection::kReframing));
 constexpr uint32_t kEnds = ~(kOutlives | Connection::kUnused);
 static_assert(kEnds == (Connection::kReadable | Connection::kHangup | Connection::kFramesWaiting |
-                        Connection::kReframing | Connection::kDrainDue | Connection::kTimeoutDue |
-                        Connection::kFramingDue | Connection::kInvalidFrameDue),
+                        Connection::kReframing | Connection::kDueUntilClose),
               "a new flag ends with a close, or has its reason above");
 
 }  // namespace

@@ -41,8 +41,7 @@ bool Relays::prepare(const uint32_t (&slots)[2], const uint32_t (&generations)[2
     extras.relay = relay.get();
     extras.relayed_to = slots[1 - side];
     entry.set(Connection::kRelayed);
-    // An end that was not delivered is the relay's to pass on, and nothing waits for a drain any more.
-    entry.unset(Connection::kPaused | Connection::kEndDue | Connection::kDrainWanted | Connection::kDrainDue);
+    entry.unset(Connection::kPaused | Connection::kDrainWanted | Connection::kDueUntilRelay);
   }
   relays_.emplace(relay.get(), std::move(relay));
   return true;
