@@ -12,6 +12,24 @@ namespace {
 constexpr uint32_t kCommands = 4096;
 constexpr uint8_t kPoison = 0xdd;
 
+constexpr char letter_of(Event event) {
+  if (event == Event::kDrain) return 'R';
+  return kEventNames[static_cast<size_t>(event) - 1][std::string_view("EVENT_").size()];
+}
+
+constexpr bool letters_differ() {
+  constexpr std::string_view others = "MrwL";
+  for (size_t a = 1; a <= kEventNames.size(); ++a) {
+    const char letter = letter_of(static_cast<Event>(a));
+    if (others.find(letter) != std::string_view::npos) return false;
+    for (size_t b = 1; b < a; ++b) {
+      if (letter_of(static_cast<Event>(b)) == letter) return false;
+    }
+  }
+  return true;
+}
+static_assert(letters_differ(), "an event whose name begins as another one's has a letter of its own in letter_of()");
+
 }  // namespace
 
 JsSide::JsSide(const Memory& memory)
@@ -105,6 +123,7 @@ void JsSide::read_one(EventBatch& batch, const uint32_t* record) {
   if (event == Event::kOpen) return open(slot, record[2], argument);
   REQUIRE_MESSAGE(by_slot_.count(slot) == 1, "an event of a connection that is not open: " << (record[0] & 0xff));
   Told& to = *by_slot_[slot];
+  if (event != Event::kData) to.a = record[2];
   switch (event) {
     case Event::kData:
       CHECK_FALSE(to.ended());
@@ -113,29 +132,26 @@ void JsSide::read_one(EventBatch& batch, const uint32_t* record) {
       return take_chunk(batch, to, static_cast<ReadMode>(argument), record[2], record[3]);
     case Event::kEnd:
       CHECK_FALSE(to.ended());
-      to.log += 'E';
-      return;
-    case Event::kDrain:
-      to.log += 'R';
-      return;
+      break;
     case Event::kFraming:
-      to.log += argument == static_cast<uint32_t>(FramingNews::kStopped) ? 'F' : 'M';
+      if (argument == static_cast<uint32_t>(FramingNews::kStopped)) break;
+      to.log += 'M';
       return;
     case Event::kTimeout:
-      // The idle timeout has a capital letter, because most tests use it.
-      to.log += argument == 0 ? 'T' : "TrwL"[argument];
-      to.timeout_after_end = record[2] != 0;
+      // The idle timeout has the capital letter, because most tests use it.
+      if (argument == 0) break;
+      to.log += "TrwL"[argument];
       return;
     case Event::kClose:
-      to.log += 'C';
       to.error = static_cast<int>(record[2]);
       to.syscall = static_cast<Syscall>(argument);
       by_slot_.erase(slot);
       --open_;
-      return;
+      break;
     default:
-      FAIL("event " << (record[0] & 0xff));
+      REQUIRE_MESSAGE((event > Event{} && event < Event::kPastLast), "event " << (record[0] & 0xff));
   }
+  to.log += letter_of(event);
 }
 
 void JsSide::open(uint32_t slot, uint32_t generation, uint32_t listener) {

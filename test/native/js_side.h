@@ -20,15 +20,15 @@ struct Told {
   uint32_t slot = 0;
   uint32_t generation = 0;
   uint32_t listener = 0;
-  // One letter for each event: O open, D data (one for any number in a row), E end, R drain, C close, F stopped for a
-  // change of framing, M invalid frame; timeouts: T idle, r read, w write, L total.
+  // One letter for each event, the first of its name: O open, D data (one for any number in a row), E end, C close, F stopped
+  // for a change of framing, T an idle timeout. But R drain, M invalid frame, and the other timeouts: r read, w write, L total.
   std::string log;
   std::string received;
   std::vector<std::string> chunks;   // of `received`, one by one
   ReadMode mode = ReadMode::kOwned;  // of the last chunk
   int error = 0;
   Syscall syscall = Syscall::kRead;
-  bool timeout_after_end = false;  // of the last timeout
+  uint32_t a = 0;  // of the last event's record, unless that is data
 
   [[nodiscard]] bool closed() const { return log.ends_with('C'); }
   [[nodiscard]] bool ended() const { return log.find('E') != std::string::npos; }
