@@ -86,8 +86,8 @@ export function checkEncoding(encoding: unknown): void {
 }
 
 /** @internal Returns the names of an options type: a missing name, or one too many, doesn't compile. */
-export function keysOf<T>(keys: { readonly [K in keyof Required<T>]: true }): readonly string[] {
-  return Object.keys(keys)
+export function keysOf<T>(keys: { readonly [K in keyof Required<T>]: true }): readonly (keyof T & string)[] {
+  return Object.keys(keys) as (keyof T & string)[]
 }
 
 /** @internal Refuses further arguments, such as a callback, which nothing would call. */

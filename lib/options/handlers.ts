@@ -1,6 +1,6 @@
 import { types } from 'node:util'
 import { type ErrorCode, invalidType, invalidValue } from '../base/errors.js'
-import { checkObject, type Meant, nearest } from '../base/validate.js'
+import { checkObject, keysOf, type Meant, nearest } from '../base/validate.js'
 import type { TimeoutKind } from '../native/layout.js'
 
 /** The handlers of connections of the type `C`: see `Handlers`. */
@@ -58,9 +58,19 @@ export interface CloseError extends Error {
   readonly syscall?: string
 }
 
-/** @internal */
-export const handlerNames = ['open', 'data', 'drain', 'end', 'timeout', 'shutdown', 'close', 'error'] as const
-type Name = (typeof handlerNames)[number]
+type Name = keyof HandlersOf<never>
+
+/** @internal The names of all handlers. */
+export const handlerNames: readonly Name[] = keysOf<HandlersOf<never>>({
+  open: true,
+  data: true,
+  drain: true,
+  end: true,
+  timeout: true,
+  shutdown: true,
+  close: true,
+  error: true,
+})
 
 /** Other libraries' names for handlers. */
 const MEANT: Meant = {

@@ -8,22 +8,7 @@ import { makeEventMemory, makeSlab, slice } from '../io/event-memory.js'
 import type { IoPort, Place } from '../io/io-port.js'
 import { reportException, startIoThread } from '../native/binding.js'
 import type { AdoptSpec, EventMemory, Failure, Full, NativeIoThread } from '../native/binding-types.js'
-import {
-  EVENT_CLOSE,
-  EVENT_DATA,
-  EVENT_DRAIN,
-  EVENT_END,
-  EVENT_FRAMING,
-  EVENT_OPEN,
-  EVENT_SATURATED,
-  EVENT_TIMEOUT,
-  EVENT_WATCH,
-  EVENT_WORDS,
-  OWN_MEMORY,
-  READ_OWNED,
-  STAT_NAMES,
-  SYSCALLS,
-} from '../native/layout.js'
+import * as layout from '../native/layout.js'
 import { closeError } from '../native/own-errors.js'
 import { type ContextEntry, Contexts } from './contexts.js'
 import { enter } from './initial-data.js'
@@ -33,6 +18,10 @@ import { Memberships } from './memberships.js'
 import { Watches } from './watch.js'
 
 const SLAB_RETRY_MS = 100
+
+type EventName = Exclude<Extract<keyof typeof layout, `EVENT_${string}`>, 'EVENT_WORDS' | 'EVENT_RECORDS'>
+/** The number of an event: a switch without a case for each doesn't compile. */
+type EventNumber = (typeof layout)[EventName]
 
 /** A socket that is being adopted: the data of its connection, and the callback for it. */
 interface Adoption {
@@ -94,7 +83,7 @@ export class IoThread extends IoThreadRequests implements IoPort {
     this.#flushed = new Uint32Array(owner.maxConnections)
     this.#generations = new Uint32Array(owner.maxConnections)
     this.#contextOf = new Uint32Array(owner.maxConnections)
-    this.#stats = new Float64Array(STAT_NAMES.length)
+    this.#stats = new Float64Array(layout.STAT_NAMES.length)
     this.#batches = makeEventMemory()
     this.native = startIoThread({
       name: this.name,
@@ -252,9 +241,9 @@ export class IoThread extends IoThreadRequests implements IoPort {
     })
   }
 
-  counters(): Record<(typeof STAT_NAMES)[number], number> {
-    const entries = STAT_NAMES.map((name, index) => [name, this.#stats[index] as number] as const)
-    return Object.fromEntries(entries) as Record<(typeof STAT_NAMES)[number], number>
+  counters(): Record<(typeof layout.STAT_NAMES)[number], number> {
+    const entries = layout.STAT_NAMES.map((name, index) => [name, this.#stats[index] as number] as const)
+    return Object.fromEntries(entries) as Record<(typeof layout.STAT_NAMES)[number], number>
   }
 
   /** Stops the thread; its descriptors are closed when this returns. */
@@ -268,7 +257,7 @@ export class IoThread extends IoThreadRequests implements IoPort {
     const { inFlight } = this.owner
     const memory = this.#batches[batch] as EventMemory
     if (frames !== undefined) memory.frames = frames
-    const end = count * EVENT_WORDS
+    const end = count * layout.EVENT_WORDS
     while (this.#at < end && !inFlight.full) {
       try {
         // The context is that of the reactor's creator: not all versions of Node restore its AsyncLocalStorage in an
@@ -307,8 +296,8 @@ export class IoThread extends IoThreadRequests implements IoPort {
   /** Delivers events up to the end of the batch, or until too much is in flight, or a handler throws. */
   #events(memory: EventMemory, end: number): void {
     while (this.#at < end && !this.owner.inFlight.full) {
-      this.#at += EVENT_WORDS
-      this.#event(memory, this.#at - EVENT_WORDS)
+      this.#at += layout.EVENT_WORDS
+      this.#event(memory, this.#at - layout.EVENT_WORDS)
     }
   }
 
@@ -316,13 +305,14 @@ export class IoThread extends IoThreadRequests implements IoPort {
     const { records } = memory
     const head = records[at] as number
     const slot = records[at + 1] as number
-    switch (head & 0xff) {
-      case EVENT_DATA: {
+    const event = (head & 0xff) as EventNumber
+    switch (event) {
+      case layout.EVENT_DATA: {
         const offset = records[at + 2] as number
         const length = records[at + 3] as number
-        if (head >>> 8 === READ_OWNED) {
+        if (head >>> 8 === layout.READ_OWNED) {
           delivery.data(this.#connection(slot), slice(memory.owned, offset, length), false)
-        } else if (head >>> 8 === OWN_MEMORY) {
+        } else if (head >>> 8 === layout.OWN_MEMORY) {
           const frame = memory.frames?.[offset]
           if (frame === undefined) destroyOutOfMemory(this.#connection(slot))
           else delivery.data(this.#connection(slot), frame, false)
@@ -331,24 +321,27 @@ export class IoThread extends IoThreadRequests implements IoPort {
         }
         return
       }
-      case EVENT_OPEN:
+      case layout.EVENT_OPEN:
         return this.#open(slot, records[at + 2] as number, head >>> 8)
-      case EVENT_CLOSE:
+      case layout.EVENT_CLOSE:
         return this.#close(slot, records[at + 2] as number, head >>> 8)
-      case EVENT_END:
+      case layout.EVENT_END:
         return delivery.end(this.#connection(slot))
-      case EVENT_DRAIN:
+      case layout.EVENT_DRAIN:
         return delivery.drain(this.#connection(slot))
-      case EVENT_TIMEOUT:
+      case layout.EVENT_TIMEOUT:
         return delivery.timeout(this.#connection(slot), head >>> 8, records[at + 2] === 1)
-      case EVENT_FRAMING:
+      case layout.EVENT_FRAMING:
         return delivery.framing(this.#connection(slot), head >>> 8)
-      case EVENT_WATCH:
+      case layout.EVENT_WATCH:
         return this.watches.tell(slot, head >>> 8)
-      case EVENT_SATURATED: {
+      case layout.EVENT_SATURATED: {
         const entry = this.contexts.get(head >>> 8)
         if (entry !== undefined) this.owner.saturated(entry.context, records[at + 2] as number)
+        return
       }
+      default:
+        event satisfies never
     }
   }
 
@@ -398,7 +391,7 @@ export class IoThread extends IoThreadRequests implements IoPort {
     this.#memberships?.leaveAll(slot)
     try {
       if (this.#objects[slot] !== undefined || entry.context.handlers.close !== undefined) {
-        const error = errno === 0 ? undefined : closeError(errno, SYSCALLS[syscall] ?? 'read')
+        const error = errno === 0 ? undefined : closeError(errno, layout.SYSCALLS[syscall] ?? 'read')
         delivery.close(this.#connection(slot), error)
       }
     } finally {
