@@ -1,6 +1,7 @@
 import { openSync, readSync, writeSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Handlers } from 'c1m'
+import { handlerNames } from '../fixtures/reactor.js'
 
 /** The places that may fail, and the noticed failures. */
 
@@ -90,12 +91,16 @@ for (const name of ['allocUnsafeSlow', 'from', 'concat', 'alloc'] as const) {
   })
 }
 
-/** Returns handlers each of which throws once. */
+/** Those whose mere presence changes what happens. */
+const EFFECTIVE: ReadonlySet<string> = new Set<keyof Handlers>(['data', 'timeout', 'shutdown', 'error'])
+
+/** All handlers, each of which throws once; of those that change what happens only the given ones. */
 export function throwing<T>(of: string, handlers: Handlers<T>): Handlers<T> {
-  const wrapped = Object.entries(handlers).map(([name, handler]) => [
+  const names = handlerNames.filter((name) => !EFFECTIVE.has(name) || handlers[name] !== undefined)
+  const wrapped = names.map((name) => [
     name,
     (...args: unknown[]) => {
-      ;(handler as (...given: unknown[]) => void)(...args)
+      ;(handlers[name] as ((...given: unknown[]) => void) | undefined)?.(...args)
       if (failsHere(`handler ${of}.${name}`)) throw new Error('thrown by the walk')
     },
   ])

@@ -20,14 +20,12 @@ export const HOST = '127.0.0.1'
 /** Returns handlers that echo, and record the errors of `close`. */
 export function echo(of: string): Handlers<unknown> {
   return throwing(of, {
-    open() {},
     data(conn, chunk) {
       if (!conn.write(chunk)) conn.pause()
     },
     drain(conn) {
       conn.resume()
     },
-    end() {},
     timeout(conn) {
       conn.destroy()
     },
@@ -186,7 +184,7 @@ export const STEPS: Readonly<Record<string, Step>> = {
     const socket = await conn.detach()
     socket.on('error', () => {})
     try {
-      const again = await reactor.adopt(socket, throwing('adopted', { open() {}, data() {} }), {
+      const again = await reactor.adopt(socket, throwing('adopted', { data() {} }), {
         head: Buffer.from('read before'),
       })
       again.destroy()

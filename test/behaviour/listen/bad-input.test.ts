@@ -1,7 +1,7 @@
 import type { Handlers, ListenOptions, ListenSettings } from 'c1m'
 import { test } from 'tap'
 import { openDescriptors } from '../../fixtures/host.js'
-import { fence, makeReactor } from '../../fixtures/reactor.js'
+import { fence, handlerNames, makeReactor } from '../../fixtures/reactor.js'
 
 const wrongType = { name: 'TypeError', code: 'ERR_C1M_INVALID_ARG_TYPE' }
 const wrongValue = { name: 'TypeError', code: 'ERR_C1M_INVALID_ARG_VALUE' }
@@ -119,7 +119,7 @@ test('listen() rejects handlers of a wrong type', async (t) => {
   for (const handlers of [null, 1, 'echo', [], () => {}]) {
     await t.rejects(reactor.listen({ port: 0 }, handlers as Handlers), { ...wrongType, message: /"handlers"/ })
   }
-  for (const name of ['open', 'data', 'drain', 'end', 'timeout', 'shutdown', 'close']) {
+  for (const name of handlerNames) {
     for (const handler of [1, 'log', {}, null]) {
       const handlers = { [name]: handler } as Handlers
       await t.rejects(reactor.listen({ port: 0 }, handlers), {
