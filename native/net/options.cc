@@ -132,9 +132,9 @@ bool inherited(Option option, ListenerKind kind) noexcept {
   if (static_cast<size_t>(option) >= kIntOptionCount || row_of(option).listener_only) return true;
   switch (kind) {
     case ListenerKind::kTcp:
-      return option != Option::kQuickAck;
+      return row_of(option).inheritance != Inheritance::kNone;
     case ListenerKind::kMptcp:
-      return option != Option::kQuickAck && option != Option::kNotSentLowAt && option != Option::kBusyPoll;
+      return row_of(option).inheritance == Inheritance::kAll;
     case ListenerKind::kUnix:
       return false;
   }

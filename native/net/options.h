@@ -97,9 +97,7 @@ Result<void> set_congestion(int fd, const std::string& algorithm);
 enum class ListenerKind : uint8_t { kTcp, kMptcp, kUnix };
 
 // Whether a connection needs no set_option after accept, because the kernel gives it the listener's value or because
-// the option concerns listeners only. As measured on Linux 6.18: TCP connections, IPv4 and IPv6, inherit all but
-// kQuickAck. A plain TCP client of an MPTCP listener loses kNotSentLowAt and kBusyPoll as well, an MPTCP client
-// neither. Unix sockets inherit nothing.
+// the option concerns listeners only. Unix sockets inherit nothing.
 [[nodiscard]] bool inherited(Option option, ListenerKind kind) noexcept;
 
 // The options of a socket, as the kernel has them.
