@@ -2,6 +2,7 @@ import type { Handlers, ListenOptions, ListenSettings } from 'c1m'
 import { test } from 'tap'
 import { openDescriptors } from '../../fixtures/host.js'
 import { fence, handlerNames, makeReactor } from '../../fixtures/reactor.js'
+import { SAMPLES } from '../../fixtures/socket-options.js'
 
 const wrongType = { name: 'TypeError', code: 'ERR_C1M_INVALID_ARG_TYPE' }
 const wrongValue = { name: 'TypeError', code: 'ERR_C1M_INVALID_ARG_VALUE' }
@@ -28,20 +29,7 @@ const badOptions: Record<
   writeTimeoutMs: { types: ['60', null], range: [-1, 2 ** 31, 1.5] },
   totalTimeoutMs: { types: ['60', null], range: [-1, 2 ** 31, 1.5] },
   allowHalfOpen: { types: [1, null] },
-  noDelay: { types: [1, 'on', null] },
-  keepAlive: { types: [1, 'on', null, []] },
-  userTimeoutMs: { types: ['1', null], range: [-1, 2 ** 31, 0.5] },
-  deferAcceptMs: { types: ['1', true, null], range: [-1, 2 ** 31, 0.5] },
-  fastOpen: { types: ['1', null], range: [-1, 2 ** 31, 0.5] },
-  receiveBufferBytes: { types: ['1', null], range: [0, 2 ** 30] },
-  sendBufferBytes: { types: ['1', null], range: [0, 2 ** 30] },
-  congestion: { types: [1, null], range: ['', 'sixteen-letters-', 'a b', 'cübic', 'cubic\0'] },
-  quickAck: { types: [1, null] },
-  lingerMs: { types: ['0', true, null], range: [1, 1000, -1, Number.NaN] },
-  notSentLowAtBytes: { types: ['1', null], range: [-1, 2 ** 31] },
-  ipTos: { types: ['1', null], range: [-1, 256, 1.5] },
-  incomingCpu: { types: ['1', null], range: [-1, 65_536] },
-  busyPollMicros: { types: ['1', null], range: [-1, 2 ** 31] },
+  ...SAMPLES,
 }
 
 test('listen() with a bad option rejects, names it, and opens nothing', async (t) => {
