@@ -24,7 +24,7 @@ class ReserveAnswer final : public Answer<ReserveRequest> {
 class ReleaseAnswer final : public ConnectionAnswer<ReleaseRequest> {
  public:
   ReleaseAnswer(const Napi::CallbackInfo& info, const IoThread& thread);
-  // Replies with the parcel, for settle(); with nothing if the connection has closed; with { errno, syscall } if it was
+  // Replies with the parcel, for finishMove(); with nothing if the connection has closed; with { errno, syscall } if it was
   // lost between two file tables.
   void answer() override;
 

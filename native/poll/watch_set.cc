@@ -58,7 +58,7 @@ Result<void> WatchSet::add(const Poller& poller, int fd, uint8_t interest, uint3
 
 void WatchSet::remove(int fd) {
   Poller* inner = inner_.load(std::memory_order_relaxed);
-  assert(inner != nullptr);  // somebody has added it
+  assert(inner != nullptr);  // made by the first add()
   inner->remove(fd);
 }
 

@@ -141,7 +141,9 @@ void Migration::fail_to_come(uint32_t slot, uint16_t error, uint8_t syscall) {
 void Migration::unpack(uint32_t slot, Parcel& parcel) {
   Entry& entry = table_.slots[slot];
   Result<Fd> brought = file_table_.bring(parcel.fd);
-  if (!brought) return fail_to_come(slot, static_cast<uint16_t>(brought.error().code), 0);
+  if (!brought) {
+    return fail_to_come(slot, static_cast<uint16_t>(brought.error().code), static_cast<uint8_t>(Syscall::kRead));
+  }
   entry.fd = std::move(brought.value());
   table_.note_local_address(slot);
   entry.peer = parcel.peer;
