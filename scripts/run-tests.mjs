@@ -30,7 +30,8 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
 }
 await Promise.all(Array.from({ length: Number(values.jobs) }, runWaiting))
 console.log(`${sums.passed} passed, ${sums.failed} failed, ${sums.skipped} skipped`)
-process.exitCode = files.length > 0 && sums.failed === 0 ? 0 : 1
+// `--jobs` that is no number runs no file.
+process.exitCode = files.length > 0 && waiting.length === 0 && sums.failed === 0 ? 0 : 1
 
 /** @param {string} path */
 function testsIn(path) {
